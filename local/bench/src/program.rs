@@ -1,0 +1,143 @@
+//! The `statuspulse` program as a child process.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use statuspulse_kit::unix_nanos;
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+
+/// A running `statuspulse serve`. It is killed when dropped, so that a failed run leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+    /// As the ready line gives it: `http://127.0.0.1:PORT`.
+    pub(crate) origin: String,
+    /// From before the exec to the ready line.
+    pub(crate) ready_after: Duration,
+}
+
+/// Where one run of the program keeps its files.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Empties and makes the folder.
+    pub(crate) fn fresh(root: PathBuf) -> Result<Self> {
+        if root.exists() {
+            fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
+        }
+        fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
+        Ok(Self { root })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.root.join("ca.pem")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.root.join("stderr.log")
+    }
+
+    pub(crate) fn write_ca(&self, pem: &str) -> Result<()> {
+        fs::write(self.ca(), pem).context("writing the CA file")
+    }
+
+    pub(crate) fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.root).with_context(|| self.root.display().to_string())
+    }
+}
+
+/// The operator's key of an empty data folder.
+pub(crate) fn operator_key(program: &Path, folder: &Folder) -> Result<String> {
+    let output = Command::new(program)
+        .args(["keys", "create", "--role", "operator", "--data"])
+        .arg(folder.data())
+        .output()
+        .with_context(|| format!("running {}", program.display()))?;
+    if !output.status.success() {
+        bail!("keys create: {}, {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout).context("the key is not text")?.trim().to_owned())
+}
+
+impl Program {
+    /// Starts it and waits for its ready line.
+    pub(crate) fn start(program: &Path, folder: &Folder) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--dev-allow-cidr", "127.0.0.0/8", "--data"]);
+        command.arg(folder.data());
+        if folder.ca().exists() {
+            command.arg("--dev-extra-ca").arg(folder.ca());
+        }
+        let log = File::create(folder.log()).context("the log file")?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let started = unix_nanos();
+        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        let stdout = child.stdout.take().context("the child has no stdout")?;
+        // Owned from here on, so that a child that never gets ready is killed by the error's way out.
+        let mut program = Self { child, origin: String::new(), ready_after: Duration::ZERO };
+
+        let (sender, lines) = mpsc::channel();
+        // The thread goes on after the ready line: a full pipe would stop the program.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(origin) = line.strip_prefix("ready ") {
+                    sender.send((unix_nanos(), origin.trim().trim_end_matches('/').to_owned())).ok();
+                }
+            }
+        });
+        let (ready, origin) = lines.recv_timeout(READY_WITHIN).map_err(|_| {
+            let log = fs::read_to_string(folder.log()).unwrap_or_default();
+            let last: Vec<_> = log.lines().rev().take(5).collect();
+            anyhow::anyhow!("no ready line; its last words, newest first: {}", last.join(" / "))
+        })?;
+        program.origin = origin;
+        program.ready_after = Duration::from_nanos(ready.saturating_sub(started));
+        Ok(program)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop (SIGTERM) and waits; answers how it ended and after how long.
+    pub(crate) fn stop(mut self) -> Result<(ExitStatus, Duration)> {
+        let asked = unix_nanos();
+        let kill = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
+        if !kill.context("running kill")?.success() {
+            bail!("kill -TERM failed: the program had ended before");
+        }
+        loop {
+            let waited = Duration::from_nanos(unix_nanos().saturating_sub(asked));
+            if let Some(status) = self.child.try_wait().context("waiting for the program")? {
+                return Ok((status, waited));
+            }
+            if waited > STOPPED_WITHIN {
+                bail!("still running {} s after SIGTERM", STOPPED_WITHIN.as_secs());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail on a child that has ended, which is what we want of it.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

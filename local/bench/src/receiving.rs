@@ -1,0 +1,42 @@
+//! The endpoints of all customers: one [`Receiver`] on a thread and a runtime of its own, so never more than a core.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context, Result};
+use statuspulse_kit::{Receiver, ReceiverOptions};
+use tokio::sync::oneshot;
+
+use crate::proc::Thread;
+
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    pub(crate) receiver: Receiver,
+    pub(crate) thread: Thread,
+    /// Dropping it ends the thread.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Receiving {
+    pub(crate) fn start(options: ReceiverOptions) -> Result<Self> {
+        let (sender, started) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        thread::Builder::new().name("receiver".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(sender.send(Err(error))),
+            };
+            runtime.block_on(async {
+                let receiver = Receiver::start(options);
+                let thread = Thread::current().map_err(io::Error::other);
+                sender.send(receiver.and_then(|receiver| Ok((receiver, thread?)))).ok();
+                // It ends with an error when the sender is dropped: that is the signal.
+                stopped.await.ok();
+            });
+        })?;
+        let (receiver, thread) = started.recv().context("the receiver's thread ended")??;
+        Ok(Self { receiver, thread, _stop: stop })
+    }
+}

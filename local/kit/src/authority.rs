@@ -1,0 +1,137 @@
+//! A certificate authority that lives as long as the test, and the certificates a client must accept or refuse.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::clock;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Which certificate to issue. A second, unknown authority is simply a second [`Authority`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateSpec {
+    /// For `localhost` and 127.0.0.1, valid now.
+    Good,
+    /// Valid now, for `elsewhere.invalid` alone.
+    WrongHost,
+    /// For the right names; it ended yesterday.
+    Expired,
+    /// For the right names; it starts tomorrow.
+    NotYetValid,
+    /// For the right names, valid now, signed by its own key.
+    SelfSigned,
+}
+
+/// A certificate with its key, for [`crate::ReceiverOptions::tls`].
+pub struct ServerCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl ServerCertificate {
+    pub(crate) fn into_parts(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain, self.key)
+    }
+}
+
+impl Clone for ServerCertificate {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCertificate").finish_non_exhaustive()
+    }
+}
+
+/// A fresh authority: its key is made in [`Authority::new`] and never leaves the process.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    ca_pem: String,
+    now: SystemTime,
+}
+
+impl Authority {
+    /// An authority for whom it is `now`: what it calls expired ended a day before.
+    pub fn new(now: SystemTime) -> io::Result<Self> {
+        let key = KeyPair::generate().map_err(io::Error::other)?;
+        let mut params = valid_between(now.checked_sub(365 * DAY), now.checked_add(3650 * DAY))?;
+        // Two authorities of one name would be told apart by the signature only, and a client would then
+        // report a bad signature where the test wants an unknown issuer.
+        let id: String =
+            key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect();
+        params.distinguished_name.push(DnType::CommonName, format!("StatusPulse kit authority {id}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issuer = CertifiedIssuer::self_signed(params, key).map_err(io::Error::other)?;
+        let ca_pem = issuer.pem();
+        Ok(Self { issuer, ca_pem, now })
+    }
+
+    /// An authority by this machine's clock.
+    pub fn fresh() -> io::Result<Self> {
+        Self::new(clock::now())
+    }
+
+    /// What a client must be given to trust this authority's certificates.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    pub fn issue(&self, spec: CertificateSpec) -> io::Result<ServerCertificate> {
+        let before = |days: u32| self.now.checked_sub(days * DAY);
+        let after = |days: u32| self.now.checked_add(days * DAY);
+        let (from, until) = match spec {
+            CertificateSpec::Good | CertificateSpec::WrongHost | CertificateSpec::SelfSigned => {
+                (before(1), after(30))
+            }
+            CertificateSpec::Expired => (before(30), before(1)),
+            CertificateSpec::NotYetValid => (after(1), after(30)),
+        };
+        let mut params = valid_between(from, until)?;
+        let names = match spec {
+            CertificateSpec::WrongHost => vec!["elsewhere.invalid".to_owned()],
+            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        params.distinguished_name.push(DnType::CommonName, names.join(", "));
+        params.subject_alt_names = CertificateParams::new(names).map_err(io::Error::other)?.subject_alt_names;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+
+        let key = KeyPair::generate().map_err(io::Error::other)?;
+        let certificate = match spec {
+            CertificateSpec::SelfSigned => params.self_signed(&key),
+            _ => params.signed_by(&key, &self.issuer),
+        }
+        .map_err(io::Error::other)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok(ServerCertificate { chain: vec![certificate.der().clone()], key: key.into() })
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+fn valid_between(from: Option<SystemTime>, until: Option<SystemTime>) -> io::Result<CertificateParams> {
+    let since_epoch = |time: Option<SystemTime>| {
+        let time = time.ok_or_else(|| io::Error::other("a validity that no clock can tell"))?;
+        time.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)
+    };
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.not_before = epoch + since_epoch(from)?;
+    params.not_after = epoch + since_epoch(until)?;
+    Ok(params)
+}

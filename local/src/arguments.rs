@@ -1,0 +1,179 @@
+//! The command line. Each flag of `serve` is also an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use statuspulse_core::access::Role;
+use statuspulse_core::retry::Ladder;
+use statuspulse_core::target::Cidr;
+
+/// Signed webhooks with retries, on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "statuspulse", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API and deliver.
+    Serve(ServeOptions),
+    /// Make, list and revoke API keys, also while a server runs.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Show the whole story with real requests on loopback.
+    Demo(DemoOptions),
+    /// A receiver to point a webhook at while trying things: prints and verifies what comes.
+    Receive(ReceiveOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeOptions {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, env = "STATUSPULSE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// The folder everything is kept in.
+    #[arg(long, env = "STATUSPULSE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The waits between the attempts of one payload.
+    #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s", value_parser = parse_ladder)]
+    pub(crate) ladder: Ladder,
+    /// For development alone: addresses that may be called although they are not public, also by plain http.
+    #[arg(long, env = "STATUSPULSE_DEV_ALLOW_CIDR", value_delimiter = ',')]
+    pub(crate) dev_allow_cidr: Vec<Cidr>,
+    /// For development alone: a file of certificates (PEM) that are trusted beside the public ones.
+    #[arg(long, env = "STATUSPULSE_DEV_EXTRA_CA")]
+    pub(crate) dev_extra_ca: Option<PathBuf>,
+    /// The incoming webhook of the engineers' Slack channel.
+    #[arg(long, env = "STATUSPULSE_SLACK_URL", hide_env_values = true)]
+    pub(crate) slack_url: Option<String>,
+    /// Where the API is reached from outside, for links; by default where it listens.
+    #[arg(long, env = "STATUSPULSE_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    /// The addresses attempts leave from, as published under /v1/egress-ips.
+    #[arg(long, env = "STATUSPULSE_EGRESS_IPS", value_delimiter = ',')]
+    pub(crate) egress_ips: Vec<std::net::IpAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key and print it, alone, on standard output. It is shown only now.
+    Create {
+        /// The folder of the server.
+        #[arg(long, env = "STATUSPULSE_DATA")]
+        data: PathBuf,
+        /// Whose key; the account is made if there is none of this name. Not with the role operator.
+        #[arg(long)]
+        account: Option<String>,
+        /// What it may do.
+        #[arg(long)]
+        role: RoleArgument,
+    },
+    /// List keys: id, prefix, role, account, state.
+    List {
+        /// The folder of the server.
+        #[arg(long, env = "STATUSPULSE_DATA")]
+        data: PathBuf,
+    },
+    /// Revoke a key: it is refused from the next call on.
+    Revoke {
+        /// The folder of the server.
+        #[arg(long, env = "STATUSPULSE_DATA")]
+        data: PathBuf,
+        /// The key's id or its prefix, as listed.
+        key: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArgument {
+    Admin,
+    Publisher,
+    Viewer,
+    Operator,
+}
+
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Self {
+        match role {
+            RoleArgument::Admin => Role::Admin,
+            RoleArgument::Publisher => Role::Publisher,
+            RoleArgument::Viewer => Role::Viewer,
+            RoleArgument::Operator => Role::Operator,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Stay up afterwards, and print a key and commands to try.
+    #[arg(long)]
+    pub(crate) stay: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiveOptions {
+    /// Where to listen on 127.0.0.1; 0 picks a free port.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// The webhook's secret (whsec_...), to verify what comes. Give it again after a rotation to check both.
+    #[arg(long, env = "STATUSPULSE_SECRET", hide_env_values = true)]
+    pub(crate) secret: Vec<String>,
+}
+
+fn parse_ladder(text: &str) -> Result<Ladder, String> {
+    let waits: Vec<Duration> = text.split(',').map(parse_wait).collect::<Result<_, _>>()?;
+    let waits: [Duration; 4] =
+        waits.try_into().map_err(|_| "a ladder has four waits, such as 60s,300s,900s,3600s")?;
+    Ok(Ladder::new(waits))
+}
+
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a wait, such as 60s or 5m"))?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("{text:?} needs a unit: ms, s, m or h")),
+    };
+    let wait = Duration::from_millis(number.saturating_mul(milliseconds));
+    if wait.is_zero() || wait > Duration::from_secs(24 * 3600) {
+        return Err(format!("{text:?} must be more than nothing and at most a day"));
+    }
+    Ok(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ladder_is_four_waits_with_units() {
+        let waits = [1, 300, 900, 3600].map(Duration::from_secs);
+        assert_eq!(parse_ladder("1000ms,5m,900s,1h"), Ok(Ladder::new(waits)));
+        for wrong in [
+            "",
+            "60s",
+            "60s,300s,900s",
+            "60,300,900,3600",
+            "60s,300s,900s,0s",
+            "1s,1s,1s,25h",
+            "1s,1s,1s,-1s",
+        ] {
+            assert!(parse_ladder(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

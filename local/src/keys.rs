@@ -1,0 +1,92 @@
+//! `statuspulse keys`: who owns the folder makes the first keys.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use ring::rand::SystemRandom;
+use statuspulse_core::access::{Account, ApiKey, KeyText, Role};
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::ports::{Accounts, Clock, Deliveries};
+use statuspulse_embedded::{Embedded, Purpose};
+
+use crate::arguments::KeysCommand;
+use crate::system::{SystemClock, SystemRandomness};
+
+pub(crate) async fn run(command: KeysCommand) -> Result<()> {
+    let mut out = std::io::stdout();
+    match command {
+        KeysCommand::Create { data, account, role } => {
+            let key = create(&data, account.as_deref(), role.into()).await?;
+            writeln!(out, "{}", key.reveal())?;
+        }
+        KeysCommand::List { data } => {
+            let store = open(&data)?;
+            for (key, account) in store.all_keys()? {
+                writeln!(out, "{}", line(&key, account.as_deref()))?;
+            }
+        }
+        KeysCommand::Revoke { data, key } => {
+            let store = open(&data)?;
+            if !store.revoke_any_key(&key, SystemClock.now()).await? {
+                bail!(
+                    "{key:?} is not the id or prefix of exactly one valid key; see `statuspulse keys list`"
+                );
+            }
+            store.settled().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn create(data: &Path, account: Option<&str>, role: Role) -> Result<KeyText> {
+    let store = open(data)?;
+    let account = match (account, role) {
+        (Some(_), Role::Operator) => bail!("an operator's key belongs to no account: leave --account out"),
+        (None, Role::Operator) => None,
+        (None, _) => bail!("--account is required with the role {}", role.name()),
+        (Some(name), _) => Some(name),
+    };
+    let key = match account {
+        None => new_key(&store, None, role).await?,
+        Some(name) => match store.account_by_name(name)? {
+            Some(account) => new_key(&store, Some(account.id), role).await?,
+            None => new_account(&store, name, role).await?,
+        },
+    };
+    store.settled().await?;
+    Ok(key)
+}
+
+async fn new_key(store: &Embedded, account: Option<AccountId>, role: Role) -> Result<KeyText> {
+    let (key, text) = ApiKey::generate(account, role, None, SystemClock.now(), &randomness());
+    store.create_key(&key).await?;
+    Ok(text)
+}
+
+async fn new_account(store: &Embedded, name: &str, role: Role) -> Result<KeyText> {
+    let account = Account::new(name, SystemClock.now(), &randomness()).context("--account")?;
+    let (key, text) = ApiKey::generate(Some(account.id), role, None, account.created_at, &randomness());
+    store.create_account(&account, &key).await?;
+    Ok(text)
+}
+
+fn randomness() -> SystemRandomness {
+    SystemRandomness(SystemRandom::new())
+}
+
+fn open(data: &Path) -> Result<Arc<Embedded>> {
+    Ok(Embedded::open(data, Purpose::Administer, Arc::new(SystemClock))?)
+}
+
+fn line(key: &ApiKey, account: Option<&str>) -> String {
+    let state = if key.revoked_at.is_some() {
+        "revoked"
+    } else if key.is_valid(SystemClock.now()) {
+        "valid"
+    } else {
+        "expired"
+    };
+    format!("{}  {}...  {:<9}  {:<7}  {}", key.id, key.prefix, key.role.name(), state, account.unwrap_or("-"))
+}

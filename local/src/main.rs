@@ -1,0 +1,46 @@
+//! The `statuspulse` program: the whole engine on one machine.
+
+mod arguments;
+mod demo;
+mod host;
+mod keys;
+mod metrics;
+mod receive;
+mod serve;
+mod system;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match arguments.command {
+                Command::Serve(options) => serve::run(options).await,
+                Command::Keys(command) => keys::run(command).await,
+                Command::Demo(options) => demo::run(options).await,
+                Command::Receive(options) => receive::run(options).await,
+            }
+        })
+    });
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("statuspulse: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error; `STATUSPULSE_LOG` says which (`info`, `debug`, `statuspulse_core=trace`, ...).
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_env_var("STATUSPULSE_LOG")
+        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

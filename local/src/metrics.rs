@@ -1,0 +1,111 @@
+//! What is counted, in memory, served as `GET /metrics` in Prometheus' text format.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use statuspulse_core::attempt::Class;
+use statuspulse_core::ports::Metrics;
+
+/// Upper bounds of the lag's histogram, in milliseconds; 200 is the promise.
+const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000, 60_000];
+
+/// The counters of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    first_lag: [AtomicU64; BOUNDS_MS.len() + 1],
+    first_lag_sum_ms: AtomicU64,
+    retries: AtomicU64,
+    succeeded: AtomicU64,
+    failed: Mutex<BTreeMap<&'static str, u64>>,
+    paused: AtomicU64,
+}
+
+impl Metrics for Counters {
+    fn attempt_began(&self, first: bool, lag: Duration) {
+        if !first {
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let millis = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_MS.iter().position(|bound| millis <= *bound).unwrap_or(BOUNDS_MS.len());
+        self.first_lag[bucket].fetch_add(1, Ordering::Relaxed);
+        self.first_lag_sum_ms.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn attempt_ended(&self, failure: Option<Class>) {
+        match failure {
+            None => {
+                self.succeeded.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(class) => {
+                *self
+                    .failed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .entry(class.name())
+                    .or_default() += 1;
+            }
+        }
+    }
+
+    fn webhook_paused(&self) {
+        self.paused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counters {
+    /// All counters as text.
+    pub(crate) fn text(&self, dead_letters: u64) -> String {
+        let mut out = String::new();
+        self.write(&mut out, dead_letters).unwrap_or_default();
+        out
+    }
+
+    fn write(&self, out: &mut String, dead_letters: u64) -> std::fmt::Result {
+        writeln!(
+            out,
+            "# HELP statuspulse_first_attempt_lag_milliseconds From an event's acceptance to its first attempt."
+        )?;
+        writeln!(out, "# TYPE statuspulse_first_attempt_lag_milliseconds histogram")?;
+        let mut total = 0;
+        for (index, count) in self.first_lag.iter().enumerate() {
+            total += count.load(Ordering::Relaxed);
+            let bound = BOUNDS_MS.get(index).map_or_else(|| "+Inf".to_owned(), u64::to_string);
+            writeln!(out, "statuspulse_first_attempt_lag_milliseconds_bucket{{le=\"{bound}\"}} {total}")?;
+        }
+        let sum = self.first_lag_sum_ms.load(Ordering::Relaxed);
+        writeln!(out, "statuspulse_first_attempt_lag_milliseconds_sum {sum}")?;
+        writeln!(out, "statuspulse_first_attempt_lag_milliseconds_count {total}")?;
+        let counter = |out: &mut String, name: &str, help: &str, value: u64| {
+            writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}")
+        };
+        counter(
+            out,
+            "statuspulse_retries_total",
+            "Attempts that were not first ones.",
+            self.retries.load(Ordering::Relaxed),
+        )?;
+        counter(
+            out,
+            "statuspulse_deliveries_succeeded_total",
+            "Attempts that got a 2xx.",
+            self.succeeded.load(Ordering::Relaxed),
+        )?;
+        writeln!(out, "# HELP statuspulse_attempts_failed_total Attempts that failed, by class.")?;
+        writeln!(out, "# TYPE statuspulse_attempts_failed_total counter")?;
+        for (class, count) in self.failed.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            writeln!(out, "statuspulse_attempts_failed_total{{class=\"{class}\"}} {count}")?;
+        }
+        counter(
+            out,
+            "statuspulse_webhooks_paused_total",
+            "Webhooks paused by their failures.",
+            self.paused.load(Ordering::Relaxed),
+        )?;
+        writeln!(out, "# HELP statuspulse_dead_letters Messages given up; put back at the next start.")?;
+        writeln!(out, "# TYPE statuspulse_dead_letters gauge\nstatuspulse_dead_letters {dead_letters}")
+    }
+}

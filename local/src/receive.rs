@@ -1,0 +1,56 @@
+//! `statuspulse receive`: prints each delivery that comes, and says whether its signature is good.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use statuspulse_kit::{Received, Receiver, ReceiverOptions, verify};
+
+use crate::arguments::ReceiveOptions;
+use crate::serve::stop_signal;
+
+pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
+    let receiver = Receiver::start(ReceiverOptions { port: options.port, ..ReceiverOptions::plain() })
+        .with_context(|| format!("listening on port {}", options.port))?;
+    let mut arrivals = receiver.arrivals();
+    let mut out = std::io::stdout();
+    writeln!(out, "ready {}", receiver.url("/"))?;
+    writeln!(
+        out,
+        "Register this URL with a server that runs with --dev-allow-cidr 127.0.0.0/8. Every path answers 200."
+    )?;
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            result = &mut stop => return result,
+            received = arrivals.recv() => match received {
+                Some(received) => writeln!(out, "{}", describe(&received, &options.secret))?,
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+fn describe(received: &Received, secrets: &[String]) -> String {
+    let header = |name| received.header(name).unwrap_or("-");
+    let body = String::from_utf8_lossy(&received.body);
+    format!(
+        "\n{} attempt {} of {} ({})\n  path       {}\n  signature  {}\n  body       {}",
+        header("x-statuspulse-event"),
+        header("x-statuspulse-attempt"),
+        header("x-statuspulse-delivery-id"),
+        header("x-statuspulse-event-id"),
+        received.path,
+        verdict(received, secrets),
+        body.replace('\n', "\n             "),
+    )
+}
+
+fn verdict(received: &Received, secrets: &[String]) -> &'static str {
+    let Some(signature) = received.header("x-statuspulse-signature") else { return "MISSING" };
+    if secrets.is_empty() {
+        return "not checked: give --secret whsec_...";
+    }
+    let good = secrets.iter().any(|secret| verify::statuspulse(secret, &received.body, signature));
+    if good { "good" } else { "BAD: not made with this secret over this body" }
+}

@@ -1,0 +1,143 @@
+//! `statuspulse serve`: the API and the workers, until SIGTERM.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use ring::rand::SystemRandom;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use statuspulse_core::Engine;
+use statuspulse_core::target::{EndpointUrl, TargetPolicy};
+use statuspulse_core::usecase::Deployment;
+use statuspulse_embedded::{Embedded, Purpose};
+use statuspulse_http::CursorKey;
+use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::arguments::ServeOptions;
+use crate::host::{self, Workers};
+use crate::metrics::Counters;
+use crate::system::{SystemClock, SystemRandomness};
+
+/// A server that runs in this process.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    workers: Workers,
+    engine: Arc<Engine>,
+    api: JoinHandle<std::io::Result<()>>,
+    stop: oneshot::Sender<()>,
+}
+
+pub(crate) async fn run(options: ServeOptions) -> Result<()> {
+    let server = Server::start(options).await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "ready http://{}", server.address).and_then(|()| out.flush()).context("standard output")?;
+    stop_signal().await?;
+    server.stop().await
+}
+
+impl Server {
+    /// Opens the folder, starts the workers and listens. Returns when calls are accepted.
+    pub(crate) async fn start(options: ServeOptions) -> Result<Self> {
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .with_context(|| format!("listening on {}", options.listen))?;
+        let address = listener.local_addr()?;
+        let clock = Arc::new(SystemClock);
+        let store = Embedded::open(&options.data, Purpose::Serve, clock.clone())?;
+        let metrics = Arc::new(Counters::default());
+        let deployment = deployment(&options, address)?;
+        let sender = outbound(&options, &deployment.policy)?;
+        let random = Arc::new(SystemRandomness(SystemRandom::new()));
+        let engine = host::engine(&store, sender, clock, random, metrics.clone(), deployment);
+        let workers = Workers::start(&engine, &store);
+        let router =
+            statuspulse_http::all(engine.clone(), cursor_key(&engine)).merge(metrics_route(metrics, store));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let listener = listener.tap_io(|connection| {
+            // An answer is one small packet: nothing is gained by waiting for more.
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+        });
+        let stopped = async { drop(stopped.await) };
+        let api = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
+        Ok(Self { address, workers, engine, api, stop })
+    }
+
+    /// Takes no more calls and messages, and returns when what is in flight is done and on the disk.
+    pub(crate) async fn stop(self) -> Result<()> {
+        drop(self.stop);
+        let (api, ()) = tokio::join!(self.api, self.workers.stop());
+        api.context("the API")?.context("the API")?;
+        self.engine.deliveries.settled().await.context("the store")
+    }
+}
+
+pub(crate) async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment> {
+    let policy = if options.dev_allow_cidr.is_empty() {
+        TargetPolicy::deployed()
+    } else {
+        tracing::warn!("--dev-allow-cidr is set: this is for development alone");
+        TargetPolicy::development(options.dev_allow_cidr.clone())
+    };
+    let slack_url = match &options.slack_url {
+        None => None,
+        Some(url) => Some(EndpointUrl::parse(url, &policy).context("--slack-url")?),
+    };
+    let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    Ok(Deployment {
+        ladder: options.ladder,
+        policy,
+        slack_url,
+        public_url: public_url.trim_end_matches('/').to_owned(),
+        egress_ips: options.egress_ips.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn outbound(options: &ServeOptions, policy: &TargetPolicy) -> Result<Arc<Outbound>> {
+    let extra_roots = match &options.dev_extra_ca {
+        None => vec![],
+        Some(file) => certificates(file).with_context(|| format!("--dev-extra-ca {}", file.display()))?,
+    };
+    let config =
+        OutboundConfig { policy: policy.clone(), extra_roots, resolver: Arc::new(SystemResolver::new()) };
+    Ok(Arc::new(Outbound::new(config)?))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?)
+}
+
+/// A cursor is good as long as the process: one that is older starts its list again.
+fn cursor_key(engine: &Engine) -> CursorKey {
+    let mut bytes = [0; 32];
+    engine.random.fill(&mut bytes);
+    CursorKey::new(bytes)
+}
+
+/// Counts alone, no names: nothing of a customer stands in it.
+fn metrics_route(metrics: Arc<Counters>, store: Arc<Embedded>) -> Router {
+    Router::new().route("/metrics", get(async move || metrics.text(store.dead_letters().unwrap_or_default())))
+}

@@ -1,0 +1,219 @@
+//! Accounts, API keys and what each role may do.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, KeyId};
+use crate::limits;
+use crate::ports::Random;
+use crate::target::AllowedDomains;
+
+/// A customer.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// What its owner calls it.
+    pub name: String,
+    /// The domains its webhooks are restricted to; empty for no restriction.
+    pub allowed_domains: AllowedDomains,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Counts its changes.
+    pub version: u64,
+}
+
+impl Account {
+    /// A new account of this name; `Err` says what is wrong with the name.
+    pub fn new(name: &str, now: Timestamp, random: &dyn Random) -> std::result::Result<Self, NameRefused> {
+        let length = name.chars().count();
+        if name.trim().is_empty() || length > limits::ACCOUNT_NAME_CHARS || name.chars().any(char::is_control)
+        {
+            return Err(NameRefused);
+        }
+        Ok(Self {
+            id: AccountId::new(now, random),
+            name: name.to_owned(),
+            allowed_domains: AllowedDomains::default(),
+            created_at: now,
+            version: 0,
+        })
+    }
+}
+
+/// A name that no account can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to {} characters, none of them a control character", limits::ACCOUNT_NAME_CHARS)]
+pub struct NameRefused;
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Manages an account, and publishes for it.
+    Admin,
+    /// Publishes events for an account, nothing else.
+    Publisher,
+    /// Reads an account.
+    Viewer,
+    /// Belongs to no account: makes accounts, and publishes for any. Reads no customer's data.
+    Operator,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 4] = [Role::Admin, Role::Publisher, Role::Viewer, Role::Operator];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Publisher => "publisher",
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+        }
+    }
+
+    /// The role of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// A key's own text: shown once, when it is made.
+#[derive(Clone)]
+pub struct KeyText(SecretString);
+
+impl KeyText {
+    const PREFIX: &str = "spk_";
+    /// Characters that are shown in lists: enough to tell keys apart, too few to guess the rest.
+    const SHOWN: usize = 12;
+
+    fn generate(random: &dyn Random) -> Self {
+        let mut bytes = [0; 32];
+        random.fill(&mut bytes);
+        Self(SecretString::from(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText")
+    }
+}
+
+/// What is kept of a key's text. 32 random bytes need no slow hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    /// The hash of a text that may be a key.
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+}
+
+/// An API key as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is; an operator's key is nobody's.
+    pub account_id: Option<AccountId>,
+    /// What it may do.
+    pub role: Role,
+    /// The start of its text, to tell keys apart.
+    pub prefix: String,
+    /// The hash it is found by.
+    pub hash: KeyHash,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops being valid, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// A new key, and the text that is shown once.
+    pub fn generate(
+        account_id: Option<AccountId>,
+        role: Role,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> (Self, KeyText) {
+        let text = KeyText::generate(random);
+        let key = Self {
+            id: KeyId::new(now, random),
+            account_id,
+            role,
+            prefix: text.reveal().chars().take(KeyText::SHOWN).collect(),
+            hash: KeyHash::of(text.reveal()),
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+        };
+        (key, text)
+    }
+
+    /// Whether it may be used at `now`.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// What a call wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read an account's webhooks and deliveries.
+    Read,
+    /// Change them.
+    Manage,
+    /// Publish an event.
+    Publish,
+    /// Make an account.
+    CreateAccount,
+}
+
+/// Who calls: a valid key's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The key's role.
+    pub role: Role,
+    /// The key's account; an operator has none.
+    pub account_id: Option<AccountId>,
+}
+
+impl Caller {
+    /// Refuses what the role may not do.
+    pub fn may(&self, action: Action) -> Result<()> {
+        let allowed = match self.role {
+            Role::Admin => matches!(action, Action::Read | Action::Manage | Action::Publish),
+            Role::Publisher => action == Action::Publish,
+            Role::Viewer => action == Action::Read,
+            Role::Operator => matches!(action, Action::Publish | Action::CreateAccount),
+        };
+        if allowed {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(format!("a key of role {} may not do this", self.role.name())))
+        }
+    }
+
+    /// The account the action is for: the caller's own.
+    pub fn account_for(&self, action: Action) -> Result<AccountId> {
+        self.may(action)?;
+        self.account_id.ok_or_else(|| Error::Forbidden("an operator's key belongs to no account".to_owned()))
+    }
+}

@@ -1,0 +1,207 @@
+//! Reading a JSON object field by field, so that every error names its field and all are found at once.
+//!
+//! Values are kept as the text they came as ([`RawValue`]): a number is never turned into a float and back.
+//! A key that stands twice is refused: receivers would disagree on which one counts.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, FieldError};
+
+/// A JSON object's fields, and the errors found while taking them.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    pointer: String,
+    entries: Vec<(Cow<'a, str>, &'a RawValue)>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a request's body.
+    pub fn of_body(body: &'a [u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("it is not UTF-8".to_owned()))?;
+        let object: Object<'a> =
+            serde_json::from_str(text).map_err(|error| Error::Malformed(error.to_string()))?;
+        Ok(Self { pointer: String::new(), entries: object.0, errors: vec![] })
+    }
+
+    /// The fields of an object inside another one.
+    pub fn of_value(pointer: &str, value: &'a RawValue) -> Result<Self, FieldError> {
+        let object: Object<'a> = serde_json::from_str(value.get())
+            .map_err(|error| FieldError::new(pointer, what_went_wrong(&error)))?;
+        Ok(Self { pointer: pointer.to_owned(), entries: object.0, errors: vec![] })
+    }
+
+    /// The field as it came, `null` and absence being the same.
+    pub fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
+        let at = self.entries.iter().position(|(key, _)| key == name)?;
+        let (_, value) = self.entries.swap_remove(at);
+        (value.get() != "null").then_some(value)
+    }
+
+    /// Whether the field is there, be it `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key == name)
+    }
+
+    /// The field as a value of type `T`; `expected` completes "must be …".
+    pub fn get<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
+        let value = self.raw(name)?;
+        match serde_json::from_str(value.get()) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.refuse(name, format!("must be {expected}"));
+                None
+            }
+        }
+    }
+
+    /// The field as a text.
+    pub fn text(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        // Borrowed where the text has no escapes.
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        self.get::<Text<'a>>(name, "a text").map(|Text(text)| text)
+    }
+
+    /// The field as a list of texts.
+    pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        self.get(name, "a list of texts")
+    }
+
+    /// The field as a time: ISO 8601, UTC, with `Z`.
+    pub fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
+        let text = self.text(name)?;
+        match parse_utc(&text) {
+            Ok(time) => Some(time),
+            Err(detail) => {
+                self.refuse(name, detail);
+                None
+            }
+        }
+    }
+
+    /// The value, or an error that the field is missing (unless it was there and wrong).
+    pub fn require<T>(&mut self, name: &str, value: Option<T>) -> Option<T> {
+        let pointer = self.pointer_to(name);
+        if value.is_none() && !self.errors.iter().any(|error| error.pointer.starts_with(&pointer)) {
+            self.refuse(name, "is required");
+        }
+        value
+    }
+
+    /// Refuses the field.
+    pub fn refuse(&mut self, name: &str, detail: impl Into<String>) {
+        let error = FieldError::new(self.pointer_to(name), detail);
+        self.errors.push(error);
+    }
+
+    /// Refuses an entry of a list.
+    pub fn refuse_item(&mut self, name: &str, index: usize, detail: impl Into<String>) {
+        let pointer = format!("{}/{index}", self.pointer_to(name));
+        self.errors.push(FieldError::new(pointer, detail));
+    }
+
+    /// Refuses an entry of an object.
+    pub fn refuse_key(&mut self, name: &str, key: &str, detail: impl Into<String>) {
+        let pointer = format!("{}/{}", self.pointer_to(name), escape(key));
+        self.errors.push(FieldError::new(pointer, detail));
+    }
+
+    /// Takes over errors found elsewhere.
+    pub fn extend(&mut self, errors: Vec<FieldError>) {
+        self.errors.extend(errors);
+    }
+
+    /// Refuses whatever was not taken: a misspelt name must not be ignored.
+    pub fn refuse_rest(&mut self) {
+        for (name, _) in std::mem::take(&mut self.entries) {
+            self.refuse(&name, "is not a field of this call");
+        }
+    }
+
+    /// The errors found.
+    pub fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
+    /// Ends the reading: the errors, if any were found.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+    }
+
+    fn pointer_to(&self, name: &str) -> String {
+        format!("{}/{}", self.pointer, escape(name))
+    }
+}
+
+/// A key as part of a JSON pointer (RFC 6901).
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A time in ISO 8601, UTC, written with `Z`: what the payload specification allows, and nothing else.
+pub fn parse_utc(text: &str) -> Result<Timestamp, String> {
+    let expected = "must be a time in ISO 8601, UTC, such as 2024-03-15T14:22:01Z";
+    let bytes = text.as_bytes();
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    let shaped = bytes.len() >= 20
+        && text.ends_with('Z')
+        && separators.iter().all(|&(at, byte)| bytes[at] == byte)
+        && (bytes.len() == 20 || (bytes[19] == b'.' && bytes.len() > 21))
+        && bytes.iter().enumerate().all(|(at, byte)| {
+            byte.is_ascii_digit()
+                || at + 1 == bytes.len()
+                || at == 19
+                || separators.iter().any(|&(separator, _)| separator == at)
+        });
+    if !shaped {
+        let zone =
+            if text.len() > 10 && !text.ends_with('Z') { "; end it with Z, no other offset" } else { "" };
+        return Err(format!("{expected}{zone}"));
+    }
+    text.parse().map_err(|_| format!("{expected}; there is no such time"))
+}
+
+/// An object's entries in their order.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries: Self::Value = Vec::with_capacity(8);
+                while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+                    if entries.iter().any(|(known, _)| *known == key) {
+                        return Err(serde::de::Error::custom(format!("the key {key:?} stands twice")));
+                    }
+                    entries.push((key, map.next_value()?));
+                }
+                Ok(entries)
+            }
+        }
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+        from.deserialize_map(Entries).map(Object)
+    }
+}
+
+fn what_went_wrong(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" stands twice") {
+        Some((key, _)) => format!("{key} stands twice"),
+        None => "must be an object".to_owned(),
+    }
+}

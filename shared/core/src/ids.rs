@@ -1,0 +1,124 @@
+//! Identifiers. One type a kind, so that a webhook's id cannot be passed where a delivery's belongs.
+//!
+//! Each is a ULID behind a prefix (`whe_01J…`): sortable by time of making, readable in a log, and buildable
+//! from a time and random bits, so that a run from a seed makes the same ids.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use ulid::Ulid;
+
+use crate::ports::Random;
+
+/// What a text that should be an id was not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of the form {prefix}_ and 26 characters")]
+pub struct NotAnId {
+    prefix: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// A new id of this moment.
+            pub fn new(now: Timestamp, random: &dyn Random) -> Self {
+                Self(Ulid::from_parts(millis(now), random_bits(random)))
+            }
+
+            /// The sixteen bytes a store keeps.
+            pub fn to_bytes(self) -> [u8; 16] {
+                self.0.to_bytes()
+            }
+
+            /// The id whose sixteen bytes a store kept.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Ulid::from_bytes(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                text.strip_prefix(concat!($prefix, "_"))
+                    .filter(|rest| rest.len() == 26 && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+                    .and_then(|rest| Ulid::from_string(rest).ok())
+                    .map(Self)
+                    .ok_or(NotAnId { prefix: $prefix })
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id!(/** A customer. */ AccountId, "acc");
+id!(/** An API key (not the key itself). */ KeyId, "key");
+id!(/** A registered endpoint. */ WebhookId, "whe");
+id!(/** An event of an incident, as published. */ EventId, "evt");
+id!(/** One event to one webhook. */ DeliveryId, "dlv");
+
+impl EventId {
+    /// The id of the event published under an idempotency key: the same key gives the same event, so a
+    /// repeated call finds what the first one began.
+    pub fn from_idempotency_key(account: AccountId, key: &str) -> Self {
+        let digest = Sha256::new().chain_update(account.to_bytes()).chain_update(key.as_bytes()).finalize();
+        Self(Ulid::from_bytes(first_sixteen(&digest)))
+    }
+}
+
+impl DeliveryId {
+    /// The id of this event's delivery to this webhook. Derived, so that a fan-out done twice makes the same
+    /// deliveries. The event's time stays in front: ids made together stand together in a store's index.
+    pub fn derive(event: EventId, webhook: WebhookId) -> Self {
+        let digest = Sha256::new().chain_update(event.to_bytes()).chain_update(webhook.to_bytes()).finalize();
+        let mut bytes = first_sixteen(&digest);
+        bytes[..6].copy_from_slice(&event.to_bytes()[..6]);
+        Self(Ulid::from_bytes(bytes))
+    }
+}
+
+fn first_sixteen(digest: &[u8]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    bytes
+}
+
+fn millis(now: Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond()).unwrap_or(0)
+}
+
+fn random_bits(random: &dyn Random) -> u128 {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    u128::from_be_bytes(bytes) >> 48
+}

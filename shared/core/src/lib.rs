@@ -1,0 +1,28 @@
+//! Every rule of StatusPulse webhooks.
+//!
+//! The rules are plain types and functions; the use cases run them over [`ports`]. Nothing here reads a clock,
+//! rolls dice or does I/O: what is proved about this crate is true on AWS and on one machine alike.
+//!
+//! Where is ...? The ladder: [`retry`]. Signatures: [`signature`]. Who may be called: [`target`]. What a
+//! webhook or a delivery may become: [`webhook`], [`delivery`]. What is accepted: [`event`]. Every number:
+//! [`limits`]. What is done, step by step: [`usecase`].
+
+pub mod access;
+pub mod attempt;
+pub mod delivery;
+pub mod error;
+pub mod event;
+pub mod fields;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod ports;
+pub mod retry;
+pub mod secret;
+pub mod signature;
+pub mod target;
+pub mod usecase;
+pub mod webhook;
+
+pub use error::{Error, FieldError, Result};
+pub use usecase::Engine;

@@ -1,0 +1,130 @@
+//! Every limit, and why it is what it is. A number that bounds something stands here and nowhere else.
+
+use std::time::Duration;
+
+// --- What a publisher may send --------------------------------------------------------------------------
+
+/// A payload, in bytes. Room for a long incident history; small enough that message, record and copy in
+/// flight stay cheap, and that it fits a queue message with its envelope.
+pub const PAYLOAD_BYTES: usize = 128 * 1024;
+/// The body of a publishing call: the payload and its envelope.
+pub const ENVELOPE_BYTES: usize = PAYLOAD_BYTES + 16 * 1024;
+/// The body of any other call.
+pub const REQUEST_BYTES: usize = 64 * 1024;
+/// An idempotency key, in characters: what the field's other APIs allow.
+pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
+/// An incident's id, in characters.
+pub const INCIDENT_ID_CHARS: usize = 200;
+/// Monitor groups of one event or webhook.
+pub const MONITOR_GROUPS: usize = 100;
+/// One monitor group's name, in characters.
+pub const MONITOR_GROUP_CHARS: usize = 200;
+
+// --- What an account may have ---------------------------------------------------------------------------
+
+/// Webhooks of one account: a fan-out reads them all.
+pub const WEBHOOKS_PER_ACCOUNT: usize = 500;
+/// API keys of one account, revoked ones not counted.
+pub const KEYS_PER_ACCOUNT: usize = 100;
+/// An account's name, in characters.
+pub const ACCOUNT_NAME_CHARS: usize = 200;
+/// Domains on an account's list.
+pub const ALLOWED_DOMAINS: usize = 100;
+/// A webhook's description, in characters.
+pub const DESCRIPTION_CHARS: usize = 500;
+/// Custom headers of a webhook.
+pub const CUSTOM_HEADERS: usize = 20;
+/// A custom header's name, in bytes.
+pub const HEADER_NAME_BYTES: usize = 100;
+/// A custom header's value, in bytes.
+pub const HEADER_VALUE_BYTES: usize = 4096;
+/// An endpoint's URL, in bytes: what every browser and proxy takes.
+pub const URL_BYTES: usize = 2048;
+
+// --- One attempt ----------------------------------------------------------------------------------------
+
+/// Name look-up, connection and TLS together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The whole attempt, to the last byte read.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A handshake, to the last byte read.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a response's body read before the connection is dropped.
+pub const RESPONSE_READ_BYTES: usize = 64 * 1024;
+/// Bytes of a response's body kept and shown.
+pub const RESPONSE_KEPT_BYTES: usize = 1024;
+/// Bytes of a response's head.
+pub const RESPONSE_HEAD_BYTES: usize = 64 * 1024;
+/// Fields of a response's head.
+pub const RESPONSE_HEADERS: usize = 100;
+/// How long a claimed attempt is its worker's alone: longer than any attempt, so that a second worker only
+/// ever finds a crashed one's claim expired.
+pub const CLAIM: Duration = Duration::from_secs(30);
+/// Attempts kept with a delivery: five for each of ten times round the ladder.
+pub const ATTEMPTS_KEPT: usize = 50;
+
+// --- Ladder, drain, notices -----------------------------------------------------------------------------
+
+/// The longest wait a receiver's `Retry-After` can ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Held deliveries let go in the first second after a resume ...
+pub const DRAIN_FIRST_PAGE: usize = 10;
+/// ... doubling every second up to this many: a service just back is not trampled.
+pub const DRAIN_PAGE_MAX: usize = 100;
+/// Time between two pages of a drain.
+pub const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a drain waits after it let go one delivery as a probe, because its webhook fails again. Doubles ...
+pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
+/// ... up to this.
+pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
+/// Deliveries changed in one page where no receiver is called (hold, discard, cancel).
+pub const SWEEP_PAGE: usize = 200;
+/// Waits between tries of a notice to Slack; the last one repeats.
+pub const NOTICE_WAITS: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+    Duration::from_secs(3600),
+];
+/// Tries of a notice: about a day and a half.
+pub const NOTICE_TRIES: u32 = 36;
+
+// --- Secrets and keys -----------------------------------------------------------------------------------
+
+/// The window in which both the old and the new secret sign.
+pub const ROTATION_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+// --- Lists ----------------------------------------------------------------------------------------------
+
+/// Entries of a page, when the caller names none.
+pub const PAGE_DEFAULT: usize = 50;
+/// Entries of a page at most.
+pub const PAGE_MAX: usize = 250;
+
+// --- Keeping --------------------------------------------------------------------------------------------
+
+/// How long a finished delivery, its attempts and its event are kept; also how long a repeated idempotency
+/// key is recognised.
+pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+// --- Connections to receivers (shared/outbound) ----------------------------------------------------------
+
+/// How long the answer to a name's look-up is used for further attempts: a burst of deliveries to one host
+/// costs one look-up a second. The addresses in it were vetted, and are the ones connected to.
+pub const LOOKUP_REUSE: Duration = Duration::from_secs(1);
+/// Hosts whose look-up is remembered.
+pub const LOOKUPS_KEPT: usize = 1024;
+/// Look-ups that run at the same time: each takes a thread, which names that never answer must not use up.
+pub const LOOKUPS_AT_ONCE: usize = 64;
+/// Addresses of one name that are tried, in turn, within [`CONNECT_TIMEOUT`].
+pub const CONNECT_TRIES: usize = 4;
+/// Idle connections kept to one origin ...
+pub const IDLE_PER_ORIGIN: usize = 32;
+/// ... and to all together: some 30 KiB each with TLS.
+pub const IDLE_CONNECTIONS: usize = 1024;
+/// How long an idle connection is kept: a little less than the 60 s after which common load balancers close it.
+pub const IDLE_FOR: Duration = Duration::from_secs(55);
+/// A kept connection that breaks within this time, without a byte of an answer, was stale: the request goes out
+/// once more on a fresh one. After it the receiver may well be at work on the request.
+pub const STALE_WITHIN: Duration = Duration::from_secs(1);

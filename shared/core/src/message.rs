@@ -1,0 +1,117 @@
+//! Messages to ourselves: what wakes a delivery, a sweep or a notice.
+//!
+//! A message may come twice, late, or out of order. Each says which step it is for, so that one that comes
+//! again is recognised; none is needed to know what is true: that stands in the store.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DeliveryId, EventId, WebhookId};
+use crate::ports::Step;
+
+/// A message and when it is for.
+#[derive(Debug, Clone)]
+pub struct Wakeup {
+    /// What is to be done.
+    pub message: Message,
+    /// Not before this time.
+    pub due: Timestamp,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// Make an attempt.
+    Attempt(AttemptMessage),
+    /// Go on with a webhook's sweep: hold, release, discard or cancel its deliveries.
+    Sweep(SweepMessage),
+    /// Tell the account's engineers that a webhook was paused.
+    Notice(NoticeMessage),
+}
+
+/// Where a message waits. Each kind has its own place, so that none delays another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// First attempts. Nothing else may ever stand before them.
+    First,
+    /// Retries, redeliveries and what a drain lets go.
+    Retry,
+    /// Sweeps and notices.
+    Upkeep,
+}
+
+impl Message {
+    /// Where it waits.
+    pub fn queue(&self) -> Queue {
+        match self {
+            Message::Attempt(AttemptMessage { step: Step { round: 1, number: 1 }, .. }) => Queue::First,
+            Message::Attempt(_) => Queue::Retry,
+            Message::Sweep(_) | Message::Notice(_) => Queue::Upkeep,
+        }
+    }
+
+    /// The webhook it concerns: messages of one webhook must not hold up another's.
+    pub fn webhook_id(&self) -> WebhookId {
+        match self {
+            Message::Attempt(message) => message.webhook_id,
+            Message::Sweep(message) => message.webhook_id,
+            Message::Notice(message) => message.webhook_id,
+        }
+    }
+}
+
+/// An attempt that is due.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttemptMessage {
+    /// Of which delivery.
+    pub delivery_id: DeliveryId,
+    /// To which webhook.
+    pub webhook_id: WebhookId,
+    /// Of which event.
+    pub event_id: EventId,
+    /// Which step of which ladder.
+    pub step: Step,
+    /// The event's payload: the happy path reads it from nowhere else.
+    #[serde(with = "text", default, skip_serializing_if = "Bytes::is_empty")]
+    pub body: Bytes,
+}
+
+/// A step of a webhook's sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepMessage {
+    /// Whose sweep.
+    pub webhook_id: WebhookId,
+    /// Which change of the webhook's state began it.
+    pub epoch: u64,
+    /// Which step of it.
+    pub step: u32,
+}
+
+/// A notice to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeMessage {
+    /// Of which webhook.
+    pub webhook_id: WebhookId,
+    /// Which change of the webhook's state it tells of.
+    pub epoch: u64,
+    /// How often it was tried before.
+    pub tries: u32,
+}
+
+/// A payload is JSON, so it travels as text.
+mod text {
+    use std::borrow::Cow;
+
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(body: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(std::str::from_utf8(body).map_err(serde::ser::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        Cow::<'de, str>::deserialize(from).map(|text| Bytes::from(text.into_owned()))
+    }
+}

@@ -1,0 +1,250 @@
+//! Every port: what the rules need from the world, as traits. Two sets of adapters stand behind them, one on
+//! AWS, one on a single SQLite file; the network, the clock and randomness are ports too, so that a test can
+//! run the whole ladder in microseconds.
+//!
+//! # What every adapter promises
+//!
+//! - A write is atomic, visible to every later read, and survives the death of the process once it returned.
+//!   [`Deliveries::settled`] returns when all of them also survive the death of the machine.
+//! - Changing something takes the version it was read at. If somebody was faster the answer is [`Conflict`],
+//!   and nothing was written.
+//! - A message of [`Wakeups`] comes at least once, not before its time, in any order.
+//! - Nothing else commits together. So the rules *record, then act, and are ready to do it again*: see
+//!   [`usecase::follow_up`](crate::usecase).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::access::{Account, ApiKey, KeyHash};
+use crate::attempt::{Class, Failure, Reply};
+use crate::delivery::{Delivery, DeliveryFilter};
+use crate::event::Event;
+use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use crate::message::Wakeup;
+use crate::target::EndpointUrl;
+use crate::webhook::Webhook;
+
+/// The adapter could not do it: a disk is full, a service does not answer. Nothing is known to be written;
+/// the same call may be made again.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {source}")]
+pub struct Unavailable {
+    /// What was being done.
+    pub doing: &'static str,
+    /// Why it failed.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a port answers.
+pub type PortResult<T> = Result<T, Unavailable>;
+
+/// Somebody changed it since it was read; nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict;
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<C>,
+}
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// The time now, in whole milliseconds: what is kept and what is computed with are the same.
+    fn now(&self) -> Timestamp;
+}
+
+/// Randomness.
+pub trait Random: Send + Sync {
+    /// Fills the bytes from a source fit for secrets.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// One POST to somebody's endpoint.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Where to.
+    pub url: EndpointUrl,
+    /// The headers, ours and the customer's own.
+    pub headers: Vec<(String, String)>,
+    /// The exact bytes of the body.
+    pub body: Bytes,
+    /// How long it may take, to the last byte read.
+    pub timeout: Duration,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The answer, or why there was none.
+    pub result: Result<Reply, Failure>,
+    /// How long after the call was made the connect, or the write on a kept connection, began: what the name's
+    /// look-up took.
+    pub began_after: Duration,
+    /// How long it took from then on, to the last byte read.
+    pub duration: Duration,
+}
+
+/// The guarded way out. Keeps to the target policy and the limits of one attempt, whatever it is asked.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// Makes the call. A failure of the receiver is an answer like any other.
+    async fn send(&self, call: Call) -> Sent;
+
+    /// Whether the URL's host may be called now: a literal address or every address its name resolves to.
+    /// `Err` is what an attempt would fail with.
+    async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure>;
+}
+
+/// Accounts and API keys.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Keeps a new account and its first key, both or neither.
+    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()>;
+    /// The account, if there is one of this id.
+    async fn account(&self, id: AccountId) -> PortResult<Option<Account>>;
+    /// Replaces the account's settings.
+    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>>;
+    /// Keeps a new key.
+    async fn create_key(&self, key: &ApiKey) -> PortResult<()>;
+    /// The key of this hash, also a revoked or expired one.
+    async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>>;
+    /// The account's keys, oldest first.
+    async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
+    /// Marks the key as revoked. `false` if the account has no key of this id.
+    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool>;
+}
+
+/// Webhooks.
+#[async_trait]
+pub trait Webhooks: Send + Sync {
+    /// The webhook, a deleted one too.
+    async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
+    /// The account's webhooks, oldest first, without deleted ones.
+    async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<Vec<std::sync::Arc<Webhook>>>>;
+    /// Keeps a new webhook.
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
+    /// Replaces the webhook, if it still has `webhook.version`; it then has the next one.
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
+}
+
+/// What an event's acceptance came to.
+#[derive(Debug, Clone)]
+pub enum Acceptance {
+    /// It is kept, and so are its deliveries: new now, or found from an earlier call with the same content.
+    Accepted(Vec<Delivery>),
+    /// An event of this id with another content was accepted before.
+    Different,
+}
+
+/// What came of asking for an attempt.
+#[derive(Debug, Clone)]
+pub enum Claim {
+    /// The attempt is this worker's alone, for [`CLAIM`](crate::limits::CLAIM).
+    Taken(Box<Delivery>),
+    /// Not now: it is not due yet, or another worker has it. Ask again then.
+    Later(Timestamp),
+    /// The delivery is not at this step: it went on, was held, or is done.
+    Moved(Box<Delivery>),
+    /// There is no such delivery.
+    Unknown,
+}
+
+/// A delivery as it was kept.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    /// The delivery, with its new version and the state it got: see the lane.
+    pub delivery: Delivery,
+    /// Whether other unfinished deliveries stand in its lane.
+    pub has_company: bool,
+}
+
+/// Which step of which ladder an attempt is; what makes a repeated message recognisable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Step {
+    /// How often the ladder was begun: 1, and one more for each resume or redelivery.
+    pub round: u32,
+    /// The attempt within it, 1 to 5.
+    pub number: u8,
+}
+
+/// Events and their deliveries.
+///
+/// **The lane.** The unfinished deliveries of one incident to one webhook, in the order their events were
+/// accepted, are a lane. A delivery that asks to be scheduled while an earlier one of its lane is unfinished
+/// is kept as [`Waiting`](crate::delivery::State::Waiting) instead; [`accept`](Self::accept) and
+/// [`save_delivery`](Self::save_delivery) decide this in the same step as they write, so that either the later
+/// one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
+#[async_trait]
+pub trait Deliveries: Send + Sync {
+    /// Keeps the event and its deliveries. An event of this id that was kept before stays as it was, with the
+    /// deliveries it had then; what a broken call left undone is completed.
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance>;
+    /// The event, if there is one of this id.
+    async fn event(&self, id: EventId) -> PortResult<Option<std::sync::Arc<Event>>>;
+    /// The delivery, if there is one of this id.
+    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>>;
+    /// Asks for an attempt: at most one worker has it at a time.
+    async fn claim(&self, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim>;
+    /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's
+    /// claim.
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
+    /// The first unfinished delivery of the lane.
+    async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>>;
+    /// A webhook's deliveries that match, newest first.
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>>;
+    /// A webhook's deliveries in the given part, in the order their events were accepted, oldest first.
+    async fn sweep_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>>;
+    /// How many of a webhook's deliveries are held.
+    async fn held(&self, webhook: WebhookId) -> PortResult<u64>;
+    /// Returns when everything written so far survives the death of the machine.
+    async fn settled(&self) -> PortResult<()>;
+}
+
+/// Which deliveries a sweep goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepPart {
+    /// Held ones.
+    Held,
+    /// Those scheduled or waiting.
+    Moving,
+    /// All that are not finished.
+    Unfinished,
+    /// Failed ones whose event was accepted at that time or later.
+    FailedSince(Timestamp),
+}
+
+/// Messages to ourselves, for later or for now.
+#[async_trait]
+pub trait Wakeups: Send + Sync {
+    /// Keeps the messages until they are worked on. All or none.
+    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()>;
+}
+
+/// What is counted. Dimensions are few: a webhook's id is never one.
+pub trait Metrics: Send + Sync {
+    /// An attempt began, this long after its event was accepted.
+    fn attempt_began(&self, first: bool, lag: Duration);
+    /// An attempt ended well, or with this class of failure.
+    fn attempt_ended(&self, failure: Option<Class>);
+    /// A webhook was paused by its failures.
+    fn webhook_paused(&self);
+}

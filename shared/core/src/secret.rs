@@ -1,0 +1,65 @@
+//! A webhook's secret: `whsec_` and the base64 of 32 random bytes.
+//!
+//! The type has no `Display`, no `Serialize`, and a `Debug` that says nothing: a secret gets into an answer,
+//! a record or a signature only where [`Secret::reveal`] is written out.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::ports::Random;
+
+const PREFIX: &str = "whsec_";
+const KEY_BYTES: usize = 32;
+
+/// The secret a webhook's deliveries are signed with.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+/// A text that is not a secret of ours. Says nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a secret is whsec_ and the base64 of 32 bytes")]
+pub struct NotASecret;
+
+impl Secret {
+    /// A new secret.
+    pub fn generate(random: &dyn Random) -> Self {
+        let mut key = [0; KEY_BYTES];
+        random.fill(&mut key);
+        Self(SecretString::from(format!("{PREFIX}{}", STANDARD.encode(key))))
+    }
+
+    /// A secret read back from where it was kept.
+    pub fn parse(text: &str) -> Result<Self, NotASecret> {
+        let encoded = text.strip_prefix(PREFIX).ok_or(NotASecret)?;
+        let key = STANDARD.decode(encoded).map_err(|_| NotASecret)?;
+        if key.len() == KEY_BYTES { Ok(Self(SecretString::from(text.to_owned()))) } else { Err(NotASecret) }
+    }
+
+    /// The secret's own characters.
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// The 32 bytes it stands for: the key of the Standard Webhooks signature.
+    pub(crate) fn key_bytes(&self) -> Vec<u8> {
+        STANDARD.decode(&self.reveal()[PREFIX.len()..]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl PartialEq for Secret {
+    /// For tests and for telling whether a record changed; verification never compares secrets.
+    fn eq(&self, other: &Self) -> bool {
+        self.reveal() == other.reveal()
+    }
+}
+
+impl Eq for Secret {}

@@ -1,0 +1,173 @@
+//! How a delivery proves who sent it.
+//!
+//! Two signatures stand side by side, so that a customer can follow the product page's recipe or use any
+//! Standard Webhooks library:
+//!
+//! - `X-StatusPulse-Signature`: lowercase hex HMAC-SHA256 of the raw body, keyed with the secret's own
+//!   characters as bytes. Nothing else in the header: the recipe compares the digest with the header's value.
+//! - `webhook-signature`: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, keyed with the bytes the
+//!   secret decodes to ([specification](https://www.standardwebhooks.com)).
+//!
+//! During a rotation both the old and the new secret sign; see [`SigningKeys`].
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use sha2::Sha256;
+
+use crate::limits;
+use crate::secret::Secret;
+
+/// The header of the product page's recipe.
+pub const SIGNATURE: &str = "X-StatusPulse-Signature";
+/// The new secret's digest, in a rotation of the style [`RotationStyle::Split`].
+pub const SIGNATURE_NEXT: &str = "X-StatusPulse-Signature-Next";
+/// Standard Webhooks: the event's id.
+pub const WEBHOOK_ID: &str = "webhook-id";
+/// Standard Webhooks: seconds since 1970, of the attempt.
+pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+/// Standard Webhooks: the signatures, separated by spaces.
+pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+
+/// How the seed's header shows two digests while a rotation's window is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RotationStyle {
+    /// `X-StatusPulse-Signature: <new>,<old>`.
+    #[default]
+    Joined,
+    /// The header keeps the old digest alone, for receivers that compare strictly; the new one has its own.
+    Split,
+}
+
+/// A secret that is on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The secret from before the rotation.
+    pub secret: Secret,
+    /// When it stops signing.
+    pub until: Timestamp,
+    /// How the two digests are shown.
+    pub style: RotationStyle,
+}
+
+/// The secrets of a webhook: one, or two while a rotation's window is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKeys {
+    current: Secret,
+    outgoing: Option<Outgoing>,
+}
+
+/// A rotation was asked for while the window of the one before is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowOpen {
+    /// When it closes by itself.
+    pub until: Timestamp,
+}
+
+impl SigningKeys {
+    /// The keys of a new webhook.
+    pub fn new(secret: Secret) -> Self {
+        Self { current: secret, outgoing: None }
+    }
+
+    /// Keys read back from where they were kept.
+    pub fn restore(current: Secret, outgoing: Option<Outgoing>) -> Self {
+        Self { current, outgoing }
+    }
+
+    /// The newest secret.
+    pub fn current(&self) -> &Secret {
+        &self.current
+    }
+
+    /// The secret on its way out, if the window is still open at `now`.
+    pub fn outgoing(&self, now: Timestamp) -> Option<&Outgoing> {
+        self.outgoing.as_ref().filter(|outgoing| now < outgoing.until)
+    }
+
+    /// Opens a window in which both sign. One window at a time: a second would leave a receiver that still
+    /// checks the first secret with nothing to check.
+    pub fn rotate(
+        &mut self,
+        new: Secret,
+        style: RotationStyle,
+        now: Timestamp,
+    ) -> Result<Timestamp, WindowOpen> {
+        if let Some(outgoing) = self.outgoing(now) {
+            return Err(WindowOpen { until: outgoing.until });
+        }
+        let until = later(now, limits::ROTATION_WINDOW);
+        let old = std::mem::replace(&mut self.current, new);
+        self.outgoing = Some(Outgoing { secret: old, until, style });
+        Ok(until)
+    }
+
+    /// Ends the window now. Says whether one was open.
+    pub fn finish(&mut self, now: Timestamp) -> bool {
+        let open = self.outgoing(now).is_some();
+        self.outgoing = None;
+        open
+    }
+
+    /// The signature headers of one attempt, by the keys valid at its moment.
+    pub fn headers(&self, id: &str, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
+        let outgoing = self.outgoing(now);
+        let new_digest = body_digest(&self.current, body);
+        let mut headers = match outgoing {
+            None => vec![(SIGNATURE, new_digest)],
+            Some(Outgoing { secret, style: RotationStyle::Joined, .. }) => {
+                vec![(SIGNATURE, format!("{new_digest},{}", body_digest(secret, body)))]
+            }
+            Some(Outgoing { secret, style: RotationStyle::Split, .. }) => {
+                vec![(SIGNATURE, body_digest(secret, body)), (SIGNATURE_NEXT, new_digest)]
+            }
+        };
+        let timestamp = now.as_second();
+        let mut standard = standard_signature(&self.current, id, timestamp, body);
+        if let Some(Outgoing { secret, .. }) = outgoing {
+            standard.push(' ');
+            standard.push_str(&standard_signature(secret, id, timestamp, body));
+        }
+        headers.push((WEBHOOK_ID, id.to_owned()));
+        headers.push((WEBHOOK_TIMESTAMP, timestamp.to_string()));
+        headers.push((WEBHOOK_SIGNATURE, standard));
+        headers
+    }
+}
+
+/// The digest of the product page's recipe.
+pub fn body_digest(secret: &Secret, body: &[u8]) -> String {
+    let digest = hmac(secret.reveal().as_bytes(), &[body]);
+    let mut hex = String::with_capacity(digest.len() * 2);
+    for byte in digest {
+        hex.push(char::from(HEX[usize::from(byte >> 4)]));
+        hex.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    hex
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn standard_signature(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> String {
+    let stamp = timestamp.to_string();
+    let digest = hmac(&secret.key_bytes(), &[id.as_bytes(), b".", stamp.as_bytes(), b".", body]);
+    format!("v1,{}", STANDARD.encode(digest))
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes a key of any length; the error exists for other kinds of MAC.
+    #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// `at` plus `wait`; a wait is hours at most, so this never leaves the calendar.
+pub(crate) fn later(at: Timestamp, wait: Duration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,203 @@
+//! Who may be called: the guard between a URL that a stranger typed and our network.
+//!
+//! An [`EndpointUrl`] is a URL in the one shape we take. [`TargetPolicy`] says which addresses may be called.
+//! [`AllowedDomains`] is an account's own, narrower list. All of it is pure: the name is looked up elsewhere
+//! (`shared/outbound`) and its addresses are brought here.
+//!
+//! # Why the raw text is checked before it is parsed
+//!
+//! A URL parser written for browsers repairs: `https:host`, `https:\\host`, a tab inside the host, leading
+//! spaces, percent-encoded dots all become a URL that looks well-formed and names a host the reader did not
+//! see. So the text must have a strict shape *before* the `url` crate reads it, and then the *parsed* host is
+//! checked, because `127.1`, `0x7f.1`, `２１３０７０６４３３` and `①②⑦.⓪.⓪.①` all parse to 127.0.0.1.
+//!
+//! # What is guaranteed
+//!
+//! - An [`EndpointUrl`] from [`parse`](EndpointUrl::parse) has no user info, no fragment and a port of the
+//!   policy; its host is a plain name or an address that may be called.
+//! - A *name* proves nothing: what it resolves to may change. Every address is checked at every attempt
+//!   with [`TargetPolicy::vet`], and the connection goes to an address that was checked (BEHAVIOUR 9.2).
+//! - No refusal names an address that a name resolved to.
+
+mod address;
+mod domains;
+mod host;
+mod policy;
+mod shape;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use url::Url;
+
+pub use address::{Cidr, CidrRefused, is_public};
+pub use domains::{ALWAYS_ALLOWED, AllowedDomains, DomainRefused};
+pub use policy::{REFUSED_PORTS, Refused, TargetPolicy};
+
+/// Why a URL is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct UrlRefused {
+    /// For programs: `url_too_long`, `url_shape`, `url_scheme`, `url_userinfo`, `url_fragment`, `url_port`,
+    /// `url_host` or `target_not_public`.
+    pub code: &'static str,
+    /// For people: what to fix.
+    pub detail: String,
+}
+
+impl UrlRefused {
+    fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// The host of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// A name in lower case, an internationalised one as punycode. It has to be looked up.
+    Name(&'a str),
+    /// A literal address.
+    Address(IpAddr),
+}
+
+/// An endpoint's URL, in the strict shape we take; cheap to clone.
+///
+/// `Display` is the whole URL. `Debug` leaves the path out: with Slack and many others the path is the secret.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EndpointUrl {
+    text: Arc<str>,
+    https: bool,
+    host: Range<usize>,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl EndpointUrl {
+    /// Reads a URL that somebody wants to register.
+    ///
+    /// # Errors
+    /// With what to fix, if the URL is not in the strict shape or the policy does not take it.
+    pub fn parse(text: &str, policy: &TargetPolicy) -> Result<Self, UrlRefused> {
+        let shape = shape::read(text)?;
+        policy.check_scheme(shape.https)?;
+        let url = Self::from_shape(text, &shape)?;
+        policy.check_host(url.host())?;
+        shape::check_spelling(&shape, url.host())?;
+        TargetPolicy::check_port(url.https, url.port)?;
+        Ok(url)
+    }
+
+    /// Reads back a URL that was registered before. Only its shape is checked: what may be called is decided
+    /// again at each attempt, and a policy that has become stricter must not make a store unreadable.
+    ///
+    /// # Errors
+    /// If it is not in the strict shape.
+    pub fn restore(text: &str) -> Result<Self, UrlRefused> {
+        let shape = shape::read(text)?;
+        Self::from_shape(text, &shape)
+    }
+
+    fn from_shape(text: &str, shape: &shape::Shape<'_>) -> Result<Self, UrlRefused> {
+        let url = Url::parse(text).map_err(|error| shape::refused_by_parser(&error))?;
+        let address = match url.host() {
+            None => return Err(shape::no_host()),
+            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(url::Host::Domain(name)) => {
+                host::check_name(shape.host, name)?;
+                None
+            }
+        };
+        let port = shape.port.unwrap_or(if shape.https { 443 } else { 80 });
+        // What the crate read has to be what we read; if the two ever disagree, nobody is called.
+        let same = url.scheme() == if shape.https { "https" } else { "http" }
+            && url.port_or_known_default() == Some(port)
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none();
+        let host_length = url.host_str().map(str::len);
+        let (true, Some(host_length)) = (same, host_length) else {
+            return Err(UrlRefused::new("url_shape", "The URL can be read in more than one way."));
+        };
+        let start = url.scheme().len() + "://".len();
+        Ok(Self {
+            text: Arc::from(url.as_str()),
+            https: shape.https,
+            host: start..start + host_length,
+            address,
+            port,
+        })
+    }
+
+    /// The URL as registered: normalised, an internationalised host as punycode.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is https; else it is plain http, which only a development policy takes.
+    pub fn scheme_is_https(&self) -> bool {
+        self.https
+    }
+
+    /// The host.
+    pub fn host(&self) -> Host<'_> {
+        match self.address {
+            Some(address) => Host::Address(address),
+            None => Host::Name(self.host_text()),
+        }
+    }
+
+    /// The host as it stands in the URL: a name, or an address (IPv6 in brackets).
+    pub fn host_text(&self) -> &str {
+        &self.text[self.host.clone()]
+    }
+
+    /// The host as its owner writes it, if that is not how it stands in the URL: `bücher.example` for
+    /// `xn--bcher-kva.example`. To be shown *beside* the punycode, never instead: letters of two scripts can
+    /// look alike.
+    pub fn host_in_unicode(&self) -> Option<String> {
+        match self.host() {
+            Host::Name(name) => host::in_unicode(name),
+            Host::Address(_) => None,
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `scheme://host`, with the port if it is not the scheme's own: what a connection is kept for.
+    pub fn origin(&self) -> &str {
+        &self.text[..self.path_start()]
+    }
+
+    /// What is asked of the host: the path, and the query if there is one.
+    pub fn path_and_query(&self) -> &str {
+        &self.text[self.path_start()..]
+    }
+
+    /// The origin, for Slack texts and logs: with many services the path is the secret.
+    pub fn without_path(&self) -> String {
+        self.origin().to_owned()
+    }
+
+    fn path_start(&self) -> usize {
+        // A parsed https or http URL always has a path, at least "/".
+        self.text[self.host.end..].find('/').map_or(self.text.len(), |at| self.host.end + at)
+    }
+}
+
+impl fmt::Display for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EndpointUrl({}/…)", self.without_path())
+    }
+}

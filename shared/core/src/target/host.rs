@@ -1,0 +1,90 @@
+//! Which names a host may have.
+
+use super::UrlRefused;
+
+/// A whole name, by RFC 1035.
+const NAME_BYTES: usize = 253;
+/// One label of it.
+const LABEL_BYTES: usize = 63;
+
+/// Names that mean "this machine" or "this network", wherever they are looked up. Single-label names are
+/// refused besides: a resolver's search list decides what they are.
+const PRIVATE_SUFFIXES: &[&str] = &[
+    "localhost",   // RFC 6761
+    "localdomain", // the default of many a distribution's /etc/hosts
+    "local",       // RFC 6762, multicast DNS
+    "internal",    // reserved by ICANN for private use (2024); metadata.google.internal
+    "home.arpa",   // RFC 8375
+    "intranet",    // RFC 6762, appendix G: private names seen in the wild ...
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "onion", // RFC 7686: must not be looked up
+];
+
+/// Checks the parsed name against what was typed.
+pub(super) fn check_name(typed: &str, name: &str) -> Result<(), UrlRefused> {
+    let refuse = |detail: &str| Err(UrlRefused::new("url_host", detail));
+    if name.len() > NAME_BYTES {
+        return refuse("The host's name is longer than 253 characters.");
+    }
+    if name.ends_with('.') {
+        return refuse("The host ends in a dot. Remove it.");
+    }
+    for label in name.split('.') {
+        if label.is_empty() {
+            return refuse("The host has two dots in a row, or begins with one.");
+        }
+        if label.len() > LABEL_BYTES {
+            return refuse("A part of the host's name is longer than 63 characters.");
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return refuse("A part of the host's name begins or ends with a hyphen.");
+        }
+    }
+    // An underscore is no host name by RFC 952, but it resolves, and wildcard certificates cover it: taken.
+    check_typed(typed, name)
+}
+
+/// Refuses a name of which the owner sees another than we call: one with characters that are dropped (soft
+/// hyphen, zero width) or replaced (full width, circled) on the way to punycode. Letter case is all that may
+/// change.
+fn check_typed(typed: &str, name: &str) -> Result<(), UrlRefused> {
+    let unicode = in_unicode(name);
+    let shown = unicode.as_deref().unwrap_or(name);
+    let lowered = || typed.chars().flat_map(char::to_lowercase);
+    let as_typed = lowered().eq(shown.chars()) || lowered().eq(name.chars());
+    if as_typed && !shown.chars().any(is_invisible) {
+        return Ok(());
+    }
+    Err(UrlRefused::new(
+        "url_host",
+        "The host contains invisible characters, or ones that stand for others (soft hyphen, zero-width, \
+         full-width). Type it in plain letters, or as punycode.",
+    ))
+}
+
+/// Characters that no reader sees. U+200C and U+200D are legal within some scripts; a webhook can do without.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The name in Unicode, if that is another than in ASCII.
+pub(super) fn in_unicode(name: &str) -> Option<String> {
+    if !name.contains("xn--") {
+        return None;
+    }
+    Some(url::quirks::domain_to_unicode(name)).filter(|unicode| unicode != name && !unicode.is_empty())
+}
+
+/// Whether the name by itself means something that is not on the public internet.
+pub(super) fn is_private_name(name: &str) -> bool {
+    !name.contains('.')
+        || PRIVATE_SUFFIXES.iter().any(|suffix| {
+            name.strip_suffix(suffix).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        })
+}

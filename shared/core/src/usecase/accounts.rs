@@ -1,0 +1,127 @@
+//! Accounts and API keys are made, listed and revoked.
+
+use super::Engine;
+use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
+use crate::error::{Error, Result};
+use crate::fields::Fields;
+use crate::ids::{AccountId, KeyId};
+use crate::limits;
+use crate::target::AllowedDomains;
+
+impl Engine {
+    /// Whose key this is. A wrong, a revoked and an expired one are told apart by nobody.
+    pub async fn authenticate(&self, key: &str) -> Result<Caller> {
+        let key = self.accounts.key_by_hash(&KeyHash::of(key)).await?;
+        match key.filter(|key| key.is_valid(self.clock.now())) {
+            Some(key) => Ok(Caller { role: key.role, account_id: key.account_id }),
+            None => Err(Error::Unauthenticated("the API key is not valid")),
+        }
+    }
+
+    /// Makes an account and its first admin key.
+    pub async fn create_account(&self, caller: Caller, body: &[u8]) -> Result<(Account, KeyText)> {
+        caller.may(Action::CreateAccount)?;
+        let now = self.clock.now();
+        let mut fields = Fields::of_body(body)?;
+        let name = fields.text("name");
+        let name = fields.require("name", name);
+        let account = name.and_then(|name| match Account::new(&name, now, &*self.random) {
+            Ok(account) => Some(account),
+            Err(refused) => {
+                fields.refuse("name", refused.to_string());
+                None
+            }
+        });
+        let allowed_domains = allowed_domains(&mut fields).unwrap_or_default();
+        fields.refuse_rest();
+        fields.finish()?;
+        let account = account.ok_or_else(|| Error::invalid("/name", "is required"))?;
+        let account = Account { allowed_domains, ..account };
+        let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, &*self.random);
+        self.accounts.create_account(&account, &key).await?;
+        Ok((account, text))
+    }
+
+    /// Restricts an account's webhooks to listed domains, or lifts that. Refused while a webhook stands outside
+    /// the list: what is registered keeps to it.
+    pub async fn update_account(&self, account: AccountId, body: &[u8]) -> Result<Account> {
+        let mut fields = Fields::of_body(body)?;
+        let clears = fields.has("allowed_domains");
+        let domains = allowed_domains(&mut fields).or_else(|| clears.then(AllowedDomains::default));
+        fields.refuse_rest();
+        fields.finish()?;
+        let Some(domains) = domains else { return self.account(account).await };
+        let webhooks = self.webhooks.webhooks(account).await?;
+        if let Some(outside) =
+            webhooks.iter().find(|webhook| !domains.admits(webhook.settings.url.host_text()))
+        {
+            return Err(Error::Conflict {
+                code: "webhook_outside_domains",
+                detail: format!("webhook {} is registered at a domain that is not on the list", outside.id),
+            });
+        }
+        loop {
+            let mut next = self.account(account).await?;
+            next.allowed_domains = domains.clone();
+            if self.accounts.save_account(&next).await?.is_ok() {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// Makes a key for the account.
+    pub async fn create_key(&self, account: AccountId, body: &[u8]) -> Result<(ApiKey, KeyText)> {
+        let now = self.clock.now();
+        let mut fields = Fields::of_body(body)?;
+        let role = fields.text("role");
+        let role = fields.require("role", role).unwrap_or_default();
+        let role = Role::from_name(&role).filter(|role| *role != Role::Operator).or_else(|| {
+            if !role.is_empty() {
+                fields.refuse("role", "must be one of admin, publisher, viewer");
+            }
+            None
+        });
+        let expires_at = fields.timestamp("expires_at");
+        if expires_at.is_some_and(|end| end <= now) {
+            fields.refuse("expires_at", "must be in the future");
+        }
+        fields.refuse_rest();
+        fields.finish()?;
+        let Some(role) = role else { return Err(Error::invalid("/role", "is required")) };
+        let valid = self.accounts.keys(account).await?.iter().filter(|key| key.is_valid(now)).count();
+        if valid >= limits::KEYS_PER_ACCOUNT {
+            let detail =
+                format!("an account may have {} valid keys; revoke one first", limits::KEYS_PER_ACCOUNT);
+            return Err(Error::Conflict { code: "too_many_keys", detail });
+        }
+        let (key, text) = ApiKey::generate(Some(account), role, expires_at, now, &*self.random);
+        self.accounts.create_key(&key).await?;
+        Ok((key, text))
+    }
+
+    /// The account's keys, oldest first, revoked ones included.
+    pub async fn keys(&self, account: AccountId) -> Result<Vec<ApiKey>> {
+        Ok(self.accounts.keys(account).await?)
+    }
+
+    /// Revokes a key: it is refused from the next call on.
+    pub async fn revoke_key(&self, account: AccountId, key: KeyId) -> Result<()> {
+        let known = self.accounts.revoke_key(account, key, self.clock.now()).await?;
+        if known { Ok(()) } else { Err(Error::NotFound("key")) }
+    }
+}
+
+fn allowed_domains(fields: &mut Fields<'_>) -> Option<AllowedDomains> {
+    let names = fields.texts("allowed_domains")?;
+    if names.len() > limits::ALLOWED_DOMAINS {
+        fields.refuse("allowed_domains", format!("may name {} domains at most", limits::ALLOWED_DOMAINS));
+        return None;
+    }
+    match AllowedDomains::parse(names) {
+        Ok(domains) => Some(domains),
+        Err(refused) => {
+            fields.refuse_item("allowed_domains", refused.index, refused.detail);
+            None
+        }
+    }
+}

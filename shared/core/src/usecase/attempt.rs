@@ -1,0 +1,194 @@
+//! An attempt is due: claim it, look at the webhook, make it, record it, do what the record calls for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Engine, Handled};
+use crate::attempt::{Attempt, Failure, judge, response_text};
+use crate::delivery::{Delivery, State};
+use crate::error::Result;
+use crate::ids::{DeliveryId, EventId, WebhookId};
+use crate::limits;
+use crate::message::AttemptMessage;
+use crate::ports::{Call, Claim, Sent};
+use crate::retry;
+use crate::signature::later;
+use crate::webhook::{self, FailedAttempt, Webhook};
+
+impl Engine {
+    pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {
+        let now = self.clock.now();
+        let delivery = match self.deliveries.claim(message.delivery_id, message.step, now).await? {
+            Claim::Taken(delivery) => *delivery,
+            Claim::Later(at) => return Ok(Handled::Again(at)),
+            // Done before, or by somebody else: see to it that what follows was done too.
+            Claim::Moved(delivery) => {
+                self.follow_up(*delivery).await?;
+                return Ok(Handled::Done);
+            }
+            Claim::Unknown => return Ok(Handled::Done),
+        };
+        let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
+        match webhook {
+            Some(webhook) if webhook.is_active() => self.make_attempt(&webhook, delivery, message).await?,
+            Some(webhook) if !webhook.is_deleted() => self.record(&delivery.moved(State::Held)).await?,
+            _ => self.record(&delivery.moved(State::Cancelled)).await?,
+        }
+        Ok(Handled::Done)
+    }
+
+    async fn make_attempt(
+        &self,
+        webhook: &Webhook,
+        delivery: Delivery,
+        message: AttemptMessage,
+    ) -> Result<()> {
+        let began = self.clock.now();
+        let number = message.step.number;
+        let sent = self.sender.send(delivery_call(webhook, &delivery, message, began)).await;
+        let at = later(began, sent.began_after);
+        self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
+        let made = Made::new(number, at, sent);
+        self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class));
+        match made.attempt.failure.clone() {
+            None => self.delivered(webhook, delivery, made.attempt).await,
+            Some(failure) => self.failed(webhook, delivery, made, failure).await,
+        }
+    }
+
+    async fn delivered(&self, webhook: &Webhook, delivery: Delivery, attempt: Attempt) -> Result<()> {
+        self.change_health(webhook.id, Some(webhook), |webhook| webhook.after_success()).await?;
+        self.record(&delivery.attempted(attempt, None, State::Delivered)).await
+    }
+
+    async fn failed(
+        &self,
+        webhook: &Webhook,
+        delivery: Delivery,
+        made: Made,
+        failure: Failure,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let number = made.attempt.number;
+        let first_failed_at = delivery.first_failed_at.unwrap_or(now);
+        let failed = FailedAttempt {
+            number,
+            status_code: made.attempt.status_code,
+            failure: &failure,
+            first_failed_at,
+        };
+        let notify = self.deployment.slack_url.is_some();
+        let webhook = self
+            .change_health(webhook.id, None, |webhook| webhook.after_failure(failed, notify, now))
+            .await?;
+        let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
+        let state = match webhook.map(|webhook| webhook.state.clone()) {
+            None | Some(webhook::State::Deleted) => State::Cancelled,
+            Some(webhook::State::Paused(_) | webhook::State::Pending) => State::Held,
+            Some(webhook::State::Active) => match self.deployment.ladder.wait_after(number, retry_after) {
+                // From the end of the attempt before it: never early, however long that one hung.
+                Some(wait) => State::Scheduled { number: number + 1, at: later(now, wait) },
+                None => State::Failed,
+            },
+        };
+        self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await
+    }
+
+    /// Takes an attempt's outcome into the webhook's health, as often as others are faster, and does what the
+    /// record calls for. Answers with the webhook as it is then. `known` saves the first read.
+    async fn change_health(
+        &self,
+        id: WebhookId,
+        known: Option<&Webhook>,
+        change: impl Fn(&Webhook) -> Option<Webhook> + Send + Sync,
+    ) -> Result<Option<Webhook>> {
+        if let Some(known) = known
+            && change(known).is_none()
+        {
+            return Ok(None);
+        }
+        loop {
+            let Some(now) = self.webhooks.webhook(id).await? else { return Ok(None) };
+            let Some(next) = change(&now) else {
+                return Ok(Some(Webhook::clone(&now)));
+            };
+            if self.webhooks.save_webhook(&next).await?.is_ok() {
+                if let webhook::State::Paused(pause) = &next.state {
+                    self.metrics.webhook_paused();
+                    tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
+                    self.follow_up_webhook(&next).await?;
+                }
+                return Ok(Some(next));
+            }
+        }
+    }
+}
+
+/// An attempt that was made.
+struct Made {
+    attempt: Attempt,
+    retry_after: Option<String>,
+}
+
+impl Made {
+    fn new(number: u8, at: Timestamp, sent: Sent) -> Self {
+        let (status_code, failure, response, retry_after) = match sent.result {
+            Ok(reply) => {
+                (Some(reply.status), judge(reply.status), response_text(&reply.body), reply.retry_after)
+            }
+            Err(failure) => (None, Some(failure), None, None),
+        };
+        let attempt = Attempt { number, at, status_code, failure, duration: sent.duration, response };
+        Self { attempt, retry_after }
+    }
+}
+
+fn delivery_call(webhook: &Webhook, delivery: &Delivery, message: AttemptMessage, now: Timestamp) -> Call {
+    let about = About {
+        event: delivery.event_type.name(),
+        event_id: delivery.event_id,
+        delivery_id: delivery.id,
+        number: message.step.number,
+    };
+    signed_call(webhook, &about, message.body, limits::ATTEMPT_TIMEOUT, now)
+}
+
+/// What the headers of a call say it is.
+pub(super) struct About {
+    pub(super) event: &'static str,
+    pub(super) event_id: EventId,
+    pub(super) delivery_id: DeliveryId,
+    pub(super) number: u8,
+}
+
+/// One signed POST to a webhook: by the keys valid at `now`, over exactly these bytes.
+pub(super) fn signed_call(
+    webhook: &Webhook,
+    about: &About,
+    body: Bytes,
+    timeout: Duration,
+    now: Timestamp,
+) -> Call {
+    let id = about.event_id.to_string();
+    let signatures = webhook.keys.headers(&id, &body, now);
+    let mut headers = Vec::with_capacity(10 + webhook.settings.headers.0.len());
+    for (name, value) in &webhook.settings.headers.0 {
+        headers.push((name.clone(), value.clone()));
+    }
+    let own = [
+        ("Content-Type", "application/json".to_owned()),
+        ("User-Agent", "StatusPulse-Webhooks/1".to_owned()),
+        ("X-StatusPulse-Event", about.event.to_owned()),
+        ("X-StatusPulse-Event-Id", id),
+        ("X-StatusPulse-Delivery-Id", about.delivery_id.to_string()),
+        ("X-StatusPulse-Attempt", about.number.to_string()),
+    ];
+    headers.extend(own.into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
+    Call { url: webhook.settings.url.clone(), headers, body, timeout }
+}
+
+fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}

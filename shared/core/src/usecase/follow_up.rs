@@ -1,0 +1,132 @@
+//! What a record calls for. See the module above: this is the "act" of "record, then act".
+
+use jiff::Timestamp;
+
+use super::Engine;
+use crate::delivery::{Delivery, State};
+use crate::error::Result;
+use crate::ids::WebhookId;
+use crate::message::{AttemptMessage, Message, NoticeMessage, SweepMessage, Wakeup};
+use crate::webhook::{self, Notice, Webhook};
+
+impl Engine {
+    /// Keeps a delivery's new state, and does what it calls for. If somebody else changed it meanwhile, what
+    /// they recorded holds, and the acting is theirs.
+    pub(super) async fn record(&self, delivery: &Delivery) -> Result<()> {
+        match self.deliveries.save_delivery(delivery).await? {
+            Ok(saved) if saved.delivery.is_finished() && !saved.has_company => Ok(()),
+            Ok(saved) => self.follow_up(saved.delivery).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Does what a delivery's recorded state calls for. Harmless to repeat.
+    pub(super) async fn follow_up(&self, delivery: Delivery) -> Result<()> {
+        let mut delivery = delivery;
+        loop {
+            match delivery.state {
+                // Whoever is before it in the lane wakes it.
+                State::Waiting => return Ok(()),
+                State::Scheduled { .. } => return self.wake_attempt(&delivery).await,
+                State::Held => match self.release_if_active(delivery).await? {
+                    Some(released) => delivery = released,
+                    None => return Ok(()),
+                },
+                State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
+                    match self.promote_next(&delivery).await? {
+                        Some(next) => delivery = next,
+                        None => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hold, then look again: a webhook that was resumed between the look that said "paused" and the record
+    /// "held" may have ended its drain already, and nobody else would come for this delivery.
+    async fn release_if_active(&self, held: Delivery) -> Result<Option<Delivery>> {
+        let Some(webhook) = self.webhooks.webhook(held.webhook_id).await? else { return Ok(None) };
+        self.follow_up_webhook(&webhook).await?;
+        if !webhook.is_active() {
+            return Ok(None);
+        }
+        let saved = self.deliveries.save_delivery(&held.begun_again(self.clock.now())).await?;
+        Ok(saved.ok().map(|saved| saved.delivery))
+    }
+
+    /// Wakes the next of the lane, if its end is what the next was waiting for.
+    async fn promote_next(&self, finished: &Delivery) -> Result<Option<Delivery>> {
+        let head = self.deliveries.lane_head(finished.webhook_id, &finished.incident_id).await?;
+        match head {
+            Some(head) if head.state == State::Waiting => {
+                let saved = self.deliveries.save_delivery(&head.promoted(self.clock.now())).await?;
+                Ok(saved.ok().map(|saved| saved.delivery))
+            }
+            // Promoted before, by one who may have died before its message was sent.
+            Some(head) if matches!(head.state, State::Scheduled { .. }) => Ok(Some(head)),
+            // A held one is let go by its webhook's resume.
+            _ => Ok(None),
+        }
+    }
+
+    async fn wake_attempt(&self, delivery: &Delivery) -> Result<()> {
+        let Some(wakeup) = self.attempt_wakeup(delivery).await? else { return Ok(()) };
+        Ok(self.wakeups.send(vec![wakeup]).await?)
+    }
+
+    /// The message a scheduled delivery waits for.
+    pub(super) async fn attempt_wakeup(&self, delivery: &Delivery) -> Result<Option<Wakeup>> {
+        let Some((step, due)) = delivery.next_step() else { return Ok(None) };
+        let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
+        let message = AttemptMessage {
+            delivery_id: delivery.id,
+            webhook_id: delivery.webhook_id,
+            event_id: delivery.event_id,
+            step,
+            body: event.body.clone(),
+        };
+        Ok(Some(Wakeup { message: Message::Attempt(message), due }))
+    }
+
+    /// Does what a webhook's recorded state calls for: the next step of its sweep, or else its notice.
+    pub(super) async fn follow_up_webhook(&self, webhook: &Webhook) -> Result<()> {
+        let wakeup = if let Some(sweep) = webhook.sweep {
+            let message = SweepMessage { webhook_id: webhook.id, epoch: webhook.epoch, step: sweep.step };
+            Some(Wakeup { message: Message::Sweep(message), due: sweep.due })
+        } else if let webhook::State::Paused(pause) = &webhook.state
+            && pause.notice == Notice::Due
+        {
+            Some(self.notice_wakeup(webhook.id, webhook.epoch, 0, self.clock.now()))
+        } else {
+            None
+        };
+        match wakeup {
+            Some(wakeup) => Ok(self.wakeups.send(vec![wakeup]).await?),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn notice_wakeup(
+        &self,
+        webhook_id: WebhookId,
+        epoch: u64,
+        tries: u32,
+        due: Timestamp,
+    ) -> Wakeup {
+        Wakeup { message: Message::Notice(NoticeMessage { webhook_id, epoch, tries }), due }
+    }
+
+    /// Begins to let go of a webhook's held deliveries, if nothing is being done to them yet.
+    pub(super) async fn ensure_release(&self, webhook_id: WebhookId) -> Result<()> {
+        loop {
+            let Some(webhook) = self.webhooks.webhook(webhook_id).await? else { return Ok(()) };
+            let mut next = Webhook::clone(&webhook);
+            if !next.begin_release(self.clock.now()) {
+                return Ok(());
+            }
+            if self.webhooks.save_webhook(&next).await?.is_ok() {
+                return self.follow_up_webhook(&next).await;
+            }
+        }
+    }
+}

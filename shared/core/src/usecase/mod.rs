@@ -1,0 +1,139 @@
+//! What is done, one file a use case, over the ports.
+//!
+//! # Record, then act, and be ready to do it again
+//!
+//! No step relies on two services committing together. Each records what is now true with one compare-and-set,
+//! and then does what the record calls for: sends a message, wakes the next in the lane, goes on with a sweep.
+//! A worker that dies in between leaves its message in the queue; the one that gets it finds the record further
+//! on than the message says, and does what *that* calls for. So the acting is written once, as a function of
+//! the record, and doing it twice is harmless: [`follow_up`].
+
+pub mod accounts;
+pub mod attempt;
+pub mod explain;
+pub mod follow_up;
+pub mod notice;
+pub mod pause;
+pub mod probe;
+pub mod publish;
+pub mod query;
+pub mod redeliver;
+pub mod register;
+pub mod rotate;
+pub mod settings;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, WebhookId};
+use crate::message::Message;
+use crate::ports::{Accounts, Clock, Deliveries, Metrics, Random, Sender, Wakeups, Webhooks};
+use crate::retry::Ladder;
+use crate::target::{EndpointUrl, TargetPolicy};
+use crate::webhook::Webhook;
+
+/// The ports, and the use cases over them.
+#[derive(Clone)]
+pub struct Engine {
+    /// Accounts and keys.
+    pub accounts: Arc<dyn Accounts>,
+    /// Webhooks.
+    pub webhooks: Arc<dyn Webhooks>,
+    /// Events and deliveries.
+    pub deliveries: Arc<dyn Deliveries>,
+    /// Messages for later.
+    pub wakeups: Arc<dyn Wakeups>,
+    /// The way out.
+    pub sender: Arc<dyn Sender>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// What is counted.
+    pub metrics: Arc<dyn Metrics>,
+    /// What the deployment decides.
+    pub deployment: Deployment,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("deployment", &self.deployment).finish_non_exhaustive()
+    }
+}
+
+/// What the deployment decides. Its defaults are those of the product.
+#[derive(Clone)]
+pub struct Deployment {
+    /// The waits between attempts.
+    pub ladder: Ladder,
+    /// Who may be called.
+    pub policy: TargetPolicy,
+    /// Where notices for engineers go. The URL is a secret.
+    pub slack_url: Option<EndpointUrl>,
+    /// Where the API is reached, for links.
+    pub public_url: String,
+    /// The addresses attempts leave from.
+    pub egress_ips: Vec<String>,
+}
+
+impl std::fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deployment")
+            .field("ladder", &self.ladder)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// It has done its work and can go.
+    Done,
+    /// It is to come again, not before that time.
+    Again(Timestamp),
+}
+
+impl Engine {
+    /// Does what a message asks. On an error the message stays, and comes again.
+    pub async fn handle(&self, message: Message) -> Result<Handled> {
+        match message {
+            Message::Attempt(message) => self.attempt(message).await,
+            Message::Sweep(message) => self.sweep(message).await,
+            Message::Notice(message) => self.notice(message).await,
+        }
+    }
+
+    /// A webhook of this account; another's, or a deleted one, is none.
+    pub async fn webhook(&self, account: AccountId, id: WebhookId) -> Result<Arc<Webhook>> {
+        self.webhooks
+            .webhook(id)
+            .await?
+            .filter(|webhook| webhook.account_id == account && !webhook.is_deleted())
+            .ok_or(Error::NotFound("webhook"))
+    }
+
+    /// Changes a webhook by compare-and-set, as often as others are faster. `change` sees the latest state and
+    /// refuses or changes it; it does no I/O. `None` from it means: nothing to change.
+    async fn change_webhook(
+        &self,
+        account: AccountId,
+        id: WebhookId,
+        change: impl Fn(&mut Webhook) -> Result<Option<()>> + Send,
+    ) -> Result<Arc<Webhook>> {
+        loop {
+            let now = self.webhook(account, id).await?;
+            let mut next = Webhook::clone(&now);
+            if change(&mut next)?.is_none() {
+                return Ok(now);
+            }
+            if self.webhooks.save_webhook(&next).await?.is_ok() {
+                next.version += 1;
+                return Ok(Arc::new(next));
+            }
+        }
+    }
+}

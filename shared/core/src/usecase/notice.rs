@@ -1,0 +1,134 @@
+//! The account's engineers are told on Slack that a webhook was paused: once a pause, whatever Slack does.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{Engine, Handled};
+use crate::attempt::judge;
+use crate::error::Result;
+use crate::limits;
+use crate::message::NoticeMessage;
+use crate::ports::Call;
+use crate::signature::later;
+use crate::target::EndpointUrl;
+use crate::webhook::{Notice, Pause, PauseReason, State, Webhook};
+
+impl Engine {
+    pub(super) async fn notice(&self, message: NoticeMessage) -> Result<Handled> {
+        let Some(slack) = self.deployment.slack_url.clone() else { return Ok(Handled::Done) };
+        let now = self.clock.now();
+        let Some(webhook) = self.webhooks.webhook(message.webhook_id).await? else {
+            return Ok(Handled::Done);
+        };
+        let State::Paused(pause) = &webhook.state else { return Ok(Handled::Done) };
+        if webhook.epoch != message.epoch {
+            return Ok(Handled::Done);
+        }
+        match pause.notice {
+            Notice::None | Notice::Done => return Ok(Handled::Done),
+            Notice::Sending(until) if now < until => return Ok(Handled::Again(until)),
+            Notice::Due | Notice::Sending(_) => {}
+        }
+        // Only one worker gets past this: two messages, one notice.
+        let Some(claimed) = self.set_notice(&webhook, Notice::Sending(later(now, limits::CLAIM))).await?
+        else {
+            return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
+        };
+        let account = self.accounts.account(webhook.account_id).await?.map(|account| account.name);
+        let held = self.deliveries.held(webhook.id).await?;
+        let text = text(&webhook, pause, &account.unwrap_or_default(), held, &self.deployment.public_url);
+        self.send_notice(slack, &text, claimed, message).await
+    }
+
+    async fn send_notice(
+        &self,
+        slack: EndpointUrl,
+        text: &str,
+        webhook: Webhook,
+        message: NoticeMessage,
+    ) -> Result<Handled> {
+        let headers = vec![
+            ("Content-Type".to_owned(), "application/json".to_owned()),
+            ("User-Agent".to_owned(), "StatusPulse-Webhooks/1".to_owned()),
+        ];
+        let body = Bytes::from(json!({ "text": text }).to_string());
+        let sent =
+            self.sender.send(Call { url: slack, headers, body, timeout: limits::ATTEMPT_TIMEOUT }).await;
+        let failure = match sent.result {
+            Ok(reply) => judge(reply.status),
+            Err(failure) => Some(failure),
+        };
+        let tries = message.tries + 1;
+        match failure {
+            None => {
+                self.set_notice(&webhook, Notice::Done).await?;
+            }
+            Some(failure) if tries < limits::NOTICE_TRIES => {
+                tracing::warn!(webhook.id = %webhook.id, class = failure.class.name(), tries, "Slack notice failed; it is tried again");
+                self.set_notice(&webhook, Notice::Due).await?;
+                let waits = limits::NOTICE_WAITS;
+                let wait = waits[usize::try_from(message.tries).unwrap_or(usize::MAX).min(waits.len() - 1)];
+                let due = later(self.clock.now(), wait);
+                self.wakeups.send(vec![self.notice_wakeup(webhook.id, webhook.epoch, tries, due)]).await?;
+            }
+            Some(failure) => {
+                tracing::error!(webhook.id = %webhook.id, class = failure.class.name(), tries, "Slack notice given up");
+                self.set_notice(&webhook, Notice::Done).await?;
+            }
+        }
+        Ok(Handled::Done)
+    }
+
+    /// Records where the notice stands; `None` if the webhook was changed meanwhile in a way that matters.
+    async fn set_notice(&self, webhook: &Webhook, notice: Notice) -> Result<Option<Webhook>> {
+        let mut latest = webhook.clone();
+        loop {
+            let mut next = latest.clone();
+            let State::Paused(pause) = &mut next.state else { return Ok(None) };
+            pause.notice = notice;
+            if self.webhooks.save_webhook(&next).await?.is_ok() {
+                next.version += 1;
+                return Ok(Some(next));
+            }
+            let Some(again) = self.webhooks.webhook(webhook.id).await? else { return Ok(None) };
+            if again.epoch != webhook.epoch || again.state != webhook.state {
+                return Ok(None);
+            }
+            latest = Webhook::clone(&again);
+        }
+    }
+}
+
+/// The notice: which webhook, since when, the last error, how much is held, how to resume. The URL's path is
+/// left out, as paths of webhooks are often secrets.
+fn text(webhook: &Webhook, pause: &Pause, account: &str, held: u64, public_url: &str) -> String {
+    let why = match pause.reason {
+        PauseReason::Failures => "after four consecutive failures",
+        PauseReason::Gone => "because its endpoint answered 410 Gone",
+        PauseReason::Manual => "by hand",
+    };
+    let mut text = format!(
+        ":octagonal_sign: Webhook {} of {} was paused {why}.\nEndpoint: {}\nPaused since: {}",
+        webhook.id,
+        escape(account),
+        escape(&webhook.settings.url.without_path()),
+        pause.since,
+    );
+    if let Some(since) = pause.failing_since {
+        text.push_str(&format!("\nFailing since: {since}"));
+    }
+    if let Some(error) = &pause.last_error {
+        text.push_str(&format!("\nLast error: {}", escape(error)));
+    }
+    let noun = if held == 1 { "delivery is" } else { "deliveries are" };
+    text.push_str(&format!(
+        "\n{held} {noun} held. To resume: POST <{public_url}/v1/webhooks/{}/resume>",
+        webhook.id
+    ));
+    text
+}
+
+/// Slack's three control characters; nothing else needs escaping.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

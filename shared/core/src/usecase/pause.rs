@@ -1,0 +1,82 @@
+//! An owner pauses, resumes or deletes a webhook.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::probe::not_verified;
+use crate::error::Result;
+use crate::ids::{AccountId, WebhookId};
+use crate::webhook::{Notice, PauseReason, State, SweepMode, Webhook};
+
+/// What a resume does with what is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeldDeliveries {
+    /// Delivers it.
+    #[default]
+    Deliver,
+    /// Drops it.
+    Discard,
+}
+
+impl Engine {
+    /// Pauses a webhook by hand: nobody needs to be told. A paused one stays as it is.
+    pub async fn pause(&self, account: AccountId, id: WebhookId) -> Result<Arc<Webhook>> {
+        let now = self.clock.now();
+        self.change_and_follow_up(account, id, |webhook| match webhook.state {
+            State::Pending => Err(not_verified()),
+            State::Paused(_) | State::Deleted => Ok(None),
+            State::Active => {
+                webhook.pause(PauseReason::Manual, None, Notice::None, now);
+                Ok(Some(()))
+            }
+        })
+        .await
+    }
+
+    /// Makes a paused webhook active, and says how many deliveries were held. An active one stays as it is: a
+    /// second resume delivers nothing twice.
+    pub async fn resume(&self, account: AccountId, id: WebhookId, held: HeldDeliveries) -> Result<u64> {
+        let now = self.clock.now();
+        let before = self.webhook(account, id).await?;
+        let count = if before.is_active() { 0 } else { self.deliveries.held(id).await? };
+        let mode = match held {
+            HeldDeliveries::Deliver => SweepMode::Release,
+            HeldDeliveries::Discard => SweepMode::Discard,
+        };
+        self.change_and_follow_up(account, id, |webhook| match webhook.state {
+            State::Pending => Err(not_verified()),
+            State::Active | State::Deleted => Ok(None),
+            State::Paused(_) => {
+                webhook.resume(mode, now);
+                Ok(Some(()))
+            }
+        })
+        .await?;
+        Ok(count)
+    }
+
+    /// Deletes a webhook; its deliveries are cancelled, those already scheduled included.
+    pub async fn delete(&self, account: AccountId, id: WebhookId) -> Result<()> {
+        let now = self.clock.now();
+        loop {
+            let mut webhook = Webhook::clone(&*self.webhook(account, id).await?);
+            webhook.delete(now);
+            if self.webhooks.save_webhook(&webhook).await?.is_ok() {
+                return self.follow_up_webhook(&webhook).await;
+            }
+        }
+    }
+
+    /// Record, then act. The acting also happens where nothing changed: a call that broke off between the two
+    /// is completed by its repetition.
+    async fn change_and_follow_up(
+        &self,
+        account: AccountId,
+        id: WebhookId,
+        change: impl Fn(&mut Webhook) -> Result<Option<()>> + Send,
+    ) -> Result<Arc<Webhook>> {
+        let webhook = self.change_webhook(account, id, change).await?;
+        self.follow_up_webhook(&webhook).await?;
+        Ok(webhook)
+    }
+}

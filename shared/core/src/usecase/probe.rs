@@ -1,0 +1,116 @@
+//! Calls that are not deliveries: the handshake that proves an endpoint, and the test event its owner asks for.
+//! Signed like a delivery, made in the call that asks for them, answered with what came of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Engine;
+use super::attempt::{About, signed_call};
+use crate::attempt::{Class, Failure, judge};
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use crate::limits;
+use crate::ports::Sent;
+use crate::webhook::{Handshake, State, Webhook};
+
+/// What came of a test event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestResult {
+    /// Whether it was answered with a 2xx.
+    pub ok: bool,
+    /// What was answered, if anything was.
+    pub status_code: Option<u16>,
+    /// Why it failed, if it did.
+    pub reason: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// A handshake's outcome.
+pub(super) struct Shake {
+    pub(super) handshake: Handshake,
+    /// The target may not be called at all: the URL is at fault, not the endpoint.
+    pub(super) refused_target: Option<String>,
+}
+
+impl Engine {
+    /// Calls the webhook's endpoint once. Only exactly 200 within five seconds passes: a redirect, a login page
+    /// or a proxy's 204 would mean that somebody else answers.
+    pub(super) async fn shake_hands(&self, webhook: &Webhook) -> Shake {
+        let at = self.clock.now();
+        let sent = self.probe(webhook, "handshake", limits::HANDSHAKE_TIMEOUT).await;
+        let (status_code, reason) = match &sent.result {
+            Ok(reply) if reply.status == 200 => (Some(200), None),
+            Ok(reply) => (Some(reply.status), Some(not_200(reply.status))),
+            Err(failure) => (None, Some(failure.reason.clone())),
+        };
+        let refused_target = match &sent.result {
+            Err(Failure { class: Class::TargetNotPublic, reason }) => Some(reason.clone()),
+            _ => None,
+        };
+        Shake { handshake: Handshake { ok: reason.is_none(), status_code, reason, at }, refused_target }
+    }
+
+    /// Tries the handshake again; a pending webhook that passes it becomes active.
+    pub async fn verify(&self, account: AccountId, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
+        let webhook = self.webhook(account, id).await?;
+        let shake = self.shake_hands(&webhook).await;
+        let now = self.clock.now();
+        self.change_webhook(account, id, |latest| {
+            // The URL was changed meanwhile: this handshake says nothing of the new one.
+            if latest.settings.url != webhook.settings.url {
+                return Ok(None);
+            }
+            latest.handshake = shake.handshake.clone();
+            if shake.handshake.ok {
+                latest.verified(now);
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Sends a test event now, to an active or paused webhook. It counts for nothing.
+    pub async fn send_test(&self, account: AccountId, id: WebhookId) -> Result<TestResult> {
+        let webhook = self.webhook(account, id).await?;
+        if webhook.state == State::Pending {
+            return Err(not_verified());
+        }
+        let sent = self.probe(&webhook, "test", limits::ATTEMPT_TIMEOUT).await;
+        let (status_code, failure) = match sent.result {
+            Ok(reply) => (Some(reply.status), judge(reply.status)),
+            Err(failure) => (None, Some(failure)),
+        };
+        Ok(TestResult {
+            ok: failure.is_none(),
+            status_code,
+            reason: failure.map(|failure| failure.reason),
+            duration: sent.duration,
+        })
+    }
+
+    async fn probe(&self, webhook: &Webhook, event: &'static str, timeout: Duration) -> Sent {
+        let now = self.clock.now();
+        let event_id = EventId::new(now, &*self.random);
+        let about =
+            About { event, event_id, delivery_id: DeliveryId::derive(event_id, webhook.id), number: 1 };
+        let body = format!(r#"{{"event_type":"{event}","webhook_id":"{}","sent_at":"{now}"}}"#, webhook.id);
+        self.sender.send(signed_call(webhook, &about, Bytes::from(body), timeout, now)).await
+    }
+}
+
+/// What cannot be done before a handshake was passed.
+pub(super) fn not_verified() -> Error {
+    Error::Conflict {
+        code: "webhook_pending",
+        detail: "the webhook has not passed its handshake; POST to its /verify first".to_owned(),
+    }
+}
+
+fn not_200(status: u16) -> String {
+    match judge(status) {
+        Some(failure) => format!("{} A handshake needs exactly 200.", failure.reason),
+        None => format!("The endpoint answered {status}; a handshake needs exactly 200."),
+    }
+}

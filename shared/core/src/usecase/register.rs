@@ -1,0 +1,93 @@
+//! A webhook is registered or changed: the endpoint proves itself before it gets anything.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::settings::{Patch, UrlRules, parse_new};
+use crate::access::Account;
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, WebhookId};
+use crate::limits;
+use crate::secret::Secret;
+use crate::signature::SigningKeys;
+use crate::webhook::{Handshake, Health, State, Webhook};
+
+impl Engine {
+    /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
+    /// that breaks off leaves nothing behind. Without a passed handshake it is pending, with the reason.
+    pub async fn register(&self, account: AccountId, body: &[u8]) -> Result<Arc<Webhook>> {
+        let account = self.account(account).await?;
+        let settings = parse_new(body, self.url_rules(&account))?;
+        if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
+            return Err(Error::Conflict {
+                code: "too_many_webhooks",
+                detail: format!("an account may have {} webhooks", limits::WEBHOOKS_PER_ACCOUNT),
+            });
+        }
+        let now = self.clock.now();
+        let mut webhook = Webhook {
+            id: WebhookId::new(now, &*self.random),
+            account_id: account.id,
+            settings,
+            keys: SigningKeys::new(Secret::generate(&*self.random)),
+            state: State::Pending,
+            health: Health::default(),
+            handshake: Handshake { ok: false, status_code: None, reason: None, at: now },
+            sweep: None,
+            epoch: 0,
+            created_at: now,
+            updated_at: now,
+            version: 0,
+        };
+        let shake = self.shake_hands(&webhook).await;
+        if let Some(reason) = shake.refused_target {
+            return Err(Error::invalid("/url", reason));
+        }
+        webhook.handshake = shake.handshake;
+        if webhook.handshake.ok {
+            webhook.verified(now);
+        }
+        self.webhooks.create_webhook(&webhook).await?;
+        Ok(Arc::new(webhook))
+    }
+
+    /// Changes a webhook's settings. A new URL passes its handshake first; if it fails, nothing has changed.
+    pub async fn update(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Arc<Webhook>> {
+        let webhook = self.webhook(account, id).await?;
+        let account = self.account(account).await?;
+        let patch = Patch::parse(body, self.url_rules(&account))?;
+        let new_url = patch.url.clone().filter(|url| *url != webhook.settings.url);
+        let handshake = match new_url {
+            Some(_) => Some(self.shake_hands_at(&webhook, &patch).await?),
+            None => None,
+        };
+        let now = self.clock.now();
+        self.change_webhook(account.id, id, |latest| {
+            patch.apply(&mut latest.settings);
+            latest.updated_at = now;
+            if let Some(handshake) = &handshake {
+                // What the old endpoint did is not the new one's fault.
+                latest.handshake = handshake.clone();
+                latest.health = Health::default();
+                latest.verified(now);
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    async fn shake_hands_at(&self, webhook: &Webhook, patch: &Patch) -> Result<Handshake> {
+        let mut changed = webhook.clone();
+        patch.apply(&mut changed.settings);
+        let shake = self.shake_hands(&changed).await;
+        match (shake.refused_target, shake.handshake) {
+            (Some(reason), _) => Err(Error::invalid("/url", reason)),
+            (None, handshake) if handshake.ok => Ok(handshake),
+            (None, handshake) => Err(Error::HandshakeFailed(handshake.reason.unwrap_or_default())),
+        }
+    }
+
+    fn url_rules<'a>(&'a self, account: &'a Account) -> UrlRules<'a> {
+        UrlRules { policy: &self.deployment.policy, domains: &account.allowed_domains }
+    }
+}

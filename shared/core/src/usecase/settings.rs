@@ -1,0 +1,213 @@
+//! What an owner may set on a webhook: read from a request's body, each field checked, all errors at once.
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::event::{EventType, check_groups};
+use crate::fields::Fields;
+use crate::limits;
+use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
+use crate::webhook::{Destination, Headers, Settings};
+
+/// Which URLs may be registered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UrlRules<'a> {
+    pub(super) policy: &'a TargetPolicy,
+    pub(super) domains: &'a AllowedDomains,
+}
+
+/// The settings of a new webhook.
+pub(super) fn parse_new(body: &[u8], rules: UrlRules<'_>) -> Result<Settings> {
+    let mut fields = Fields::of_body(body)?;
+    let url = url(&mut fields, rules);
+    let url = fields.require("url", url);
+    let events = events(&mut fields);
+    let events = fields.require("events", events);
+    let destination = destination(&mut fields);
+    let monitor_groups = monitor_groups(&mut fields).unwrap_or_default();
+    let description = description(&mut fields);
+    let headers = headers(&mut fields).unwrap_or_default();
+    fields.refuse_rest();
+    fields.finish()?;
+    match (url, events) {
+        (Some(url), Some(events)) => {
+            Ok(Settings { url, destination, events, monitor_groups, description, headers })
+        }
+        _ => Err(crate::Error::invalid("/url", "is required")),
+    }
+}
+
+/// What a change sets; `None` leaves as it is.
+#[derive(Debug)]
+pub(super) struct Patch {
+    pub(super) url: Option<EndpointUrl>,
+    events: Option<Vec<EventType>>,
+    monitor_groups: Option<Vec<String>>,
+    description: Option<Option<String>>,
+    headers: Option<Headers>,
+}
+
+impl Patch {
+    pub(super) fn parse(body: &[u8], rules: UrlRules<'_>) -> Result<Self> {
+        let mut fields = Fields::of_body(body)?;
+        for name in ["url", "events"] {
+            if fields.has(name) && is_null(body, name) {
+                fields.refuse(name, "cannot be removed");
+            }
+        }
+        let clears = |name: &str, fields: &Fields<'_>| fields.has(name);
+        let (clears_groups, clears_text, clears_headers) =
+            (clears("monitor_groups", &fields), clears("description", &fields), clears("headers", &fields));
+        let patch = Self {
+            url: url(&mut fields, rules),
+            events: events(&mut fields),
+            monitor_groups: monitor_groups(&mut fields).or_else(|| clears_groups.then(Vec::new)),
+            description: clears_text.then(|| description(&mut fields)),
+            headers: headers(&mut fields).or_else(|| clears_headers.then(Headers::default)),
+        };
+        fields.refuse_rest();
+        fields.finish()?;
+        Ok(patch)
+    }
+
+    pub(super) fn apply(&self, settings: &mut Settings) {
+        if let Some(url) = &self.url {
+            settings.url = url.clone();
+        }
+        if let Some(events) = &self.events {
+            settings.events.clone_from(events);
+        }
+        if let Some(groups) = &self.monitor_groups {
+            settings.monitor_groups.clone_from(groups);
+        }
+        if let Some(description) = &self.description {
+            settings.description.clone_from(description);
+        }
+        if let Some(headers) = &self.headers {
+            settings.headers.clone_from(headers);
+        }
+    }
+}
+
+fn is_null(body: &[u8], name: &str) -> bool {
+    Fields::of_body(body).is_ok_and(|mut fields| fields.raw(name).is_none())
+}
+
+fn url(fields: &mut Fields<'_>, rules: UrlRules<'_>) -> Option<EndpointUrl> {
+    let text = fields.text("url")?;
+    match EndpointUrl::parse(&text, rules.policy) {
+        Ok(url) if rules.domains.admits(url.host_text()) => Some(url),
+        Ok(_) => {
+            fields.refuse("url", "its domain is not on the account's list of allowed domains");
+            None
+        }
+        Err(refused) => {
+            fields.refuse("url", refused.detail);
+            None
+        }
+    }
+}
+
+fn events(fields: &mut Fields<'_>) -> Option<Vec<EventType>> {
+    let names = fields.texts("events")?;
+    let mut events = vec![];
+    for (index, name) in names.iter().enumerate() {
+        match EventType::from_name(name) {
+            Some(event) if !events.contains(&event) => events.push(event),
+            Some(_) => {}
+            None => fields.refuse_item("events", index, format!("must be one of {}", EventType::names())),
+        }
+    }
+    if names.is_empty() {
+        fields.refuse("events", format!("must name at least one of {}", EventType::names()));
+    }
+    Some(events)
+}
+
+fn destination(fields: &mut Fields<'_>) -> Destination {
+    match fields.text("destination").as_deref() {
+        None | Some("json") => {}
+        Some(_) => fields.refuse("destination", "must be json; slack and pagerduty are not available yet"),
+    }
+    Destination::Json
+}
+
+fn monitor_groups(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+    let groups = fields.texts("monitor_groups")?;
+    if let Err(detail) = check_groups(&groups) {
+        fields.refuse("monitor_groups", detail);
+    }
+    Some(groups)
+}
+
+fn description(fields: &mut Fields<'_>) -> Option<String> {
+    let text = fields.text("description")?;
+    if text.chars().count() > limits::DESCRIPTION_CHARS || text.chars().any(|c| c.is_control() && c != '\n') {
+        let limit = limits::DESCRIPTION_CHARS;
+        fields.refuse(
+            "description",
+            format!("may have {limit} characters at most, none of them a control character"),
+        );
+    }
+    Some(text.into_owned())
+}
+
+fn headers(fields: &mut Fields<'_>) -> Option<Headers> {
+    let given: BTreeMap<String, String> = fields.get("headers", "an object of texts")?;
+    if given.len() > limits::CUSTOM_HEADERS {
+        fields.refuse("headers", format!("may name {} headers at most", limits::CUSTOM_HEADERS));
+    }
+    for (name, value) in &given {
+        if let Err(detail) = check_header(name, value) {
+            fields.refuse_key("headers", name, detail);
+        }
+    }
+    Some(Headers(given))
+}
+
+/// Headers that are ours, or that say how a message is framed or routed: whoever sets those may split a request
+/// or pass for us.
+const RESERVED: [&str; 21] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+const RESERVED_PREFIXES: [&str; 2] = ["x-statuspulse-", "webhook-"];
+
+fn check_header(name: &str, value: &str) -> std::result::Result<(), String> {
+    // RFC 9110, section 5.6.2.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > limits::HEADER_NAME_BYTES || !name.bytes().all(is_token) {
+        return Err("is not a header's name".to_owned());
+    }
+    let lower = name.to_ascii_lowercase();
+    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+    {
+        return Err("is set by StatusPulse or by the protocol, and cannot be replaced".to_owned());
+    }
+    // Visible ASCII, and spaces inside: no line breaks, no NUL, nothing receivers read differently.
+    let visible = value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && value.trim() == value;
+    if value.len() > limits::HEADER_VALUE_BYTES || value.is_empty() || !visible {
+        let limit = limits::HEADER_VALUE_BYTES;
+        return Err(format!("must have a value of 1 to {limit} visible ASCII characters"));
+    }
+    Ok(())
+}

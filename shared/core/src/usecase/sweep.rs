@@ -1,0 +1,169 @@
+//! What a change of a webhook's state does to its deliveries, a page at a time: a pause holds them, a resume
+//! lets them go or drops them, a delete cancels them.
+//!
+//! **The drain** (a release) starts with a small page and doubles it every second up to a bound, oldest first;
+//! the lane keeps each incident's order. While the webhook fails again it lets go one delivery at a time, with
+//! doubling waits, as a probe: a receiver that is down is left alone, and one poison payload among the held
+//! cannot stop the rest. A pause in the middle ends it: the rest is still held.
+//!
+//! **One sweep at a time.** Its step is part of the webhook's record; a message of another step or an older
+//! epoch does no work. One of the running epoch stays as a watchdog, and takes over a step that is overdue.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Engine, Handled};
+use crate::delivery::{Delivery, State};
+use crate::error::Result;
+use crate::limits;
+use crate::message::{SweepMessage, Wakeup};
+use crate::ports::{Claim, SweepPart};
+use crate::signature::later;
+use crate::webhook::{Sweep, SweepMode, Webhook};
+
+impl Engine {
+    pub(super) async fn sweep(&self, message: SweepMessage) -> Result<Handled> {
+        let Some(webhook) = self.webhooks.webhook(message.webhook_id).await? else {
+            return Ok(Handled::Done);
+        };
+        let Some(sweep) = webhook.sweep.filter(|_| webhook.epoch == message.epoch) else {
+            // Ended, or replaced by another; whoever did that may have died before it acted.
+            self.follow_up_webhook(&webhook).await?;
+            return Ok(Handled::Done);
+        };
+        let now = self.clock.now();
+        let overdue = later(sweep.due, limits::CLAIM);
+        if now < sweep.due {
+            return Ok(Handled::Again(sweep.due));
+        }
+        if message.step != sweep.step && now < overdue {
+            return Ok(Handled::Again(overdue));
+        }
+        let changed = self.sweep_page(&webhook, sweep, now).await?;
+        self.next_step(&webhook, sweep, changed).await?;
+        Ok(Handled::Done)
+    }
+
+    /// Works on one page; answers how many deliveries it changed.
+    async fn sweep_page(&self, webhook: &Webhook, sweep: Sweep, now: Timestamp) -> Result<usize> {
+        let (part, limit) = match sweep.mode {
+            SweepMode::Hold => (SweepPart::Moving, limits::SWEEP_PAGE),
+            SweepMode::Release => (SweepPart::Held, release_size(webhook, sweep)),
+            SweepMode::Discard => (SweepPart::Held, limits::SWEEP_PAGE),
+            SweepMode::Cancel => (SweepPart::Unfinished, limits::SWEEP_PAGE),
+        };
+        let page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
+        let mut saved = Vec::with_capacity(page.len());
+        for delivery in page {
+            let next = match sweep.mode {
+                SweepMode::Release => Some(delivery.begun_again(now)),
+                SweepMode::Hold => {
+                    self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Held))
+                }
+                SweepMode::Discard => Some(delivery.moved(State::Discarded)),
+                SweepMode::Cancel => {
+                    self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Cancelled))
+                }
+            };
+            let Some(next) = next else { continue };
+            if let Ok(kept) = self.deliveries.save_delivery(&next).await? {
+                saved.push(kept.delivery);
+            }
+        }
+        let changed = saved.len();
+        self.follow_up_page(sweep.mode, saved).await?;
+        Ok(changed)
+    }
+
+    /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot
+    /// be had is left to its worker, who sees the webhook's new state.
+    async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Option<Delivery>> {
+        let Some((step, at)) = delivery.next_step() else { return Ok(Some(delivery)) };
+        match self.deliveries.claim(delivery.id, step, at.max(now)).await? {
+            Claim::Taken(delivery) => Ok(Some(*delivery)),
+            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => Ok(None),
+        }
+    }
+
+    /// Acts on a page's records, after all of them are kept: in a lane that was dropped whole nobody is woken.
+    async fn follow_up_page(&self, mode: SweepMode, saved: Vec<Delivery>) -> Result<()> {
+        match mode {
+            SweepMode::Hold => Ok(()),
+            SweepMode::Release => {
+                let mut wakeups: Vec<Wakeup> = Vec::with_capacity(saved.len());
+                for delivery in &saved {
+                    wakeups.extend(self.attempt_wakeup(delivery).await?);
+                }
+                if wakeups.is_empty() { Ok(()) } else { Ok(self.wakeups.send(wakeups).await?) }
+            }
+            SweepMode::Discard | SweepMode::Cancel => {
+                let mut lanes = HashSet::new();
+                for delivery in saved.into_iter().rev() {
+                    if lanes.insert(delivery.incident_id.clone()) {
+                        self.follow_up(delivery).await?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Records that this step is done, and sends for the next, or for what follows the end. If the webhook was
+    /// changed meanwhile, its new state has a sweep of its own or none; the step is then recorded on top, or
+    /// dropped.
+    async fn next_step(&self, webhook: &Webhook, sweep: Sweep, changed: usize) -> Result<()> {
+        let mut latest = std::sync::Arc::new(webhook.clone());
+        loop {
+            if latest.epoch != webhook.epoch || latest.sweep != Some(sweep) {
+                return Ok(());
+            }
+            let mut next = Webhook::clone(&latest);
+            next.sweep = after_page(&latest, sweep, changed, self.clock.now());
+            if self.webhooks.save_webhook(&next).await?.is_ok() {
+                next.version += 1;
+                return self.after_step(next).await;
+            }
+            let Some(again) = self.webhooks.webhook(webhook.id).await? else { return Ok(()) };
+            latest = again;
+        }
+    }
+
+    /// At a release's end: what was held between its last look and now has nobody to come for it.
+    async fn after_step(&self, webhook: Webhook) -> Result<()> {
+        if webhook.sweep.is_none()
+            && webhook.is_active()
+            && !self.deliveries.sweep_page(webhook.id, SweepPart::Held, 1).await?.is_empty()
+        {
+            return self.ensure_release(webhook.id).await;
+        }
+        self.follow_up_webhook(&webhook).await
+    }
+}
+
+/// How many deliveries a release lets go in this step.
+fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
+    if webhook.health.failing_since.is_some() {
+        return 1;
+    }
+    limits::DRAIN_FIRST_PAGE.checked_shl(sweep.ramp).unwrap_or(usize::MAX).min(limits::DRAIN_PAGE_MAX)
+}
+
+/// The sweep after a page; `None` at its end.
+fn after_page(webhook: &Webhook, sweep: Sweep, changed: usize, now: Timestamp) -> Option<Sweep> {
+    if changed == 0 {
+        return None;
+    }
+    let failing = webhook.health.failing_since.is_some();
+    let (wait, ramp, setbacks) = match sweep.mode {
+        SweepMode::Release if failing => (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1)),
+        SweepMode::Release => (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0),
+        SweepMode::Hold | SweepMode::Discard | SweepMode::Cancel => (Duration::ZERO, 0, 0),
+    };
+    Some(Sweep { mode: sweep.mode, step: sweep.step + 1, due: later(now, wait), ramp, setbacks })
+}
+
+fn probe_wait(setbacks: u32) -> Duration {
+    limits::DRAIN_RECHECK.saturating_mul(1 << setbacks.min(6)).min(limits::DRAIN_RECHECK_MAX)
+}

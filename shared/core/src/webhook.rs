@@ -1,0 +1,396 @@
+//! A registered endpoint: what it wants, whether it may be called, and how it has been doing.
+//!
+//! # States, and who may change them
+//!
+//! ```text
+//!            handshake answered 200            4th failed retry | 410 | by hand
+//! Pending ---------------------------> Active ----------------------------------> Paused
+//!                                         ^                                          |
+//!                                         +------------------- resume ---------------+
+//! any ---- delete ----> Deleted
+//! ```
+//!
+//! - only a handshake makes a pending webhook active;
+//! - only an active webhook is paused, and only a paused one resumed;
+//! - a deleted one stays as a tombstone until its deliveries are cancelled, and never changes again.
+//!
+//! Each change of state counts up the webhook's `epoch`: messages that belong to an older one are recognised.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::attempt::Failure;
+use crate::event::{Event, EventType};
+use crate::ids::{AccountId, WebhookId};
+use crate::retry;
+use crate::signature::SigningKeys;
+use crate::target::EndpointUrl;
+
+/// A webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its id.
+    pub id: WebhookId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// What its owner set.
+    pub settings: Settings,
+    /// What its deliveries are signed with.
+    pub keys: SigningKeys,
+    /// Whether it may be called.
+    pub state: State,
+    /// How it has been doing.
+    pub health: Health,
+    /// How its last handshake went.
+    pub handshake: Handshake,
+    /// What is being done to its deliveries since the last change of state.
+    pub sweep: Option<Sweep>,
+    /// Counts the changes of state.
+    pub epoch: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its owner last changed it, or its state changed.
+    pub updated_at: Timestamp,
+    /// Counts its changes, for the store's compare-and-set.
+    pub version: u64,
+}
+
+/// What an owner sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where deliveries go.
+    pub url: EndpointUrl,
+    /// In which form.
+    pub destination: Destination,
+    /// Which types of event it wants: one at least.
+    pub events: Vec<EventType>,
+    /// Which monitor groups it wants; empty for all.
+    pub monitor_groups: Vec<String>,
+    /// What its owner calls it.
+    pub description: Option<String>,
+    /// Headers sent with every delivery. Often credentials, so their values are never shown again.
+    pub headers: Headers,
+}
+
+/// Custom headers by name. `Debug` shows no value.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Headers(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// In which form a webhook is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Destination {
+    /// The payload as it is, signed.
+    #[default]
+    Json,
+}
+
+impl Destination {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Destination::Json => "json",
+        }
+    }
+}
+
+/// Whether a webhook may be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Has not passed its handshake.
+    Pending,
+    /// Gets what it wants.
+    Active,
+    /// Gets nothing for now; what it wants is held.
+    Paused(Pause),
+    /// Gets nothing any more.
+    Deleted,
+}
+
+/// Why and since when a webhook is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Why.
+    pub reason: PauseReason,
+    /// Since when.
+    pub since: Timestamp,
+    /// The failure that led to it, in words.
+    pub last_error: Option<String>,
+    /// Since when the webhook had been failing.
+    pub failing_since: Option<Timestamp>,
+    /// Whether its engineers still have to be told.
+    pub notice: Notice,
+}
+
+/// Why a webhook is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// Four consecutive failures.
+    Failures,
+    /// It answered 410 Gone.
+    Gone,
+    /// Its owner paused it.
+    Manual,
+}
+
+impl PauseReason {
+    /// All of them.
+    pub const ALL: [PauseReason; 3] = [PauseReason::Failures, PauseReason::Gone, PauseReason::Manual];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            PauseReason::Failures => "failures",
+            PauseReason::Gone => "gone",
+            PauseReason::Manual => "manual",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
+/// The one notice of a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// There is nothing to tell, or nobody to be told.
+    None,
+    /// To be sent.
+    Due,
+    /// Being sent by a worker, which has crashed if it is not done by then.
+    Sending(Timestamp),
+    /// Sent, or given up after the last try.
+    Done,
+}
+
+/// How a webhook has been doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// The first failure since the last 2xx.
+    pub failing_since: Option<Timestamp>,
+    /// Failed retries on end, 0 to 4; see [`retry`].
+    pub consecutive_failures: u8,
+}
+
+/// How a handshake went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// Whether it was answered with exactly 200.
+    pub ok: bool,
+    /// What was answered, if anything was.
+    pub status_code: Option<u16>,
+    /// What to fix, if it failed.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// What is being done to a webhook's deliveries, page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// What.
+    pub mode: SweepMode,
+    /// The step that is next: counts up.
+    pub step: u32,
+    /// Not before this time.
+    pub due: Timestamp,
+    /// For a release: pages let go on end while the webhook was well; the page's size doubles with it.
+    pub ramp: u32,
+    /// For a release: looks taken on end while the webhook was failing; the wait doubles with it.
+    pub setbacks: u32,
+}
+
+/// What a sweep does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepMode {
+    /// Holds what is scheduled or waiting, after a pause.
+    Hold,
+    /// Lets go what is held, after a resume, at a bounded rate.
+    Release,
+    /// Drops what is held, after a resume that says so.
+    Discard,
+    /// Cancels all that is unfinished, after a delete.
+    Cancel,
+}
+
+impl SweepMode {
+    /// All of them.
+    pub const ALL: [SweepMode; 4] =
+        [SweepMode::Hold, SweepMode::Release, SweepMode::Discard, SweepMode::Cancel];
+
+    /// The name in a store.
+    pub fn name(self) -> &'static str {
+        match self {
+            SweepMode::Hold => "hold",
+            SweepMode::Release => "release",
+            SweepMode::Discard => "discard",
+            SweepMode::Cancel => "cancel",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// Why an event does not reach a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwanted {
+    /// It has not passed its handshake, or is deleted.
+    Status,
+    /// The event's type is not among those it is bound to.
+    EventType,
+    /// The event shares no monitor group with it.
+    MonitorGroups,
+}
+
+impl Webhook {
+    /// Whether an event of this type and these groups becomes a delivery to this webhook; if not, which rule
+    /// said no.
+    pub fn wants(&self, event_type: EventType, groups: &[String]) -> Result<(), Unwanted> {
+        if matches!(self.state, State::Pending | State::Deleted) {
+            return Err(Unwanted::Status);
+        }
+        if !self.settings.events.contains(&event_type) {
+            return Err(Unwanted::EventType);
+        }
+        let wanted = &self.settings.monitor_groups;
+        if wanted.is_empty() || wanted.iter().any(|name| groups.contains(name)) {
+            Ok(())
+        } else {
+            Err(Unwanted::MonitorGroups)
+        }
+    }
+
+    /// Whether this event becomes a delivery to this webhook.
+    pub fn wants_event(&self, event: &Event) -> bool {
+        self.wants(event.event_type, &event.monitor_groups).is_ok()
+    }
+
+    /// Whether an attempt may start.
+    pub fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+
+    /// Whether it is gone for its owner.
+    pub fn is_deleted(&self) -> bool {
+        self.state == State::Deleted
+    }
+
+    /// The webhook after an attempt got a 2xx; `None` if that changes nothing, as on every ordinary day.
+    #[must_use]
+    pub fn after_success(&self) -> Option<Self> {
+        if !self.is_active() || self.health == Health::default() {
+            return None;
+        }
+        Some(Self { health: Health::default(), ..self.clone() })
+    }
+
+    /// The webhook after an attempt failed; `None` if that changes nothing.
+    ///
+    /// `first_failed_at` is when this round of the delivery first failed: `now`, if this is its first failure.
+    #[must_use]
+    pub fn after_failure(&self, failed: FailedAttempt<'_>, notify: bool, now: Timestamp) -> Option<Self> {
+        if !self.is_active() {
+            return None;
+        }
+        let failing_since = self.health.failing_since.unwrap_or(now);
+        let nothing_got_through = failing_since <= failed.first_failed_at;
+        let climbed = if nothing_got_through { retry::rung(failed.number) } else { 0 };
+        let consecutive_failures = self.health.consecutive_failures.max(climbed);
+        let health = Health { failing_since: Some(failing_since), consecutive_failures };
+        let reason = if failed.status_code == Some(410) {
+            Some(PauseReason::Gone)
+        } else if consecutive_failures >= retry::FAILURES_TO_PAUSE {
+            Some(PauseReason::Failures)
+        } else {
+            None
+        };
+        if reason.is_none() && health == self.health {
+            return None;
+        }
+        let mut next = Self { health, ..self.clone() };
+        if let Some(reason) = reason {
+            let notice = if notify { Notice::Due } else { Notice::None };
+            next.pause(reason, Some(failed.failure.reason.clone()), notice, now);
+        }
+        Some(next)
+    }
+
+    /// Pauses an active webhook.
+    pub(crate) fn pause(
+        &mut self,
+        reason: PauseReason,
+        last_error: Option<String>,
+        notice: Notice,
+        now: Timestamp,
+    ) {
+        let failing_since = self.health.failing_since;
+        self.enter(State::Paused(Pause { reason, since: now, last_error, failing_since, notice }), now);
+        self.begin_sweep(SweepMode::Hold, now);
+    }
+
+    /// Makes a webhook active that was paused: it starts with a clean slate, and its held deliveries are let
+    /// go or dropped.
+    pub(crate) fn resume(&mut self, mode: SweepMode, now: Timestamp) {
+        self.health = Health::default();
+        self.enter(State::Active, now);
+        self.begin_sweep(mode, now);
+    }
+
+    /// Makes a pending webhook active.
+    pub(crate) fn verified(&mut self, now: Timestamp) {
+        if self.state == State::Pending {
+            self.enter(State::Active, now);
+        }
+    }
+
+    /// Deletes it; its deliveries are cancelled.
+    pub(crate) fn delete(&mut self, now: Timestamp) {
+        self.enter(State::Deleted, now);
+        self.begin_sweep(SweepMode::Cancel, now);
+    }
+
+    /// Begins to let go of what is held, where nothing is being done yet.
+    pub(crate) fn begin_release(&mut self, now: Timestamp) -> bool {
+        let idle = self.is_active() && self.sweep.is_none();
+        if idle {
+            self.epoch += 1;
+            self.begin_sweep(SweepMode::Release, now);
+        }
+        idle
+    }
+
+    fn enter(&mut self, state: State, now: Timestamp) {
+        self.state = state;
+        self.epoch += 1;
+        self.updated_at = now;
+        self.sweep = None;
+    }
+
+    fn begin_sweep(&mut self, mode: SweepMode, now: Timestamp) {
+        self.sweep = Some(Sweep { mode, step: 0, due: now, ramp: 0, setbacks: 0 });
+    }
+}
+
+/// What [`Webhook::after_failure`] needs to know of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedAttempt<'a> {
+    /// Which attempt of the ladder it was.
+    pub number: u8,
+    /// What was answered, if anything was.
+    pub status_code: Option<u16>,
+    /// Why it failed.
+    pub failure: &'a Failure,
+    /// When this round of the delivery first failed.
+    pub first_failed_at: Timestamp,
+}

@@ -1,0 +1,185 @@
+//! Accounts and keys.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
+use statuspulse_core::ids::{AccountId, KeyId};
+use statuspulse_core::ports::{Accounts, Conflict, PortResult};
+use statuspulse_core::target::AllowedDomains;
+
+use crate::Embedded;
+use crate::columns::{Unknown, bad, bytes16, bytes32, millis, time};
+
+#[async_trait]
+impl Accounts for Embedded {
+    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+        let (account, key) = (account.clone(), key.clone());
+        let work = move |connection: &Connection| {
+            connection.prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+                account.id.to_bytes(),
+                &account.name,
+                domains_text(&account),
+                millis(account.created_at),
+                version(account.version),
+            ))?;
+            insert_key(connection, &key)
+        };
+        self.writer.write("creating an account", work, |()| {}).await
+    }
+
+    async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
+        self.readers.read("reading an account", |connection| {
+            connection
+                .prepare_cached("SELECT * FROM accounts WHERE id = ?1")?
+                .query_row([id.to_bytes()], account_row)
+                .optional()
+        })
+    }
+
+    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
+        let account = account.clone();
+        let work = move |connection: &Connection| {
+            let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, version = version + 1
+                       WHERE id = ?1 AND version = ?4";
+            let changed = connection.prepare_cached(sql)?.execute((
+                account.id.to_bytes(),
+                &account.name,
+                domains_text(&account),
+                version(account.version),
+            ))?;
+            Ok(if changed == 1 { Ok(()) } else { Err(Conflict) })
+        };
+        self.writer.write("changing an account", work, |_| {}).await
+    }
+
+    async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
+        let key = key.clone();
+        self.writer.write("creating a key", move |connection| insert_key(connection, &key), |()| {}).await
+    }
+
+    async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
+        self.readers.read("reading a key", |connection| {
+            connection
+                .prepare_cached("SELECT * FROM keys WHERE hash = ?1")?
+                .query_row([hash.0], key_row)
+                .optional()
+        })
+    }
+
+    async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
+        self.readers.read("listing keys", |connection| {
+            connection
+                .prepare_cached("SELECT * FROM keys WHERE account_id = ?1 ORDER BY id")?
+                .query_map([account.to_bytes()], key_row)?
+                .collect()
+        })
+    }
+
+    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
+        let work = move |connection: &Connection| {
+            let sql = "UPDATE keys SET revoked_at = ifnull(revoked_at, ?3) WHERE account_id = ?1 AND id = ?2";
+            let changed =
+                connection.prepare_cached(sql)?.execute((account.to_bytes(), key.to_bytes(), millis(now)))?;
+            Ok(changed == 1)
+        };
+        self.writer.write("revoking a key", work, |_| {}).await
+    }
+}
+
+impl Embedded {
+    /// The oldest account of this name, for the command line, where people name accounts.
+    pub fn account_by_name(&self, name: &str) -> PortResult<Option<Account>> {
+        self.readers.read("finding an account", |connection| {
+            connection
+                .prepare_cached("SELECT * FROM accounts WHERE name = ?1 ORDER BY id LIMIT 1")?
+                .query_row([name], account_row)
+                .optional()
+        })
+    }
+
+    /// Every key with its account's name, for the command line.
+    pub fn all_keys(&self) -> PortResult<Vec<(ApiKey, Option<String>)>> {
+        let sql = "SELECT keys.*, accounts.name AS account_name FROM keys
+                   LEFT JOIN accounts ON accounts.id = keys.account_id ORDER BY keys.id";
+        self.readers.read("listing keys", |connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_map([], |row| Ok((key_row(row)?, row.get("account_name")?)))?
+                .collect()
+        })
+    }
+
+    /// Revokes the key of this id or prefix, whosever it is; `false` if not exactly one valid key is meant.
+    pub async fn revoke_any_key(&self, id_or_prefix: &str, now: Timestamp) -> PortResult<bool> {
+        let id: Option<KeyId> = id_or_prefix.parse().ok();
+        let prefix = id_or_prefix.to_owned();
+        let work = move |connection: &Connection| {
+            let meant = "SELECT id FROM keys WHERE (id = :id OR prefix = :prefix) AND revoked_at IS NULL";
+            let found: Vec<[u8; 16]> = connection
+                .prepare_cached(meant)?
+                .query_map(named_params! { ":id": id.map(KeyId::to_bytes), ":prefix": prefix }, |row| {
+                    row.get(0)
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            let [only] = found.as_slice() else { return Ok(false) };
+            connection
+                .prepare_cached("UPDATE keys SET revoked_at = ?2 WHERE id = ?1")?
+                .execute((only, millis(now)))?;
+            Ok(true)
+        };
+        self.writer.write("revoking a key", work, |_| {}).await
+    }
+}
+
+fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
+    connection.prepare_cached("INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
+        key.id.to_bytes(),
+        key.account_id.map(AccountId::to_bytes),
+        key.role.name(),
+        &key.prefix,
+        key.hash.0,
+        millis(key.created_at),
+        key.expires_at.map(millis),
+        key.revoked_at.map(millis),
+    ))?;
+    Ok(())
+}
+
+fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
+    let domains: Vec<String> =
+        row.get::<_, String>("allowed_domains")?.split_whitespace().map(str::to_owned).collect();
+    Ok(Account {
+        id: AccountId::from_bytes(bytes16(row, "id")?),
+        name: row.get("name")?,
+        allowed_domains: AllowedDomains::parse(domains).map_err(bad)?,
+        created_at: time(row, "created_at")?,
+        version: row.get::<_, i64>("version")?.unsigned_abs(),
+    })
+}
+
+/// A domain has no spaces.
+fn domains_text(account: &Account) -> String {
+    account.allowed_domains.as_strings().join(" ")
+}
+
+fn version(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+fn key_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+    let role: String = row.get("role")?;
+    let account: Option<[u8; 16]> = row.get("account_id")?;
+    let moment =
+        |name| row.get::<_, Option<i64>>(name).and_then(|at| at.map(crate::columns::from_millis).transpose());
+    Ok(ApiKey {
+        id: KeyId::from_bytes(bytes16(row, "id")?),
+        account_id: account.map(AccountId::from_bytes),
+        role: Role::from_name(&role).ok_or_else(|| bad(Unknown("role", role)))?,
+        prefix: row.get("prefix")?,
+        hash: KeyHash(bytes32(row, "hash")?),
+        created_at: time(row, "created_at")?,
+        expires_at: moment("expires_at")?,
+        revoked_at: moment("revoked_at")?,
+    })
+}

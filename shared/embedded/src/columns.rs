@@ -1,0 +1,35 @@
+//! How the core's types stand in columns.
+
+use jiff::Timestamp;
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+pub(crate) fn millis(time: Timestamp) -> i64 {
+    time.as_millisecond()
+}
+
+pub(crate) fn from_millis(millis: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(millis).map_err(bad)
+}
+
+pub(crate) fn time(row: &Row<'_>, name: &str) -> rusqlite::Result<Timestamp> {
+    from_millis(row.get(name)?)
+}
+
+pub(crate) fn bytes16(row: &Row<'_>, name: &str) -> rusqlite::Result<[u8; 16]> {
+    row.get(name)
+}
+
+pub(crate) fn bytes32(row: &Row<'_>, name: &str) -> rusqlite::Result<[u8; 32]> {
+    row.get(name)
+}
+
+/// A column that holds what no version of this program wrote.
+pub(crate) fn bad(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
+}
+
+/// A column's text that names nothing known.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown {0}: {1}")]
+pub(crate) struct Unknown(pub(crate) &'static str, pub(crate) String);

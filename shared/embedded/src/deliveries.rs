@@ -1,0 +1,470 @@
+//! Events and deliveries.
+//!
+//! A claim lives in memory alone: the process that would break it by dying takes all claims with it, and after
+//! a restart everything that is due is attempted at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use serde::{Deserialize, Serialize};
+use statuspulse_core::attempt::{Attempt, Class, Failure};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
+use statuspulse_core::event::{Event, EventType};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::ports::{
+    Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart,
+};
+
+use crate::Embedded;
+use crate::columns::{Unknown, bad, bytes16, bytes32, from_millis, millis, time};
+
+/// Which deliveries are in a worker's hands, and until when.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Claims(Arc<Mutex<HashMap<DeliveryId, Timestamp>>>);
+
+impl Claims {
+    fn take(&self, id: DeliveryId, now: Timestamp) -> Result<(), Timestamp> {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = claims.get(&id).filter(|until| now < **until) {
+            return Err(*until);
+        }
+        claims.insert(id, now.checked_add(limits::CLAIM).unwrap_or(Timestamp::MAX));
+        Ok(())
+    }
+
+    fn release(&self, id: DeliveryId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+#[async_trait]
+impl Deliveries for Embedded {
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        let event = event.clone();
+        let work = move |connection: &Connection| {
+            if insert_event(connection, &event, &deliveries)? {
+                let kept = deliveries.into_iter().map(|delivery| insert_delivery(connection, delivery));
+                return Ok(Acceptance::Accepted(kept.collect::<rusqlite::Result<_>>()?));
+            }
+            accepted_before(connection, &event)
+        };
+        self.writer.write("accepting an event", work, |_| {}).await
+    }
+
+    async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
+        let sql = "SELECT * FROM events WHERE id = ?1";
+        let event = self.readers.read("reading an event", |connection| {
+            connection.prepare_cached(sql)?.query_row([id.to_bytes()], event_row).optional()
+        })?;
+        Ok(event.map(Arc::new))
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>> {
+        self.readers.read("reading a delivery", |connection| delivery_by_id(connection, id))
+    }
+
+    async fn claim(&self, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim> {
+        if let Err(until) = self.claims.take(id, now) {
+            return Ok(Claim::Later(until));
+        }
+        let found = self.readers.read("claiming a delivery", |connection| delivery_by_id(connection, id));
+        let claim = match found {
+            Err(error) => {
+                self.claims.release(id);
+                return Err(error);
+            }
+            Ok(None) => Claim::Unknown,
+            Ok(Some(delivery)) => match delivery.next_step() {
+                Some((next, at)) if next == step && at > now => Claim::Later(at),
+                Some((next, _)) if next == step => return Ok(Claim::Taken(Box::new(delivery))),
+                _ => Claim::Moved(Box::new(delivery)),
+            },
+        };
+        self.claims.release(id);
+        Ok(claim)
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        let delivery = delivery.clone();
+        let id = delivery.id;
+        let claims = self.claims.clone();
+        let after = move |saved: &Result<Saved, Conflict>| {
+            if saved.is_ok() {
+                claims.release(id);
+            }
+        };
+        self.writer
+            .write("changing a delivery", move |connection| update_delivery(connection, delivery), after)
+            .await
+    }
+
+    async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
+        let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3
+                   ORDER BY seq LIMIT 1";
+        self.readers.read("reading a lane", |connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_row((webhook.to_bytes(), incident_id), delivery_row)
+                .optional()
+        })
+    }
+
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>> {
+        let (conditions, values) = filter_conditions(filter, after);
+        let sql = format!(
+            "SELECT * FROM deliveries WHERE webhook_id = ? {conditions} ORDER BY seq DESC LIMIT {}",
+            limit + 1
+        );
+        let first: Box<dyn ToSql + Send + Sync> = Box::new(webhook.to_bytes());
+        let values = std::iter::once(first).chain(values);
+        let mut items: Vec<Delivery> = self.readers.read("listing deliveries", |connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map(rusqlite::params_from_iter(values), delivery_row)?
+                .collect()
+        })?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().map(|delivery| delivery.id).filter(|_| more);
+        Ok(Page { items, next })
+    }
+
+    async fn sweep_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>> {
+        let states: &[i64] = match part {
+            SweepPart::Held => &[HELD],
+            SweepPart::Moving => &[SCHEDULED, WAITING],
+            SweepPart::Unfinished => &[SCHEDULED, WAITING, HELD],
+            SweepPart::FailedSince(since) => return self.failed_since(webhook, since, limit),
+        };
+        let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3
+                   ORDER BY seq LIMIT ?3";
+        self.readers.read("reading a page of a sweep", |connection| {
+            let mut page = vec![];
+            for state in states {
+                let rest = rows(limit) - rows(page.len());
+                let found = connection
+                    .prepare_cached(sql)?
+                    .query_map((webhook.to_bytes(), state, rest), delivery_row)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                page.extend(found);
+            }
+            Ok(page)
+        })
+    }
+
+    async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
+        let sql = "SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND state = 2 AND state < 3";
+        self.readers.read("counting held deliveries", |connection| {
+            let count: i64 =
+                connection.prepare_cached(sql)?.query_row([webhook.to_bytes()], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    async fn settled(&self) -> PortResult<()> {
+        self.writer.settled().await
+    }
+}
+
+impl Embedded {
+    fn failed_since(&self, webhook: WebhookId, since: Timestamp, limit: usize) -> PortResult<Vec<Delivery>> {
+        let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = 4 AND accepted_at >= ?2
+                   ORDER BY seq LIMIT ?3";
+        self.readers.read("reading failed deliveries", |connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_map((webhook.to_bytes(), millis(since), rows(limit)), delivery_row)?
+                .collect()
+        })
+    }
+}
+
+fn rows(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+// --- States as numbers: below 3 is unfinished, as the indexes say --------------------------------------
+
+const WAITING: i64 = 0;
+const SCHEDULED: i64 = 1;
+const HELD: i64 = 2;
+
+fn state_number(status: Status) -> i64 {
+    match status {
+        Status::Waiting => WAITING,
+        Status::Retrying => SCHEDULED,
+        Status::Held => HELD,
+        Status::Delivered => 3,
+        Status::Failed => 4,
+        Status::Discarded => 5,
+        Status::Cancelled => 6,
+    }
+}
+
+fn state_of(row: &Row<'_>) -> rusqlite::Result<State> {
+    Ok(match row.get::<_, i64>("state")? {
+        WAITING => State::Waiting,
+        SCHEDULED => State::Scheduled { number: row.get("number")?, at: time(row, "due")? },
+        HELD => State::Held,
+        3 => State::Delivered,
+        4 => State::Failed,
+        5 => State::Discarded,
+        6 => State::Cancelled,
+        other => return Err(bad(Unknown("state", other.to_string()))),
+    })
+}
+
+fn number_and_due(state: State) -> (Option<u8>, Option<i64>) {
+    match state {
+        State::Scheduled { number, at } => (Some(number), Some(millis(at))),
+        _ => (None, None),
+    }
+}
+
+// --- Accepting -------------------------------------------------------------------------------------------
+
+/// Keeps the event, with the webhooks it goes to; `false` if there is one of its id.
+fn insert_event(connection: &Connection, event: &Event, deliveries: &[Delivery]) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO events (id, account_id, event_type, incident_id, monitor_groups, body, fingerprint,
+               accepted_at, webhooks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
+    let webhooks: Vec<u8> = deliveries.iter().flat_map(|delivery| delivery.webhook_id.to_bytes()).collect();
+    let groups = serde_json::to_string(&event.monitor_groups).map_err(bad)?;
+    let changed = connection.prepare_cached(sql)?.execute((
+        event.id.to_bytes(),
+        event.account_id.to_bytes(),
+        event.event_type.name(),
+        &event.incident_id,
+        groups,
+        &event.body[..],
+        event.fingerprint,
+        millis(event.accepted_at),
+        webhooks,
+    ))?;
+    Ok(changed == 1)
+}
+
+fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Result<Delivery> {
+    let delivery = if lane_is_occupied(connection, &delivery, i64::MAX)? {
+        delivery.moved(State::Waiting)
+    } else {
+        delivery
+    };
+    let sql = "INSERT INTO deliveries (id, event_id, event_type, incident_id, webhook_id, accepted_at, round, state,
+               number, due, attempts, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '[]', 0)";
+    let (number, due) = number_and_due(delivery.state);
+    connection.prepare_cached(sql)?.execute((
+        delivery.id.to_bytes(),
+        delivery.event_id.to_bytes(),
+        delivery.event_type.name(),
+        &delivery.incident_id,
+        delivery.webhook_id.to_bytes(),
+        millis(delivery.accepted_at),
+        delivery.round,
+        state_number(delivery.status()),
+        number,
+        due,
+    ))?;
+    Ok(delivery)
+}
+
+/// An event of this id is kept: the same one, with the deliveries it had then, or another.
+fn accepted_before(connection: &Connection, event: &Event) -> rusqlite::Result<Acceptance> {
+    let sql = "SELECT fingerprint, webhooks FROM events WHERE id = ?1";
+    let (fingerprint, webhooks): ([u8; 32], Vec<u8>) = connection
+        .prepare_cached(sql)?
+        .query_row([event.id.to_bytes()], |row| Ok((bytes32(row, "fingerprint")?, row.get("webhooks")?)))?;
+    if fingerprint != event.fingerprint {
+        return Ok(Acceptance::Different);
+    }
+    let mut deliveries = vec![];
+    for webhook in webhooks.as_chunks::<16>().0 {
+        let id = DeliveryId::derive(event.id, WebhookId::from_bytes(*webhook));
+        deliveries.extend(delivery_by_id(connection, id)?);
+    }
+    Ok(Acceptance::Accepted(deliveries))
+}
+
+/// Whether an unfinished delivery stands in the lane before this place.
+fn lane_is_occupied(connection: &Connection, delivery: &Delivery, before: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3 AND seq < ?3 LIMIT 1";
+    connection.prepare_cached(sql)?.exists((delivery.webhook_id.to_bytes(), &delivery.incident_id, before))
+}
+
+// --- Changing --------------------------------------------------------------------------------------------
+
+fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result<Result<Saved, Conflict>> {
+    let version = i64::try_from(asked.version).unwrap_or(i64::MAX);
+    let seq: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM deliveries WHERE id = ?1 AND version = ?2")?
+        .query_row((asked.id.to_bytes(), version), |row| row.get(0))
+        .optional()?;
+    let Some(seq) = seq else { return Ok(Err(Conflict)) };
+    let scheduled = matches!(asked.state, State::Scheduled { .. });
+    let delivery = if scheduled && lane_is_occupied(connection, &asked, seq)? {
+        asked.moved(State::Waiting)
+    } else {
+        asked
+    };
+    let sql = "UPDATE deliveries SET round = ?2, first_failed_at = ?3, state = ?4, number = ?5, due = ?6,
+               attempts = ?7, version = version + 1 WHERE seq = ?1";
+    let (number, due) = number_and_due(delivery.state);
+    connection.prepare_cached(sql)?.execute((
+        seq,
+        delivery.round,
+        delivery.first_failed_at.map(millis),
+        state_number(delivery.status()),
+        number,
+        due,
+        attempts_text(&delivery.attempts)?,
+    ))?;
+    let has_company = delivery.is_finished() && lane_is_occupied(connection, &delivery, i64::MAX)?;
+    let delivery = Delivery { version: delivery.version + 1, ..delivery };
+    Ok(Ok(Saved { delivery, has_company }))
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------
+
+fn delivery_by_id(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    let sql = "SELECT * FROM deliveries WHERE id = ?1";
+    connection.prepare_cached(sql)?.query_row([id.to_bytes()], delivery_row).optional()
+}
+
+fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: DeliveryId::from_bytes(bytes16(row, "id")?),
+        event_id: EventId::from_bytes(bytes16(row, "event_id")?),
+        event_type: event_type(row)?,
+        incident_id: row.get("incident_id")?,
+        webhook_id: WebhookId::from_bytes(bytes16(row, "webhook_id")?),
+        accepted_at: time(row, "accepted_at")?,
+        round: row.get("round")?,
+        first_failed_at: row.get::<_, Option<i64>>("first_failed_at")?.map(from_millis).transpose()?,
+        state: state_of(row)?,
+        attempts: attempts_of(row.get_ref("attempts")?.as_str()?)?,
+        version: row.get::<_, i64>("version")?.unsigned_abs(),
+    })
+}
+
+fn event_row(row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        id: EventId::from_bytes(bytes16(row, "id")?),
+        account_id: AccountId::from_bytes(bytes16(row, "account_id")?),
+        event_type: event_type(row)?,
+        incident_id: row.get("incident_id")?,
+        monitor_groups: serde_json::from_str(row.get_ref("monitor_groups")?.as_str()?).map_err(bad)?,
+        body: Bytes::from(row.get::<_, Vec<u8>>("body")?),
+        fingerprint: bytes32(row, "fingerprint")?,
+        accepted_at: time(row, "accepted_at")?,
+    })
+}
+
+fn event_type(row: &Row<'_>) -> rusqlite::Result<EventType> {
+    let name = row.get_ref("event_type")?.as_str()?;
+    EventType::from_name(name).ok_or_else(|| bad(Unknown("event type", name.to_owned())))
+}
+
+type Value = Box<dyn ToSql + Send + Sync>;
+
+fn filter_conditions(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, Vec<Value>) {
+    let mut conditions = String::new();
+    let mut values: Vec<Value> = vec![];
+    let mut add = |condition: &str, value: Value| {
+        conditions.push_str(condition);
+        values.push(value);
+    };
+    if let Some(status) = filter.status {
+        add(" AND state = ?", Box::new(state_number(status)));
+    }
+    if let Some(event_type) = filter.event_type {
+        add(" AND event_type = ?", Box::new(event_type.name()));
+    }
+    if let Some(incident) = &filter.incident_id {
+        add(" AND incident_id = ?", Box::new(incident.clone()));
+    }
+    if let Some(since) = filter.since {
+        add(" AND accepted_at >= ?", Box::new(millis(since)));
+    }
+    if let Some(until) = filter.until {
+        add(" AND accepted_at < ?", Box::new(millis(until)));
+    }
+    if let Some(after) = after {
+        add(" AND seq < (SELECT seq FROM deliveries WHERE id = ?)", Box::new(after.to_bytes()));
+    }
+    (conditions, values)
+}
+
+// --- Attempts, as one column -----------------------------------------------------------------------------
+
+#[derive(Serialize, Deserialize)]
+struct AttemptRecord {
+    number: u8,
+    at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    micros: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<String>,
+}
+
+fn attempts_text(attempts: &[Attempt]) -> rusqlite::Result<String> {
+    let records: Vec<AttemptRecord> = attempts
+        .iter()
+        .map(|attempt| AttemptRecord {
+            number: attempt.number,
+            at: millis(attempt.at),
+            status: attempt.status_code,
+            class: attempt.failure.as_ref().map(|failure| failure.class.name().to_owned()),
+            reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
+            micros: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            response: attempt.response.clone(),
+        })
+        .collect();
+    serde_json::to_string(&records).map_err(bad)
+}
+
+fn attempts_of(text: &str) -> rusqlite::Result<Vec<Attempt>> {
+    if text == "[]" {
+        return Ok(vec![]);
+    }
+    let records: Vec<AttemptRecord> = serde_json::from_str(text).map_err(bad)?;
+    records.into_iter().map(attempt_of).collect()
+}
+
+fn attempt_of(record: AttemptRecord) -> rusqlite::Result<Attempt> {
+    let failure = match record.class {
+        None => None,
+        Some(class) => {
+            let known = Class::from_name(&class).ok_or_else(|| bad(Unknown("class", class)))?;
+            Some(Failure::new(known, record.reason.unwrap_or_default()))
+        }
+    };
+    Ok(Attempt {
+        number: record.number,
+        at: from_millis(record.at)?,
+        status_code: record.status,
+        failure,
+        duration: Duration::from_micros(record.micros),
+        response: record.response,
+    })
+}

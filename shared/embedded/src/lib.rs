@@ -1,0 +1,166 @@
+//! The ports on one SQLite file, for one machine: store, delay queues, dead letters.
+//!
+//! Everything stands in one folder: `statuspulse.db` (the file, with its write-ahead log beside it), `secret.key`
+//! (what secrets are sealed with) and `lock` (held by the server that works on the folder). A copy of the folder
+//! is a backup.
+//!
+//! What was answered is on the disk; what was due while the process was down is due at once when it starts.
+
+mod accounts;
+mod columns;
+mod deliveries;
+mod prune;
+mod queue;
+mod readers;
+mod schema;
+mod sealing;
+mod webhooks;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use statuspulse_core::ports::Clock;
+
+pub use queue::{RECEIVES_MAX, Received, queues};
+
+/// The ports, on one folder.
+#[derive(Debug)]
+pub struct Embedded {
+    writer: writer::Writer,
+    readers: readers::Readers,
+    sealer: sealing::Sealer,
+    webhook_cache: Arc<webhooks::Cache>,
+    claims: deliveries::Claims,
+    queues: Arc<queue::Queues>,
+    clock: Clocked,
+    /// Held for as long as a server works on the folder.
+    _lock: Option<File>,
+}
+
+/// Who opens the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The server: it alone works on messages.
+    Serve,
+    /// A command beside it, which makes or revokes keys.
+    Administer,
+}
+
+/// Why a folder cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another server works on it.
+    #[error("another server is working on the data folder {0}")]
+    InUse(PathBuf),
+    /// It cannot be read or written.
+    #[error("the data folder {0} cannot be used: {1}")]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// The file is no database, or a damaged one.
+    #[error("the database {0} cannot be used: {1}")]
+    Database(PathBuf, #[source] rusqlite::Error),
+    /// A newer version of this program wrote it.
+    #[error("the database {0} has format {1}, which is newer than this program")]
+    Newer(PathBuf, i64),
+}
+
+/// The clock, which has no `Debug` of its own.
+struct Clocked(Arc<dyn Clock>);
+
+impl std::fmt::Debug for Clocked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl std::ops::Deref for Clocked {
+    type Target = dyn Clock;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl Embedded {
+    /// Opens the folder, and makes what is missing.
+    pub fn open(folder: &Path, purpose: Purpose, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let in_folder = |error| OpenError::Folder(folder.to_owned(), error);
+        make_folder(folder).map_err(in_folder)?;
+        let lock = match purpose {
+            Purpose::Serve => Some(lock(folder)?),
+            Purpose::Administer => None,
+        };
+        let sealer = sealing::Sealer::open(&folder.join("secret.key")).map_err(in_folder)?;
+        let path = folder.join("statuspulse.db");
+        let in_file = |error| OpenError::Database(path.clone(), error);
+        let connection = open_writer(&path).map_err(in_file)?;
+        if let Err(newer) = schema::prepare(&connection).map_err(in_file)? {
+            return Err(OpenError::Newer(path, newer.found));
+        }
+        if purpose == Purpose::Serve {
+            let revived = queue::revive_dead_letters(&connection, clock.now()).map_err(in_file)?;
+            if revived > 0 {
+                tracing::warn!(revived, "messages that were given up before are put back");
+            }
+        }
+        let queues = Arc::new(queue::Queues::open(&connection).map_err(in_file)?);
+        let checkpointer = open_writer(&path).map_err(in_file)?;
+        let writer = writer::Writer::start(connection, checkpointer, &path).map_err(in_folder)?;
+        Ok(Arc::new(Self {
+            writer,
+            readers: readers::Readers::new(&path, open_reader),
+            sealer,
+            webhook_cache: Arc::default(),
+            claims: deliveries::Claims::default(),
+            queues,
+            clock: Clocked(clock),
+            _lock: lock,
+        }))
+    }
+}
+
+/// Made with access for its owner alone: it holds what customers were told.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
+}
+
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let file =
+        File::create(folder.join("lock")).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(OpenError::Folder(folder.to_owned(), error)),
+    }
+}
+
+fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // A commit does not wait for the disk: the writer's second thread does that, for many commits at once.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -8 * 1024)?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "cache_size", -1024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

@@ -1,0 +1,101 @@
+//! What is older than the retention goes: finished deliveries, then events none of whose deliveries is kept, then
+//! the tombstones of deleted webhooks. Unfinished deliveries stay, however old.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row};
+use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::ports::PortResult;
+
+use crate::Embedded;
+use crate::columns::{bytes16, millis};
+
+/// Rows looked at in one transaction: other writes wait for no more than this.
+const PAGE: i64 = 500;
+
+impl Embedded {
+    /// Deletes what is older than the retention at `now`. Answers how many rows went.
+    pub async fn prune(&self, now: Timestamp) -> PortResult<usize> {
+        let before = millis(now.checked_sub(limits::RETENTION).unwrap_or(Timestamp::MIN));
+        let mut pruned = 0;
+        for page in [prune_deliveries, prune_events] {
+            let mut after = 0;
+            while let Some(step) = self
+                .writer
+                .write("pruning", move |connection| page(connection, before, after), |_| {})
+                .await?
+            {
+                pruned += step.deleted;
+                after = step.last;
+            }
+        }
+        self.writer.write("pruning", move |connection| prune_tombstones(connection, before), |_| {}).await?;
+        Ok(pruned)
+    }
+}
+
+struct PruneStep {
+    deleted: usize,
+    last: i64,
+}
+
+fn prune_deliveries(connection: &Connection, before: i64, after: i64) -> rusqlite::Result<Option<PruneStep>> {
+    let sql = "SELECT seq, state, accepted_at FROM deliveries WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let rows = read_page(connection, sql, after, |row| {
+        Ok((row.get::<_, i64>("seq")?, row.get::<_, i64>("state")?, row.get::<_, i64>("accepted_at")?))
+    })?;
+    let old: Vec<_> = rows.into_iter().take_while(|(_, _, accepted_at)| *accepted_at < before).collect();
+    let Some(&(last, ..)) = old.last() else { return Ok(None) };
+    let mut deleted = 0;
+    for (seq, state, _) in old {
+        if state >= 3 {
+            deleted += connection.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
+        }
+    }
+    Ok(Some(PruneStep { deleted, last }))
+}
+
+fn prune_events(connection: &Connection, before: i64, after: i64) -> rusqlite::Result<Option<PruneStep>> {
+    let sql = "SELECT seq, id, webhooks, accepted_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let rows = read_page(connection, sql, after, |row| {
+        let id = EventId::from_bytes(bytes16(row, "id")?);
+        Ok((
+            row.get::<_, i64>("seq")?,
+            id,
+            row.get::<_, Vec<u8>>("webhooks")?,
+            row.get::<_, i64>("accepted_at")?,
+        ))
+    })?;
+    let old: Vec<_> = rows.into_iter().take_while(|(.., accepted_at)| *accepted_at < before).collect();
+    let Some(&(last, ..)) = old.last() else { return Ok(None) };
+    let mut deleted = 0;
+    for (seq, id, webhooks, _) in old {
+        let mut needed = false;
+        for webhook in webhooks.as_chunks::<16>().0 {
+            let delivery = DeliveryId::derive(id, WebhookId::from_bytes(*webhook));
+            needed |= connection
+                .prepare_cached("SELECT 1 FROM deliveries WHERE id = ?1")?
+                .exists([delivery.to_bytes()])?;
+        }
+        if !needed {
+            deleted += connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
+        }
+    }
+    Ok(Some(PruneStep { deleted, last }))
+}
+
+/// A tombstone is needed while a delivery of it may still wake.
+fn prune_tombstones(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM webhooks WHERE deleted = 1 AND json_extract(record, '$.updated_at') < ?1
+               AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id)";
+    connection.prepare_cached(sql)?.execute([before])
+}
+
+fn read_page<T>(
+    connection: &Connection,
+    sql: &str,
+    after: i64,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map((after, PAGE), |row| read(row))?.collect()
+}

@@ -1,0 +1,48 @@
+//! Read connections. A read sees everything that was committed before it began, and waits for no writer.
+
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::Connection;
+use statuspulse_core::ports::{PortResult, Unavailable};
+
+/// A pool of connections to one file.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    open: fn(&std::path::Path) -> rusqlite::Result<Connection>,
+    path: std::path::PathBuf,
+}
+
+/// Connections kept; more are opened while they are all in use.
+const KEPT: usize = 4;
+
+impl Readers {
+    pub(crate) fn new(
+        path: &std::path::Path,
+        open: fn(&std::path::Path) -> rusqlite::Result<Connection>,
+    ) -> Self {
+        Self { idle: Mutex::new(vec![]), open, path: path.to_owned() }
+    }
+
+    /// Runs a read.
+    pub(crate) fn read<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> PortResult<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => Ok(connection),
+            None => (self.open)(&self.path),
+        };
+        let result = connection.and_then(|connection| {
+            let value = work(&connection)?;
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < KEPT {
+                idle.push(connection);
+            }
+            Ok(value)
+        });
+        result.map_err(|error| Unavailable { doing, source: error.into() })
+    }
+}

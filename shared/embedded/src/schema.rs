@@ -1,0 +1,82 @@
+//! The tables of the one file, and how an older file is brought up to date.
+//!
+//! Times are milliseconds since 1970; ids are their sixteen bytes.
+
+use rusqlite::Connection;
+
+/// Counted up with every change of the tables.
+const VERSION: i64 = 1;
+
+/// The order of `seq` is the order in which events were accepted. An index over unfinished deliveries alone
+/// stays small however long the history is: `lane` answers who is first of an incident, `unfinished` what a
+/// sweep goes through.
+///
+/// Messages that are due stand in `ready`, by queue and webhook, so that one webhook's backlog is never read
+/// through to find another's; the others in `delayed`, by time.
+const TABLES: &str = "
+CREATE TABLE accounts (
+    id BLOB PRIMARY KEY, name TEXT NOT NULL, allowed_domains TEXT NOT NULL, created_at INTEGER NOT NULL,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE keys (
+    id BLOB PRIMARY KEY, account_id BLOB, role TEXT NOT NULL, prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_by_account ON keys (account_id, id);
+
+CREATE TABLE webhooks (
+    id BLOB PRIMARY KEY, account_id BLOB NOT NULL, deleted INTEGER NOT NULL, version INTEGER NOT NULL,
+    record TEXT NOT NULL, sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX webhooks_by_account ON webhooks (account_id, id) WHERE deleted = 0;
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, account_id BLOB NOT NULL, event_type TEXT NOT NULL,
+    incident_id TEXT NOT NULL, monitor_groups TEXT NOT NULL, body BLOB NOT NULL, fingerprint BLOB NOT NULL,
+    accepted_at INTEGER NOT NULL, webhooks BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE deliveries (
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, event_id BLOB NOT NULL, event_type TEXT NOT NULL,
+    incident_id TEXT NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL, round INTEGER NOT NULL,
+    first_failed_at INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, attempts TEXT NOT NULL,
+    version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
+CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;
+CREATE INDEX unfinished ON deliveries (webhook_id, state, seq) WHERE state < 3;
+CREATE INDEX failed ON deliveries (webhook_id, seq) WHERE state = 4;
+
+CREATE TABLE ready (
+    queue INTEGER NOT NULL, webhook_id BLOB NOT NULL, seq INTEGER NOT NULL, receives INTEGER NOT NULL,
+    message TEXT NOT NULL, PRIMARY KEY (queue, webhook_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delayed (
+    due INTEGER NOT NULL, seq INTEGER NOT NULL, receives INTEGER NOT NULL, message TEXT NOT NULL,
+    PRIMARY KEY (due, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dead_letters (
+    seq INTEGER PRIMARY KEY, message TEXT NOT NULL, receives INTEGER NOT NULL, died_at INTEGER NOT NULL
+) STRICT;
+";
+
+/// Makes the tables in a new file. A file of a newer version than this program knows is refused.
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), NewerFile>> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found == 0 {
+        connection.execute_batch(TABLES)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+    }
+    connection.execute_batch("COMMIT")?;
+    Ok(if found > VERSION { Err(NewerFile { found }) } else { Ok(()) })
+}
+
+/// The file was written by a newer program.
+#[derive(Debug)]
+pub(crate) struct NewerFile {
+    pub(crate) found: i64,
+}

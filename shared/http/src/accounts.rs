@@ -1,0 +1,64 @@
+//! `/v1/accounts`, where an operator makes accounts, and `/v1/account`, the caller's own.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use statuspulse_core::access::Account;
+use statuspulse_core::ids::AccountId;
+
+use crate::auth::{CreatesAccounts, Manages, Reads};
+use crate::{Answer, Api, body};
+
+pub(crate) fn routes() -> Router<Api> {
+    Router::new().route("/v1/accounts", post(create)).route("/v1/account", get(show).patch(update))
+}
+
+async fn create(State(api): State<Api>, CreatesAccounts(caller): CreatesAccounts, body: Body) -> Answer {
+    let body = body::read(body).await?;
+    let (account, key) = api.engine.create_account(caller, &body).await?;
+    let view = CreatedView { account: AccountView::of(&account), key: key.reveal() };
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+async fn show(State(api): State<Api>, Reads(account): Reads) -> Answer {
+    let account = api.engine.account(account).await?;
+    Ok(Json(AccountView::of(&account)).into_response())
+}
+
+async fn update(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+    let body = body::read(body).await?;
+    let account = api.engine.update_account(account, &body).await?;
+    Ok(Json(AccountView::of(&account)).into_response())
+}
+
+#[derive(Serialize)]
+struct AccountView<'a> {
+    id: AccountId,
+    name: &'a str,
+    allowed_domains: &'a [String],
+    created_at: Timestamp,
+}
+
+impl<'a> AccountView<'a> {
+    fn of(account: &'a Account) -> Self {
+        Self {
+            id: account.id,
+            name: &account.name,
+            allowed_domains: account.allowed_domains.as_strings(),
+            created_at: account.created_at,
+        }
+    }
+}
+
+/// The only answer that shows the account's first key.
+#[derive(Serialize)]
+struct CreatedView<'a> {
+    #[serde(flatten)]
+    account: AccountView<'a>,
+    key: &'a str,
+}

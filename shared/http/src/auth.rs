@@ -1,0 +1,92 @@
+//! Who calls, and whether their role may do it.
+//!
+//! Each handler names what it does by the extractor it takes first, so that 401 and 403 come before anything else
+//! is looked at, and a handler without an extractor is seen to be public.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use statuspulse_core::Engine;
+use statuspulse_core::access::{Action, Caller};
+use statuspulse_core::error::{Error, Result};
+use statuspulse_core::ids::AccountId;
+
+use crate::problem::Refusal;
+
+/// The account of a caller who may read it.
+pub(crate) struct Reads(pub(crate) AccountId);
+
+/// The account of a caller who may change it.
+pub(crate) struct Manages(pub(crate) AccountId);
+
+/// A caller who may publish.
+pub(crate) struct Publishes(pub(crate) Caller);
+
+/// A caller who may make accounts.
+pub(crate) struct CreatesAccounts(pub(crate) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Reads
+where
+    Arc<Engine>: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
+        Ok(Self(caller(parts, state).await?.account_for(Action::Read)?))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Manages
+where
+    Arc<Engine>: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
+        Ok(Self(caller(parts, state).await?.account_for(Action::Manage)?))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Publishes
+where
+    Arc<Engine>: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
+        let caller = caller(parts, state).await?;
+        caller.may(Action::Publish)?;
+        Ok(Self(caller))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for CreatesAccounts
+where
+    Arc<Engine>: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
+        let caller = caller(parts, state).await?;
+        caller.may(Action::CreateAccount)?;
+        Ok(Self(caller))
+    }
+}
+
+async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>
+where
+    Arc<Engine>: FromRef<S>,
+{
+    let key = bearer(parts).ok_or(Error::Unauthenticated("an API key is needed: Authorization: Bearer <key>"))?;
+    Arc::<Engine>::from_ref(state).authenticate(key).await
+}
+
+/// The key of the one `Authorization` header. Of two, who could say which one was meant?
+fn bearer(parts: &Parts) -> Option<&str> {
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return None };
+    let (scheme, key) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}

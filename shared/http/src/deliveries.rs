@@ -1,0 +1,189 @@
+//! Deliveries: what became of each, with all its attempts, and doing it again. Below their webhook, and by the id alone,
+//! for who has only the `X-StatusPulse-Delivery-Id` of a request before them.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use statuspulse_core::attempt::Attempt;
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, Status};
+use statuspulse_core::error::{Error, Result};
+use statuspulse_core::event::EventType;
+use statuspulse_core::fields::Fields;
+use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+
+use crate::auth::{Manages, Reads};
+use crate::page::List;
+use crate::path::{Id, Ids};
+use crate::query::Query;
+use crate::webhooks::known;
+use crate::{Answer, Api, body, millis};
+
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/webhooks/{id}/deliveries", get(list))
+        .route("/v1/webhooks/{id}/deliveries/{delivery_id}", get(show))
+        .route("/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver", post(redeliver))
+        .route("/v1/webhooks/{id}/redeliver", post(redeliver_failed))
+        .route("/v1/deliveries/{delivery_id}", get(show_by_id))
+        .route("/v1/deliveries/{delivery_id}/redeliver", post(redeliver_by_id))
+}
+
+async fn list(
+    State(api): State<Api>,
+    Reads(account): Reads,
+    Id(webhook): Id<WebhookId>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    known(&api, account, webhook).await?;
+    let mut query = Query::of(query.as_deref());
+    let filter = filter(&mut query);
+    let list = List::new(&api.cursor_key, account, scope(webhook, &filter));
+    let window = list.window(&mut query);
+    query.finish()?;
+    let after = window.after.map(DeliveryId::from_bytes);
+    let page = api.engine.delivery_page(account, webhook, &filter, after, window.limit).await?;
+    let data = page.items.iter().map(DeliveryView::of).collect();
+    Ok(list.page(data, page.next.map(DeliveryId::to_bytes)))
+}
+
+async fn show(State(api): State<Api>, Reads(account): Reads, Ids(webhook, id): Ids) -> Answer {
+    let delivery = api.engine.delivery(account, webhook, id).await?;
+    Ok(Json(DeliveryView::of(&delivery)).into_response())
+}
+
+async fn show_by_id(State(api): State<Api>, Reads(account): Reads, Id(id): Id<DeliveryId>) -> Answer {
+    let delivery = api.engine.delivery_by_id(account, id).await?;
+    Ok(Json(DeliveryView::of(&delivery)).into_response())
+}
+
+async fn redeliver(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Ids(webhook, id): Ids,
+    body: Body,
+) -> Answer {
+    api.engine.delivery(account, webhook, id).await?;
+    body::read_nothing(body).await?;
+    accepted(&api.engine.redeliver(account, webhook, id).await?)
+}
+
+async fn redeliver_by_id(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<DeliveryId>,
+    body: Body,
+) -> Answer {
+    let delivery = api.engine.delivery_by_id(account, id).await?;
+    body::read_nothing(body).await?;
+    accepted(&api.engine.redeliver(account, delivery.webhook_id, id).await?)
+}
+
+async fn redeliver_failed(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(webhook): Id<WebhookId>,
+    body: Body,
+) -> Answer {
+    known(&api, account, webhook).await?;
+    let since = since_field(&body::read(body).await?)?;
+    let deliveries = api.engine.redeliver_failed(account, webhook, since).await?;
+    Ok((StatusCode::ACCEPTED, Json(RedeliveredView { deliveries })).into_response())
+}
+
+fn accepted(delivery: &Delivery) -> Answer {
+    Ok((StatusCode::ACCEPTED, Json(DeliveryView::of(delivery))).into_response())
+}
+
+fn filter(query: &mut Query<'_>) -> DeliveryFilter {
+    DeliveryFilter {
+        status: query.one_of("status", Status::from_name, || Status::ALL.map(Status::name).join(", ")),
+        event_type: query.one_of("event_type", EventType::from_name, EventType::names),
+        incident_id: query.text("incident_id").map(String::from),
+        since: query.timestamp("since"),
+        until: query.timestamp("until"),
+    }
+}
+
+/// The list and its filter in one text. The incident's id stands last, as it alone may hold a line break.
+fn scope(webhook: WebhookId, filter: &DeliveryFilter) -> String {
+    let status = filter.status.map(Status::name);
+    let event_type = filter.event_type.map(EventType::name);
+    format!(
+        "deliveries\n{webhook}\n{status:?}\n{event_type:?}\n{:?}\n{:?}\n{:?}",
+        filter.since, filter.until, filter.incident_id
+    )
+}
+
+fn since_field(body: &[u8]) -> Result<Timestamp> {
+    let mut fields = Fields::of_body(body)?;
+    let since = fields.timestamp("since");
+    let since = fields.require("since", since);
+    fields.refuse_rest();
+    fields.finish()?;
+    since.ok_or_else(|| Error::invalid("/since", "is required"))
+}
+
+#[derive(Serialize)]
+struct DeliveryView<'a> {
+    id: DeliveryId,
+    event_id: EventId,
+    event_type: &'static str,
+    incident_id: &'a str,
+    webhook_id: WebhookId,
+    status: &'static str,
+    accepted_at: Timestamp,
+    next_attempt_at: Option<Timestamp>,
+    attempts: Vec<AttemptView<'a>>,
+}
+
+#[derive(Serialize)]
+struct AttemptView<'a> {
+    number: u8,
+    at: Timestamp,
+    status_code: Option<u16>,
+    class: Option<&'static str>,
+    reason: Option<&'a str>,
+    duration_ms: u64,
+    response: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RedeliveredView {
+    deliveries: u64,
+}
+
+impl<'a> DeliveryView<'a> {
+    fn of(delivery: &'a Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            event_id: delivery.event_id,
+            event_type: delivery.event_type.name(),
+            incident_id: &delivery.incident_id,
+            webhook_id: delivery.webhook_id,
+            status: delivery.status().name(),
+            accepted_at: delivery.accepted_at,
+            next_attempt_at: delivery.next_step().map(|(_, at)| at),
+            attempts: delivery.attempts.iter().map(AttemptView::of).collect(),
+        }
+    }
+}
+
+impl<'a> AttemptView<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        let failure = attempt.failure.as_ref();
+        Self {
+            number: attempt.number,
+            at: attempt.at,
+            status_code: attempt.status_code,
+            class: failure.map(|failure| failure.class.name()),
+            reason: failure.map(|failure| failure.reason.as_str()),
+            duration_ms: millis(attempt.duration),
+            response: attempt.response.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `/v1/keys`: an account's API keys. A key's own text is in the answer that makes it, and nowhere after.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::IntoResponse;
+use axum::routing::{delete, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use statuspulse_core::access::ApiKey;
+use statuspulse_core::ids::KeyId;
+
+use crate::auth::{Manages, Reads};
+use crate::page::List;
+use crate::path::Id;
+use crate::query::Query;
+use crate::{Answer, Api, body};
+
+pub(crate) fn routes() -> Router<Api> {
+    Router::new().route("/v1/keys", post(create).get(list)).route("/v1/keys/{id}", delete(revoke))
+}
+
+async fn create(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+    let body = body::read(body).await?;
+    let (key, text) = api.engine.create_key(account, &body).await?;
+    let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// Oldest first, revoked ones included: they have no limit, so the list has pages.
+async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+    let mut query = Query::of(query.as_deref());
+    let list = List::new(&api.cursor_key, account, "keys");
+    let window = list.window(&mut query);
+    query.finish()?;
+    let keys = api.engine.keys(account).await?;
+    let after = window.after.map(KeyId::from_bytes);
+    let mut rest = keys.iter().filter(|key| after.is_none_or(|after| key.id > after));
+    let data: Vec<_> = rest.by_ref().take(window.limit).map(KeyView::of).collect();
+    let next = rest.next().and(data.last()).map(|key| key.id.to_bytes());
+    Ok(list.page(data, next))
+}
+
+async fn revoke(State(api): State<Api>, Manages(account): Manages, Id(id): Id<KeyId>) -> Answer {
+    api.engine.revoke_key(account, id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Serialize)]
+struct KeyView<'a> {
+    id: KeyId,
+    prefix: &'a str,
+    role: &'static str,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl<'a> KeyView<'a> {
+    fn of(key: &'a ApiKey) -> Self {
+        Self {
+            id: key.id,
+            prefix: &key.prefix,
+            role: key.role.name(),
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+        }
+    }
+}
+
+/// The only answer that shows the key itself.
+#[derive(Serialize)]
+struct CreatedView<'a> {
+    #[serde(flatten)]
+    shown: KeyView<'a>,
+    key: &'a str,
+}

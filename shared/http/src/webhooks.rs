@@ -1,0 +1,231 @@
+//! `/v1/webhooks`: registered endpoints, and what their owner can do to them.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use http::header::LOCATION;
+use jiff::Timestamp;
+use serde::Serialize;
+use statuspulse_core::error::Result;
+use statuspulse_core::fields::Fields;
+use statuspulse_core::ids::{AccountId, WebhookId};
+use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::usecase::pause::HeldDeliveries;
+use statuspulse_core::webhook::Webhook;
+
+use crate::auth::{Manages, Reads};
+use crate::page::List;
+use crate::path::Id;
+use crate::query::Query;
+use crate::{Answer, Api, body, millis};
+
+mod view;
+
+use view::{CreatedView, WebhookView};
+
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/webhooks", post(create).get(list))
+        .route("/v1/webhooks/{id}", get(show).patch(update).delete(remove))
+        .route("/v1/webhooks/{id}/verify", post(verify))
+        .route("/v1/webhooks/{id}/pause", post(pause))
+        .route("/v1/webhooks/{id}/resume", post(resume))
+        .route("/v1/webhooks/{id}/rotate-secret", post(rotate_secret))
+        .route("/v1/webhooks/{id}/rotate-secret/finish", post(finish_rotation))
+        .route("/v1/webhooks/{id}/test", post(send_test))
+        .route("/v1/webhooks/{id}/explain", get(explain))
+}
+
+async fn create(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+    let body = body::read(body).await?;
+    let webhook = api.engine.register(account, &body).await?;
+    let location = [(LOCATION, format!("/v1/webhooks/{}", webhook.id))];
+    let view = CreatedView { shown: view(&api, &webhook).await?, secret: webhook.keys.current().reveal() };
+    Ok((StatusCode::CREATED, location, Json(view)).into_response())
+}
+
+async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+    let mut query = Query::of(query.as_deref());
+    let list = List::new(&api.cursor_key, account, "webhooks");
+    let window = list.window(&mut query);
+    query.finish()?;
+    let page = api.engine.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
+    let mut data = Vec::with_capacity(page.items.len());
+    for webhook in &page.items {
+        data.push(view(&api, webhook).await?);
+    }
+    Ok(list.page(data, page.next.map(WebhookId::to_bytes)))
+}
+
+async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
+    let webhook = api.engine.webhook(account, id).await?;
+    shown(&api, &webhook).await
+}
+
+async fn update(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, account, id).await?;
+    let body = body::read(body).await?;
+    let webhook = api.engine.update(account, id, &body).await?;
+    shown(&api, &webhook).await
+}
+
+async fn remove(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>) -> Answer {
+    api.engine.delete(account, id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn verify(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, account, id).await?;
+    body::read_nothing(body).await?;
+    let webhook = api.engine.verify(account, id).await?;
+    shown(&api, &webhook).await
+}
+
+async fn pause(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, account, id).await?;
+    body::read_nothing(body).await?;
+    let webhook = api.engine.pause(account, id).await?;
+    shown(&api, &webhook).await
+}
+
+async fn resume(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, account, id).await?;
+    let held = held_field(&body::read_optional(body).await?)?;
+    let held = api.engine.resume(account, id, held).await?;
+    Ok(Json(ResumedView { status: "active", held }).into_response())
+}
+
+async fn rotate_secret(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
+    known(&api, account, id).await?;
+    let style = style_field(&body::read_optional(body).await?)?;
+    let (secret, window_ends_at) = api.engine.rotate_secret(account, id, style).await?;
+    Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
+}
+
+async fn finish_rotation(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
+    known(&api, account, id).await?;
+    body::read_nothing(body).await?;
+    api.engine.finish_rotation(account, id).await?;
+    let webhook = api.engine.webhook(account, id).await?;
+    shown(&api, &webhook).await
+}
+
+async fn send_test(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, account, id).await?;
+    body::read_nothing(body).await?;
+    let result = api.engine.send_test(account, id).await?;
+    let view = TestView {
+        ok: result.ok,
+        status_code: result.status_code,
+        reason: result.reason.as_deref(),
+        duration_ms: millis(result.duration),
+    };
+    Ok(Json(view).into_response())
+}
+
+/// `monitor_groups` is split at commas; an event whose groups have commas in their names is named by its id.
+async fn explain(
+    State(api): State<Api>,
+    Reads(account): Reads,
+    Id(id): Id<WebhookId>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    known(&api, account, id).await?;
+    let mut query = Query::of(query.as_deref());
+    let lists = query.texts("monitor_groups");
+    let groups = lists.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+    let groups = groups.map(str::to_owned).collect();
+    let event = query.text("event").unwrap_or_else(|| {
+        query.refuse("event", "is required: an event's type or an event's id");
+        "".into()
+    });
+    query.finish()?;
+    let explanation = api.engine.explain(account, id, &event, groups).await?;
+    let view = ExplanationView {
+        would_receive: explanation.rule.is_none(),
+        rule: explanation.rule,
+        reason: &explanation.reason,
+    };
+    Ok(Json(view).into_response())
+}
+
+/// An unknown webhook is 404 whatever the body or the parameters say, so it is looked for before they are read. The use
+/// case looks again: it decides.
+pub(crate) async fn known(api: &Api, account: AccountId, id: WebhookId) -> Result<()> {
+    api.engine.webhook(account, id).await.map(drop)
+}
+
+async fn shown(api: &Api, webhook: &Webhook) -> Answer {
+    Ok(Json(view(api, webhook).await?).into_response())
+}
+
+/// An active webhook holds nothing unless a sweep is letting it go, and a pending one never had anything: so a list asks
+/// the store about the few others alone.
+async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
+    let may_hold = webhook.sweep.is_some() || view::pause_of(webhook).is_some();
+    let held = if may_hold { api.engine.held(webhook.id).await? } else { 0 };
+    Ok(WebhookView::of(webhook, held, api.engine.clock.now()))
+}
+
+fn held_field(body: &[u8]) -> Result<HeldDeliveries> {
+    let choices = [("deliver", HeldDeliveries::Deliver), ("discard", HeldDeliveries::Discard)];
+    choice(body, "held", choices)
+}
+
+fn style_field(body: &[u8]) -> Result<RotationStyle> {
+    choice(body, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)])
+}
+
+/// The only field of a body: one of two names, or the default.
+fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -> Result<T> {
+    let mut fields = Fields::of_body(body)?;
+    let text = fields.text(name);
+    let chosen = text.as_deref().map(|text| choices.into_iter().find(|(known, _)| *known == text));
+    if matches!(chosen, Some(None)) {
+        fields.refuse(name, format!("must be {} or {}", choices[0].0, choices[1].0));
+    }
+    fields.refuse_rest();
+    fields.finish()?;
+    Ok(chosen.flatten().map_or_else(T::default, |(_, value)| value))
+}
+
+#[derive(Serialize)]
+struct ResumedView {
+    status: &'static str,
+    held: u64,
+}
+
+/// With the answer of a creation the only one that shows a secret.
+#[derive(Serialize)]
+struct RotatedView<'a> {
+    secret: &'a str,
+    window_ends_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct TestView<'a> {
+    ok: bool,
+    status_code: Option<u16>,
+    reason: Option<&'a str>,
+    duration_ms: u64,
+}
+
+#[derive(Serialize)]
+struct ExplanationView<'a> {
+    would_receive: bool,
+    rule: Option<&'static str>,
+    reason: &'a str,
+}

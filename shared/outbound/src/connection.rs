@@ -1,0 +1,129 @@
+//! One HTTP/1.1 connection, polled by whoever waits for its answer.
+//!
+//! hyper hands out a connection as two halves: one to send a request, one that does the I/O and is usually
+//! spawned as a task. Here both are polled by the task of the call: nothing has to be woken up across tasks,
+//! and a call that is dropped takes its connection with it.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use statuspulse_core::attempt::Failure;
+use statuspulse_core::limits::{RESPONSE_HEAD_BYTES, RESPONSE_HEADERS};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::explain;
+use crate::meter::{Meter, Metered};
+
+/// What is below HTTP: TCP, or TLS on it.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+type Driver = http1::Connection<TokioIo<Metered<Box<dyn Stream>>>, Full<Bytes>>;
+
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// `None` once it has come to an end; it must not be polled after that.
+    driver: Option<Driver>,
+    /// Of what HTTP reads.
+    meter: Meter,
+    /// Of what TCP brings.
+    below: Meter,
+    address: IpAddr,
+}
+
+/// Why there is no answer.
+pub(crate) struct NoAnswer {
+    pub(crate) failure: Failure,
+    /// Whether not a byte of an answer had come: on a kept connection, the sign that it was stale.
+    pub(crate) silent: bool,
+}
+
+impl Connection {
+    /// Speaks HTTP on a stream, whose bytes are counted further down by the given meter too.
+    pub(crate) async fn open(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        below: Meter,
+        address: IpAddr,
+    ) -> Result<Self, Failure> {
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let (stream, meter) = Metered::new(stream);
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(RESPONSE_HEAD_BYTES)
+            .max_header_size(RESPONSE_HEAD_BYTES)
+            .max_headers(RESPONSE_HEADERS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| explain::exchange(&error))?;
+        Ok(Self { sender, driver: Some(driver), meter, below, address })
+    }
+
+    /// The address it leads to.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    pub(crate) async fn ask(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        self.meter.begin_exchange();
+        self.below.begin_exchange();
+        let answer = self.sender.send_request(request);
+        match driven(&mut self.driver, answer).await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => {
+                Err(NoAnswer { failure: explain::exchange(&error), silent: self.meter.is_silent() })
+            }
+            None => Err(NoAnswer { failure: explain::closed(), silent: self.meter.is_silent() }),
+        }
+    }
+
+    /// Waits for something that only happens while the connection is polled; `None` if it ended before.
+    pub(crate) async fn drive<F: Future>(&mut self, waited_for: F) -> Option<F::Output> {
+        driven(&mut self.driver, waited_for).await
+    }
+
+    /// Whether another request may be sent, as far as can be seen without waiting: the receiver may have closed
+    /// it meanwhile, or sent something nobody asked for.
+    pub(crate) async fn is_usable(&mut self) -> bool {
+        poll_fn(|cx| {
+            poll_driver(&mut self.driver, cx);
+            let ready = matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
+            Poll::Ready(ready && self.driver.is_some())
+        })
+        .await
+    }
+}
+
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    // How it ended is told to whoever waits for an answer; here only that it did matters.
+    if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(cx).is_ready()) {
+        *driver = None;
+    }
+}
+
+async fn driven<F: Future>(driver: &mut Option<Driver>, waited_for: F) -> Option<F::Output> {
+    let mut waited_for = pin!(waited_for);
+    poll_fn(|cx| {
+        // First, so that what it has to send is there when the connection is polled.
+        if let Poll::Ready(done) = waited_for.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        poll_driver(driver, cx);
+        match waited_for.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if driver.is_none() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,88 @@
+//! One request and its answer, on a connection.
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use statuspulse_core::attempt::{Failure, Reply};
+use statuspulse_core::limits::{RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
+use statuspulse_core::ports::Call;
+use tokio::time::timeout_at;
+
+use crate::clock::Instant;
+use crate::connection::{Connection, NoAnswer};
+use crate::explain;
+
+/// The request as hyper takes it.
+pub(crate) fn request(call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
+    build(call).ok_or_else(explain::our_fault)
+}
+
+fn build(call: &Call) -> Option<Request<Full<Bytes>>> {
+    let mut request = Request::new(Full::new(call.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::try_from(call.url.path_and_query()).ok()?;
+    let headers = request.headers_mut();
+    headers.reserve(call.headers.len() + 3);
+    for (name, value) in &call.headers {
+        // Core has checked them; should it ever not have, this is an error and not a panic.
+        headers
+            .append(HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?);
+    }
+    let origin = call.url.origin();
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    headers.insert(HOST, HeaderValue::try_from(host).ok()?);
+    // hyper would set it too, except for a body of no bytes.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
+    // What comes is shown as it is; nobody gets us to unpack a bomb.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Some(request)
+}
+
+/// Sends the request and reads the answer. Once the head is complete the answer counts, whatever becomes of
+/// its body: a receiver that said 200 has taken the delivery.
+///
+/// With the answer comes whether the connection can be kept.
+pub(crate) async fn exchange(
+    connection: &mut Connection,
+    request: Request<Full<Bytes>>,
+    call: &Call,
+    deadline: Instant,
+) -> Result<(Reply, bool), NoAnswer> {
+    let response = match timeout_at(deadline, connection.ask(request)).await {
+        Ok(answer) => answer?,
+        Err(_) => return Err(NoAnswer { failure: explain::answer_timeout(call.timeout), silent: false }),
+    };
+    let status = response.status().as_u16();
+    if response.status().is_informational() {
+        return Err(NoAnswer { failure: explain::not_final(status), silent: false });
+    }
+    let retry_after = retry_after(response.headers());
+    let mut body = Vec::new();
+    let read = timeout_at(deadline, read_body(connection, response, &mut body)).await;
+    let reusable = matches!(read, Ok(true)) && connection.is_usable().await;
+    Ok((Reply { status, retry_after, body }, reusable))
+}
+
+/// Reads until the end or the limit and keeps the start. `true` if it came to its end.
+async fn read_body(connection: &mut Connection, response: Response<Incoming>, kept: &mut Vec<u8>) -> bool {
+    let mut body = response.into_body();
+    let mut read = 0;
+    while read < RESPONSE_READ_BYTES {
+        let data = match connection.drive(body.frame()).await {
+            None | Some(Some(Err(_))) => return false,
+            Some(None) => return true,
+            // Trailers are of no interest.
+            Some(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        };
+        read += data.len();
+        let room = RESPONSE_KEPT_BYTES - kept.len();
+        kept.extend_from_slice(&data[..data.len().min(room)]);
+    }
+    false
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<String> {
+    headers.get(RETRY_AFTER)?.to_str().ok().map(str::to_owned)
+}

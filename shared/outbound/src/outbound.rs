@@ -1,0 +1,137 @@
+//! The sender itself: vet, connect or reuse, exchange.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use statuspulse_core::attempt::{Failure, Reply};
+use statuspulse_core::limits::{CONNECT_TIMEOUT, STALE_WITHIN};
+use statuspulse_core::ports::{Call, Sender, Sent};
+use statuspulse_core::target::{EndpointUrl, TargetPolicy};
+
+use crate::clock::{self, Instant};
+use crate::connect::connect;
+use crate::exchange::{exchange, request};
+use crate::pool::Pool;
+use crate::resolve::{Resolve, SystemResolver};
+use crate::tls::{self, BadRoot};
+use crate::vetting::{Vetted, Vetting};
+
+/// What an [`Outbound`] is made of.
+#[derive(Debug, Clone)]
+pub struct OutboundConfig {
+    /// Which addresses may be called.
+    pub policy: TargetPolicy,
+    /// Certificate authorities trusted besides the public ones: for development and tests.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Who looks up names.
+    pub resolver: Arc<dyn Resolve>,
+}
+
+impl Default for OutboundConfig {
+    /// What is deployed.
+    fn default() -> Self {
+        Self {
+            policy: TargetPolicy::deployed(),
+            extra_roots: Vec::new(),
+            resolver: Arc::new(SystemResolver::new()),
+        }
+    }
+}
+
+/// The guarded way out. See the [crate](crate).
+pub struct Outbound {
+    vetting: Vetting,
+    tls: Arc<ClientConfig>,
+    pool: Arc<Pool>,
+}
+
+impl Outbound {
+    /// Makes one, to be shared: its connections and TLS sessions are what makes the next call cheap.
+    ///
+    /// # Errors
+    /// If an extra root cannot be used.
+    pub fn new(config: OutboundConfig) -> Result<Self, BadRoot> {
+        Ok(Self {
+            vetting: Vetting::new(config.policy, config.resolver),
+            tls: tls::config(config.extra_roots)?,
+            pool: Arc::default(),
+        })
+    }
+
+    /// The call at addresses that were vetted.
+    async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, Failure> {
+        let origin = call.url.origin();
+        if let Some(mut kept) = self.pool.take(origin, addresses).await {
+            let asked = clock::now();
+            match exchange(&mut kept, request(call)?, call, by.answer).await {
+                Ok((reply, reusable)) => {
+                    if reusable {
+                        self.pool.put(origin, kept);
+                    }
+                    return Ok(reply);
+                }
+                // Closed while it was idle, and the news had not reached us: it does not count.
+                Err(stale) if stale.silent && asked.elapsed() < STALE_WITHIN => {}
+                Err(no_answer) => return Err(no_answer.failure),
+            }
+        }
+        let mut fresh = connect(&call.url, addresses, &self.tls, by.connected).await?;
+        match exchange(&mut fresh, request(call)?, call, by.answer).await {
+            Ok((reply, reusable)) => {
+                if reusable {
+                    self.pool.put(origin, fresh);
+                }
+                Ok(reply)
+            }
+            Err(no_answer) => Err(no_answer.failure),
+        }
+    }
+}
+
+#[async_trait]
+impl Sender for Outbound {
+    async fn send(&self, call: Call) -> Sent {
+        let started = clock::now();
+        let by = Deadlines::new(started, call.timeout);
+        let vetted = self.vetting.vet(&call.url, by.connected).await;
+        let began = clock::now();
+        let result = match vetted {
+            Ok(addresses) => self.call(&call, &addresses, by).await,
+            Err(failure) => Err(failure),
+        };
+        Sent { result, began_after: began.duration_since(started), duration: began.elapsed() }
+    }
+
+    async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure> {
+        let by = Deadlines::new(clock::now(), CONNECT_TIMEOUT);
+        self.vetting.vet(url, by.connected).await.map(drop)
+    }
+}
+
+/// By when what has to be done.
+#[derive(Debug, Clone, Copy)]
+struct Deadlines {
+    /// Look-up, TCP and TLS.
+    connected: Instant,
+    /// Everything.
+    answer: Instant,
+}
+
+impl Deadlines {
+    fn new(started: Instant, timeout: Duration) -> Self {
+        Self { connected: started + timeout.min(CONNECT_TIMEOUT), answer: started + timeout }
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("vetting", &self.vetting)
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}

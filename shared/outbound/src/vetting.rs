@@ -1,0 +1,110 @@
+//! Which addresses a URL may be called at, now.
+//!
+//! One look-up serves all attempts to a host that begin within [`LOOKUP_REUSE`] of it: attempts that come
+//! while it runs wait for it. What is remembered are the addresses found; the policy looks at them at each
+//! attempt. That a name has no answer is remembered too.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use statuspulse_core::attempt::{Class, Failure};
+use statuspulse_core::limits::{LOOKUP_REUSE, LOOKUPS_KEPT};
+use statuspulse_core::target::{EndpointUrl, Host, Refused, TargetPolicy};
+use tokio::time::timeout_at;
+
+use crate::clock::{self, Instant};
+use crate::resolve::Resolve;
+
+/// The addresses of a host, all of them vetted, in the resolver's order.
+pub(crate) type Vetted = Arc<[IpAddr]>;
+
+/// What a look-up came to; `None`: there is no answer.
+type Found = Option<Vetted>;
+
+/// The last look-up of a host. Whoever holds the lock is the one who looks it up.
+#[derive(Default)]
+struct Lookup {
+    found: tokio::sync::Mutex<Option<(Instant, Found)>>,
+}
+
+pub(crate) struct Vetting {
+    policy: TargetPolicy,
+    resolver: Arc<dyn Resolve>,
+    lookups: Mutex<HashMap<Box<str>, Arc<Lookup>>>,
+}
+
+impl Vetting {
+    pub(crate) fn new(policy: TargetPolicy, resolver: Arc<dyn Resolve>) -> Self {
+        Self { policy, resolver, lookups: Mutex::default() }
+    }
+
+    /// The addresses the URL may be called at. The answer comes by the deadline.
+    pub(crate) async fn vet(&self, url: &EndpointUrl, deadline: Instant) -> Result<Vetted, Failure> {
+        let addresses = match url.host() {
+            Host::Address(address) => Arc::from([address]),
+            Host::Name(name) => match timeout_at(deadline, self.look_up(name)).await {
+                Ok(Some(addresses)) => addresses,
+                Ok(None) => {
+                    return Err(dns("The host's name could not be looked up. Check its DNS records."));
+                }
+                Err(_) => return Err(dns("The host's name servers did not answer in time.")),
+            },
+        };
+        match self.policy.vet(url, &addresses) {
+            Ok(()) => Ok(addresses),
+            Err(Refused::NoAddress) => Err(dns(&Refused::NoAddress.to_string())),
+            Err(refused) => Err(Failure::new(Class::TargetNotPublic, refused.to_string())),
+        }
+    }
+
+    async fn look_up(&self, host: &str) -> Found {
+        let lookup = self.lookup(host);
+        let mut last = lookup.found.lock().await;
+        if let Some((at, found)) = &*last
+            && at.elapsed() < LOOKUP_REUSE
+        {
+            return found.clone();
+        }
+        let found = self.resolver.resolve(host).await.ok().map(Vetted::from);
+        *last = Some((clock::now(), found.clone()));
+        found
+    }
+
+    fn lookup(&self, host: &str) -> Arc<Lookup> {
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lookup) = lookups.get(host) {
+            return Arc::clone(lookup);
+        }
+        if lookups.len() >= LOOKUPS_KEPT {
+            // One that runs is in somebody's hands and goes on; it is only no longer found here.
+            lookups.retain(|_, lookup| lookup.is_fresh());
+            if lookups.len() >= LOOKUPS_KEPT {
+                lookups.clear();
+            }
+        }
+        let lookup = Arc::<Lookup>::default();
+        lookups.insert(Box::from(host), Arc::clone(&lookup));
+        lookup
+    }
+}
+
+impl Lookup {
+    fn is_fresh(&self) -> bool {
+        match self.found.try_lock() {
+            Ok(last) => last.as_ref().is_some_and(|(at, _)| at.elapsed() < LOOKUP_REUSE),
+            Err(_) => true,
+        }
+    }
+}
+
+impl fmt::Debug for Vetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vetting").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+fn dns(reason: &str) -> Failure {
+    Failure::new(Class::Dns, reason)
+}

@@ -1,0 +1,249 @@
+//! What receivers answer: cases 21, 29 and 31 to 38.
+
+use std::time::Duration;
+
+use statuspulse_core::attempt::{Class, judge};
+use statuspulse_core::limits::{RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
+use statuspulse_core::ports::Sent;
+use statuspulse_kit::{Answer, HeaderFlood, Mood};
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+use crate::stage::{SHORT, Stage, failure, read_request, reply, server};
+
+/// What comes of a receiver in this mood, and how often it was asked.
+async fn with_mood(mood: impl Into<Mood>, timeout: Duration) -> Sent {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    receiver.mood("/", mood);
+    let sent = stage.post_within(&receiver.url("/"), timeout).await;
+    assert_eq!(receiver.count("/"), 1, "one request, whatever came of it");
+    sent
+}
+
+const AMPLE: Duration = crate::stage::AMPLE;
+
+/// What comes of a receiver that says this, byte for byte, and closes.
+async fn with_words(words: &'static [u8]) -> Sent {
+    let stage = Stage::new();
+    let address = server(move |_, mut socket| async move {
+        read_request(&mut socket).await;
+        let _gone = socket.write_all(words).await;
+        let _gone = socket.shutdown().await;
+        read_request(&mut socket).await;
+    })
+    .await;
+    stage.post(&format!("http://127.0.0.1:{}/", address.port())).await
+}
+
+#[tokio::test]
+async fn case_21_a_redirect_is_an_answer_and_is_not_followed() {
+    let stage = Stage::new();
+    let (receiver, elsewhere) = (stage.receiver(), stage.receiver());
+    let locations = ["https://169.254.169.254/".to_owned(), elsewhere.url("/"), receiver.url("/")];
+    for status in [301, 302, 303, 307, 308] {
+        for location in &locations {
+            receiver.mood("/", Answer::status(status).header("location", location));
+            let before = receiver.count("/");
+            assert_eq!(reply(stage.post(&receiver.url("/")).await).status, status);
+            assert_eq!(receiver.count("/"), before + 1);
+        }
+        assert_eq!(judge(status).map(|failure| failure.class), Some(Class::Redirect));
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn case_29_a_head_that_drips_ends_at_the_total_deadline() {
+    let started = Instant::now();
+    let mood = Mood::DripHeader { status: 200, every: Duration::from_millis(40) };
+    failure(with_mood(mood, SHORT).await, Class::Timeout);
+    assert!(started.elapsed() < SHORT * 3);
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_the_request_and_is_silent_ends_at_the_deadline() {
+    let sent = with_mood(Mood::Hang, SHORT).await;
+    assert!(failure(sent, Class::Timeout).reason.contains("0.7 s"));
+}
+
+#[tokio::test]
+async fn case_31_an_endless_body_is_read_to_the_limit_and_no_further() {
+    let started = Instant::now();
+    let reply = reply(with_mood(Mood::EndlessBody { status: 200 }, AMPLE).await);
+    assert_eq!((reply.status, reply.body.len()), (200, RESPONSE_KEPT_BYTES));
+    assert!(started.elapsed() < AMPLE, "it did not wait for the deadline");
+}
+
+#[tokio::test]
+async fn case_31_ten_gigabytes_promised_are_not_waited_for_beyond_the_deadline() {
+    let mood = Mood::HugeContentLength { status: 202, length: 10_000_000_000 };
+    let reply = reply(with_mood(mood, SHORT).await);
+    assert_eq!((reply.status, reply.body.as_slice()), (202, &b"ok"[..]));
+}
+
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn case_31_memory_stays_flat_under_endless_bodies() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    receiver.mood("/", Mood::EndlessBody { status: 200 });
+    for _ in 0..10 {
+        reply(stage.post(&receiver.url("/")).await);
+    }
+    let before = resident_kib();
+    for _ in 0..100 {
+        reply(stage.post(&receiver.url("/")).await);
+    }
+    let grown = resident_kib().saturating_sub(before);
+    assert!(grown < 20_000, "100 endless bodies left {grown} KiB behind");
+}
+
+#[tokio::test]
+async fn case_32_compressed_bodies_are_not_asked_for_and_not_unpacked() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    receiver.mood("/", Mood::Gzip { status: 200 });
+    let reply = reply(stage.post(&receiver.url("/")).await);
+    assert_eq!(reply.body[..2], [0x1f, 0x8b], "as it came");
+    assert_eq!(receiver.received("/")[0].header("accept-encoding"), Some("identity"));
+}
+
+#[tokio::test]
+async fn case_33_a_connection_cut_before_the_answer_fails_as_a_connection() {
+    for mood in [Mood::Close, Mood::Reset] {
+        let reason = failure(with_mood(mood, AMPLE).await, Class::Connect).reason;
+        assert_eq!(reason, "The connection was closed before an answer came.");
+    }
+    failure(with_words(b"").await, Class::Connect);
+    failure(with_words(b"HTTP/1.1 2").await, Class::Connect);
+    failure(with_words(b"HTTP/1.1 200 OK\r\ncontent-le").await, Class::Connect);
+}
+
+#[tokio::test]
+async fn case_33_a_connection_cut_during_the_request_fails_as_a_connection() {
+    let stage = Stage::new();
+    let address = server(|_, socket| async move { drop(socket) }).await;
+    failure(stage.post(&format!("http://127.0.0.1:{}/", address.port())).await, Class::Connect);
+    let mut large = crate::stage::call(&format!("http://127.0.0.1:{}/", address.port()), AMPLE);
+    large.body = vec![b'x'; 8 << 20].into();
+    failure(statuspulse_core::ports::Sender::send(&*stage.outbound, large).await, Class::Connect);
+}
+
+#[tokio::test]
+async fn case_33_an_answer_whose_body_breaks_or_drips_counts_by_its_status() {
+    let cut = reply(with_mood(Mood::CloseMidBody { status: 200 }, AMPLE).await);
+    assert_eq!((cut.status, cut.body.as_slice()), (200, &b"first"[..]));
+    assert_eq!(reply(with_mood(Mood::CloseMidBody { status: 503 }, AMPLE).await).status, 503);
+    let drip = Mood::DripBody { status: 200, every: Duration::from_millis(20) };
+    let dripped = reply(with_mood(drip, SHORT).await);
+    assert!(dripped.status == 200 && !dripped.body.is_empty(), "{dripped:?}");
+    let broken = b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nthis is no chunk";
+    assert_eq!(reply(with_words(broken).await).status, 201);
+}
+
+#[tokio::test]
+async fn case_34_what_is_not_an_answer_or_never_a_final_one_is_a_bad_response() {
+    let moods = [
+        Mood::Garbage,
+        Mood::InformationalFlood,
+        Mood::SwitchingProtocols,
+        Mood::HeaderFlood(HeaderFlood::OneLarge),
+        Mood::HeaderFlood(HeaderFlood::Many),
+    ];
+    for mood in moods {
+        let started = Instant::now();
+        let sent = with_mood(mood.clone(), AMPLE).await;
+        assert!(started.elapsed() < AMPLE, "{mood:?} is bounded by bytes, not by time");
+        failure(sent, Class::BadResponse);
+    }
+}
+
+#[tokio::test]
+async fn case_34_malformed_heads_are_bad_responses() {
+    let heads: [&[u8]; 9] = [
+        b"HTTP/1.1 OK 200\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/3.9 200 OK\r\n\r\n",
+        b"<html>hello</html>\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        b"\0\0\0\0\0\0\0\0\0\0",
+    ];
+    for head in heads {
+        failure(with_words(head).await, Class::BadResponse);
+    }
+}
+
+#[tokio::test]
+async fn case_34_a_few_interim_answers_before_the_final_one_are_passed_over() {
+    let words = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    assert_eq!(reply(with_words(words).await).status, 204);
+}
+
+#[tokio::test]
+async fn case_35_every_status_is_handed_on_as_it_came() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    let statuses = [
+        200, 201, 202, 204, 299, 300, 304, 400, 401, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504,
+        599, 600, 999,
+    ];
+    for status in statuses {
+        receiver.mood("/", Mood::status(status));
+        assert_eq!(reply(stage.post(&receiver.url("/")).await).status, status);
+    }
+}
+
+#[tokio::test]
+async fn case_35_retry_after_is_handed_on_as_it_came() {
+    for value in ["120", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"] {
+        let reply = reply(with_mood(Answer::status(429).header("retry-after", value), AMPLE).await);
+        assert_eq!((reply.status, reply.retry_after.as_deref()), (429, Some(value)));
+    }
+    assert_eq!(reply(with_mood(Mood::status(503), AMPLE).await).retry_after, None);
+}
+
+#[tokio::test]
+async fn case_37_gone_is_an_answer() {
+    let reply = reply(with_mood(Answer::status(410).body("moved away"), AMPLE).await);
+    assert_eq!((reply.status, reply.body.as_slice()), (410, &b"moved away"[..]));
+}
+
+#[tokio::test]
+async fn case_38_a_body_of_any_bytes_is_kept_as_it_came_up_to_the_limit() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let binary = reply(with_mood(Answer::status(500).body(bytes.clone()), AMPLE).await);
+    assert_eq!(binary.body, bytes[..RESPONSE_KEPT_BYTES]);
+    let markup = "\u{1b}[31m<script>alert('&')</script>\u{0}";
+    assert_eq!(reply(with_mood(Answer::status(500).body(markup), AMPLE).await).body, markup.as_bytes());
+}
+
+#[tokio::test]
+async fn a_body_of_unframed_bytes_ends_with_the_connection() {
+    let reply = reply(with_words(b"HTTP/1.0 200 OK\r\n\r\nuntil the end").await);
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"until the end"[..]));
+}
+
+#[tokio::test]
+async fn a_body_in_the_smallest_chunks_with_the_largest_extensions_is_bounded() {
+    let stage = Stage::new();
+    let address = server(|_, mut socket| async move {
+        read_request(&mut socket).await;
+        let _gone = socket.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        let chunk = format!("1;{}\r\nx\r\n", "e".repeat(1000));
+        while socket.write_all(chunk.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let started = Instant::now();
+    let reply = reply(stage.post(&format!("http://127.0.0.1:{}/", address.port())).await);
+    assert!(reply.status == 200 && reply.body.len() < RESPONSE_READ_BYTES);
+    assert!(started.elapsed() < AMPLE);
+}

@@ -1,0 +1,204 @@
+//! What every scene needs: a scripted name server, a sender, calls, and a server written byte by byte.
+#![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustls::pki_types::pem::PemObject;
+use statuspulse_core::attempt::{Class, Failure, Reply};
+use statuspulse_core::ports::{Call, Sender, Sent};
+use statuspulse_core::target::{EndpointUrl, TargetPolicy};
+use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
+use statuspulse_outbound::{CertificateDer, Outbound, OutboundConfig, Resolve};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Long enough for anything on loopback, on a busy machine.
+pub(crate) const AMPLE: Duration = Duration::from_secs(10);
+/// Long enough for an exchange, short enough to be waited out.
+pub(crate) const SHORT: Duration = Duration::from_millis(700);
+
+/// What the name server says to one question.
+#[derive(Debug, Clone)]
+pub(crate) enum Dns {
+    Addresses(Vec<IpAddr>),
+    /// NXDOMAIN and SERVFAIL look the same through the system's resolver.
+    Fails,
+    Never,
+}
+
+pub(crate) fn found(addresses: &[&str]) -> Dns {
+    Dns::Addresses(addresses.iter().map(|address| address.parse().unwrap()).collect())
+}
+
+/// Gives its answers in order; the last one stays.
+#[derive(Debug)]
+pub(crate) struct ScriptedDns {
+    answers: Mutex<Vec<Dns>>,
+    asked: AtomicUsize,
+}
+
+impl ScriptedDns {
+    pub(crate) fn new(answers: Vec<Dns>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers), asked: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Resolve for ScriptedDns {
+    async fn resolve(&self, _host: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        // Let others come and ask meanwhile, as they would with a real one.
+        tokio::task::yield_now().await;
+        let answer = {
+            let mut answers = self.answers.lock().unwrap();
+            if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
+        };
+        match answer {
+            Dns::Addresses(addresses) => Ok(addresses),
+            Dns::Fails => Err(io::Error::other("no such name, or no such server")),
+            Dns::Never => std::future::pending().await,
+        }
+    }
+}
+
+/// A policy that allows these blocks besides the public addresses.
+pub(crate) fn allowing(cidrs: &[&str]) -> TargetPolicy {
+    TargetPolicy::development(cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect())
+}
+
+pub(crate) fn root_of(authority: &Authority) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap()
+}
+
+pub(crate) fn sender(
+    policy: TargetPolicy,
+    roots: Vec<CertificateDer<'static>>,
+    dns: &Arc<ScriptedDns>,
+) -> Outbound {
+    let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(dns);
+    Outbound::new(OutboundConfig { policy, extra_roots: roots, resolver }).unwrap()
+}
+
+/// A sender that may call loopback, where every name leads, and trusts one authority.
+pub(crate) struct Stage {
+    pub(crate) authority: Authority,
+    pub(crate) dns: Arc<ScriptedDns>,
+    pub(crate) outbound: Arc<Outbound>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self::with_dns(vec![found(&["127.0.0.1"])])
+    }
+
+    pub(crate) fn with_dns(answers: Vec<Dns>) -> Self {
+        let authority = Authority::fresh().unwrap();
+        let dns = ScriptedDns::new(answers);
+        let outbound = Arc::new(sender(allowing(&["127.0.0.0/8"]), vec![root_of(&authority)], &dns));
+        Self { authority, dns, outbound }
+    }
+
+    pub(crate) fn receiver(&self) -> Receiver {
+        self.receiver_with(CertificateSpec::Good)
+    }
+
+    pub(crate) fn receiver_with(&self, certificate: CertificateSpec) -> Receiver {
+        Receiver::start(ReceiverOptions::tls(self.authority.issue(certificate).unwrap())).unwrap()
+    }
+
+    pub(crate) async fn post(&self, url: &str) -> Sent {
+        self.outbound.send(call(url, AMPLE)).await
+    }
+
+    pub(crate) async fn post_within(&self, url: &str, timeout: Duration) -> Sent {
+        self.outbound.send(call(url, timeout)).await
+    }
+}
+
+pub(crate) fn call(url: &str, timeout: Duration) -> Call {
+    Call {
+        url: EndpointUrl::restore(url).unwrap(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: Bytes::from_static(b"{\"event_type\":\"incident_opened\"}"),
+        timeout,
+    }
+}
+
+#[track_caller]
+pub(crate) fn reply(sent: Sent) -> Reply {
+    sent.result.unwrap()
+}
+
+/// The failure, which is of this class, says something, and names no address.
+#[track_caller]
+pub(crate) fn failure(sent: Sent, class: Class) -> Failure {
+    let failure = sent.result.unwrap_err();
+    assert_eq!(failure.class, class, "{failure:?}");
+    assert!(
+        failure.reason.ends_with(['.', '?']) && failure.reason.len() > 20,
+        "a sentence: {}",
+        failure.reason
+    );
+    assert!(
+        !failure.reason.contains("127.") && !failure.reason.contains("::"),
+        "no address: {}",
+        failure.reason
+    );
+    failure
+}
+
+/// Time passes for idle connections and remembered look-ups; not while an exchange waits for a socket.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::resume();
+}
+
+/// A server on loopback that does with each connection, told its number, what the test says.
+pub(crate) async fn server<F, R>(each: F) -> SocketAddr
+where
+    F: Fn(usize, TcpStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    server_at("127.0.0.1:0".parse().unwrap(), each).await
+}
+
+pub(crate) async fn server_at<F, R>(address: SocketAddr, each: F) -> SocketAddr
+where
+    F: Fn(usize, TcpStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (socket, _) = listener.accept().await.unwrap();
+            tokio::spawn(each(number, socket));
+        }
+    });
+    address
+}
+
+/// Reads one request, to the end of its body (as long as `call` makes it).
+pub(crate) async fn read_request(socket: &mut TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"incident_opened\"}") {
+        if socket.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            break;
+        }
+    }
+    request
+}

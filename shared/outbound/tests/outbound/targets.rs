@@ -1,0 +1,236 @@
+//! Who is called, and who is not: cases 17 to 20 and 24.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use statuspulse_core::attempt::Class;
+use statuspulse_core::limits::{CONNECT_TIMEOUT, LOOKUP_REUSE};
+use statuspulse_core::ports::Sender;
+use statuspulse_core::target::{EndpointUrl, TargetPolicy};
+use statuspulse_kit::{CertificateSpec, Receiver, ReceiverOptions};
+use statuspulse_outbound::{Outbound, OutboundConfig, Resolve, SystemResolver};
+use tokio::time::Instant;
+
+use crate::stage::{
+    AMPLE, Dns, ScriptedDns, Stage, allowing, call, failure, found, pass, reply, root_of, sender,
+};
+
+#[tokio::test]
+async fn a_deployment_refuses_loopback_and_opens_no_socket() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    let port = receiver.addr().port();
+    let dns = ScriptedDns::new(vec![found(&["127.0.0.1"])]);
+    let deployed = sender(TargetPolicy::deployed(), vec![root_of(&stage.authority)], &dns);
+    for host in ["127.0.0.1", "localhost", "hooks.example.com", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        let sent = deployed.send(call(&format!("https://{host}:{port}/"), AMPLE)).await;
+        failure(sent, Class::TargetNotPublic);
+    }
+    assert_eq!(receiver.connections(), 0);
+    // The same receiver, for a sender that may:
+    reply(stage.post(&receiver.url("/")).await);
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[tokio::test]
+async fn the_default_configuration_is_a_deployment() {
+    let plain = Receiver::start(ReceiverOptions::plain()).unwrap();
+    let deployed = Outbound::new(OutboundConfig::default()).unwrap();
+    failure(deployed.send(call(&plain.url("/"), AMPLE)).await, Class::TargetNotPublic);
+    let port = plain.addr().port();
+    failure(deployed.send(call(&format!("http://localhost:{port}/"), AMPLE)).await, Class::TargetNotPublic);
+    assert_eq!(plain.connections(), 0);
+}
+
+#[tokio::test]
+async fn case_17_a_name_with_one_address_that_is_not_public_is_refused() {
+    for addresses in [
+        &["10.0.0.1"][..],
+        &["8.8.8.8", "10.0.0.1"],
+        &["10.0.0.1", "8.8.8.8"],
+        &["8.8.8.8", "fd00::1"],
+        &["2606:4700::1", "::ffff:127.0.0.1"],
+        &["8.8.8.8", "64:ff9b::7f00:1"],
+    ] {
+        let dns = ScriptedDns::new(vec![found(addresses)]);
+        let deployed = sender(TargetPolicy::deployed(), vec![], &dns);
+        let sent = deployed.send(call("https://hooks.example.com/", AMPLE)).await;
+        failure(sent, Class::TargetNotPublic);
+        let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
+        assert_eq!(deployed.vet(&url).await.unwrap_err().class, Class::TargetNotPublic);
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_public_addresses_only_is_vetted_without_being_called() {
+    let dns = ScriptedDns::new(vec![found(&["8.8.8.8", "2606:4700::1"])]);
+    let deployed = sender(TargetPolicy::deployed(), vec![], &dns);
+    for url in ["https://hooks.example.com/", "https://8.8.8.8/", "https://[2606:4700::1]/"] {
+        assert_eq!(deployed.vet(&EndpointUrl::restore(url).unwrap()).await, Ok(()), "{url}");
+    }
+    assert_eq!(dns.asked(), 1, "a literal address is not looked up");
+}
+
+#[tokio::test]
+async fn case_18_a_name_that_was_good_at_registration_is_refused_at_the_attempt() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
+    let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
+    let url = EndpointUrl::restore(&receiver.url("/")).unwrap();
+    assert_eq!(outbound.vet(&url).await, Ok(()));
+    pass(LOOKUP_REUSE).await;
+    failure(outbound.send(call(url.as_str(), AMPLE)).await, Class::TargetNotPublic);
+    assert_eq!((receiver.connections(), dns.asked()), (0, 2));
+}
+
+#[tokio::test]
+async fn case_18_a_kept_connection_does_not_outlive_the_vetting_of_its_name() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["10.0.0.1"])]);
+    let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
+    reply(outbound.send(call(&receiver.url("/"), AMPLE)).await);
+    pass(LOOKUP_REUSE).await;
+    failure(outbound.send(call(&receiver.url("/"), AMPLE)).await, Class::TargetNotPublic);
+    assert_eq!(receiver.count("/"), 1);
+}
+
+#[tokio::test]
+async fn case_18_the_connection_goes_to_the_vetted_address_after_one_look_up() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    // Any second look-up would lead to another address, between the check and the connect or at any time later.
+    let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
+    let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
+    assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await).status, 200);
+    assert_eq!((receiver.connections(), dns.asked()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_19_a_name_server_that_never_answers_fails_within_the_connect_timeout() {
+    let dns = ScriptedDns::new(vec![Dns::Never]);
+    let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
+    let started = Instant::now();
+    let sent = outbound.send(call("https://hooks.example.com/", AMPLE)).await;
+    assert_eq!(started.elapsed().as_secs(), CONNECT_TIMEOUT.as_secs());
+    assert!(sent.began_after >= CONNECT_TIMEOUT && sent.duration < Duration::from_millis(10), "{sent:?}");
+    failure(sent, Class::Dns);
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_19_a_short_call_does_not_wait_for_the_name_server_longer_than_it_may() {
+    let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![Dns::Never]));
+    let started = Instant::now();
+    failure(outbound.send(call("https://hooks.example.com/", Duration::from_millis(200))).await, Class::Dns);
+    assert_eq!(started.elapsed().as_millis() / 10, 20);
+}
+
+#[tokio::test]
+async fn case_19_no_such_name_a_broken_name_server_and_no_address_fail_as_dns() {
+    for answer in [Dns::Fails, found(&[])] {
+        let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![answer]));
+        failure(outbound.send(call("https://hooks.example.com/", AMPLE)).await, Class::Dns);
+    }
+}
+
+#[tokio::test]
+async fn case_19_where_a_chain_of_aliases_ends_is_what_is_vetted() {
+    // To the resolver a chain of CNAMEs is transparent: it answers with the addresses at its end.
+    let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["192.168.1.1"])]));
+    failure(outbound.send(call("https://alias.example.com/", AMPLE)).await, Class::TargetNotPublic);
+}
+
+#[tokio::test]
+async fn case_20_our_own_subdomain_is_refused_by_its_address() {
+    let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["10.0.0.1"])]));
+    failure(outbound.send(call("https://x.statuspulse.io/", AMPLE)).await, Class::TargetNotPublic);
+}
+
+#[tokio::test]
+async fn case_24_the_refusal_is_the_same_whether_the_port_is_open_or_closed() {
+    let open = Receiver::silent().unwrap();
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["127.0.0.1"])]));
+    let mut refusals = Vec::new();
+    for port in [open.addr().port(), closed] {
+        let sent = outbound.send(call(&format!("https://hooks.example.com:{port}/"), AMPLE)).await;
+        assert!(sent.duration < Duration::from_millis(100), "nothing was waited for");
+        refusals.push(failure(sent, Class::TargetNotPublic));
+    }
+    assert_eq!(refusals[0], refusals[1]);
+    assert_eq!(open.connections(), 0);
+}
+
+#[tokio::test]
+async fn attempts_at_the_same_time_share_one_look_up() {
+    let dns = ScriptedDns::new(vec![found(&["10.0.0.1"])]);
+    let outbound = Arc::new(sender(TargetPolicy::deployed(), vec![], &dns));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let outbound = Arc::clone(&outbound);
+        calls.spawn(async move { outbound.send(call("https://hooks.example.com/", AMPLE)).await });
+    }
+    for sent in calls.join_all().await {
+        failure(sent, Class::TargetNotPublic);
+    }
+    assert_eq!(dns.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_is_used_again_for_a_second_and_no_longer() {
+    let dns = ScriptedDns::new(vec![found(&["8.8.8.8"])]);
+    let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
+    let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
+    for (pass, asked) in [(0, 1), (999, 1), (1, 2), (999, 2), (1, 3)] {
+        tokio::time::advance(Duration::from_millis(pass)).await;
+        outbound.vet(&url).await.unwrap();
+        assert_eq!(dns.asked(), asked, "after {pass} ms more");
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_hosts_can_be_looked_up() {
+    let dns = ScriptedDns::new(vec![found(&["8.8.8.8"])]);
+    let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
+    for host in 0..3000 {
+        let url = EndpointUrl::restore(&format!("https://h{host}.example.com/")).unwrap();
+        outbound.vet(&url).await.unwrap();
+    }
+    assert_eq!(dns.asked(), 3000);
+}
+
+#[tokio::test]
+async fn the_systems_resolver_knows_this_machine() {
+    let addresses = SystemResolver::new().resolve("localhost").await.unwrap();
+    assert!(!addresses.is_empty() && addresses.iter().all(std::net::IpAddr::is_loopback));
+}
+
+#[tokio::test]
+async fn of_several_addresses_the_first_that_takes_the_connection_is_used() {
+    let stage = Stage::with_dns(vec![found(&["127.0.0.3", "127.0.0.2", "127.0.0.1"])]);
+    let receiver = stage.receiver();
+    assert_eq!(reply(stage.post(&receiver.url("/")).await).status, 200);
+}
+
+#[tokio::test]
+async fn plain_http_leaves_for_development_addresses_alone() {
+    let stage = Stage::new();
+    let plain = Receiver::start(ReceiverOptions::plain()).unwrap();
+    assert_eq!(reply(stage.post(&plain.url("/")).await).status, 200);
+    let outbound = sender(allowing(&["127.0.0.0/8"]), vec![], &ScriptedDns::new(vec![found(&["8.8.8.8"])]));
+    failure(outbound.send(call("http://hooks.example.com/", AMPLE)).await, Class::TargetNotPublic);
+}
+
+#[test]
+fn an_extra_root_that_is_none_is_an_error_when_starting() {
+    let stage = Stage::new();
+    let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(&stage.dns);
+    let garbage = vec![statuspulse_outbound::CertificateDer::from(b"garbage".to_vec())];
+    let config = OutboundConfig { policy: TargetPolicy::deployed(), extra_roots: garbage, resolver };
+    assert!(Outbound::new(config).is_err());
+    assert!(stage.authority.issue(CertificateSpec::Good).is_ok());
+}
