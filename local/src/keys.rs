@@ -40,7 +40,7 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
     Ok(())
 }
 
-async fn create(data: &Path, account: Option<&str>, role: Role) -> Result<KeyText> {
+pub(crate) async fn create(data: &Path, account: Option<&str>, role: Role) -> Result<KeyText> {
     let store = open(data)?;
     let account = match (account, role) {
         (Some(_), Role::Operator) => bail!("an operator's key belongs to no account: leave --account out"),

@@ -31,7 +31,7 @@ pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     }
 }
 
-fn describe(received: &Received, secrets: &[String]) -> String {
+pub(crate) fn describe(received: &Received, secrets: &[String]) -> String {
     let header = |name| received.header(name).unwrap_or("-");
     let body = String::from_utf8_lossy(&received.body);
     format!(

@@ -233,6 +233,7 @@ fn latencies(row: Row, prefix: &str, measured: &Measured) -> Row {
     let points = [("p50", 500), ("p95", 950), ("p99", 990), ("max", 1000)];
     row.spread(&format!("{prefix}event → arrival"), &tally.event_to_arrival, &points)
         .spread(&format!("{prefix}accepted → arrival"), &tally.accepted_to_arrival, &points)
+        .figure(&format!("{prefix}arrived before the 202"), share(tally.early, tally.delivered), "%")
         .spread(&format!("{prefix}publish"), &tally.publish, &[("p50", 500), ("p99", 990)])
 }
 
@@ -272,6 +273,10 @@ fn finish(row: Row, rig: Rig, measured: &Measured) -> Result<Row> {
         .faults(tally.faults());
     let stopped = rig.stop(!row.passed()).err().map(|error| format!("{error:#}"));
     Ok(row.faults(stopped.into_iter().collect()))
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    size(part) * 100.0 / size(whole.max(1))
 }
 
 fn size(n: usize) -> f64 {

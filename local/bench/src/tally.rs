@@ -99,8 +99,9 @@ pub(crate) struct Tally {
     pub(crate) good_signatures: u64,
     pub(crate) other_signatures: u64,
     pub(crate) event_to_arrival: Spread,
-    /// An arrival before our reading of the 202 counts as 0.
+    /// An arrival before our reading of the 202 counts as 0, and in `early`.
     pub(crate) accepted_to_arrival: Spread,
+    pub(crate) early: usize,
     pub(crate) publish: Spread,
     /// From the first event made to the last arrival.
     pub(crate) span_seconds: f64,
@@ -165,6 +166,7 @@ pub(crate) fn tally(load: &Load, endpoints: &[Endpoint], arrivals: &Arrivals) ->
             tally.delivered += 1;
             tally.duplicates += arrival.after_success;
             event_to_arrival.push(arrival.first_at.saturating_sub(sent.made));
+            tally.early += usize::from(arrival.first_at < sent.answered);
             accepted_to_arrival.push(arrival.first_at.saturating_sub(sent.answered));
             last_arrival = last_arrival.max(arrival.first_at);
         }
@@ -216,7 +218,7 @@ mod tests {
         assert_eq!((tally.lost(), tally.duplicates, tally.good_signatures), (1, 1, 4));
         assert!(!complete(&load, &endpoints, &arrivals));
         assert_eq!(tally.event_to_arrival.at(1000), 4.0);
-        assert_eq!(tally.accepted_to_arrival.at(1), 0.0);
+        assert_eq!((tally.accepted_to_arrival.at(1), tally.early), (0.0, 1));
         assert_eq!(
             tally.faults(),
             ["1 of 4 deliveries lost", "1 events not accepted, the first: status 503"]

@@ -199,9 +199,8 @@ impl Ledger {
     pub(crate) async fn wait_for(&self, path: &str, n: u64, within: Duration) -> Result<(), String> {
         let enough = async {
             loop {
-                // Listening starts before the look, so that nothing arrives between look and wait.
-                let mut arrived = std::pin::pin!(self.arrived.notified());
-                arrived.as_mut().enable();
+                // Made before the look: it hears of everything that arrives from here on.
+                let arrived = self.arrived.notified();
                 if self.count(path) >= n {
                     return;
                 }

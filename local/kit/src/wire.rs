@@ -65,7 +65,7 @@ where
     while buffer.len() < length {
         fill(stream, buffer).await?;
     }
-    request.body = buffer.split().freeze();
+    request.body = buffer.split_to(length).freeze();
     Ok(request)
 }
 

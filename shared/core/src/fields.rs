@@ -13,11 +13,14 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, FieldError};
 
+/// An object's keys and values.
+pub type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
 /// A JSON object's fields, and the errors found while taking them.
 #[derive(Debug)]
 pub struct Fields<'a> {
     pointer: String,
-    entries: Vec<(Cow<'a, str>, &'a RawValue)>,
+    entries: Entries<'a>,
     errors: Vec<FieldError>,
 }
 
@@ -67,6 +70,18 @@ impl<'a> Fields<'a> {
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
         self.get::<Text<'a>>(name, "a text").map(|Text(text)| text)
+    }
+
+    /// The field as an object: its entries in their order.
+    pub fn object(&mut self, name: &str) -> Option<Entries<'a>> {
+        let value = self.raw(name)?;
+        match Fields::of_value(&self.pointer_to(name), value) {
+            Ok(fields) => Some(fields.entries),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
     }
 
     /// The field as a list of texts.
@@ -169,13 +184,13 @@ pub fn parse_utc(text: &str) -> Result<Timestamp, String> {
 }
 
 /// An object's entries in their order.
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Object<'a>(Entries<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -194,7 +209,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
         }
         #[derive(Deserialize)]
         struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-        from.deserialize_map(Entries).map(Object)
+        from.deserialize_map(InOrder).map(Object)
     }
 }
 

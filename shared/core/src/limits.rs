@@ -7,8 +7,8 @@ use std::time::Duration;
 /// A payload, in bytes. Room for a long incident history; small enough that message, record and copy in
 /// flight stay cheap, and that it fits a queue message with its envelope.
 pub const PAYLOAD_BYTES: usize = 128 * 1024;
-/// The body of a publishing call: the payload and its envelope.
-pub const ENVELOPE_BYTES: usize = PAYLOAD_BYTES + 16 * 1024;
+/// The body of a publishing call: the payload, and as many monitor groups as an envelope may name.
+pub const ENVELOPE_BYTES: usize = PAYLOAD_BYTES + 128 * 1024;
 /// The body of any other call.
 pub const REQUEST_BYTES: usize = 64 * 1024;
 /// An idempotency key, in characters: what the field's other APIs allow.
@@ -119,8 +119,8 @@ pub const LOOKUPS_KEPT: usize = 1024;
 pub const LOOKUPS_AT_ONCE: usize = 64;
 /// Addresses of one name that are tried, in turn, within [`CONNECT_TIMEOUT`].
 pub const CONNECT_TRIES: usize = 4;
-/// Idle connections kept to one origin ...
-pub const IDLE_PER_ORIGIN: usize = 32;
+/// Idle connections kept to one origin: many webhooks may share one, and a new TLS session costs ten times a POST ...
+pub const IDLE_PER_ORIGIN: usize = 256;
 /// ... and to all together: some 30 KiB each with TLS.
 pub const IDLE_CONNECTIONS: usize = 1024;
 /// How long an idle connection is kept: a little less than the 60 s after which common load balancers close it.

@@ -46,6 +46,12 @@ fn an_ordinary_https_url_is_taken_with_its_path_and_query() {
     assert_eq!((url.host(), url.port()), (Host::Name("hooks.yourcompany.com"), 443));
     assert!(url.scheme_is_https());
     assert_eq!(url.without_path(), "https://hooks.yourcompany.com");
+    assert_eq!(
+        (url.origin(), url.path_and_query()),
+        ("https://hooks.yourcompany.com", "/statuspulse?team=a%20b&x=1")
+    );
+    assert_eq!(taken("https://[2606:4700::1]:8443").origin(), "https://[2606:4700::1]:8443");
+    assert_eq!(taken("https://[2606:4700::1]:8443?a=/").path_and_query(), "/?a=/");
 }
 
 #[test]

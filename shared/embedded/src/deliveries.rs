@@ -158,14 +158,16 @@ impl Deliveries for Embedded {
         self.readers.read("reading a page of a sweep", |connection| {
             let mut page = vec![];
             for state in states {
-                let rest = rows(limit) - rows(page.len());
                 let found = connection
                     .prepare_cached(sql)?
-                    .query_map((webhook.to_bytes(), state, rest), delivery_row)?
+                    .query_map((webhook.to_bytes(), state, rows(limit)), |row| {
+                        Ok((row.get::<_, i64>("seq")?, delivery_row(row)?))
+                    })?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 page.extend(found);
             }
-            Ok(page)
+            page.sort_unstable_by_key(|(seq, _)| *seq);
+            Ok(page.into_iter().take(limit).map(|(_, delivery)| delivery).collect())
         })
     }
 

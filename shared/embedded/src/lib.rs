@@ -9,6 +9,7 @@
 mod accounts;
 mod columns;
 mod deliveries;
+mod lines;
 mod prune;
 mod queue;
 mod readers;
@@ -62,6 +63,9 @@ pub enum OpenError {
     /// The file is no database, or a damaged one.
     #[error("the database {0} cannot be used: {1}")]
     Database(PathBuf, #[source] rusqlite::Error),
+    /// What is sealed in the database does not open.
+    #[error("the key file {0} does not open the database beside it: it is missing, or another folder's")]
+    Key(PathBuf),
     /// A newer version of this program wrote it.
     #[error("the database {0} has format {1}, which is newer than this program")]
     Newer(PathBuf, i64),
@@ -93,13 +97,14 @@ impl Embedded {
             Purpose::Serve => Some(lock(folder)?),
             Purpose::Administer => None,
         };
-        let sealer = sealing::Sealer::open(&folder.join("secret.key")).map_err(in_folder)?;
         let path = folder.join("statuspulse.db");
         let in_file = |error| OpenError::Database(path.clone(), error);
         let connection = open_writer(&path).map_err(in_file)?;
         if let Err(newer) = schema::prepare(&connection).map_err(in_file)? {
             return Err(OpenError::Newer(path, newer.found));
         }
+        let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
+        let sealer = open_sealer(folder, sealed)?;
         if purpose == Purpose::Serve {
             let revived = queue::revive_dead_letters(&connection, clock.now()).map_err(in_file)?;
             if revived > 0 {
@@ -141,6 +146,19 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
         Err(TryLockError::Error(error)) => Err(OpenError::Folder(folder.to_owned(), error)),
+    }
+}
+
+/// The right key is asked for before anything is served, and none is made beside secrets it could not open.
+fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sealing::Sealer, OpenError> {
+    let file = folder.join("secret.key");
+    if sealed.is_some() && !file.exists() {
+        return Err(OpenError::Key(file));
+    }
+    let sealer = sealing::Sealer::open(&file).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    match sealed {
+        Some((owner, sealed)) if sealer.unseal(owner, &sealed).is_err() => Err(OpenError::Key(file)),
+        _ => Ok(sealer),
     }
 }
 

@@ -9,14 +9,12 @@
 //!
 //! # Fairness
 //!
-//! Each queue has slots: messages that are being worked on at once. A webhook may have half of the slots that
-//! are free: one whose receiver hangs takes a third of them at most and leaves the next one its half, so that a
-//! slow receiver ties up its own share. Within that, webhooks take turns, each in the order of its messages.
+//! Each queue has slots: messages that are being worked on at once. Webhooks take turns, each in the order of its
+//! messages, and a slow receiver ties up its own share of the slots: see `lines.rs`.
 //!
 //! Of each webhook's due messages the first few are in memory, with the payloads they carry; the rest is read
 //! when it is their turn. So a backlog costs disk, not memory.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,11 +30,10 @@ use tokio::sync::Notify;
 
 use crate::Embedded;
 use crate::columns::{bad, from_millis, millis};
+use crate::lines::{BUFFERED, Entry, Line, Pick};
 
 /// How often a message is handed out before it is a dead letter.
 pub const RECEIVES_MAX: u32 = 10;
-/// Messages of one webhook in memory at most.
-const BUFFERED: usize = 64;
 /// Messages moved from `delayed` to `ready` in one transaction.
 const DUE_PAGE: i64 = 500;
 
@@ -72,129 +69,8 @@ pub(crate) struct Queues {
     next_due: AtomicI64,
     /// Told when `next_due` has come closer.
     closer: Notify,
-}
-
-/// One queue.
-#[derive(Debug, Default)]
-struct Line {
-    webhooks: HashMap<WebhookId, Backlog>,
-    /// The webhooks with a backlog, in the order of their turns.
-    turns: VecDeque<WebhookId>,
-    in_work: usize,
-}
-
-/// One webhook's messages in one queue.
-#[derive(Debug, Default)]
-struct Backlog {
-    next: VecDeque<Entry>,
-    /// Whether there are more on disk, past `last_seq`.
-    more_on_disk: bool,
-    last_seq: i64,
-    /// The last message that came, be it in memory or only on disk.
-    newest_seq: i64,
-    in_work: usize,
-    has_turn: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    seq: i64,
-    receives: u32,
-    message: Message,
-}
-
-enum Pick {
-    Entry(Box<Entry>),
-    Load(WebhookId, i64),
-    Nothing,
-}
-
-impl Line {
-    fn push(&mut self, entry: Entry) {
-        let webhook = entry.message.webhook_id();
-        let backlog = self.webhooks.entry(webhook).or_default();
-        if entry.seq <= backlog.last_seq {
-            return;
-        }
-        backlog.newest_seq = entry.seq;
-        if backlog.more_on_disk || backlog.next.len() >= BUFFERED {
-            backlog.more_on_disk = true;
-        } else {
-            backlog.last_seq = entry.seq;
-            backlog.next.push_back(entry);
-        }
-        self.give_turn(webhook);
-    }
-
-    fn give_turn(&mut self, webhook: WebhookId) {
-        if let Some(backlog) = self.webhooks.get_mut(&webhook)
-            && !backlog.has_turn
-        {
-            backlog.has_turn = true;
-            self.turns.push_back(webhook);
-        }
-    }
-
-    fn pick(&mut self, slots: usize) -> Pick {
-        let share = (slots.saturating_sub(self.in_work) / 2).max(1);
-        if self.in_work >= slots {
-            return Pick::Nothing;
-        }
-        for _ in 0..self.turns.len() {
-            let Some(webhook) = self.turns.pop_front() else { break };
-            let Some(backlog) = self.webhooks.get_mut(&webhook) else { continue };
-            if backlog.in_work >= share {
-                self.turns.push_back(webhook);
-                continue;
-            }
-            let Some(entry) = backlog.next.pop_front() else {
-                if backlog.more_on_disk {
-                    self.turns.push_front(webhook);
-                    return Pick::Load(webhook, backlog.last_seq);
-                }
-                backlog.has_turn = false;
-                self.forget_if_idle(webhook);
-                continue;
-            };
-            backlog.in_work += 1;
-            self.in_work += 1;
-            self.turns.push_back(webhook);
-            return Pick::Entry(Box::new(entry));
-        }
-        Pick::Nothing
-    }
-
-    fn loaded(&mut self, webhook: WebhookId, after: i64, entries: Vec<Entry>, more_on_disk: bool) {
-        let Some(backlog) = self.webhooks.get_mut(&webhook) else { return };
-        // Somebody else loaded meanwhile.
-        if backlog.last_seq != after {
-            return;
-        }
-        if let Some(last) = entries.last() {
-            backlog.last_seq = last.seq;
-        }
-        // One that came after the disk was read is not among them.
-        backlog.more_on_disk = more_on_disk || backlog.newest_seq > backlog.last_seq;
-        backlog.next.extend(entries);
-    }
-
-    fn ended(&mut self, webhook: WebhookId) {
-        self.in_work = self.in_work.saturating_sub(1);
-        if let Some(backlog) = self.webhooks.get_mut(&webhook) {
-            backlog.in_work = backlog.in_work.saturating_sub(1);
-        }
-        self.forget_if_idle(webhook);
-    }
-
-    /// `last_seq` may be forgotten with the rest: a message that comes later has a higher one.
-    fn forget_if_idle(&mut self, webhook: WebhookId) {
-        let idle = |backlog: &Backlog| {
-            backlog.in_work == 0 && !backlog.has_turn && backlog.next.is_empty() && !backlog.more_on_disk
-        };
-        if self.webhooks.get(&webhook).is_some_and(idle) {
-            self.webhooks.remove(&webhook);
-        }
-    }
+    /// Messages out of work whose rows could not be changed, and when they come again.
+    stranded: Mutex<Vec<(i64, Entry)>>,
 }
 
 impl Queues {
@@ -211,15 +87,14 @@ impl Queues {
             seq: AtomicI64::new(last),
             next_due: AtomicI64::new(earliest(connection)?),
             closer: Notify::new(),
+            stranded: Mutex::default(),
         };
         let mut statement = connection.prepare("SELECT DISTINCT queue, webhook_id FROM ready")?;
         let found = statement.query_map([], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, [u8; 16]>(1)?)))?;
         for found in found {
             let (queue, webhook) = found?;
             let webhook = WebhookId::from_bytes(webhook);
-            let mut line = queues.line(queue);
-            line.webhooks.entry(webhook).or_default().more_on_disk = true;
-            line.give_turn(webhook);
+            queues.line(queue).found_on_disk(webhook);
         }
         Ok(queues)
     }
@@ -235,12 +110,32 @@ impl Queues {
                 self.line(queue).push(entry);
                 self.came[usize::from(queue)].notify_one();
             }
-            Placed::Delayed(due) => {
-                if due < self.next_due.fetch_min(due, Ordering::AcqRel) {
-                    self.closer.notify_one();
-                }
-            }
+            Placed::Delayed(due) => self.bring_closer(due),
         }
+    }
+
+    fn bring_closer(&self, due: i64) {
+        if due < self.next_due.fetch_min(due, Ordering::AcqRel) {
+            self.closer.notify_one();
+        }
+    }
+
+    fn stranded(&self) -> MutexGuard<'_, Vec<(i64, Entry)>> {
+        self.stranded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store can be written: puts back what is stranded and due, and notes when the next message is, which
+    /// is at `earliest` in the file. Runs on the writer's thread, like all that brings the time closer.
+    fn made_ready(&self, moved: &[Entry], now: i64, earliest: i64) {
+        moved.iter().for_each(|entry| self.place(Placed::Ready(entry.clone())));
+        let mut stranded = self.stranded();
+        for (_, entry) in stranded.extract_if(.., |(due, _)| *due <= now) {
+            let queue = number(entry.message.queue());
+            self.line(queue).put_back(entry);
+            self.came[usize::from(queue)].notify_one();
+        }
+        let next = stranded.iter().map(|(due, _)| *due).fold(earliest, i64::min);
+        self.next_due.store(next, Ordering::Release);
     }
 }
 
@@ -403,13 +298,11 @@ impl Embedded {
             let (queues, counted) = (self.queues.clone(), self.queues.clone());
             let work = move |connection: &Connection| {
                 let moved = move_due(connection, now, &counted.seq)?;
-                // Before the commit is told to anybody: a message sent after this one only brings it closer.
-                counted.next_due.store(earliest(connection)?, Ordering::Release);
-                Ok(moved)
+                Ok((moved, earliest(connection)?))
             };
-            let after = move |moved: &Vec<Entry>| {
-                moved.iter().for_each(|entry| queues.place(Placed::Ready(entry.clone())));
-            };
+            // Not before the commit: what is rolled back is still due. What was sent in the same batch after
+            // this brings the time closer after this.
+            let after = move |(moved, earliest): &(Vec<Entry>, i64)| queues.made_ready(moved, now, *earliest);
             self.writer.write("making messages ready", work, after).await?;
         }
         Ok(())
@@ -433,18 +326,53 @@ impl Embedded {
         let queue = number(entry.message.queue());
         self.queues.line(queue).ended(entry.message.webhook_id());
         self.queues.came[usize::from(queue)].notify_one();
-        let (queues, counted) = (self.queues.clone(), self.queues.clone());
+        let queues = self.queues.clone();
+        let again = millis(after_receives(self.clock.now(), entry.receives));
+        let ending = Ending { entry: Some(entry), again, queues: queues.clone() };
         let work = move |connection: &Connection| {
-            delete_ready(connection, &entry)?;
-            let seq = counted.seq.fetch_add(1, Ordering::Relaxed) + 1;
-            then(connection, &Entry { seq, ..entry })
+            let mut due = None;
+            if let Some(entry) = &ending.entry {
+                delete_ready(connection, entry)?;
+                let seq = ending.queues.seq.fetch_add(1, Ordering::Relaxed) + 1;
+                due = then(connection, &Entry { seq, ..entry.clone() })?;
+            }
+            Ok((ending, due))
         };
-        self.writer.write_later(work, move |due| {
+        self.writer.write_later(work, move |(ending, due)| {
+            ending.written();
             if let Some(due) = due {
-                queues.place(Placed::Delayed(*due));
+                queues.place(Placed::Delayed(due));
             }
         });
     }
+}
+
+/// The end of a message's time in work, on its way to the disk. Dropped before it is written (the disk is full,
+/// the batch failed), its row still stands: the message comes again, once the store can be written.
+struct Ending {
+    entry: Option<Entry>,
+    again: i64,
+    queues: Arc<Queues>,
+}
+
+impl Ending {
+    fn written(mut self) {
+        self.entry = None;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.queues.stranded().push((self.again, entry));
+            self.queues.bring_closer(self.again);
+        }
+    }
+}
+
+/// When a message comes again that was handed out in vain so often.
+fn after_receives(now: Timestamp, receives: u32) -> Timestamp {
+    now.checked_add(Duration::from_secs(1 << receives.min(6))).unwrap_or(now)
 }
 
 fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> rusqlite::Result<Vec<Entry>> {
@@ -509,8 +437,7 @@ impl Drop for Received {
         let Some(mut entry) = self.entry.take() else { return };
         entry.receives += 1;
         let now = self.from.clock.now();
-        let wait = Duration::from_secs(1 << entry.receives.min(6));
-        let due = millis(now.checked_add(wait).unwrap_or(now));
+        let due = millis(after_receives(now, entry.receives));
         self.from.end(entry, move |connection, entry| {
             if entry.receives < RECEIVES_MAX {
                 insert_delayed(connection, due, entry)?;

@@ -354,6 +354,13 @@ impl Secrets {
     }
 }
 
+/// What is sealed for one webhook, if there is any: to see whether the key fits.
+pub(crate) fn any_sealed(connection: &Connection) -> rusqlite::Result<Option<([u8; 16], Vec<u8>)>> {
+    connection
+        .query_row("SELECT id, sealed FROM webhooks LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
 fn optional_time(millis: Option<i64>) -> rusqlite::Result<Option<Timestamp>> {
     millis.map(from_millis).transpose()
 }

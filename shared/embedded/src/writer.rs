@@ -129,17 +129,18 @@ impl Writer {
         }
     }
 
-    /// Runs `work` in the next transaction, and `after` once it is committed; nobody waits for it.
+    /// Runs `work` in the next transaction, and `after` once it is committed; nobody waits for it. If it is not
+    /// committed, `work` or what it answered is dropped.
     pub(crate) fn write_later<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        after: impl FnOnce(&T) + Send + 'static,
+        after: impl FnOnce(T) + Send + 'static,
     ) {
         self.submit(Box::new(move |connection| {
             let value = work(connection)?;
             Ok(Box::new(move |committed: Result<(), &str>| {
                 if committed.is_ok() {
-                    after(&value);
+                    after(value);
                 }
             }))
         }));
@@ -249,11 +250,7 @@ fn sync(log: &std::path::Path, progress: &Progress, synced: &watch::Sender<Synce
         let to = progress.committed.load(Ordering::Acquire);
         let result = match file.as_ref() {
             Some(file) => file.sync_data(),
-            None => File::open(log).and_then(|opened| {
-                opened.sync_data()?;
-                file = Some(opened);
-                Ok(())
-            }),
+            None => sync_new(log).map(|opened| file = Some(opened)),
         };
         // After a failed sync nobody knows what the disk has: everything stays refused until a restart.
         let failed = result.is_err();
@@ -265,6 +262,16 @@ fn sync(log: &std::path::Path, progress: &Progress, synced: &watch::Sender<Synce
             state.to = to;
         });
     }
+}
+
+/// The first sync makes the files' names durable too: the log is nothing in a folder that does not list it.
+fn sync_new(log: &std::path::Path) -> std::io::Result<File> {
+    let file = File::open(log)?;
+    file.sync_data()?;
+    if let Some(folder) = log.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
 }
 
 fn checkpoint(connection: &Connection, progress: &Progress) {

@@ -1,7 +1,7 @@
 //! Who calls, and whether their role may do it.
 //!
-//! Each handler names what it does by the extractor it takes first, so that 401 and 403 come before anything else
-//! is looked at, and a handler without an extractor is seen to be public.
+//! Each handler names what it does by the extractor it takes first, so that 401 and 403 come before anything
+//! else is looked at, and a handler without an extractor is seen to be public.
 
 use std::sync::Arc;
 
@@ -79,7 +79,8 @@ async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>
 where
     Arc<Engine>: FromRef<S>,
 {
-    let key = bearer(parts).ok_or(Error::Unauthenticated("an API key is needed: Authorization: Bearer <key>"))?;
+    let key =
+        bearer(parts).ok_or(Error::Unauthenticated("an API key is needed: Authorization: Bearer <key>"))?;
     Arc::<Engine>::from_ref(state).authenticate(key).await
 }
 

@@ -8,9 +8,9 @@ use statuspulse_core::error::{Error, Result};
 use statuspulse_core::fields::Fields;
 use statuspulse_core::limits;
 
-/// A body somewhat over its limit is read to its end before it is refused, and thrown away: a client that is still
-/// writing when the connection closes would see a reset, and never the answer that says why. Beyond this there is no end
-/// worth waiting for.
+/// A body somewhat over its limit is read to its end before it is refused, and thrown away: a client that is
+/// still writing when the connection closes would see a reset, and never the answer that says why. Beyond
+/// this there is no end worth waiting for.
 const DISCARDED_BYTES: u64 = 8 * limits::ENVELOPE_BYTES as u64;
 
 /// The body of a call that needs one.

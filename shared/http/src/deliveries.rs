@@ -1,5 +1,5 @@
-//! Deliveries: what became of each, with all its attempts, and doing it again. Below their webhook, and by the id alone,
-//! for who has only the `X-StatusPulse-Delivery-Id` of a request before them.
+//! Deliveries: what became of each, with all its attempts, and doing it again. Below their webhook, and by
+//! the id alone, for who has only the `X-StatusPulse-Delivery-Id` of a request before them.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -109,7 +109,8 @@ fn filter(query: &mut Query<'_>) -> DeliveryFilter {
     }
 }
 
-/// The list and its filter in one text. The incident's id stands last, as it alone may hold a line break.
+/// The list and its filter in one text. `{:?}` of the texts is quoted, so no incident's id can pass for another
+/// filter.
 fn scope(webhook: WebhookId, filter: &DeliveryFilter) -> String {
     let status = filter.status.map(Status::name);
     let event_type = filter.event_type.map(EventType::name);

@@ -1,4 +1,5 @@
-//! `/v1/egress-ips`: the addresses deliveries come from. Public: it goes into firewalls, whose keepers have no key.
+//! `/v1/egress-ips`: the addresses deliveries come from. Public: it goes into firewalls, whose keepers have
+//! no key.
 
 use axum::extract::State;
 use axum::routing::get;

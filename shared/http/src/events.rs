@@ -1,5 +1,5 @@
-//! `POST /v1/events`: the monitoring side publishes. The one call that is made a thousand times a second: the body is
-//! collected once, and the payload delivered is a slice of it.
+//! `POST /v1/events`: the monitoring side publishes. The one call that is made a thousand times a second: the
+//! body is collected once, and the payload delivered is a slice of it.
 
 use std::sync::Arc;
 

@@ -38,7 +38,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     let after = window.after.map(KeyId::from_bytes);
     let mut rest = keys.iter().filter(|key| after.is_none_or(|after| key.id > after));
     let data: Vec<_> = rest.by_ref().take(window.limit).map(KeyView::of).collect();
-    let next = rest.next().and(data.last()).map(|key| key.id.to_bytes());
+    let next = rest.next().and_then(|_| data.last()).map(|key| key.id.to_bytes());
     Ok(list.page(data, next))
 }
 

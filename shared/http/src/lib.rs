@@ -3,21 +3,22 @@
 //! # What a call passes through
 //!
 //! ```text
-//! outer   request id, security headers, problem documents, a panic becomes a 500         middleware.rs
-//!  settle nothing is promised that could still be lost (registration only)               middleware.rs
-//!   who   401, then 403                                                                   auth.rs
-//!    what 404 for an unknown id and a malformed one alike                                 path.rs
-//!     how parameters, then the body: 413, 400, 422                                        query.rs, page.rs, body.rs
-//!      a use case of the core, and its answer in the names of BEHAVIOUR section 12        one file a resource
+//! outer   request id, security headers, problem documents, a panic becomes a 500   middleware.rs
+//!  settle nothing is promised that could still be lost (registration only)         middleware.rs
+//!   who   401, then 403                                                             auth.rs
+//!    what 404 for an unknown id and a malformed one alike                           path.rs
+//!     how parameters, then the body: 413, 400, 422                                  query.rs page.rs body.rs
+//!      a use case of the core, its answer in the names of BEHAVIOUR section 12      one file a resource
 //! ```
 //!
-//! Every refusal is core's [`Error`](statuspulse_core::Error), and becomes an HTTP answer in one place: `problem.rs`.
+//! Every refusal is core's [`Error`](statuspulse_core::Error), and becomes an HTTP answer in one place:
+//! `problem.rs`.
 //!
 //! # Decisions
 //!
-//! - A body is read as JSON whatever its `Content-Type` says: nothing else is ever expected, and a forgotten header
-//!   (curl's `-d`) should not cost a customer an hour. The API takes no cookies, so no browser can be made to forge
-//!   such a call.
+//! - A body is read as JSON whatever its `Content-Type` says: nothing else is ever expected, and a forgotten
+//!   header (curl's `-d`) should not cost a customer an hour. The API takes no cookies, so no browser can be
+//!   made to forge such a call.
 //! - A call that needs no body takes none, or an object; fields it does not know are refused, as everywhere.
 //! - How long a client may take is the host's business, not the router's.
 
@@ -77,7 +78,8 @@ pub fn publishing(engine: Arc<Engine>) -> Router {
 
 /// The whole API in one router.
 pub fn all(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
-    let routes = registration_routes(Arc::clone(&engine), cursor_key).merge(publishing_routes(Arc::clone(&engine)));
+    let routes =
+        registration_routes(Arc::clone(&engine), cursor_key).merge(publishing_routes(Arc::clone(&engine)));
     finished(routes, engine)
 }
 

@@ -18,11 +18,13 @@ use crate::problem::{self, Refusal};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost layer. Gives the answer an id that a customer can quote, writes the problem document of a refusal,
-/// and sees that nothing is cached or guessed at: answers hold secrets, and text that strangers' endpoints sent.
+/// The outermost layer. Gives the answer an id that a customer can quote, writes the problem document of a
+/// refusal, and sees that nothing is cached or guessed at: answers hold secrets, and text that strangers'
+/// endpoints sent.
 pub(crate) async fn outer(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     let request_id = new_request_id(&engine);
-    let mut response = unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response());
+    let mut response =
+        unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response());
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         response = problem::written(&refusal, response, &request_id);
     }
@@ -35,8 +37,8 @@ pub(crate) async fn outer(State(engine): State<Arc<Engine>>, request: Request, n
     response
 }
 
-/// Before a 2xx says that something was changed, that change survives the death of the machine. One rule for every
-/// call that is not a read, so that no handler can forget it.
+/// Before a 2xx says that something was changed, that change survives the death of the machine. One rule for
+/// every call that is not a read, so that no handler can forget it.
 pub(crate) async fn settle(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
@@ -54,14 +56,15 @@ fn new_request_id(engine: &Engine) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut bytes = [0; 10];
     engine.random.fill(&mut bytes);
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(HEX[usize::from(digit)]));
+    let digits =
+        bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(HEX[usize::from(digit)]));
     "req_".chars().chain(digits).collect()
 }
 
 struct Panicked;
 
-/// A panic ends its request, not the connection with the requests of others on it. No handler keeps state between
-/// calls, so there is nothing half-changed to be seen.
+/// A panic ends its request, not the connection with the requests of others on it. No handler keeps state
+/// between calls, so there is nothing half-changed to be seen.
 async fn unless_it_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

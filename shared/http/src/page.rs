@@ -1,8 +1,9 @@
 //! Lists in pages: `?limit=` and `?cursor=` in, `{"data": […], "next_cursor": …}` out.
 //!
-//! A cursor is the id of the last entry shown and a MAC over it, the account, and which list it was with which
-//! filter. So a cursor that reaches a store is one that we gave out for this very list: nobody can forge a start
-//! key, and one that is carried over to another filter is refused instead of showing a page from somewhere.
+//! A cursor is the id of the last entry shown and a MAC over it, the account, and which list it was with
+//! which filter. So a cursor that reaches a store is one that we gave out for this very list: nobody can
+//! forge a start key, and one that is carried over to another filter is refused instead of showing a page
+//! from somewhere.
 
 use std::fmt;
 
@@ -18,8 +19,8 @@ use statuspulse_core::limits::{PAGE_DEFAULT, PAGE_MAX};
 
 use crate::query::Query;
 
-/// What cursors are sealed with: 32 random bytes of the deployment's own. If they change, cursors given out before
-/// are refused, and nothing else happens.
+/// What cursors are sealed with: 32 random bytes of the deployment's own. If they change, cursors given out
+/// before are refused, and nothing else happens.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
@@ -68,7 +69,9 @@ impl<'a> List<'a> {
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|limit| text.bytes().all(|byte| byte.is_ascii_digit()) && (1..=PAGE_MAX).contains(limit))
+                .filter(|limit| {
+                    text.bytes().all(|byte| byte.is_ascii_digit()) && (1..=PAGE_MAX).contains(limit)
+                })
                 .unwrap_or_else(|| {
                     query.refuse("limit", format!("must be a number from 1 to {PAGE_MAX}"));
                     PAGE_DEFAULT
@@ -77,7 +80,10 @@ impl<'a> List<'a> {
         let after = query.text("cursor").and_then(|cursor| {
             let after = self.open(&cursor);
             if after.is_none() {
-                query.refuse("cursor", "is not a cursor of this list; take next_cursor from a page with the same filter");
+                query.refuse(
+                    "cursor",
+                    "is not a cursor of this list; take next_cursor from a page with the same filter",
+                );
             }
             after
         });

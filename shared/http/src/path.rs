@@ -36,7 +36,8 @@ impl<S: Sync + Send, T: Named> FromRequestParts<S> for Id<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown::<T>())?;
+        let Path(text) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown::<T>())?;
         Ok(Self(parse(&text)?))
     }
 }

@@ -1,8 +1,8 @@
 //! The only place where a refusal becomes an HTTP answer: an RFC 9457 problem document.
 //!
-//! A handler's refusal first travels as a response without a body ([`Refusal`] in its extensions); the outer layer
-//! then writes the document, as only it knows the request's id. `code` is for programs and never changes;
-//! `detail` is for people. What went wrong inside us is logged, never shown.
+//! A handler's refusal first travels as a response without a body ([`Refusal`] in its extensions); the outer
+//! layer then writes the document, as only it knows the request's id. `code` is for programs and never
+//! changes; `detail` is for people. What went wrong inside us is logged, never shown.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -46,27 +46,37 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The document that tells of a refusal, in the response it came in (which has headers worth keeping, such as `Allow`).
+/// The document that tells of a refusal, in the response it came in (which has headers worth keeping, such as
+/// `Allow`).
 pub(crate) fn written(refusal: &Refusal, mut response: Response, request_id: &str) -> Response {
     let problem = Problem::of(refusal);
-    match refusal {
-        Refusal::Core(error) => {
-            if let Error::Unavailable(unavailable) = &**error {
-                tracing::error!(request.id = request_id, error = %unavailable, "request {request_id} could not be done");
-            }
-        }
-        Refusal::Panicked => tracing::error!(request.id = request_id, "request {request_id} made its handler panic"),
-        Refusal::UnknownPath | Refusal::MethodNotAllowed => {}
-    }
+    log(refusal, request_id);
     let headers = response.headers_mut();
-    match problem.status {
-        StatusCode::UNAUTHORIZED => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS)),
-        _ => {}
+    if problem.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if problem.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
     headers.insert(CONTENT_TYPE, MEDIA_TYPE);
     *response.body_mut() = Json(problem.document(request_id)).into_response().into_body();
     response
+}
+
+/// What is wrong with us is logged once, here, under the id the customer was given; what is wrong with a call
+/// is between us and the caller.
+fn log(refusal: &Refusal, request_id: &str) {
+    match refusal {
+        Refusal::Core(error) => {
+            if let Error::Unavailable(error) = &**error {
+                tracing::error!(request.id = request_id, %error, "request {request_id} could not be done");
+            }
+        }
+        Refusal::Panicked => {
+            tracing::error!(request.id = request_id, "request {request_id} made its handler panic")
+        }
+        Refusal::UnknownPath | Refusal::MethodNotAllowed => {}
+    }
 }
 
 /// What is told of a refusal.
@@ -79,7 +89,12 @@ struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<Cow<'a, str>>) -> Self {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'a, str>>,
+    ) -> Self {
         Self { status, code, title, detail: detail.into(), errors: vec![] }
     }
 
@@ -111,7 +126,12 @@ impl<'a> Problem<'a> {
             }
             Error::Invalid(fields) => Self {
                 errors: fields.iter().map(FieldView::of).collect(),
-                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", "Invalid fields", summary(fields))
+                ..Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "invalid_fields",
+                    "Invalid fields",
+                    summary(fields),
+                )
             },
             // Not core's own words: of a body that was not read to its end the size is not known.
             Error::TooLarge { what, limit, .. } => Self::new(
@@ -120,7 +140,9 @@ impl<'a> Problem<'a> {
                 "Too large",
                 format!("{what} is larger than the limit of {limit} bytes"),
             ),
-            Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", error.to_string()),
+            Error::NotFound(_) => {
+                Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", error.to_string())
+            }
             Error::Conflict { code, detail } => Self::new(StatusCode::CONFLICT, code, "Conflict", detail),
             Error::HandshakeFailed(reason) => Self {
                 errors: vec![FieldView { pointer: "/url", detail: reason }],

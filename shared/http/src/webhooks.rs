@@ -52,7 +52,8 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     let list = List::new(&api.cursor_key, account, "webhooks");
     let window = list.window(&mut query);
     query.finish()?;
-    let page = api.engine.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
+    let page =
+        api.engine.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
     let mut data = Vec::with_capacity(page.items.len());
     for webhook in &page.items {
         data.push(view(&api, webhook).await?);
@@ -65,7 +66,12 @@ async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookI
     shown(&api, &webhook).await
 }
 
-async fn update(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+async fn update(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
     known(&api, account, id).await?;
     let body = body::read(body).await?;
     let webhook = api.engine.update(account, id, &body).await?;
@@ -77,21 +83,36 @@ async fn remove(State(api): State<Api>, Manages(account): Manages, Id(id): Id<We
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn verify(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+async fn verify(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
     known(&api, account, id).await?;
     body::read_nothing(body).await?;
     let webhook = api.engine.verify(account, id).await?;
     shown(&api, &webhook).await
 }
 
-async fn pause(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+async fn pause(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
     known(&api, account, id).await?;
     body::read_nothing(body).await?;
     let webhook = api.engine.pause(account, id).await?;
     shown(&api, &webhook).await
 }
 
-async fn resume(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+async fn resume(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
     known(&api, account, id).await?;
     let held = held_field(&body::read_optional(body).await?)?;
     let held = api.engine.resume(account, id, held).await?;
@@ -123,7 +144,12 @@ async fn finish_rotation(
     shown(&api, &webhook).await
 }
 
-async fn send_test(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+async fn send_test(
+    State(api): State<Api>,
+    Manages(account): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
     known(&api, account, id).await?;
     body::read_nothing(body).await?;
     let result = api.engine.send_test(account, id).await?;
@@ -162,8 +188,8 @@ async fn explain(
     Ok(Json(view).into_response())
 }
 
-/// An unknown webhook is 404 whatever the body or the parameters say, so it is looked for before they are read. The use
-/// case looks again: it decides.
+/// An unknown webhook is 404 whatever the body or the parameters say, so it is looked for before they are
+/// read. The use case looks again: it decides.
 pub(crate) async fn known(api: &Api, account: AccountId, id: WebhookId) -> Result<()> {
     api.engine.webhook(account, id).await.map(drop)
 }
@@ -172,8 +198,8 @@ async fn shown(api: &Api, webhook: &Webhook) -> Answer {
     Ok(Json(view(api, webhook).await?).into_response())
 }
 
-/// An active webhook holds nothing unless a sweep is letting it go, and a pending one never had anything: so a list asks
-/// the store about the few others alone.
+/// An active webhook holds nothing unless a sweep is letting it go, and a pending one never had anything: so
+/// a list asks the store about the few others alone.
 async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
     let may_hold = webhook.sweep.is_some() || view::pause_of(webhook).is_some();
     let held = if may_hold { api.engine.held(webhook.id).await? } else { 0 };

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use statuspulse_core::attempt::{Failure, Reply};
@@ -14,7 +17,8 @@ use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 
 use crate::clock::{self, Instant};
 use crate::connect::connect;
-use crate::exchange::{exchange, request};
+use crate::connection::{Connection, NoAnswer};
+use crate::exchange::{self, exchange, request};
 use crate::pool::Pool;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::tls::{self, BadRoot};
@@ -64,31 +68,35 @@ impl Outbound {
 
     /// The call at addresses that were vetted.
     async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, Failure> {
-        let origin = call.url.origin();
-        if let Some(mut kept) = self.pool.take(origin, addresses).await {
+        // First, so that nothing is opened for a request that cannot be made.
+        let mut request = request(call)?;
+        if let Some(kept) = self.pool.take(call.url.origin(), addresses).await {
             let asked = clock::now();
-            match exchange(&mut kept, request(call)?, call, by.answer).await {
-                Ok((reply, reusable)) => {
-                    if reusable {
-                        self.pool.put(origin, kept);
-                    }
-                    return Ok(reply);
-                }
+            match self.exchange_on(kept, request, call, by.answer).await {
+                Ok(reply) => return Ok(reply),
                 // Closed while it was idle, and the news had not reached us: it does not count.
                 Err(stale) if stale.silent && asked.elapsed() < STALE_WITHIN => {}
                 Err(no_answer) => return Err(no_answer.failure),
             }
+            request = exchange::request(call)?;
         }
-        let mut fresh = connect(&call.url, addresses, &self.tls, by.connected).await?;
-        match exchange(&mut fresh, request(call)?, call, by.answer).await {
-            Ok((reply, reusable)) => {
-                if reusable {
-                    self.pool.put(origin, fresh);
-                }
-                Ok(reply)
-            }
-            Err(no_answer) => Err(no_answer.failure),
+        let fresh = connect(&call.url, addresses, &self.tls, by.connected).await?;
+        self.exchange_on(fresh, request, call, by.answer).await.map_err(|no_answer| no_answer.failure)
+    }
+
+    /// The exchange, after which the connection is kept if it can be.
+    async fn exchange_on(
+        &self,
+        mut connection: Connection,
+        request: Request<Full<Bytes>>,
+        call: &Call,
+        deadline: Instant,
+    ) -> Result<Reply, NoAnswer> {
+        let (reply, reusable) = exchange(&mut connection, request, call, deadline).await?;
+        if reusable {
+            self.pool.put(call.url.origin(), connection);
         }
+        Ok(reply)
     }
 }
 

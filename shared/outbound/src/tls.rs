@@ -131,3 +131,36 @@ fn is_self_signed(end_entity: &CertificateDer<'_>, server_name: &ServerName<'_>,
         Err(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::HandshakeKind;
+    use rustls::pki_types::pem::PemObject;
+    use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions, TlsVersions};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_connection_to_a_host_resumes_the_session_of_the_first() {
+        let authority = Authority::fresh().unwrap();
+        let root = CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap();
+        for tls_versions in [TlsVersions::OnlyTls12, TlsVersions::OnlyTls13] {
+            let options = ReceiverOptions::tls(authority.issue(CertificateSpec::Good).unwrap());
+            let receiver = Receiver::start(ReceiverOptions { tls_versions, ..options }).unwrap();
+            let connector = TlsConnector::from(config(vec![root.clone()]).unwrap());
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                let tcp = TcpStream::connect(receiver.addr()).await.unwrap();
+                let mut stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+                kinds.push(stream.get_ref().1.handshake_kind());
+                // TLS 1.3 hands out its tickets after the handshake: they are read with the answer.
+                stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                stream.read_u8().await.unwrap();
+            }
+            assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)], "{tls_versions:?}");
+        }
+    }
+}

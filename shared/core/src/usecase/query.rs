@@ -54,6 +54,7 @@ impl Engine {
         let delivery = self.deliveries.delivery(id).await?.filter(|delivery| delivery.webhook_id == webhook);
         delivery.ok_or(Error::NotFound("delivery"))
     }
+
     /// The same, for who knows only the delivery's id: it stands in a header of every attempt.
     pub async fn delivery_by_id(&self, account: AccountId, id: DeliveryId) -> Result<Delivery> {
         let delivery = self.deliveries.delivery(id).await?.ok_or(Error::NotFound("delivery"))?;

@@ -153,16 +153,28 @@ fn description(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 fn headers(fields: &mut Fields<'_>) -> Option<Headers> {
-    let given: BTreeMap<String, String> = fields.get("headers", "an object of texts")?;
-    if given.len() > limits::CUSTOM_HEADERS {
+    let object = fields.object("headers")?;
+    if object.len() > limits::CUSTOM_HEADERS {
         fields.refuse("headers", format!("may name {} headers at most", limits::CUSTOM_HEADERS));
     }
-    for (name, value) in &given {
-        if let Err(detail) = check_header(name, value) {
-            fields.refuse_key("headers", name, detail);
+    let mut headers = BTreeMap::new();
+    for (name, value) in object {
+        let checked = match serde_json::from_str::<String>(value.get()) {
+            Err(_) => Err("must be a text".to_owned()),
+            Ok(value) => check_header(&name, &value).map(|()| value),
+        };
+        match checked {
+            // Names are the same in any case: two spellings would be one header sent twice.
+            Ok(_) if headers.keys().any(|known: &String| known.eq_ignore_ascii_case(&name)) => {
+                fields.refuse_key("headers", &name, "stands twice");
+            }
+            Ok(value) => {
+                headers.insert(name.into_owned(), value);
+            }
+            Err(detail) => fields.refuse_key("headers", &name, detail),
         }
     }
-    Some(Headers(given))
+    Some(Headers(headers))
 }
 
 /// Headers that are ours, or that say how a message is framed or routed: whoever sets those may split a request

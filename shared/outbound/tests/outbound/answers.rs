@@ -101,7 +101,8 @@ async fn case_31_memory_stays_flat_under_endless_bodies() {
         reply(stage.post(&receiver.url("/")).await);
     }
     let grown = resident_kib().saturating_sub(before);
-    assert!(grown < 20_000, "100 endless bodies left {grown} KiB behind");
+    // Room for what other tests of this process hold at the moment; unbounded, it would be gigabytes.
+    assert!(grown < 64 * 1024, "100 endless bodies left {grown} KiB behind");
 }
 
 #[tokio::test]

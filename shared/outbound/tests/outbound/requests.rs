@@ -73,7 +73,7 @@ async fn a_header_that_is_none_fails_the_call_and_nothing_is_sent() {
         let reason = failure(stage.outbound.send(call).await, Class::BadResponse).reason;
         assert!(reason.contains("fault of ours"), "{reason}");
     }
-    assert_eq!(receiver.count("/"), 0);
+    assert_eq!(receiver.connections(), 0);
 }
 
 #[tokio::test]

@@ -225,6 +225,20 @@ async fn plain_http_leaves_for_development_addresses_alone() {
     failure(outbound.send(call("http://hooks.example.com/", AMPLE)).await, Class::TargetNotPublic);
 }
 
+/// The environment belongs to a whole process, so the scene is one that runs elsewhere in this program, as a
+/// process of its own with a proxy that is not there.
+#[test]
+fn a_proxy_in_the_environment_is_ignored() {
+    let mut scene = std::process::Command::new(std::env::current_exe().unwrap());
+    scene.args(["--exact", "connections::one_connection_serves_many_requests"]);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        scene.env(name, "http://127.0.0.1:9");
+    }
+    let played = scene.output().unwrap();
+    assert!(played.status.success());
+    assert!(String::from_utf8_lossy(&played.stdout).contains("1 passed"), "the scene is still called that");
+}
+
 #[test]
 fn an_extra_root_that_is_none_is_an_error_when_starting() {
     let stage = Stage::new();

@@ -1,7 +1,0 @@
-use anyhow::Result;
-
-use crate::arguments::DemoOptions;
-
-pub(crate) async fn run(_: DemoOptions) -> Result<()> {
-    Ok(())
-}

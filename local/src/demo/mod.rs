@@ -1,0 +1,92 @@
+//! `statuspulse demo`: the whole story with real requests over TLS on loopback, each step checked against what
+//! the product promises. Ends with an error at the first step that is not as it should be.
+
+#![expect(clippy::print_stdout, reason = "the story is told on standard output")]
+
+mod client;
+mod story;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use statuspulse_core::access::Role;
+use statuspulse_core::retry::Ladder;
+use statuspulse_core::target::Cidr;
+use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
+
+use crate::arguments::{DemoOptions, ServeOptions};
+use crate::keys;
+use crate::receive;
+use crate::serve::{Server, stop_signal};
+use client::Api;
+
+/// The ladder of the demonstration; the product's is 1m, 5m, 15m, 60m.
+pub(crate) const LADDER: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
+
+/// Where the server stays up, if nobody else is there.
+const USUAL_PORT: u16 = 8080;
+
+/// What the story runs on.
+struct Stage {
+    receiver: Receiver,
+    api: Api,
+    folder: tempfile::TempDir,
+}
+
+pub(crate) async fn run(options: DemoOptions) -> Result<()> {
+    let folder = tempfile::tempdir().context("a temporary folder")?;
+    let authority = Authority::fresh()?;
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.ca_pem())?;
+    let certificate = authority.issue(CertificateSpec::Good)?;
+    let receiver = Receiver::start(ReceiverOptions::tls(certificate))?;
+    let data = folder.path().join("data");
+    let server = Server::start(serve_options(&data, &ca, &receiver, options.stay)).await?;
+    let operator = keys::create(&data, None, Role::Operator).await?;
+    let base = format!("http://{}", server.address);
+    let api = Api::new(&base, operator.reveal());
+    let stage = Stage { receiver, api, folder };
+    let key = story::tell(&stage).await?;
+    if options.stay {
+        stay(&base, &key).await?;
+    }
+    drop(stage.folder);
+    server.stop().await
+}
+
+fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> ServeOptions {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, USUAL_PORT));
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listen = if stay && std::net::TcpListener::bind(usual).is_ok() { usual } else { free };
+    ServeOptions {
+        listen,
+        data: data.to_owned(),
+        ladder: Ladder::new(LADDER),
+        dev_allow_cidr: "127.0.0.0/8".parse::<Cidr>().into_iter().collect(),
+        dev_extra_ca: Some(ca.to_owned()),
+        slack_url: Some(receiver.url(story::SLACK)),
+        public_url: None,
+        egress_ips: vec![],
+    }
+}
+
+/// Keeps the server up, with a receiver that prints, until somebody ends it.
+async fn stay(base: &str, key: &str) -> Result<()> {
+    let receiver = Receiver::start(ReceiverOptions::plain())?;
+    let mut arrivals = receiver.arrivals();
+    println!("{}", story::to_try(base, key, &receiver.url("/hooks")));
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            result = &mut stop => return result,
+            received = arrivals.recv() => match received {
+                Some(received) => println!("{}", receive::describe(&received, &[])),
+                None => return Ok(()),
+            },
+        }
+    }
+}

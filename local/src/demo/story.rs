@@ -1,0 +1,311 @@
+//! The story, step by step.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use statuspulse_kit::{Mood, Received, unix_nanos, verify};
+
+use super::client::Api;
+use super::{LADDER, Stage};
+
+/// Where the stand-in for Slack listens.
+pub(super) const SLACK: &str = "/slack/T000/B000/not-a-real-token";
+const HOOK: &str = "/statuspulse";
+const EVENTS: [&str; 3] = ["incident_opened", "incident_updated", "incident_resolved"];
+/// Longer than any step takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Late at most by this; never early.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+struct Story<'a> {
+    stage: &'a Stage,
+    api: Api,
+    began: u64,
+    webhook: String,
+    secret: String,
+    /// Requests that came to the webhook's endpoint so far.
+    seen: u64,
+}
+
+/// Tells it. Answers with the account's admin key.
+pub(super) async fn tell(stage: &Stage) -> Result<String> {
+    let account =
+        stage.api.post("/v1/accounts", json!({"name": "Demo"}).to_string(), StatusCode::CREATED).await?;
+    let key = text(&account, "/key")?;
+    let mut story = Story {
+        stage,
+        api: stage.api.with_key(&key),
+        began: unix_nanos(),
+        webhook: String::new(),
+        secret: String::new(),
+        seen: 0,
+    };
+    story.say(&format!(
+        "A receiver listens on {} with a certificate of its own authority; the ladder is {LADDER:?} instead of 1m, 5m, 15m, 60m.",
+        stage.receiver.url(HOOK)
+    ));
+    story.handshake().await?;
+    story.filter().await?;
+    story.signed_delivery().await?;
+    story.outage().await?;
+    story.held().await?;
+    story.resume().await?;
+    story.rotation().await?;
+    story.say("Done: every step was as promised.");
+    Ok(key)
+}
+
+impl Story<'_> {
+    fn say(&self, line: &str) {
+        let elapsed = Duration::from_nanos(unix_nanos() - self.began);
+        println!("{:>8.3} s  {line}", elapsed.as_secs_f64());
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/v1/webhooks/{}{rest}", self.webhook)
+    }
+
+    /// The next requests at the webhook's endpoint.
+    async fn arrivals(&mut self, count: u64) -> Result<Vec<Received>> {
+        let all = self
+            .stage
+            .receiver
+            .wait_for(HOOK, self.seen + count, PATIENCE)
+            .await
+            .map_err(anyhow::Error::msg)?;
+        let first = usize::try_from(self.seen)?;
+        self.seen += count;
+        Ok(all[first..first + usize::try_from(count)?].to_vec())
+    }
+
+    async fn handshake(&mut self) -> Result<()> {
+        let receiver = &self.stage.receiver;
+        receiver.mood(HOOK, Mood::status(404));
+        let body =
+            json!({"url": receiver.url(HOOK), "events": EVENTS, "monitor_groups": ["payment-processing"]});
+        let webhook = self.api.post("/v1/webhooks", body.to_string(), StatusCode::CREATED).await?;
+        self.webhook = text(&webhook, "/id")?;
+        self.secret = text(&webhook, "/secret")?;
+        ensure!(webhook["status"] == "pending", "a failed handshake must leave it pending: {webhook}");
+        self.say(&format!(
+            "Registered; the handshake failed, so it is pending: {}",
+            text(&webhook, "/handshake/reason")?
+        ));
+        receiver.mood(HOOK, Mood::ok());
+        let webhook = self.api.post(&self.path("/verify"), "", StatusCode::OK).await?;
+        ensure!(webhook["status"] == "active", "a passed handshake must make it active: {webhook}");
+        let shaken = self.arrivals(2).await?;
+        ensure!(self.is_signed(&shaken[1]), "the handshake must be signed");
+        self.say("The endpoint was mended and answered 200 to the next handshake: active.");
+        Ok(())
+    }
+
+    async fn filter(&mut self) -> Result<()> {
+        let accepted = self.publish("incident_opened", "INC-OTHER", "api-gateway").await?;
+        ensure!(accepted["deliveries"] == 0, "another group's event must go nowhere: {accepted}");
+        let explained =
+            self.api.get(&self.path("/explain?event=incident_opened&monitor_groups=api-gateway")).await?;
+        ensure!(explained["rule"] == "monitor_groups", "explain must name the rule: {explained}");
+        self.say(&format!(
+            "An event of the group api-gateway goes nowhere. Why? {}",
+            text(&explained, "/reason")?
+        ));
+        Ok(())
+    }
+
+    async fn signed_delivery(&mut self) -> Result<()> {
+        let sent = unix_nanos();
+        self.publish("incident_opened", "INC-8842-ALPHA", "payment-processing").await?;
+        let received = self.arrivals(1).await?.remove(0);
+        ensure!(self.is_signed(&received), "both signatures must be good");
+        ensure!(
+            received.body == payload("incident_opened", "INC-8842-ALPHA"),
+            "the body must be the published bytes"
+        );
+        self.say(&format!(
+            "Delivered {:.1} ms after it was sent to us, byte for byte; X-StatusPulse-Signature and webhook-signature are good.",
+            millis(received.at.saturating_sub(sent))
+        ));
+        Ok(())
+    }
+
+    async fn outage(&mut self) -> Result<()> {
+        self.stage.receiver.mood(HOOK, Mood::status(503));
+        self.publish("incident_opened", "INC-9001", "payment-processing").await?;
+        self.publish("incident_resolved", "INC-9001", "payment-processing").await?;
+        self.say("The endpoint begins to answer 503. INC-9001 is opened, and resolved: that must wait for its turn.");
+        let mut before: Option<u64> = None;
+        for (index, number) in (1..=5).enumerate() {
+            let attempt = self.arrivals(1).await?.remove(0);
+            ensure!(
+                attempt.header("x-statuspulse-attempt") == Some(&number.to_string()),
+                "attempt {number} expected"
+            );
+            ensure!(attempt.header("x-statuspulse-event") == Some("incident_opened"), "the order must hold");
+            let gap = before.map(|before| Duration::from_nanos(attempt.at - before));
+            if let Some(gap) = gap {
+                let wait = LADDER[index - 1];
+                ensure!(
+                    gap >= wait && gap <= wait + TOLERANCE,
+                    "attempt {number} came after {gap:?} instead of {wait:?}"
+                );
+            }
+            let after = gap.map(|gap| format!(", {:.2} s after the one before", gap.as_secs_f64()));
+            self.say(&format!("  attempt {number} failed{}", after.unwrap_or_default()));
+            before = Some(attempt.at);
+        }
+        let webhook = self.until(|webhook| webhook["status"] == "paused").await?;
+        ensure!(
+            webhook["paused"]["reason"] == "failures" && webhook["consecutive_failures"] == 4,
+            "wrong pause: {webhook}"
+        );
+        self.say(&format!("Four retries failed: paused. {}", text(&webhook, "/paused/last_error")?));
+        Ok(())
+    }
+
+    async fn held(&mut self) -> Result<()> {
+        let notices = self.stage.receiver.wait_for(SLACK, 1, PATIENCE).await.map_err(anyhow::Error::msg)?;
+        let notice: Value = serde_json::from_slice(&notices[0].body)?;
+        self.say("Slack was told, once:");
+        for line in text(&notice, "/text")?.lines() {
+            println!("            | {line}");
+        }
+        for number in 0..20 {
+            self.publish("incident_opened", &format!("INC-{}", 9100 + number), "payment-processing").await?;
+        }
+        let webhook = self.until(|webhook| webhook["held_deliveries"] == 22).await?;
+        ensure!(self.stage.receiver.count(HOOK) == self.seen, "a paused webhook must get nothing");
+        self.say(&format!(
+            "20 more events came; nothing was attempted, {} deliveries are held.",
+            webhook["held_deliveries"]
+        ));
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<()> {
+        self.stage.receiver.mood(HOOK, Mood::ok());
+        let began = unix_nanos();
+        let resumed = self.api.post(&self.path("/resume"), "", StatusCode::OK).await?;
+        ensure!(resumed["status"] == "active" && resumed["held"] == 22, "wrong answer: {resumed}");
+        let drained = self.arrivals(22).await?;
+        let first = Duration::from_nanos(drained[0].at.saturating_sub(began));
+        ensure!(first <= Duration::from_secs(1), "the first request came after {first:?}");
+        let of_incident: Vec<_> = drained
+            .iter()
+            .filter(|received| String::from_utf8_lossy(&received.body).contains("INC-9001"))
+            .filter_map(|received| received.header("x-statuspulse-event"))
+            .collect();
+        ensure!(
+            of_incident == ["incident_opened", "incident_resolved"],
+            "the order must hold: {of_incident:?}"
+        );
+        ensure!(drained.iter().all(|received| self.is_signed(received)), "each must be signed");
+        let last = Duration::from_nanos(drained[21].at.saturating_sub(began));
+        self.say(&format!(
+            "Resumed: the first of 22 held deliveries came after {:.0} ms, the last after {:.1} s; INC-9001 was opened before it was resolved.",
+            first.as_secs_f64() * 1e3,
+            last.as_secs_f64()
+        ));
+        self.until(|webhook| webhook["held_deliveries"] == 0).await?;
+        let notices = self.stage.receiver.count(SLACK);
+        ensure!(notices == 1, "one pause must give one notice, not {notices}");
+        Ok(())
+    }
+
+    async fn rotation(&mut self) -> Result<()> {
+        let rotated = self.api.post(&self.path("/rotate-secret"), "", StatusCode::OK).await?;
+        let new = text(&rotated, "/secret")?;
+        self.publish("incident_updated", "INC-8842-ALPHA", "payment-processing").await?;
+        let received = self.arrivals(1).await?.remove(0);
+        let header = received.header("x-statuspulse-signature").unwrap_or_default();
+        ensure!(header.split(',').count() == 2, "two digests expected: {header}");
+        for secret in [&new, &self.secret] {
+            ensure!(verify::statuspulse(secret, &received.body, header), "both secrets must sign");
+        }
+        self.say(&format!("The secret was rotated: both sign until {}.", text(&rotated, "/window_ends_at")?));
+        self.api.post(&self.path("/rotate-secret/finish"), "", StatusCode::OK).await?;
+        self.secret = new;
+        self.publish("incident_resolved", "INC-8842-ALPHA", "payment-processing").await?;
+        let received = self.arrivals(1).await?.remove(0);
+        let header = received.header("x-statuspulse-signature").unwrap_or_default();
+        ensure!(header.len() == 64 && self.is_signed(&received), "the new secret alone must sign: {header}");
+        self.say("The window was ended by hand: the new secret alone signs.");
+        Ok(())
+    }
+
+    fn is_signed(&self, received: &Received) -> bool {
+        let header = |name| received.header(name).unwrap_or_default();
+        verify::statuspulse(&self.secret, &received.body, header("x-statuspulse-signature"))
+            && verify::standard_webhooks(
+                &self.secret,
+                header("webhook-id"),
+                header("webhook-timestamp"),
+                &received.body,
+                header("webhook-signature"),
+            )
+    }
+
+    async fn publish(&self, event: &str, incident: &str, group: &str) -> Result<Value> {
+        let body = format!(r#"{{"monitor_groups":["{group}"],"payload":{}}}"#, payload(event, incident));
+        self.api.post("/v1/events", body, StatusCode::ACCEPTED).await
+    }
+
+    /// The webhook, as soon as it is as expected.
+    async fn until(&self, expected: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = unix_nanos() + u64::try_from(PATIENCE.as_nanos())?;
+        loop {
+            let webhook = self.api.get(&self.path("")).await?;
+            if expected(&webhook) {
+                return Ok(webhook);
+            }
+            ensure!(unix_nanos() < deadline, "the webhook did not come to be as expected: {webhook}");
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a person's tool looking again, not a rule waiting"
+            )]
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The product page's samples, for any incident.
+fn payload(event: &str, incident: &str) -> String {
+    match event {
+        "incident_opened" => format!(
+            r#"{{"event_type":"incident_opened","incident_id":"{incident}","monitor_name":"checkout-api-prod","status":"investigating","triggered_at":"2024-03-15T14:22:01Z","details":{{"endpoint":"https://api.yourcompany.com/v2/checkout","response_code":503,"latency_ms":1240,"region":"us-east-1"}}}}"#
+        ),
+        "incident_updated" => format!(
+            r#"{{"event_type":"incident_updated","incident_id":"{incident}","monitor_name":"checkout-api-prod","status":"identified","updated_at":"2024-03-15T14:31:40Z","details":{{"previous_status":"investigating","message":"A cache node is down","response_code":503,"latency_ms":1240.50,"region":"us-east-1"}}}}"#
+        ),
+        _ => format!(
+            r#"{{"event_type":"incident_resolved","incident_id":"{incident}","monitor_name":"checkout-api-prod","status":"resolved","resolved_at":"2024-03-15T15:05:44Z","details":{{"downtime_duration_seconds":2623,"final_response_code":200,"auto_resolved":true,"engineer_notes":"Cache flush restored connectivity"}}}}"#
+        ),
+    }
+}
+
+/// What a person may copy, once the server stays up.
+pub(super) fn to_try(base: &str, key: &str, hook: &str) -> String {
+    let auth = format!(r#"-H "Authorization: Bearer {key}""#);
+    let event = payload("incident_opened", "INC-1");
+    format!(
+        "\nThe server stays up at {base} (Ctrl-C ends it); a receiver at {hook} prints below what it gets. Try:\n\n  \
+         # register an endpoint: the answer shows its handshake and, only now, its secret\n  \
+         curl -s {base}/v1/webhooks {auth} -d '{{\"url\":\"{hook}\",\"events\":[\"incident_opened\"]}}'\n\n  \
+         # publish an event\n  \
+         curl -s {base}/v1/events {auth} -d '{{\"monitor_groups\":[\"payment-processing\"],\"payload\":{event}}}'\n\n  \
+         # look at the webhooks, and at one's deliveries\n  \
+         curl -s {base}/v1/webhooks {auth}\n  \
+         curl -s {base}/v1/webhooks/<id>/deliveries {auth}\n"
+    )
+}
+
+fn text(value: &Value, pointer: &str) -> Result<String> {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.map(str::to_owned).with_context(|| format!("no text at {pointer} in {value}"))
+}
+
+fn millis(nanos: u64) -> f64 {
+    Duration::from_nanos(nanos).as_secs_f64() * 1e3
+}

@@ -1,0 +1,131 @@
+//! The dependency rule, and the size of the rooms: what no compiler checks.
+//!
+//! `core` <- {`http`, `outbound`, `embedded`} <- `local`. Adapters never name each other, `core` names no crate of
+//! the outside world, and the local program compiles no AWS SDK.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
+
+/// Longer than this, a reader no longer knows the room.
+const FILE_LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The machine this runs on, as rustc names it: crates for others are not on the disk.
+fn host() -> String {
+    let rustc = std::process::Command::new("rustc").arg("-vV").output().unwrap();
+    let text = String::from_utf8(rustc.stdout).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
+fn metadata() -> Metadata {
+    let manifest = root().join("Cargo.toml");
+    let options = ["--locked", "--offline", "--filter-platform", &host()].map(str::to_owned);
+    MetadataCommand::new()
+        .manifest_path(manifest)
+        .features(CargoOpt::AllFeatures)
+        .other_options(options)
+        .exec()
+        .unwrap()
+}
+
+/// What each crate of ours names in its `[dependencies]`.
+fn named(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
+    metadata
+        .workspace_packages()
+        .into_iter()
+        .map(|package| {
+            let names =
+                package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+            (package.name.to_string(), names.map(|dependency| dependency.name.clone()).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn core_names_no_crate_of_the_outside_world() {
+    let named = named(&metadata());
+    let foreign = ["tokio", "aws", "reqwest", "axum", "lambda", "hyper", "rusqlite", "rustls"];
+    for name in &named["statuspulse-core"] {
+        assert!(!foreign.iter().any(|prefix| name.starts_with(prefix)), "core names {name}");
+    }
+}
+
+#[test]
+fn each_crate_names_only_crates_below_it() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("statuspulse-core", &[] as &[&str]),
+        ("statuspulse-http", &["statuspulse-core"]),
+        ("statuspulse-outbound", &["statuspulse-core"]),
+        ("statuspulse-embedded", &["statuspulse-core"]),
+        ("statuspulse-kit", &[]),
+        ("statuspulse-bench", &["statuspulse-kit"]),
+        (
+            "statuspulse",
+            &[
+                "statuspulse-core",
+                "statuspulse-embedded",
+                "statuspulse-http",
+                "statuspulse-kit",
+                "statuspulse-outbound",
+            ],
+        ),
+    ]);
+    for (package, names) in named(&metadata()) {
+        let allowed =
+            allowed.get(package.as_str()).unwrap_or_else(|| panic!("{package} has no place in the rule yet"));
+        for name in names.iter().filter(|name| name.starts_with("statuspulse")) {
+            assert!(allowed.contains(&name.as_str()), "{package} names {name}");
+        }
+    }
+}
+
+#[test]
+fn the_local_program_compiles_no_aws_sdk() {
+    let metadata = metadata();
+    let resolve = metadata.resolve.as_ref().unwrap();
+    let local =
+        metadata.workspace_packages().into_iter().find(|package| package.name == "statuspulse").unwrap();
+    let mut reached = BTreeSet::new();
+    let mut next = vec![&local.id];
+    while let Some(id) = next.pop() {
+        if reached.insert(id) {
+            let node = resolve.nodes.iter().find(|node| node.id == *id).unwrap();
+            next.extend(node.deps.iter().map(|dependency| &dependency.pkg));
+        }
+    }
+    assert!(reached.len() > 50, "the graph was not read");
+    for id in reached {
+        let name = &metadata[id].name;
+        assert!(!name.starts_with("aws") && !name.starts_with("lambda"), "local compiles {name}");
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_500_lines() {
+    let mut sources = vec![];
+    for folder in ["shared", "local", "functions"] {
+        collect_sources(&root().join(folder), &mut sources);
+    }
+    assert!(sources.len() > 50, "the sources were not found");
+    for source in sources {
+        let lines = std::fs::read_to_string(&source).unwrap().lines().count();
+        assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines", source.display());
+    }
+}
+
+fn collect_sources(folder: &Path, sources: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push(path);
+        }
+    }
+}

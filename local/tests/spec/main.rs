@@ -1,0 +1,7 @@
+//! BEHAVIOUR.md as tests: one module a section, one test or more a rule.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
+
+mod section_01_registration;
+mod section_02_triggers;
+mod section_03_publishing;
+mod support;

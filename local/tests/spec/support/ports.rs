@@ -1,0 +1,219 @@
+//! Time, dice and counters that a test holds in its hands, and a store whose writes can be cut off.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use statuspulse_core::attempt::Class;
+use statuspulse_core::delivery::{Delivery, DeliveryFilter};
+use statuspulse_core::event::Event;
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use statuspulse_core::message::Wakeup;
+use statuspulse_core::ports::{
+    Acceptance, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved, Step,
+    SweepPart, Unavailable, Wakeups, Webhooks,
+};
+use statuspulse_core::webhook::Webhook;
+use statuspulse_embedded::Embedded;
+
+/// A clock that only a test moves.
+pub(crate) struct VirtualClock(AtomicI64);
+
+impl VirtualClock {
+    pub(crate) fn at(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.as_millisecond()))
+    }
+
+    /// Moves forward to this time; never back.
+    pub(crate) fn set(&self, time: Timestamp) {
+        self.0.fetch_max(time.as_millisecond(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// The same numbers for the same seed (splitmix64).
+pub(crate) struct Dice(Mutex<u64>);
+
+impl Dice {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap()
+    }
+}
+
+impl Random for Dice {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// What was counted.
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) began: Mutex<Vec<(bool, Duration)>>,
+    pub(crate) ended: Mutex<Vec<Option<Class>>>,
+    pub(crate) pauses: Mutex<usize>,
+}
+
+impl Metrics for Counted {
+    fn attempt_began(&self, first: bool, lag: Duration) {
+        self.began.lock().unwrap().push((first, lag));
+    }
+
+    fn attempt_ended(&self, failure: Option<Class>) {
+        self.ended.lock().unwrap().push(failure);
+    }
+
+    fn webhook_paused(&self) {
+        *self.pauses.lock().unwrap() += 1;
+    }
+}
+
+/// How many more writes the store takes before it dies. Negative: as many as you like.
+pub(crate) struct Fuse(AtomicI64);
+
+impl Fuse {
+    pub(crate) fn unlit() -> Self {
+        Self(AtomicI64::new(-1))
+    }
+
+    /// The store dies after so many writes.
+    pub(crate) fn light(&self, writes: usize) {
+        self.0.store(i64::try_from(writes).unwrap(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn put_out(&self) {
+        self.0.store(-1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_burnt_out(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+
+    fn spend(&self) -> PortResult<()> {
+        if self.is_burnt_out() {
+            return Err(Unavailable { doing: "writing", source: "the test cut the store off".into() });
+        }
+        if self.0.load(Ordering::SeqCst) > 0 {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// The real store, whose writes go through a fuse.
+pub(crate) struct Fused {
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) fuse: Arc<Fuse>,
+}
+
+#[async_trait]
+impl Wakeups for Fused {
+    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()> {
+        self.fuse.spend()?;
+        self.store.send(wakeups).await
+    }
+}
+
+#[async_trait]
+impl Webhooks for Fused {
+    async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
+        self.store.webhook(id).await
+    }
+
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+        self.store.webhooks(account).await
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        self.fuse.spend()?;
+        self.store.create_webhook(webhook).await
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        self.fuse.spend()?;
+        self.store.save_webhook(webhook).await
+    }
+}
+
+#[async_trait]
+impl Deliveries for Fused {
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        self.fuse.spend()?;
+        self.store.accept(event, deliveries).await
+    }
+
+    async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
+        self.store.event(id).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>> {
+        self.store.delivery(id).await
+    }
+
+    async fn claim(&self, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim> {
+        self.store.claim(id, step, now).await
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        self.fuse.spend()?;
+        self.store.save_delivery(delivery).await
+    }
+
+    async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
+        self.store.lane_head(webhook, incident_id).await
+    }
+
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>> {
+        self.store.deliveries(webhook, filter, after, limit).await
+    }
+
+    async fn sweep_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>> {
+        self.store.sweep_page(webhook, part, limit).await
+    }
+
+    async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
+        self.store.held(webhook).await
+    }
+
+    async fn settled(&self) -> PortResult<()> {
+        self.store.settled().await
+    }
+}

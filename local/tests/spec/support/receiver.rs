@@ -1,0 +1,221 @@
+//! Everybody's endpoint, Slack included: answers as it was told to, and remembers every call.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
+use statuspulse_core::ports::{Call, Clock, Sender, Sent};
+use statuspulse_core::target::EndpointUrl;
+
+use super::ports::VirtualClock;
+
+/// What an endpoint does with one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    result: Result<Taken, Failure>,
+    began_after: Duration,
+    lasts: Duration,
+}
+
+impl From<u16> for Reply {
+    fn from(status: u16) -> Self {
+        Self {
+            result: Ok(Taken { status, retry_after: None, body: vec![] }),
+            began_after: Duration::ZERO,
+            lasts: Duration::ZERO,
+        }
+    }
+}
+
+impl Reply {
+    pub(crate) fn fails(class: Class, reason: &str) -> Self {
+        Self { result: Err(Failure::new(class, reason)), ..Self::from(0) }
+    }
+
+    pub(crate) fn retry_after(mut self, value: &str) -> Self {
+        if let Ok(taken) = &mut self.result {
+            taken.retry_after = Some(value.to_owned());
+        }
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        if let Ok(taken) = &mut self.result {
+            taken.body = body.into();
+        }
+        self
+    }
+
+    /// The attempt takes so long: the clock is that much further when it ends.
+    pub(crate) fn lasting(self, lasts: Duration) -> Self {
+        Self { lasts, ..self }
+    }
+
+    /// The connect begins so long after the call was made.
+    pub(crate) fn beginning_after(self, began_after: Duration) -> Self {
+        Self { began_after, ..self }
+    }
+}
+
+/// One call, as the endpoint saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) at: Timestamp,
+    pub(crate) url: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) timeout: Duration,
+    /// The status it was answered with; `None` for a failure without one.
+    pub(crate) status: Option<u16>,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn event(&self) -> &str {
+        self.header("X-StatusPulse-Event")
+    }
+
+    pub(crate) fn event_id(&self) -> &str {
+        self.header("X-StatusPulse-Event-Id")
+    }
+
+    pub(crate) fn attempt(&self) -> u8 {
+        self.header("X-StatusPulse-Attempt").parse().unwrap()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Default)]
+struct Endpoint {
+    standing: Option<Reply>,
+    next: VecDeque<Reply>,
+    handshakes: Option<Reply>,
+    by_event: HashMap<String, Reply>,
+    happening: Option<Happening>,
+}
+
+impl Endpoint {
+    fn reply(&mut self, event: &str, event_id: &str) -> Reply {
+        if event == "handshake" {
+            return self.handshakes.clone().unwrap_or(Reply::from(200));
+        }
+        if let Some(reply) = self.by_event.get(event_id) {
+            return reply.clone();
+        }
+        self.next.pop_front().or_else(|| self.standing.clone()).unwrap_or(Reply::from(200))
+    }
+}
+
+/// All endpoints there are: 200 to everything, until told otherwise.
+pub(crate) struct Receivers {
+    clock: Arc<VirtualClock>,
+    endpoints: Mutex<HashMap<String, Endpoint>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Receivers {
+    pub(crate) fn new(clock: Arc<VirtualClock>) -> Self {
+        Self { clock, endpoints: Mutex::default(), seen: Mutex::default() }
+    }
+
+    fn change(&self, url: &str, change: impl FnOnce(&mut Endpoint)) {
+        change(self.endpoints.lock().unwrap().entry(url.to_owned()).or_default());
+    }
+
+    /// From now on it does this to whatever it is not told otherwise about.
+    pub(crate) fn answers(&self, url: &str, reply: impl Into<Reply>) {
+        self.change(url, |endpoint| endpoint.standing = Some(reply.into()));
+    }
+
+    /// It does these in turn first.
+    pub(crate) fn answers_next(&self, url: &str, replies: impl IntoIterator<Item = impl Into<Reply>>) {
+        self.change(url, |endpoint| endpoint.next.extend(replies.into_iter().map(Into::into)));
+    }
+
+    /// It does this to handshakes, and nothing else does.
+    pub(crate) fn answers_handshakes(&self, url: &str, reply: impl Into<Reply>) {
+        self.change(url, |endpoint| endpoint.handshakes = Some(reply.into()));
+    }
+
+    /// It does this to one event.
+    pub(crate) fn answers_event(&self, url: &str, event_id: &str, reply: impl Into<Reply>) {
+        self.change(url, |endpoint| drop(endpoint.by_event.insert(event_id.to_owned(), reply.into())));
+    }
+
+    /// This happens in the middle of its next call, before it answers.
+    pub(crate) fn meanwhile(&self, url: &str, happening: impl Future<Output = ()> + Send + 'static) {
+        self.change(url, |endpoint| endpoint.happening = Some(Box::pin(happening)));
+    }
+
+    /// Every call so far.
+    pub(crate) fn all(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// The calls to this URL, handshakes and tests included.
+    pub(crate) fn calls(&self, url: &str) -> Vec<Seen> {
+        self.all().into_iter().filter(|seen| seen.url == url).collect()
+    }
+
+    /// The attempts made at this URL.
+    pub(crate) fn attempts(&self, url: &str) -> Vec<Seen> {
+        let is_attempt = |seen: &Seen| !matches!(seen.event(), "handshake" | "test");
+        self.calls(url).into_iter().filter(is_attempt).collect()
+    }
+}
+
+#[async_trait]
+impl Sender for Receivers {
+    async fn send(&self, call: Call) -> Sent {
+        let headers: HeaderMap = call
+            .headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::try_from(value).unwrap()))
+            .collect();
+        assert_eq!(headers.len(), call.headers.len(), "no header stands twice");
+        let mut seen = Seen {
+            at: self.clock.now(),
+            url: call.url.as_str().to_owned(),
+            headers,
+            body: call.body,
+            timeout: call.timeout,
+            status: None,
+        };
+        let (reply, happening) = {
+            let mut endpoints = self.endpoints.lock().unwrap();
+            let endpoint = endpoints.entry(seen.url.clone()).or_default();
+            (endpoint.reply(seen.event(), seen.event_id()), endpoint.happening.take())
+        };
+        seen.status = reply.result.as_ref().ok().map(|taken| taken.status);
+        self.seen.lock().unwrap().push(seen);
+        // Others may run meanwhile, as on a network.
+        tokio::task::yield_now().await;
+        if let Some(happening) = happening {
+            happening.await;
+        }
+        self.clock.pass(reply.began_after + reply.lasts);
+        Sent { result: reply.result, began_after: reply.began_after, duration: reply.lasts }
+    }
+
+    async fn vet(&self, _: &EndpointUrl) -> Result<(), Failure> {
+        Ok(())
+    }
+}

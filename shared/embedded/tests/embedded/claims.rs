@@ -1,0 +1,90 @@
+//! Claims: an attempt is one worker's alone.
+
+use std::time::Duration;
+
+use statuspulse_core::delivery::State;
+use statuspulse_core::limits;
+use statuspulse_core::ports::{Claim, Deliveries, Step};
+
+use crate::stage::Stage;
+
+#[tokio::test]
+async fn a_claim_is_exclusive_until_it_expires() {
+    let stage = Stage::new();
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let until = stage.now().checked_add(limits::CLAIM).unwrap();
+    let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
+    assert_eq!(*taken, delivery);
+    let Claim::Later(at) = stage.claim(&delivery, 1).await else { panic!("it was taken twice") };
+    assert_eq!(at, until);
+
+    stage.pass(limits::CLAIM - Duration::from_millis(1));
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(at) if at == until));
+    stage.pass(Duration::from_millis(1));
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Taken(_)), "a crashed worker's claim ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_claim_at_once_one_gets_it() {
+    let stage = Stage::new();
+    for round in 0..50 {
+        let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+        let now = stage.now();
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let store = stage.store.clone();
+                tokio::spawn(async move { store.claim(delivery.id, Step { round: 1, number: 1 }, now).await })
+            })
+            .collect();
+        let mut taken = 0;
+        for task in tasks {
+            taken += usize::from(matches!(task.await.unwrap().unwrap(), Claim::Taken(_)));
+        }
+        assert_eq!(taken, 1, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn saving_ends_the_claim() {
+    let stage = Stage::new();
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
+    let saved = stage.saved(*taken, State::Scheduled { number: 2, at: stage.now() }).await.delivery;
+    assert!(matches!(stage.claim(&saved, 2).await, Claim::Taken(_)));
+    // A save that was a conflict ends nobody's claim.
+    assert!(stage.store.save_delivery(&delivery.moved(State::Held)).await.unwrap().is_err());
+    assert!(matches!(stage.claim(&saved, 2).await, Claim::Later(_)));
+}
+
+#[tokio::test]
+async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it() {
+    let stage = Stage::new();
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let due = stage.now().checked_add(Duration::from_secs(60)).unwrap();
+    let delivery = stage.saved(delivery, State::Scheduled { number: 2, at: due }).await.delivery;
+    assert!(matches!(stage.claim(&delivery, 2).await, Claim::Later(at) if at == due));
+    stage.pass(Duration::from_secs(60));
+    assert!(matches!(stage.claim(&delivery, 2).await, Claim::Taken(_)), "asking early took nothing");
+}
+
+#[tokio::test]
+async fn a_step_that_is_past_has_moved() {
+    let stage = Stage::new();
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let second = stage.saved(delivery, State::Scheduled { number: 2, at: stage.now() }).await.delivery;
+    let moved = |claim: Claim, expected: State| {
+        let Claim::Moved(delivery) = claim else { panic!("{claim:?} for a step that is past") };
+        assert_eq!(delivery.state, expected);
+    };
+    moved(stage.claim(&second, 1).await, second.state);
+    moved(stage.claim(&second, 3).await, second.state);
+    let other_round = Step { round: 2, number: 2 };
+    moved(stage.store.claim(second.id, other_round, stage.now()).await.unwrap(), second.state);
+    let mut latest = second;
+    for state in [State::Held, State::Waiting, State::Delivered] {
+        latest = stage.saved(latest, state).await.delivery;
+        moved(stage.claim(&latest, 2).await, state);
+    }
+    let unknown = statuspulse_core::delivery::Delivery::new(&stage.event("INC-2"), stage.webhook_id());
+    assert!(matches!(stage.claim(&unknown, 1).await, Claim::Unknown));
+}

@@ -1,0 +1,203 @@
+//! The one writer: group commit, the disk, and what happens when the file refuses.
+//!
+//! That `fdatasync` puts bytes on the platter is the kernel's to promise and cannot be tested here; what is tested is
+//! that nobody is told "settled" without one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
+use statuspulse_core::message::Queue;
+use statuspulse_core::ports::{Accounts, Clock, Deliveries};
+
+use crate::stage::{Stage, within_a_minute};
+
+fn file_of(stage: &Stage) -> Connection {
+    Connection::open(stage.path().join("statuspulse.db")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_write_at_once_all_get_what_they_wrote() {
+    const WRITERS: usize = 8;
+    const EACH: usize = 200;
+    let stage = Arc::new(Stage::new());
+    let webhook = stage.webhook_id();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let stage = stage.clone();
+        writers.spawn(async move {
+            for n in 0..EACH {
+                let delivery = stage.accepted(webhook, &format!("INC-{writer}-{}", n / 2)).await;
+                assert_eq!(delivery.state == State::Waiting, n % 2 == 1);
+                stage.sent(&delivery, &Bytes::new()).await;
+                let saved = stage.store.save_delivery(&delivery.clone().moved(State::Held)).await.unwrap();
+                assert_eq!(saved.unwrap().delivery.version, 1);
+                stage.store.settled().await.unwrap();
+                let read = stage.store.delivery(delivery.id).await.unwrap().unwrap();
+                assert_eq!(read.state, State::Held, "a write is visible to every later read");
+            }
+        });
+    }
+    writers.join_all().await;
+    let all = u64::try_from(WRITERS * EACH).unwrap();
+    let stage = Arc::into_inner(stage).unwrap().reopened();
+    assert_eq!(stage.store.held(webhook).await.unwrap(), all);
+    let listed = stage.store.deliveries(webhook, &DeliveryFilter::default(), None, 5_000).await.unwrap();
+    let ids: HashSet<_> = listed.items.iter().map(|delivery| delivery.id).collect();
+    let messages: HashSet<_> = stage.drained().await.iter().map(|message| message.delivery_id).collect();
+    assert_eq!(ids, messages);
+    assert_eq!(ids.len(), WRITERS * EACH);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everybody_who_waits_for_the_disk_is_told() {
+    let stage = Arc::new(Stage::new());
+    stage.store.settled().await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for n in 0..64 {
+        let stage = stage.clone();
+        waiting.spawn(async move {
+            for _ in 0..20 {
+                if n % 2 == 0 {
+                    stage.accepted(stage.webhook_id(), "INC-1").await;
+                }
+                within_a_minute(stage.store.settled()).await.unwrap();
+            }
+        });
+    }
+    waiting.join_all().await;
+}
+
+/// With its log taken away, what is written there can no longer be made durable: nobody may be told that it is.
+#[tokio::test]
+async fn a_sync_that_fails_is_told_to_everyone_from_then_on() {
+    let stage = Stage::new();
+    stage.accepted(stage.webhook_id(), "INC-1").await;
+    std::fs::remove_file(stage.path().join("statuspulse.db-wal")).unwrap();
+    let (one, two) = tokio::join!(stage.store.settled(), stage.store.settled());
+    for told in [one, two, stage.store.settled().await] {
+        assert_eq!(told.unwrap_err().doing, "making writes durable");
+    }
+    stage.accepted(stage.webhook_id(), "INC-2").await;
+    stage.store.settled().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_another_program_s_is_done_after_it() {
+    let stage = Stage::new();
+    let file = file_of(&stage);
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let event = stage.event("INC-1");
+    let ask = stage.store.accept(&event, vec![]);
+    let (asked, ()) = tokio::join!(ask, async { file.execute_batch("COMMIT").unwrap() });
+    asked.unwrap();
+    assert!(stage.store.event(event.id).await.unwrap().is_some());
+}
+
+/// Makes every new account fail: the nearest thing to a disk that refuses.
+const REFUSE_ACCOUNTS: &str =
+    "CREATE TRIGGER refuse BEFORE INSERT ON accounts BEGIN SELECT RAISE(ABORT, 'no'); END";
+
+async fn create_account(stage: &Stage) -> bool {
+    let account = stage.account("Acme");
+    let (key, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
+    stage.store.create_account(&account, &key).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_leaves_nothing_behind_and_everyone_in_it_is_told() {
+    let stage = Stage::new();
+    let file = file_of(&stage);
+    file.execute_batch(REFUSE_ACCOUNTS).unwrap();
+    let (good, fine) = (stage.event("INC-1"), stage.event("INC-2"));
+    // While another program writes, the three stand in line, and are one batch afterwards.
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (accepted, created, also, ()) = tokio::join!(
+        stage.store.accept(&good, vec![]),
+        create_account(&stage),
+        stage.store.accept(&fine, vec![]),
+        async { file.execute_batch("COMMIT").unwrap() },
+    );
+    assert!(!created);
+    for (told, event) in [(accepted, &good), (also, &fine)] {
+        let kept = stage.store.event(event.id).await.unwrap().is_some();
+        assert_eq!(told.is_ok(), kept, "what was told is what is there");
+    }
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    assert!(create_account(&stage).await, "and the next write works");
+}
+
+/// I2: the messages that were about to be made ready must not be forgotten with the batch.
+#[tokio::test]
+async fn messages_that_could_not_be_made_ready_are_still_due() {
+    let stage = Stage::new();
+    let delivery = Delivery::new(&stage.event("INC-1"), stage.webhook_id());
+    stage.sent_in(&delivery, 2, Duration::from_secs(60), &Bytes::new()).await;
+    stage.pass(Duration::from_secs(60));
+    let file = file_of(&stage);
+    file.execute_batch(REFUSE_ACCOUNTS).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (made_ready, created, ()) =
+        tokio::join!(stage.store.make_due_ready(), create_account(&stage), async {
+            file.execute_batch("COMMIT").unwrap()
+        },);
+    assert!(made_ready.is_err() && !created, "they were in one batch");
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    assert!(stage.store.next_due().is_some_and(|due| due <= stage.now()));
+    assert_eq!(stage.drained().await.len(), 1);
+}
+
+/// I2: the worker is gone and the row could not be changed; the message must come again all the same.
+#[tokio::test]
+async fn a_message_whose_end_could_not_be_written_comes_again() {
+    let stage = Stage::new();
+    let file = file_of(&stage);
+    for settle in ["done", "again", "dropped"] {
+        let sent = stage.sent_many(stage.webhook_id(), 1).await;
+        let received = stage.receive(Queue::First).unwrap();
+        file.execute_batch(
+            "CREATE TRIGGER refuse BEFORE DELETE ON ready BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .unwrap();
+        match settle {
+            "done" => received.done(),
+            "again" => received.again(stage.now()),
+            _ => drop(received),
+        }
+        stage.flushed().await;
+        assert!(stage.receive(Queue::First).is_none(), "{settle}: not at once, while the disk refuses");
+        file.execute_batch("DROP TRIGGER refuse").unwrap();
+        let due = stage.store.next_due().expect("something will wake it");
+        stage.pass(Duration::try_from(due.duration_since(stage.clock.now())).unwrap_or_default());
+        let again = stage.drained().await;
+        assert_eq!(again.len(), 1, "{settle}");
+        assert_eq!(again[0].delivery_id, sent[0].id, "{settle}");
+        stage.flushed().await;
+        assert!(stage.receive_due().await.is_none(), "{settle}: and not twice");
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_copied_back_and_nothing_is_lost_by_it() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let body = Bytes::from(format!("{{\"x\":\"{}\"}}", "x".repeat(60_000)));
+    let mut all = vec![];
+    // Some 24 MiB, well past where the checkpoint starts.
+    for n in 0..400 {
+        let event = statuspulse_core::event::Event { body: body.clone(), ..stage.event(&format!("INC-{n}")) };
+        all.push(stage.accepted_event(&event, webhook).await);
+        stage.store.settled().await.unwrap();
+    }
+    let main = std::fs::metadata(stage.path().join("statuspulse.db")).unwrap().len();
+    for stage in [stage.reopened_after_a_death().await, stage.reopened()] {
+        for delivery in &all {
+            assert_eq!(stage.store.event(delivery.event_id).await.unwrap().unwrap().body, body);
+        }
+    }
+    assert!(main > 1024 * 1024, "the main file had {main} bytes: the log was never copied back");
+}

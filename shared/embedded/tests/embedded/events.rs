@@ -1,0 +1,116 @@
+//! Accepting events.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::event::Event;
+use statuspulse_core::ports::{Acceptance, Conflict, Deliveries};
+
+use crate::stage::Stage;
+
+async fn accept(stage: &Stage, event: &Event, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+    match stage.store.accept(event, deliveries).await.unwrap() {
+        Acceptance::Accepted(deliveries) => deliveries,
+        Acceptance::Different => panic!("taken for another event"),
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries() {
+    let stage = Stage::new();
+    let (one, two) = (stage.webhook_id(), stage.webhook_id());
+    let mut event = stage.event("INC-\"1\"\n");
+    event.body =
+        Bytes::from("{\"n\":1240.50,\"big\":9223372036854775809,\"e\":1e21,\"x\":\"\\u00e9 é \u{1f525}\"}");
+    let asked = vec![Delivery::new(&event, one), Delivery::new(&event, two)];
+    assert_eq!(accept(&stage, &event, asked.clone()).await, asked);
+
+    let stage = stage.reopened();
+    assert_eq!(stage.store.event(event.id).await.unwrap(), Some(Arc::new(event.clone())));
+    for delivery in &asked {
+        assert_eq!(stage.store.delivery(delivery.id).await.unwrap().as_ref(), Some(delivery));
+    }
+    let unknown = stage.event("INC-2");
+    assert!(stage.store.event(unknown.id).await.unwrap().is_none());
+    assert!(stage.store.delivery(Delivery::new(&unknown, one).id).await.unwrap().is_none());
+}
+
+/// The caller sends the messages of what is not begun, so a repeated call completes a broken one.
+#[tokio::test]
+async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now() {
+    let stage = Stage::new();
+    let (one, two, late) = (stage.webhook_id(), stage.webhook_id(), stage.webhook_id());
+    let event = stage.event("INC-1");
+    let to = |webhook| Delivery::new(&event, webhook);
+    let first = accept(&stage, &event, vec![to(one), to(two)]).await;
+    stage.saved(first[0].clone(), State::Delivered).await;
+
+    for stage in [stage.reopened_after_a_death().await, stage] {
+        // Meanwhile a third webhook wants such events, and the first no longer does.
+        let again = accept(&stage, &event, vec![to(two), to(late)]).await;
+        let states: Vec<_> = again.iter().map(|delivery| (delivery.webhook_id, delivery.state)).collect();
+        assert_eq!(states, [(one, State::Delivered), (two, first[1].state)]);
+        assert!(stage.store.delivery(to(late).id).await.unwrap().is_none(), "no second fan-out");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_wanted_is_recognised_when_it_comes_again() {
+    let stage = Stage::new();
+    let event = stage.event("INC-1");
+    assert_eq!(accept(&stage, &event, vec![]).await, []);
+    let late = Delivery::new(&event, stage.webhook_id());
+    assert_eq!(accept(&stage, &event, vec![late]).await, []);
+}
+
+#[tokio::test]
+async fn another_event_of_a_known_id_is_different_and_changes_nothing() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let event = stage.event("INC-1");
+    accept(&stage, &event, vec![Delivery::new(&event, webhook)]).await;
+    let other = Event { fingerprint: [8; 32], body: Bytes::from_static(b"{}"), ..event.clone() };
+    let fresh = Delivery::new(&other, stage.webhook_id());
+    let answer = stage.store.accept(&other, vec![fresh.clone()]).await.unwrap();
+    assert!(matches!(answer, Acceptance::Different));
+    assert_eq!(stage.store.event(event.id).await.unwrap(), Some(Arc::new(event)));
+    assert!(stage.store.delivery(fresh.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writes_nothing() {
+    let stage = Stage::new();
+    let read = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let saved = stage.saved(read.clone(), State::Delivered).await;
+    assert_eq!(saved.delivery.version, 1);
+    let stale = stage.store.save_delivery(&read.clone().moved(State::Held)).await.unwrap();
+    assert_eq!(stale.unwrap_err(), Conflict);
+    assert_eq!(stage.store.delivery(read.id).await.unwrap(), Some(saved.delivery));
+
+    let unknown = Delivery::new(&stage.event("INC-2"), stage.webhook_id());
+    assert_eq!(stage.store.save_delivery(&unknown).await.unwrap().unwrap_err(), Conflict);
+    assert!(stage.store.delivery(unknown.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_delivery_comes_back_with_all_its_attempts() {
+    use statuspulse_core::attempt::{Attempt, Class, Failure};
+    let stage = Stage::new();
+    let mut delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    for (number, class) in (1..).zip(Class::ALL) {
+        let attempt = Attempt {
+            number: number % 5 + 1,
+            at: stage.now(),
+            status_code: (number % 2 == 0).then_some(503),
+            failure: Some(Failure::new(class, format!("because of {}: \"<é>\"", class.name()))),
+            duration: std::time::Duration::from_micros(1_234_567),
+            response: (number % 3 == 0).then(|| "<h1>\u{fffd}\n".to_owned()),
+        };
+        let state = State::Scheduled { number: 2, at: stage.now() };
+        delivery = delivery.attempted(attempt, Some(stage.now()), state);
+        delivery = stage.store.save_delivery(&delivery).await.unwrap().unwrap().delivery;
+    }
+    let stage = stage.reopened();
+    assert_eq!(stage.store.delivery(delivery.id).await.unwrap(), Some(delivery));
+}

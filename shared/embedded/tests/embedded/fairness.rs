@@ -1,0 +1,168 @@
+//! A slow receiver ties up its own share, and a backlog costs disk, not memory.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use statuspulse_core::delivery::Delivery;
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::message::Queue;
+use statuspulse_embedded::Received;
+
+use crate::stage::{Stage, attempt};
+
+/// What is handed out while nothing is ever done.
+fn hanging(stage: &Stage, queue: Queue) -> Vec<Received> {
+    std::iter::from_fn(|| stage.receive(queue)).collect()
+}
+
+fn share_of(received: &[Received], webhook: WebhookId) -> usize {
+    received.iter().filter(|received| received.message.webhook_id() == webhook).count()
+}
+
+#[tokio::test]
+async fn a_webhook_that_hangs_takes_a_third_of_the_slots_and_holds_up_no_other() {
+    const SLOTS: usize = 1024;
+    let stage = Stage::new();
+    let (slow, other) = (stage.webhook_id(), stage.webhook_id());
+    stage.sent_many(slow, 5_000).await;
+    let in_work = hanging(&stage, Queue::First);
+    assert!((SLOTS / 4..=SLOTS / 3 + 1).contains(&in_work.len()), "{} in work", in_work.len());
+
+    let sent = stage.sent_many(other, 1).await;
+    let received = stage.receive(Queue::First).expect("it comes at once");
+    assert_eq!(attempt(&received).delivery_id, sent[0].id);
+    assert!(stage.receive(Queue::First).is_none());
+}
+
+#[tokio::test]
+async fn many_webhooks_that_hang_leave_a_slot_for_the_next() {
+    let stage = Stage::new();
+    let mut all = vec![];
+    for _ in 0..15 {
+        stage.sent_many(stage.webhook_id(), 400).await;
+        all.extend(hanging(&stage, Queue::First));
+    }
+    let last = stage.webhook_id();
+    stage.sent_many(last, 400).await;
+    all.extend(hanging(&stage, Queue::First));
+    assert!(share_of(&all, last) >= 1, "none of {} slots was left", all.len());
+    assert!(all.len() <= 1024);
+}
+
+#[tokio::test]
+async fn a_hanging_webhook_gets_a_slot_back_for_each_that_ends() {
+    let stage = Stage::new();
+    stage.sent_many(stage.webhook_id(), 1_000).await;
+    let mut in_work = hanging(&stage, Queue::First);
+    for _ in 0..500 {
+        in_work.swap_remove(0).done();
+        in_work.push(stage.receive(Queue::First).expect("a slot is free again"));
+        assert!(stage.receive(Queue::First).is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_queues_do_not_take_each_other_s_slots() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    stage.sent_many(webhook, 2_000).await;
+    let _in_work = hanging(&stage, Queue::First);
+    let retry = Delivery { round: 2, ..Delivery::new(&stage.event("INC-1"), webhook) };
+    stage.sent(&retry, &Bytes::new()).await;
+    assert_eq!(attempt(&stage.receive(Queue::Retry).unwrap()).delivery_id, retry.id);
+}
+
+#[tokio::test]
+async fn webhooks_take_turns() {
+    let stage = Stage::new();
+    let webhooks = [stage.webhook_id(), stage.webhook_id(), stage.webhook_id()];
+    stage.sent_many(webhooks[0], 300).await;
+    stage.sent_many(webhooks[1], 20).await;
+    stage.sent_many(webhooks[2], 20).await;
+    for stage in [stage.reopened_after_a_death().await, stage] {
+        for _ in 0..20 {
+            let round: Vec<_> = (0..3).map(|_| stage.receive(Queue::First).unwrap()).collect();
+            let came: HashSet<_> = round.iter().map(|received| received.message.webhook_id()).collect();
+            assert_eq!(came, HashSet::from(webhooks));
+            round.into_iter().for_each(Received::done);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_backlog_comes_completely_and_in_order_though_more_is_sent_meanwhile() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let mut sent = stage.sent_many(webhook, 1_000).await;
+    let mut came = vec![];
+    let mut kept = std::collections::VecDeque::new();
+    while let Some(received) = stage.receive(Queue::First) {
+        came.push(attempt(&received).delivery_id);
+        // A few are always in work, as with a receiver that takes its time; more is sent at every odd moment.
+        kept.push_back(received);
+        if kept.len() > 5 {
+            kept.pop_front().map(Received::done);
+        }
+        if came.len() % 7 == 0 && sent.len() < 2_000 {
+            sent.extend(stage.sent_many(webhook, 11).await);
+        }
+    }
+    assert!(sent.len() >= 2_000);
+    assert_eq!(came, sent.iter().map(|delivery| delivery.id).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_backlog_that_many_work_on_and_many_add_to_comes_completely_and_once() {
+    const SENDERS: usize = 4;
+    const EACH: usize = 400;
+    let stage = std::sync::Arc::new(Stage::new());
+    let webhook = stage.webhook_id();
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..SENDERS {
+        let stage = stage.clone();
+        senders.spawn(async move {
+            let mut sent = vec![];
+            while sent.len() < EACH {
+                sent.extend(stage.sent_many(webhook, 8).await);
+            }
+            sent
+        });
+    }
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (store, arrived) = (stage.store.clone(), arrived.clone());
+        workers.spawn(async move {
+            loop {
+                while let Some(received) = store.try_receive(Queue::First).unwrap() {
+                    arrived.send(attempt(&received).delivery_id).unwrap();
+                    received.done();
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let mut sent: HashSet<_> =
+        senders.join_all().await.into_iter().flatten().map(|delivery| delivery.id).collect();
+    while !sent.is_empty() {
+        let came = crate::stage::within_a_minute(arrivals.recv()).await.unwrap();
+        assert!(sent.remove(&came), "{came} came twice");
+    }
+}
+
+/// The message that is sent carries another body than its event, which never happens but shows where a body that
+/// comes was kept: in memory, or on disk with the event.
+#[tokio::test]
+async fn of_a_backlog_only_the_first_few_bodies_are_in_memory() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let in_memory = Bytes::from_static(b"{\"in\":\"memory\"}");
+    for n in 0..300 {
+        let delivery = stage.accepted(webhook, &format!("INC-{n}")).await;
+        stage.sent(&delivery, &in_memory).await;
+    }
+    let came = stage.drained().await;
+    assert_eq!(came.len(), 300);
+    let from_memory = came.iter().filter(|message| message.body == in_memory).count();
+    assert!((1..=100).contains(&from_memory), "{from_memory} bodies of one webhook were kept in memory");
+}

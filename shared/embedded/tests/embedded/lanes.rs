@@ -1,0 +1,114 @@
+//! The lane: one incident to one webhook, in the order of acceptance.
+
+use std::time::Duration;
+
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::ports::Deliveries;
+
+use crate::stage::Stage;
+
+async fn head(stage: &Stage, webhook: WebhookId, incident: &str) -> Option<Delivery> {
+    stage.store.lane_head(webhook, incident).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_event_accepted_behind_an_unfinished_one_of_its_incident_waits() {
+    let stage = Stage::new();
+    let (webhook, neighbour) = (stage.webhook_id(), stage.webhook_id());
+    let first = stage.accepted(webhook, "INC-1").await;
+    assert!(matches!(first.state, State::Scheduled { number: 1, .. }));
+    for state in [State::Held, State::Scheduled { number: 3, at: stage.now() }] {
+        let latest = stage.store.delivery(first.id).await.unwrap().unwrap();
+        stage.saved(latest, state).await;
+        assert_eq!(stage.accepted(webhook, "INC-1").await.state, State::Waiting, "behind {state:?}");
+    }
+    for (other_webhook, other_incident) in [(webhook, "INC-2"), (neighbour, "INC-1"), (webhook, "inc-1")] {
+        let free = stage.accepted(other_webhook, other_incident).await;
+        assert!(matches!(free.state, State::Scheduled { .. }), "{other_incident} is a lane of its own");
+    }
+}
+
+#[tokio::test]
+async fn an_event_accepted_behind_finished_ones_goes_at_once() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    for end in [State::Delivered, State::Failed, State::Discarded, State::Cancelled] {
+        let delivery = stage.accepted(webhook, "INC-1").await;
+        assert!(matches!(delivery.state, State::Scheduled { .. }), "before {end:?}");
+        assert!(!stage.saved(delivery, end).await.has_company);
+    }
+    assert_eq!(head(&stage, webhook, "INC-1").await, None);
+}
+
+#[tokio::test]
+async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let first = stage.accepted(webhook, "INC-1").await;
+    let second = stage.accepted(webhook, "INC-1").await;
+    let third = stage.accepted(webhook, "INC-1").await;
+    let go = State::Scheduled { number: 1, at: stage.now() };
+    assert_eq!(stage.saved(second.clone(), go).await.delivery.state, State::Waiting);
+
+    let first = stage.saved(first, State::Delivered).await;
+    assert!(first.has_company);
+    let second = head(&stage, webhook, "INC-1").await.unwrap();
+    assert_eq!(second.id, stage.store.delivery(second.id).await.unwrap().unwrap().id);
+    assert_eq!(stage.saved(second.clone(), go).await.delivery.state, go, "its lane is free");
+    assert_eq!(
+        stage.saved(third.clone(), go).await.delivery.state,
+        State::Waiting,
+        "still behind the second"
+    );
+
+    // Redelivered, the first stands before the others again, and they go on as they are.
+    let again = stage.store.save_delivery(&first.delivery.begun_again(stage.now())).await.unwrap().unwrap();
+    assert!(matches!(again.delivery.state, State::Scheduled { number: 1, .. }));
+    assert_eq!(head(&stage, webhook, "INC-1").await.unwrap().id, again.delivery.id);
+}
+
+#[tokio::test]
+async fn the_head_of_a_lane_is_its_first_unfinished_delivery() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let mut lane = vec![];
+    for _ in 0..4 {
+        stage.pass(Duration::from_millis(1));
+        lane.push(stage.accepted(webhook, "INC-1").await);
+    }
+    let stage = stage.reopened();
+    // One in the middle goes first, out of turn: it does not count any more.
+    let middle = stage.saved(lane.remove(2), State::Cancelled).await;
+    assert!(middle.has_company);
+    while !lane.is_empty() {
+        let first = lane.remove(0);
+        assert_eq!(head(&stage, webhook, "INC-1").await.map(|delivery| delivery.id), Some(first.id));
+        let ended = stage.saved(first, State::Delivered).await;
+        assert_eq!(ended.has_company, !lane.is_empty());
+    }
+    assert_eq!(head(&stage, webhook, "INC-1").await, None);
+}
+
+/// Either the later one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    for round in 0..200 {
+        let incident = format!("INC-{round}");
+        let first = stage.accepted(webhook, &incident).await.moved(State::Delivered);
+        let event = stage.event(&incident);
+        let (store, other) = (stage.store.clone(), stage.store.clone());
+        let second = Delivery::new(&event, webhook);
+        let id = second.id;
+        let (ended, accepted) = tokio::join!(
+            tokio::spawn(async move { store.save_delivery(&first).await }),
+            tokio::spawn(async move { other.accept(&event, vec![second]).await }),
+        );
+        accepted.unwrap().unwrap();
+        let ended = ended.unwrap().unwrap().unwrap();
+        let waits = stage.store.delivery(id).await.unwrap().unwrap().state == State::Waiting;
+        assert!(ended.has_company || !waits, "round {round}: it waits, and nobody knows");
+    }
+}

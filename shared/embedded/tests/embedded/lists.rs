@@ -1,0 +1,153 @@
+//! Lists, counts, and the pages a sweep goes through.
+
+use std::time::Duration;
+
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
+use statuspulse_core::event::{Event, EventType};
+use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::ports::{Deliveries, SweepPart};
+
+use crate::stage::Stage;
+
+/// Twelve deliveries, a second apart: types and incidents take turns, and so do the states.
+struct History {
+    stage: Stage,
+    webhook: WebhookId,
+    /// Oldest first.
+    all: Vec<Delivery>,
+}
+
+impl History {
+    async fn new() -> Self {
+        let stage = Stage::new();
+        let webhook = stage.webhook_id();
+        let mut all = vec![];
+        for n in 0..12 {
+            stage.pass(Duration::from_secs(1));
+            let event = Event { event_type: EventType::ALL[n % 3], ..stage.event(&format!("INC-{n}")) };
+            let event = Event { incident_id: format!("INC-{}", n % 4 + 4 * (n / 8)), ..event };
+            let delivery = stage.accepted_event(&event, webhook).await;
+            let states = [State::Delivered, State::Failed, State::Held, State::Cancelled, State::Discarded];
+            all.push(stage.saved(delivery, states[n % 5]).await.delivery);
+            // Another webhook's history goes on beside it, and is never in a list of this one.
+            stage.accepted(WebhookId::from_bytes([9; 16]), &format!("INC-{n}")).await;
+        }
+        Self { stage, webhook, all }
+    }
+
+    async fn listed(&self, filter: &DeliveryFilter, page: usize) -> Vec<DeliveryId> {
+        let mut ids = vec![];
+        let mut after = None;
+        loop {
+            let found = self.stage.store.deliveries(self.webhook, filter, after, page).await.unwrap();
+            assert!(found.items.len() <= page);
+            ids.extend(found.items.iter().map(|delivery| delivery.id));
+            after = found.next;
+            if after.is_none() {
+                return ids;
+            }
+            assert_eq!(found.items.len(), page, "a page before the last one is full");
+        }
+    }
+
+    fn newest_first(&self, wanted: impl Fn(&Delivery) -> bool) -> Vec<DeliveryId> {
+        self.all.iter().rev().filter(|delivery| wanted(delivery)).map(|delivery| delivery.id).collect()
+    }
+}
+
+#[tokio::test]
+async fn every_filter_shows_what_it_names_newest_first() {
+    let history = History::new().await;
+    let check = async |filter: DeliveryFilter, wanted: &dyn Fn(&Delivery) -> bool| {
+        let expected = history.newest_first(wanted);
+        assert_eq!(history.listed(&filter, 50).await, expected, "{filter:?}");
+    };
+    check(DeliveryFilter::default(), &|_| true).await;
+    for status in Status::ALL {
+        let filter = DeliveryFilter { status: Some(status), ..DeliveryFilter::default() };
+        check(filter, &|delivery| delivery.status() == status).await;
+    }
+    for event_type in EventType::ALL {
+        let filter = DeliveryFilter { event_type: Some(event_type), ..DeliveryFilter::default() };
+        check(filter, &|delivery| delivery.event_type == event_type).await;
+    }
+    for incident in ["INC-1", "inc-1", "INC-", "' OR 1=1 --"] {
+        let filter = DeliveryFilter { incident_id: Some(incident.to_owned()), ..DeliveryFilter::default() };
+        check(filter, &|delivery| delivery.incident_id == incident).await;
+    }
+    let (from, to) = (history.all[3].accepted_at, history.all[9].accepted_at);
+    let filter = DeliveryFilter { since: Some(from), until: Some(to), ..DeliveryFilter::default() };
+    check(filter.clone(), &|delivery| delivery.accepted_at >= from && delivery.accepted_at < to).await;
+    let all_at_once = DeliveryFilter {
+        status: Some(Status::Held),
+        event_type: Some(EventType::IncidentUpdated),
+        incident_id: Some("INC-3".to_owned()),
+        ..filter
+    };
+    check(all_at_once, &|delivery| delivery.id == history.all[7].id).await;
+    assert_eq!(history.all[7].status(), Status::Held);
+}
+
+#[tokio::test]
+async fn pages_join_without_a_gap_or_a_repeat() {
+    let history = History::new().await;
+    let finished = |delivery: &Delivery| delivery.status() == Status::Delivered;
+    let filter = DeliveryFilter { status: Some(Status::Delivered), ..DeliveryFilter::default() };
+    for page in [1, 2, 3, 4, 5, 11, 12, 13] {
+        let all = history.listed(&DeliveryFilter::default(), page).await;
+        assert_eq!(all, history.newest_first(|_| true), "pages of {page}");
+        assert_eq!(history.listed(&filter, page).await, history.newest_first(finished), "pages of {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_goes_on_where_it_was_though_newer_ones_came() {
+    let history = History::new().await;
+    let filter = DeliveryFilter::default();
+    let first = history.stage.store.deliveries(history.webhook, &filter, None, 5).await.unwrap();
+    history.stage.accepted(history.webhook, "INC-NEW").await;
+    let second = history.stage.store.deliveries(history.webhook, &filter, first.next, 50).await.unwrap();
+    let ids: Vec<_> = first.items.iter().chain(&second.items).map(|delivery| delivery.id).collect();
+    assert_eq!(ids, history.newest_first(|_| true));
+}
+
+#[tokio::test]
+async fn the_held_are_counted() {
+    let history = History::new().await;
+    let held = history.newest_first(|delivery| delivery.state == State::Held).len();
+    assert!(held > 1);
+    assert_eq!(history.stage.store.held(history.webhook).await.unwrap(), u64::try_from(held).unwrap());
+    assert_eq!(history.stage.store.held(history.stage.webhook_id()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_sweep_sees_its_part_oldest_first_whatever_the_states() {
+    let stage = Stage::new();
+    let webhook = stage.webhook_id();
+    let mut kept = vec![];
+    for n in 0..12 {
+        stage.pass(Duration::from_secs(1));
+        let delivery = stage.accepted(webhook, &format!("INC-{n}")).await;
+        let states = [State::Held, State::Waiting, delivery.state, State::Delivered, State::Failed];
+        kept.push(stage.saved(delivery, states[n % 5]).await.delivery);
+        stage.accepted(stage.webhook_id(), &format!("INC-{n}")).await;
+    }
+    let since = kept[5].accepted_at;
+    type Wanted = fn(Status) -> bool;
+    let parts: [(SweepPart, Wanted); 4] = [
+        (SweepPart::Held, |status| status == Status::Held),
+        (SweepPart::Moving, |status| matches!(status, Status::Waiting | Status::Retrying)),
+        (SweepPart::Unfinished, |status| matches!(status, Status::Waiting | Status::Retrying | Status::Held)),
+        (SweepPart::FailedSince(since), |status| status == Status::Failed),
+    ];
+    for (part, wanted) in parts {
+        let in_time = |delivery: &&Delivery| {
+            !matches!(part, SweepPart::FailedSince(_)) || delivery.accepted_at >= since
+        };
+        let expected: Vec<_> = kept.iter().filter(|d| wanted(d.status())).filter(in_time).cloned().collect();
+        for limit in [0, 1, 3, 4, 100] {
+            let page = stage.store.sweep_page(webhook, part, limit).await.unwrap();
+            assert_eq!(page, expected[..expected.len().min(limit)], "{part:?}, {limit} at most");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The embedded adapters against what the ports promise: one file a promise. Time is a watch that the test sets, and
+//! a death is a copy of the folder, opened while the first store still has its hands in it.
+
+mod accounts;
+mod claims;
+mod durability;
+mod events;
+mod fairness;
+mod lanes;
+mod lists;
+mod prune;
+mod queue;
+mod refusals;
+mod restart;
+mod secrets;
+mod stage;
+mod webhooks;

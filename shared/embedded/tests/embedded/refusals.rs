@@ -1,0 +1,111 @@
+//! Folders that are not opened, and that a refusal leaves as they were.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use statuspulse_core::ports::Deliveries;
+use statuspulse_embedded::{Embedded, OpenError, Purpose};
+
+use crate::stage::Stage;
+
+fn refused(folder: &Path) -> OpenError {
+    Embedded::open(folder, Purpose::Serve, Stage::new().clock).expect_err("it was opened")
+}
+
+fn database(folder: &Path) -> PathBuf {
+    folder.join("statuspulse.db")
+}
+
+/// A folder with a history of some pages, closed in good order.
+async fn closed_folder() -> tempfile::TempDir {
+    let stage = Stage::new();
+    for n in 0..50 {
+        let delivery = stage.accepted(stage.webhook_id(), &format!("INC-{n}")).await;
+        stage.sent(&delivery, &bytes::Bytes::new()).await;
+    }
+    let Stage { store, folder, .. } = stage;
+    drop(store);
+    folder
+}
+
+#[tokio::test]
+async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
+    let stage = Stage::new();
+    let error = stage.open_beside(Purpose::Serve).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)));
+    assert!(error.to_string().contains(&stage.path().display().to_string()), "{error}");
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+
+    let beside = stage.open_beside(Purpose::Administer).expect("keys are made while a server runs");
+    assert!(beside.delivery(delivery.id).await.unwrap().is_some());
+    drop(beside);
+    stage.accepted(stage.webhook_id(), "INC-2").await;
+    stage.store.settled().await.unwrap();
+    let stage = stage.reopened();
+    assert!(stage.store.delivery(delivery.id).await.unwrap().is_some());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_or_written_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("a file");
+    fs::write(&file, "text").unwrap();
+    for folder in [file.clone(), file.join("below")] {
+        let error = refused(&folder);
+        assert!(matches!(error, OpenError::Folder(..)), "{error:?}");
+        assert!(error.to_string().contains("a file"), "{error}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"text");
+    let folder = parent.path().join("occupied");
+    fs::create_dir_all(folder.join("secret.key")).unwrap();
+    assert!(matches!(refused(&folder), OpenError::Folder(..)));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "This is somebody's text, and it is long enough to be looked at. ".repeat(100);
+    fs::write(database(folder.path()), &text).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::Database(..)), "{error:?}");
+    assert!(error.to_string().contains("statuspulse.db"), "{error}");
+    assert_eq!(fs::read_to_string(database(folder.path())).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused_and_left_as_it_is() {
+    let whole = closed_folder().await;
+    let original = fs::read(database(whole.path())).unwrap();
+    assert!(original.len() > 5 * 4096);
+    let mut scribbled = original.clone();
+    scribbled[4096..].fill(0xa5);
+    let mut header = original.clone();
+    header[..100].fill(0);
+    let cut = original[..original.len() / 2].to_vec();
+    for (what, damaged) in [("scribbled over", scribbled), ("without its header", header), ("cut", cut)] {
+        fs::write(database(whole.path()), &damaged).unwrap();
+        let error = refused(whole.path());
+        assert!(matches!(error, OpenError::Database(..)), "{what}: {error:?}");
+        assert!(fs::read(database(whole.path())).unwrap() == damaged, "{what}: it was changed");
+    }
+    // Put back, it works: the refusals left nothing beside it that spoils it.
+    fs::write(database(whole.path()), &original).unwrap();
+    let store = Embedded::open(whole.path(), Purpose::Serve, Stage::new().clock).unwrap();
+    assert!(store.try_receive(statuspulse_core::message::Queue::First).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_format_is_refused_and_left_as_it_is() {
+    let folder = closed_folder().await;
+    let connection = rusqlite::Connection::open(database(folder.path())).unwrap();
+    connection.pragma_update(None, "user_version", 999).unwrap();
+    connection.execute_batch("CREATE TABLE of_the_future (id)").unwrap();
+    connection.close().unwrap();
+    let before = fs::read(database(folder.path())).unwrap();
+    for purpose in [Purpose::Serve, Purpose::Administer] {
+        let error = Embedded::open(folder.path(), purpose, Stage::new().clock).unwrap_err();
+        assert!(matches!(error, OpenError::Newer(_, 999)), "{error:?}");
+        assert!(error.to_string().contains("999"), "{error}");
+    }
+    assert!(fs::read(database(folder.path())).unwrap() == before);
+}

@@ -1,0 +1,148 @@
+//! Secrets at rest.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::ports::{Accounts, Webhooks};
+use statuspulse_core::secret::Secret;
+use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::webhook::Webhook;
+use statuspulse_embedded::{OpenError, Purpose};
+
+use crate::stage::Stage;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Every byte of every file in the folder but the key file.
+fn all_bytes(folder: &Path) -> Vec<u8> {
+    let mut all = vec![];
+    let mut names = vec![];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.ends_with("secret.key") {
+            names.push(path.file_name().unwrap().to_owned());
+            all.extend(fs::read(path).unwrap());
+        }
+    }
+    assert!(names.iter().any(|name| name == "statuspulse.db"), "{names:?}");
+    all
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+async fn webhook_with_secrets(stage: &Stage) -> (Webhook, Vec<String>) {
+    let mut webhook = stage.webhook(stage.account_id());
+    let old = webhook.keys.current().reveal().to_owned();
+    let new = Secret::generate(&*stage.dice);
+    webhook.keys.rotate(new.clone(), RotationStyle::Joined, stage.now()).unwrap();
+    let header = "customer-credential-7d1e".to_owned();
+    webhook.settings.headers.0 = [("X-Customer-Key".to_owned(), header.clone())].into();
+    stage.store.create_webhook(&webhook).await.unwrap();
+    (webhook, vec![old, new.reveal().to_owned(), header])
+}
+
+#[tokio::test]
+async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
+    let stage = Stage::new();
+    let (mut webhook, secrets) = webhook_with_secrets(&stage).await;
+    webhook.settings.description = Some("a text that is no secret".to_owned());
+    stage.store.save_webhook(&webhook).await.unwrap().unwrap();
+    let check = |folder: &Path| {
+        let bytes = all_bytes(folder);
+        assert!(holds(&bytes, "a text that is no secret"), "the search finds what is there");
+        for secret in &secrets {
+            assert!(!holds(&bytes, secret));
+            assert!(!holds(&bytes, secret.trim_start_matches("whsec_")));
+        }
+    };
+    // With the write-ahead log, as it stands while the server runs; and without, after an orderly end.
+    assert!(stage.path().join("statuspulse.db-wal").exists());
+    check(stage.path());
+    let stage = stage.reopened();
+    let kept = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    assert_eq!((&kept.keys, &kept.settings.headers), (&webhook.keys, &webhook.settings.headers));
+    check(stage.path());
+}
+
+#[tokio::test]
+async fn an_api_key_s_text_stands_nowhere_in_the_files() {
+    let stage = Stage::new();
+    let (key, text) = ApiKey::generate(None, Role::Operator, None, stage.now(), &*stage.dice);
+    stage.store.create_key(&key).await.unwrap();
+    let bytes = all_bytes(stage.path());
+    assert!(holds(&bytes, &key.prefix));
+    assert!(!holds(&bytes, text.reveal()));
+    assert!(!holds(&bytes, &text.reveal()[key.prefix.len()..]));
+}
+
+#[test]
+fn the_folder_and_the_key_file_are_their_owner_s_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("made/by/us");
+    let clock = Stage::new().clock;
+    let store = statuspulse_embedded::Embedded::open(&folder, Purpose::Serve, clock).unwrap();
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&folder.join("secret.key")), 0o600);
+    assert_eq!(fs::metadata(folder.join("secret.key")).unwrap().len(), 32);
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_webhook_sealed_twice_or_for_another_looks_different_each_time() {
+    let stage = Stage::new();
+    let (webhook, _) = webhook_with_secrets(&stage).await;
+    let sealed = || -> Vec<u8> {
+        let file = rusqlite::Connection::open(stage.path().join("statuspulse.db")).unwrap();
+        file.query_row("SELECT sealed FROM webhooks", [], |row| row.get(0)).unwrap()
+    };
+    let first = sealed();
+    stage.store.save_webhook(&webhook).await.unwrap().unwrap();
+    assert_ne!(first, sealed(), "a nonce was used twice");
+
+    // Moved to another webhook's row, it does not open.
+    let other = stage.webhook(webhook.account_id);
+    stage.store.create_webhook(&other).await.unwrap();
+    let file = rusqlite::Connection::open(stage.path().join("statuspulse.db")).unwrap();
+    let sql = "UPDATE webhooks SET sealed = (SELECT sealed FROM webhooks WHERE id = ?1) WHERE id = ?2";
+    assert_eq!(file.execute(sql, (webhook.id.to_bytes(), other.id.to_bytes())).unwrap(), 1);
+    drop(file);
+    let beside = stage.reopened_after_a_death().await;
+    let error = beside.store.webhook(other.id).await.unwrap_err();
+    assert_eq!(error.doing, "reading a webhook");
+}
+
+/// A server that started all the same would answer every call and every attempt with an error.
+#[tokio::test]
+async fn a_wrong_or_missing_key_file_is_refused_before_anything_is_served() {
+    let stage = Stage::new();
+    let (webhook, _) = webhook_with_secrets(&stage).await;
+    let clock = stage.clock.clone();
+    let folder = stage.reopened().folder;
+    let file = folder.path().join("secret.key");
+    let right = fs::read(&file).unwrap();
+    let open = |purpose| statuspulse_embedded::Embedded::open(folder.path(), purpose, clock.clone());
+    let before = all_bytes(folder.path());
+
+    fs::write(&file, [0x5a; 32]).unwrap();
+    for purpose in [Purpose::Serve, Purpose::Administer] {
+        let error = open(purpose).unwrap_err();
+        assert!(matches!(error, OpenError::Key(_)), "{error:?}");
+        assert!(error.to_string().contains("secret.key"), "{error}");
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(matches!(open(Purpose::Serve).unwrap_err(), OpenError::Key(_)));
+    assert!(!file.exists(), "no new key is made beside secrets that it cannot open");
+    fs::write(&file, &right[..31]).unwrap();
+    assert!(open(Purpose::Serve).unwrap_err().to_string().contains("32 bytes"));
+
+    fs::write(&file, &right).unwrap();
+    assert!(all_bytes(folder.path()) == before, "the refusals left the files as they were");
+    let store = open(Purpose::Serve).unwrap();
+    assert_eq!(store.webhook(webhook.id).await.unwrap().as_deref(), Some(&webhook));
+}

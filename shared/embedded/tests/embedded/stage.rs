@@ -1,0 +1,252 @@
+//! A folder, a watch, and things to keep in the store.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use statuspulse_core::access::Account;
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::event::{Event, EventType};
+use statuspulse_core::ids::{AccountId, EventId, WebhookId};
+use statuspulse_core::message::{AttemptMessage, Message, Queue, Wakeup};
+use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Random, Saved, Step, Wakeups};
+use statuspulse_core::secret::Secret;
+use statuspulse_core::signature::SigningKeys;
+use statuspulse_core::target::EndpointUrl;
+use statuspulse_core::webhook::{self, Destination, Handshake, Headers, Health, Settings, Webhook};
+use statuspulse_embedded::{Embedded, OpenError, Purpose, Received};
+use tempfile::TempDir;
+
+pub(crate) const START: &str = "2026-11-24T12:00:00Z";
+
+/// Shows what the test says.
+pub(crate) struct Watch(Mutex<Timestamp>);
+
+impl Clock for Watch {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Never the same bytes twice, and the same ones in every run.
+#[derive(Default)]
+pub(crate) struct Dice(AtomicU64);
+
+impl Random for Dice {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut x = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(x ^ (x >> 31)).to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+pub(crate) struct Stage {
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) folder: TempDir,
+    pub(crate) clock: Arc<Watch>,
+    pub(crate) dice: Arc<Dice>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(Watch(Mutex::new(START.parse().unwrap())));
+        let dice = Arc::new(Dice(AtomicU64::new(42)));
+        Self::on(tempfile::tempdir().unwrap(), clock, dice)
+    }
+
+    fn on(folder: TempDir, clock: Arc<Watch>, dice: Arc<Dice>) -> Self {
+        let store = Embedded::open(folder.path(), Purpose::Serve, clock.clone()).unwrap();
+        Self { store, folder, clock, dice }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Opens the folder a second time, as another program would.
+    pub(crate) fn open_beside(&self, purpose: Purpose) -> Result<Arc<Embedded>, OpenError> {
+        Embedded::open(self.path(), purpose, self.clock.clone())
+    }
+
+    /// An orderly end and a new start.
+    pub(crate) fn reopened(self) -> Self {
+        let Self { store, folder, clock, dice } = self;
+        drop(Arc::into_inner(store).expect("nothing else holds the store"));
+        Self::on(folder, clock, dice)
+    }
+
+    /// A start on what this process would leave behind if it died now.
+    pub(crate) async fn reopened_after_a_death(&self) -> Self {
+        self.flushed().await;
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["statuspulse.db", "statuspulse.db-wal", "secret.key"] {
+            fs::copy(self.path().join(name), folder.path().join(name)).unwrap();
+        }
+        Self::on(folder, self.clock.clone(), self.dice.clone())
+    }
+
+    /// Returns when every write that nobody waits for is committed: they stand in one line.
+    pub(crate) async fn flushed(&self) {
+        self.store.send(vec![]).await.unwrap();
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut now = self.clock.0.lock().unwrap();
+        *now = now.checked_add(time).unwrap();
+    }
+
+    // --- Things to keep ----------------------------------------------------------------------------------
+
+    pub(crate) fn account(&self, name: &str) -> Account {
+        Account::new(name, self.now(), &*self.dice).unwrap()
+    }
+
+    pub(crate) fn account_id(&self) -> AccountId {
+        AccountId::new(self.now(), &*self.dice)
+    }
+
+    pub(crate) fn webhook_id(&self) -> WebhookId {
+        WebhookId::new(self.now(), &*self.dice)
+    }
+
+    pub(crate) fn webhook(&self, account_id: AccountId) -> Webhook {
+        let now = self.now();
+        Webhook {
+            id: self.webhook_id(),
+            account_id,
+            settings: Settings {
+                url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
+                destination: Destination::Json,
+                events: EventType::ALL.to_vec(),
+                monitor_groups: vec![],
+                description: None,
+                headers: Headers::default(),
+            },
+            keys: SigningKeys::new(Secret::generate(&*self.dice)),
+            state: webhook::State::Active,
+            health: Health::default(),
+            handshake: Handshake { ok: true, status_code: Some(200), reason: None, at: now },
+            sweep: None,
+            epoch: 1,
+            created_at: now,
+            updated_at: now,
+            version: 0,
+        }
+    }
+
+    pub(crate) fn event(&self, incident: &str) -> Event {
+        let id = EventId::new(self.now(), &*self.dice);
+        Event {
+            id,
+            account_id: AccountId::from_bytes([1; 16]),
+            event_type: EventType::IncidentOpened,
+            incident_id: incident.to_owned(),
+            monitor_groups: vec!["Payments (EU)".to_owned()],
+            body: Bytes::from(format!("{{\"incident_id\":{incident:?},\"of\":\"{id}\",\"n\":1240.50}}")),
+            fingerprint: [7; 32],
+            accepted_at: self.now(),
+        }
+    }
+
+    /// Accepts a new event for one webhook; the delivery as it was kept.
+    pub(crate) async fn accepted(&self, webhook: WebhookId, incident: &str) -> Delivery {
+        self.accepted_event(&self.event(incident), webhook).await
+    }
+
+    pub(crate) async fn accepted_event(&self, event: &Event, webhook: WebhookId) -> Delivery {
+        let asked = vec![Delivery::new(event, webhook)];
+        match self.store.accept(event, asked).await.unwrap() {
+            Acceptance::Accepted(mut kept) => kept.pop().unwrap(),
+            Acceptance::Different => panic!("a new event is like no other"),
+        }
+    }
+
+    /// Keeps the delivery in a new state.
+    pub(crate) async fn saved(&self, delivery: Delivery, state: State) -> Saved {
+        self.store.save_delivery(&delivery.moved(state)).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn claim(&self, delivery: &Delivery, number: u8) -> Claim {
+        let step = Step { round: delivery.round, number };
+        self.store.claim(delivery.id, step, self.now()).await.unwrap()
+    }
+
+    // --- Messages ----------------------------------------------------------------------------------------
+
+    /// Sends a first attempt of a delivery, due at once.
+    pub(crate) async fn sent(&self, delivery: &Delivery, body: &Bytes) {
+        self.sent_in(delivery, 1, Duration::ZERO, body).await;
+    }
+
+    pub(crate) async fn sent_in(&self, delivery: &Delivery, number: u8, wait: Duration, body: &Bytes) {
+        let message = message_of(delivery, number, body);
+        let due = self.now().checked_add(wait).unwrap();
+        self.store.send(vec![Wakeup { message, due }]).await.unwrap();
+    }
+
+    /// Sends that many first attempts to one webhook, in one call; answers the deliveries they name.
+    pub(crate) async fn sent_many(&self, webhook: WebhookId, count: usize) -> Vec<Delivery> {
+        let deliveries: Vec<_> =
+            (0..count).map(|_| Delivery::new(&self.event("INC-MANY"), webhook)).collect();
+        let due = self.now();
+        let wakeups = deliveries
+            .iter()
+            .map(|delivery| Wakeup { message: message_of(delivery, 1, &Bytes::new()), due })
+            .collect();
+        self.store.send(wakeups).await.unwrap();
+        deliveries
+    }
+
+    pub(crate) fn receive(&self, queue: Queue) -> Option<Received> {
+        self.store.try_receive(queue).unwrap()
+    }
+
+    /// The next message whose time has come, whichever queue it is in.
+    pub(crate) async fn receive_due(&self) -> Option<Received> {
+        self.store.make_due_ready().await.unwrap();
+        statuspulse_embedded::queues().into_iter().find_map(|queue| self.receive(queue))
+    }
+
+    /// All that is due, each done.
+    pub(crate) async fn drained(&self) -> Vec<AttemptMessage> {
+        let mut all = vec![];
+        while let Some(received) = self.receive_due().await {
+            all.push(attempt(&received));
+            received.done();
+        }
+        all
+    }
+}
+
+fn message_of(delivery: &Delivery, number: u8, body: &Bytes) -> Message {
+    Message::Attempt(AttemptMessage {
+        delivery_id: delivery.id,
+        webhook_id: delivery.webhook_id,
+        event_id: delivery.event_id,
+        step: Step { round: delivery.round, number },
+        body: body.clone(),
+    })
+}
+
+pub(crate) fn attempt(received: &Received) -> AttemptMessage {
+    match &received.message {
+        Message::Attempt(message) => message.clone(),
+        other => panic!("an attempt was sent, {other:?} came"),
+    }
+}
+
+/// Waits for what comes without a call of ours: bounded, so that a test that would hang fails instead.
+pub(crate) async fn within_a_minute<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it comes within a minute")
+}

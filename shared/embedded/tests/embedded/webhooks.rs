@@ -1,0 +1,136 @@
+//! Webhooks, and the memory of them that a publish and an attempt read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use statuspulse_core::event::EventType;
+use statuspulse_core::ports::{Conflict, Webhooks};
+use statuspulse_core::secret::Secret;
+use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::webhook::{Health, Notice, Pause, PauseReason, State, Sweep, SweepMode, Webhook};
+
+use crate::stage::Stage;
+
+/// One in which every field that can say something says something.
+fn eventful(stage: &Stage) -> Webhook {
+    let mut webhook = stage.webhook(stage.account_id());
+    let now = stage.now();
+    webhook.settings.events = vec![EventType::IncidentResolved, EventType::IncidentOpened];
+    webhook.settings.monitor_groups = vec!["Payments, EU".to_owned(), "päge\"s".to_owned()];
+    webhook.settings.description = Some("On-call, \u{1f525}".to_owned());
+    webhook.settings.headers.0 = [("X-Api-Key".to_owned(), "k1".to_owned())].into();
+    webhook.keys.rotate(Secret::generate(&*stage.dice), RotationStyle::Split, now).unwrap();
+    webhook.state = State::Paused(Pause {
+        reason: PauseReason::Failures,
+        since: now,
+        last_error: Some("The endpoint answered 503.".to_owned()),
+        failing_since: Some(now),
+        notice: Notice::Sending(now),
+    });
+    webhook.health = Health { failing_since: Some(now), consecutive_failures: 4 };
+    webhook.handshake.status_code = None;
+    webhook.handshake.reason = Some("no answer".to_owned());
+    webhook.sweep = Some(Sweep { mode: SweepMode::Release, step: 3, due: now, ramp: 2, setbacks: 1 });
+    webhook.epoch = 9;
+    webhook
+}
+
+#[tokio::test]
+async fn a_webhook_comes_back_as_it_was_kept() {
+    let stage = Stage::new();
+    let webhook = eventful(&stage);
+    stage.store.create_webhook(&webhook).await.unwrap();
+    let pending = Webhook { state: State::Pending, ..stage.webhook(webhook.account_id) };
+    stage.store.create_webhook(&pending).await.unwrap();
+
+    let stage = stage.reopened();
+    for kept in [&webhook, &pending] {
+        assert_eq!(stage.store.webhook(kept.id).await.unwrap().as_deref(), Some(kept));
+    }
+    for (reason, notice) in [(PauseReason::Gone, Notice::Due), (PauseReason::Manual, Notice::None)] {
+        let mut latest = Webhook::clone(&stage.store.webhook(webhook.id).await.unwrap().unwrap());
+        let State::Paused(pause) = &mut latest.state else { panic!("it is paused") };
+        (pause.reason, pause.notice) = (reason, notice);
+        stage.store.save_webhook(&latest).await.unwrap().unwrap();
+        latest.version += 1;
+        let beside = stage.reopened_after_a_death().await;
+        assert_eq!(beside.store.webhook(webhook.id).await.unwrap().as_deref(), Some(&latest));
+    }
+    assert!(stage.store.webhook(stage.webhook_id()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing() {
+    let stage = Stage::new();
+    let webhook = stage.webhook(stage.account_id());
+    stage.store.create_webhook(&webhook).await.unwrap();
+    let first = Webhook { state: State::Deleted, ..webhook.clone() };
+    let stale = Webhook { epoch: 77, ..webhook.clone() };
+    assert_eq!(stage.store.save_webhook(&first).await.unwrap(), Ok(()));
+    assert_eq!(stage.store.save_webhook(&stale).await.unwrap(), Err(Conflict));
+
+    let expected = Webhook { version: 1, ..first };
+    assert_eq!(stage.store.webhook(webhook.id).await.unwrap().as_deref(), Some(&expected));
+    let stage = stage.reopened();
+    assert_eq!(stage.store.webhook(webhook.id).await.unwrap().as_deref(), Some(&expected));
+}
+
+#[tokio::test]
+async fn a_deleted_webhook_is_found_by_its_id_but_not_listed() {
+    let stage = Stage::new();
+    let account = stage.account_id();
+    let mut kept = vec![];
+    for _ in 0..3 {
+        stage.pass(Duration::from_secs(1));
+        let webhook = stage.webhook(account);
+        stage.store.create_webhook(&webhook).await.unwrap();
+        kept.push(webhook);
+    }
+    stage.store.create_webhook(&stage.webhook(stage.account_id())).await.unwrap();
+    let listed = async |stage: &Stage| {
+        let all = stage.store.webhooks(account).await.unwrap();
+        all.iter().map(|webhook| webhook.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&stage).await, [kept[0].id, kept[1].id, kept[2].id], "oldest first");
+
+    let deleted = Webhook { state: State::Deleted, ..kept[1].clone() };
+    stage.store.save_webhook(&deleted).await.unwrap().unwrap();
+    assert_eq!(listed(&stage).await, [kept[0].id, kept[2].id]);
+    assert!(stage.store.webhook(kept[1].id).await.unwrap().unwrap().is_deleted());
+    let stage = stage.reopened();
+    assert_eq!(listed(&stage).await, [kept[0].id, kept[2].id]);
+    assert!(stage.store.webhook(kept[1].id).await.unwrap().unwrap().is_deleted());
+}
+
+/// The memory of webhooks must never show what a finished save has replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one() {
+    const SAVERS: usize = 8;
+    const EACH: u64 = 50;
+    let stage = Arc::new(Stage::new());
+    let webhook = stage.webhook(stage.account_id());
+    stage.store.create_webhook(&webhook).await.unwrap();
+    let (id, account) = (webhook.id, webhook.account_id);
+    let savers = (0..SAVERS).map(|_| {
+        let stage = stage.clone();
+        tokio::spawn(async move {
+            let mut mine = 0;
+            while mine < EACH {
+                let mut next = Webhook::clone(&stage.store.webhook(id).await.unwrap().unwrap());
+                next.epoch += 1;
+                if stage.store.save_webhook(&next).await.unwrap().is_ok() {
+                    mine += 1;
+                    let seen = stage.store.webhook(id).await.unwrap().unwrap().version;
+                    let listed = stage.store.webhooks(account).await.unwrap()[0].version;
+                    assert!(seen > next.version && listed > next.version, "an older one was read");
+                }
+            }
+        })
+    });
+    for saver in savers.collect::<Vec<_>>() {
+        saver.await.unwrap();
+    }
+    let kept = stage.store.webhook(id).await.unwrap().unwrap();
+    let all = u64::try_from(SAVERS).unwrap() * EACH;
+    assert_eq!((kept.version, kept.epoch), (all, 1 + all));
+}

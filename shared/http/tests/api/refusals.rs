@@ -1,0 +1,207 @@
+//! Refusals that are the same everywhere: keys, roles, other accounts, bodies, paths.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http::StatusCode;
+use http_body::Frame;
+use statuspulse_core::delivery::State;
+use statuspulse_core::limits;
+
+use crate::support::World;
+
+/// Every route that needs a key, with whether it changes something. `{w}` stands for a webhook, `{d}` for a
+/// delivery.
+const ROUTES: [(&str, &str, bool); 23] = [
+    ("GET", "/v1/account", false),
+    ("PATCH", "/v1/account", true),
+    ("GET", "/v1/keys", false),
+    ("POST", "/v1/keys", true),
+    ("DELETE", "/v1/keys/key_01ARZ3NDEKTSV4RRFFQ69G5FAV", true),
+    ("GET", "/v1/webhooks", false),
+    ("POST", "/v1/webhooks", true),
+    ("GET", "/v1/webhooks/{w}", false),
+    ("PATCH", "/v1/webhooks/{w}", true),
+    ("DELETE", "/v1/webhooks/{w}", true),
+    ("POST", "/v1/webhooks/{w}/verify", true),
+    ("POST", "/v1/webhooks/{w}/pause", true),
+    ("POST", "/v1/webhooks/{w}/resume", true),
+    ("POST", "/v1/webhooks/{w}/rotate-secret", true),
+    ("POST", "/v1/webhooks/{w}/rotate-secret/finish", true),
+    ("POST", "/v1/webhooks/{w}/test", true),
+    ("GET", "/v1/webhooks/{w}/explain", false),
+    ("GET", "/v1/webhooks/{w}/deliveries", false),
+    ("GET", "/v1/webhooks/{w}/deliveries/{d}", false),
+    ("POST", "/v1/webhooks/{w}/deliveries/{d}/redeliver", true),
+    ("POST", "/v1/webhooks/{w}/redeliver", true),
+    ("GET", "/v1/deliveries/{d}", false),
+    ("POST", "/v1/deliveries/{d}/redeliver", true),
+];
+
+#[tokio::test]
+async fn every_route_is_closed_without_a_key() {
+    let world = World::new().await;
+    let rest = [("POST", "/v1/accounts", true), ("POST", "/v1/events", true)];
+    for (method, path, _) in ROUTES.into_iter().chain(rest) {
+        let answer = world.nobody().call(method, &path.replace(['{', '}'], ""), "{").await;
+        answer.refused(401, "unauthenticated");
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_looked_at_before_anything_else() {
+    let world = World::new().await;
+    for (method, path, changes) in ROUTES {
+        let path = &path.replace(['{', '}'], "");
+        world.publisher().call(method, path, "{").await.refused(403, "forbidden");
+        world.operator().call(method, path, "{").await.refused(403, "forbidden");
+        let viewer = world.viewer().call(method, path, "{").await;
+        if changes {
+            viewer.refused(403, "forbidden");
+        } else {
+            assert_ne!(viewer.status, StatusCode::FORBIDDEN, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn anothers_an_unknown_and_a_malformed_id_are_the_same_404_whatever_the_body() {
+    let world = World::new().await;
+    let webhook = world.webhook().await["id"].as_str().unwrap().to_owned();
+    let delivery = world.delivery(&webhook, "inc-1", State::Failed).await.id.to_string();
+    let unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let whose = [
+        (world.stranger(), webhook.clone(), delivery.clone()),
+        (world.admin(), format!("whe_{unknown}"), format!("dlv_{unknown}")),
+        (world.admin(), webhook.to_lowercase(), "%FF".to_owned()),
+    ];
+    for (client, webhook, delivery) in whose {
+        for (method, path, _) in ROUTES.into_iter().filter(|(_, path, _)| path.contains('{')) {
+            let path = path.replace("{w}", &webhook).replace("{d}", &delivery);
+            for body in ["{".to_owned(), "x".repeat(limits::REQUEST_BYTES + 1)] {
+                client.call(method, &path, body).await.refused(404, "not_found");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_holds_no_key_is_refused() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let genuine =
+        admin.request("GET", "/").body(()).unwrap().headers()["authorization"].to_str().unwrap().to_owned();
+    let request = |value: &str| {
+        let request = world.nobody().request("GET", "/v1/account").header("authorization", value);
+        request.body(Body::empty()).unwrap()
+    };
+    let key = genuine.strip_prefix("Bearer ").unwrap();
+    for wrong in
+        ["", "Bearer", "Bearer ", key, &format!("Basic {key}"), "Bearer spk_wrong", &format!("{genuine} x")]
+    {
+        world.send(request(wrong)).await.refused(401, "unauthenticated");
+    }
+    for right in [format!("bearer {key}"), format!("BEARER  {key}")] {
+        world.send(request(&right)).await.expect(StatusCode::OK);
+    }
+    let twice = admin.request("GET", "/v1/account").header("authorization", genuine.as_str());
+    world.send(twice.body(Body::empty()).unwrap()).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_malformed() {
+    let world = World::new().await;
+    for body in
+        ["", "{", "[]", "null", "7", "\"x\"", "{} {}", r#"{"name":1,"name":2}"#, "{'a':1}", "\u{feff}{}"]
+    {
+        for (client, path) in [(world.admin(), "/v1/webhooks"), (world.operator(), "/v1/accounts")] {
+            client.call("POST", path, body.to_owned()).await.refused(400, "malformed_body");
+        }
+    }
+    world.admin().call("POST", "/v1/keys", vec![b'{', 0xff, b'}']).await.refused(400, "malformed_body");
+}
+
+#[tokio::test]
+async fn a_body_is_read_as_json_whatever_its_content_type() {
+    let world = World::new().await;
+    let request =
+        world.admin().request("POST", "/v1/keys").header("content-type", "application/x-www-form-urlencoded");
+    let answer = world.send(request.body(r#"{"role":"viewer"}"#.into()).unwrap()).await;
+    answer.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_is_too_large_with_or_without_a_declared_length() {
+    let world = World::new().await;
+    let padded = |bytes: usize| {
+        let body = r#"{"role":"viewer"}"#;
+        format!("{body}{}", " ".repeat(bytes - body.len()))
+    };
+    world.admin().call("POST", "/v1/keys", padded(limits::REQUEST_BYTES)).await.expect(StatusCode::CREATED);
+    let answer = world.admin().call("POST", "/v1/keys", padded(limits::REQUEST_BYTES + 1)).await;
+    let problem = answer.refused(413, "too_large");
+    assert_eq!(problem["detail"], "the body is larger than the limit of 65536 bytes");
+    for (bytes, status) in [(limits::REQUEST_BYTES, 201), (limits::REQUEST_BYTES + 1, 413), (4_000_000, 413)]
+    {
+        let answer = world.admin().call("POST", "/v1/keys", in_pieces(&padded(bytes).into())).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+}
+
+/// A body that comes in pieces of 1000 bytes and does not say how many.
+fn in_pieces(whole: &Bytes) -> Body {
+    let pieces: Vec<_> =
+        whole.chunks(1000).map(|piece| Ok::<_, std::io::Error>(whole.slice_ref(piece))).collect();
+    Body::new(Pieces(pieces.into_iter()))
+}
+
+struct Pieces(std::vec::IntoIter<io::Result<Bytes>>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.next().map(|piece| piece.map(Frame::data)))
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_malformed() {
+    let world = World::new().await;
+    let pieces = vec![Ok(Bytes::from("{")), Err(std::io::Error::other("reset"))];
+    let body = Body::new(Pieces(pieces.into_iter()));
+    world.admin().call("POST", "/v1/keys", body).await.refused(400, "malformed_body");
+}
+
+#[tokio::test]
+async fn an_unknown_path_and_a_wrong_method_are_problem_documents_too() {
+    let world = World::new().await;
+    for path in ["/", "/v1", "/v1/webhooks/", "/v2/webhooks", "/v1/events/x", "/v1/%FF"] {
+        world.admin().get(path).await.refused(404, "unknown_path");
+    }
+    for (method, path, allowed) in [
+        ("GET", "/v1/accounts", "POST"),
+        ("PUT", "/v1/webhooks", "POST,GET,HEAD"),
+        ("GET", "/v1/events", "POST"),
+        ("POST", "/healthz", "GET,HEAD"),
+    ] {
+        let answer = world.admin().call(method, path, Body::empty()).await;
+        answer.refused(405, "method_not_allowed");
+        let mut allow: Vec<_> = answer.header("allow").split(',').collect();
+        let mut expected: Vec<_> = allowed.split(',').collect();
+        allow.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(allow, expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_stands_twice_in_a_body_is_refused_wherever_it_stands() {
+    let world = World::new().await;
+    let body = r#"{"url":"https://a.example/","events":["incident_opened"],"events":["incident_resolved"]}"#;
+    world.admin().call("POST", "/v1/webhooks", body).await.refused(400, "malformed_body");
+}

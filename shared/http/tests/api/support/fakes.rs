@@ -1,0 +1,323 @@
+//! The ports, in memory. As much of each as HTTP can be told by; the lane is not among it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use statuspulse_core::access::{Account, ApiKey, KeyHash};
+use statuspulse_core::attempt::{Class, Failure, Reply};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
+use statuspulse_core::event::Event;
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use statuspulse_core::message::Wakeup;
+use statuspulse_core::ports::{
+    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
+    Sender, Sent, Step, SweepPart, Unavailable, Wakeups, Webhooks,
+};
+use statuspulse_core::target::EndpointUrl;
+use statuspulse_core::webhook::Webhook;
+
+/// What goes wrong with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Lists of webhooks cannot be had.
+    Unavailable,
+    /// Asking for them panics.
+    Panics,
+    /// What was written may be lost.
+    Unsettled,
+}
+
+#[derive(Default)]
+struct Tables {
+    accounts: BTreeMap<AccountId, Account>,
+    keys: BTreeMap<KeyId, ApiKey>,
+    webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
+    events: BTreeMap<EventId, Arc<Event>>,
+    deliveries: BTreeMap<DeliveryId, Delivery>,
+    fault: Option<Fault>,
+}
+
+#[derive(Default)]
+pub(crate) struct Store {
+    tables: Mutex<Tables>,
+    settled: AtomicUsize,
+}
+
+impl Store {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap()
+    }
+
+    pub(crate) fn break_with(&self, fault: Fault) {
+        self.tables().fault = Some(fault);
+    }
+
+    /// How often it was made sure of that nothing written is lost.
+    pub(crate) fn times_settled(&self) -> usize {
+        self.settled.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn event_body(&self, id: &str) -> String {
+        String::from_utf8(self.tables().events[&id.parse().unwrap()].body.to_vec()).unwrap()
+    }
+
+    pub(crate) fn change_delivery(
+        &self,
+        event: EventId,
+        webhook: WebhookId,
+        change: impl FnOnce(&mut Delivery),
+    ) -> Delivery {
+        let mut tables = self.tables();
+        let delivery = tables.deliveries.get_mut(&DeliveryId::derive(event, webhook)).unwrap();
+        change(delivery);
+        delivery.clone()
+    }
+
+    fn check(&self, fault: Fault) -> PortResult<()> {
+        let broken = self.tables().fault == Some(fault);
+        assert!(!(broken && fault == Fault::Panics), "the store panics");
+        if broken {
+            Err(Unavailable { doing: "reading", source: "the disk at 10.0.0.7 is full".into() })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[async_trait]
+impl Accounts for Store {
+    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+        self.tables().accounts.insert(account.id, account.clone());
+        self.create_key(key).await
+    }
+
+    async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
+        Ok(self.tables().accounts.get(&id).cloned())
+    }
+
+    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
+        self.tables().accounts.insert(account.id, account.clone());
+        Ok(Ok(()))
+    }
+
+    async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
+        self.tables().keys.insert(key.id, key.clone());
+        Ok(())
+    }
+
+    async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
+        Ok(self.tables().keys.values().find(|key| key.hash == *hash).cloned())
+    }
+
+    async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
+        Ok(self.tables().keys.values().filter(|key| key.account_id == Some(account)).cloned().collect())
+    }
+
+    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
+        let mut tables = self.tables();
+        let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(account));
+        Ok(key.map(|key| key.revoked_at = Some(now)).is_some())
+    }
+}
+
+#[async_trait]
+impl Webhooks for Store {
+    async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
+        Ok(self.tables().webhooks.get(&id).cloned())
+    }
+
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+        self.check(Fault::Unavailable)?;
+        self.check(Fault::Panics)?;
+        let owned = |webhook: &&Arc<Webhook>| webhook.account_id == account && !webhook.is_deleted();
+        Ok(Arc::new(self.tables().webhooks.values().filter(owned).cloned().collect()))
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        self.tables().webhooks.insert(webhook.id, Arc::new(webhook.clone()));
+        Ok(())
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        let mut tables = self.tables();
+        if tables.webhooks[&webhook.id].version != webhook.version {
+            return Ok(Err(Conflict));
+        }
+        let next = Webhook { version: webhook.version + 1, ..webhook.clone() };
+        tables.webhooks.insert(webhook.id, Arc::new(next));
+        Ok(Ok(()))
+    }
+}
+
+fn matches(filter: &DeliveryFilter, delivery: &Delivery) -> bool {
+    filter.status.is_none_or(|status| delivery.status() == status)
+        && filter.event_type.is_none_or(|event_type| delivery.event_type == event_type)
+        && filter.incident_id.as_ref().is_none_or(|incident| delivery.incident_id == *incident)
+        && filter.since.is_none_or(|since| delivery.accepted_at >= since)
+        && filter.until.is_none_or(|until| delivery.accepted_at < until)
+}
+
+#[async_trait]
+impl Deliveries for Store {
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        let mut tables = self.tables();
+        if let Some(known) = tables.events.get(&event.id) {
+            if known.fingerprint != event.fingerprint {
+                return Ok(Acceptance::Different);
+            }
+            let kept = tables.deliveries.values().filter(|delivery| delivery.event_id == event.id);
+            return Ok(Acceptance::Accepted(kept.cloned().collect()));
+        }
+        tables.events.insert(event.id, Arc::new(event.clone()));
+        tables.deliveries.extend(deliveries.iter().map(|delivery| (delivery.id, delivery.clone())));
+        Ok(Acceptance::Accepted(deliveries))
+    }
+
+    async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
+        Ok(self.tables().events.get(&id).cloned())
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>> {
+        Ok(self.tables().deliveries.get(&id).cloned())
+    }
+
+    async fn claim(&self, _: DeliveryId, _: Step, _: Timestamp) -> PortResult<Claim> {
+        Ok(Claim::Unknown)
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        let mut tables = self.tables();
+        if tables.deliveries[&delivery.id].version != delivery.version {
+            return Ok(Err(Conflict));
+        }
+        let next = Delivery { version: delivery.version + 1, ..delivery.clone() };
+        tables.deliveries.insert(next.id, next.clone());
+        Ok(Ok(Saved { delivery: next, has_company: false }))
+    }
+
+    async fn lane_head(&self, _: WebhookId, _: &str) -> PortResult<Option<Delivery>> {
+        Ok(None)
+    }
+
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>> {
+        let tables = self.tables();
+        let mut newest_first = tables.deliveries.values().rev().filter(|delivery| {
+            delivery.webhook_id == webhook
+                && after.is_none_or(|after| delivery.id < after)
+                && matches(filter, delivery)
+        });
+        let items: Vec<_> = newest_first.by_ref().take(limit).cloned().collect();
+        let next = newest_first.next().and_then(|_| items.last()).map(|last| last.id);
+        Ok(Page { items, next })
+    }
+
+    async fn sweep_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>> {
+        let SweepPart::FailedSince(since) = part else { return Ok(vec![]) };
+        let tables = self.tables();
+        let failed = tables.deliveries.values().filter(|delivery| {
+            delivery.webhook_id == webhook && delivery.state == State::Failed && delivery.accepted_at >= since
+        });
+        Ok(failed.take(limit).cloned().collect())
+    }
+
+    async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
+        let tables = self.tables();
+        let held = tables.deliveries.values().filter(|d| d.webhook_id == webhook && d.state == State::Held);
+        Ok(held.count() as u64)
+    }
+
+    async fn settled(&self) -> PortResult<()> {
+        self.check(Fault::Unsettled)?;
+        self.settled.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Wakeups for Store {
+    async fn send(&self, _: Vec<Wakeup>) -> PortResult<()> {
+        Ok(())
+    }
+}
+
+/// Everybody's endpoint: answers 200 until told otherwise.
+#[derive(Default)]
+pub(crate) struct Receiver(Mutex<Option<Result<Reply, Failure>>>);
+
+impl Receiver {
+    pub(crate) fn answers(&self, status: u16) {
+        *self.0.lock().unwrap() = Some(Ok(Reply { status, retry_after: None, body: vec![] }));
+    }
+
+    pub(crate) fn fails(&self, class: Class, reason: &str) {
+        *self.0.lock().unwrap() = Some(Err(Failure::new(class, reason)));
+    }
+}
+
+#[async_trait]
+impl Sender for Receiver {
+    async fn send(&self, _: Call) -> Sent {
+        let well = || Ok(Reply { status: 200, retry_after: None, body: vec![] });
+        let result = self.0.lock().unwrap().clone().unwrap_or_else(well);
+        Sent { result, began_after: Duration::ZERO, duration: Duration::from_millis(42) }
+    }
+
+    async fn vet(&self, _: &EndpointUrl) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+pub(super) struct Watch(Mutex<Timestamp>);
+
+impl Watch {
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self(Mutex::new(now))
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.checked_add(time).unwrap();
+    }
+}
+
+impl Clock for Watch {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Numbers that never repeat, and count up, so that ids of one moment keep the order they were made in.
+#[derive(Default)]
+pub(super) struct Dice(AtomicU64);
+
+impl Random for Dice {
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        bytes.fill(0x5a);
+        let start = 10.min(bytes.len()) - 8;
+        bytes[start..start + 8].copy_from_slice(&number);
+    }
+}
+
+pub(super) struct NoMetrics;
+
+impl Metrics for NoMetrics {
+    fn attempt_began(&self, _: bool, _: Duration) {}
+    fn attempt_ended(&self, _: Option<Class>) {}
+    fn webhook_paused(&self) {}
+}

@@ -1,0 +1,291 @@
+//! A deployment in memory with two accounts, and clients that call its router as each role would.
+
+mod fakes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use statuspulse_core::Engine;
+use statuspulse_core::access::{Account, ApiKey, Role};
+use statuspulse_core::attempt::{Attempt, Class, Failure};
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::ids::{AccountId, WebhookId};
+use statuspulse_core::ports::{Accounts, Clock, Webhooks};
+use statuspulse_core::retry::Ladder;
+use statuspulse_core::target::TargetPolicy;
+use statuspulse_core::usecase::Deployment;
+use statuspulse_core::webhook::Webhook;
+use statuspulse_http::CursorKey;
+use tower::ServiceExt;
+
+use fakes::{Dice, NoMetrics, Watch};
+pub(crate) use fakes::{Fault, Receiver, Store};
+
+/// The moment at which every world begins.
+pub(crate) const START: &str = "2026-11-24T12:00:00Z";
+
+pub(crate) struct World {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) router: Router,
+    pub(crate) account: AccountId,
+    admin: String,
+    viewer: String,
+    publisher: String,
+    operator: String,
+    stranger: String,
+    clock: Arc<Watch>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let (store, receiver) = (Arc::new(Store::default()), Arc::new(Receiver::default()));
+        let clock = Arc::new(Watch::at(START.parse().unwrap()));
+        let engine = Arc::new(engine(&store, &receiver, &clock));
+        let (now, random) = (clock.now(), &*engine.random);
+        let issue = async |account: Option<AccountId>, role| {
+            let (key, text) = ApiKey::generate(account, role, None, now, random);
+            store.create_key(&key).await.unwrap();
+            text.reveal().to_owned()
+        };
+        let open = async |name: &str| {
+            let account = Account::new(name, now, random).unwrap();
+            let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, random);
+            store.create_account(&account, &key).await.unwrap();
+            (account.id, text.reveal().to_owned())
+        };
+        let (account, admin) = open("Acme").await;
+        let (_, stranger) = open("Someone else").await;
+        Self {
+            account,
+            admin,
+            stranger,
+            viewer: issue(Some(account), Role::Viewer).await,
+            publisher: issue(Some(account), Role::Publisher).await,
+            operator: issue(None, Role::Operator).await,
+            router: statuspulse_http::all(Arc::clone(&engine), CursorKey::new([7; 32])),
+            engine,
+            store,
+            receiver,
+            clock,
+        }
+    }
+
+    pub(crate) fn admin(&self) -> Client<'_> {
+        self.with_key(&self.admin)
+    }
+
+    pub(crate) fn viewer(&self) -> Client<'_> {
+        self.with_key(&self.viewer)
+    }
+
+    pub(crate) fn publisher(&self) -> Client<'_> {
+        self.with_key(&self.publisher)
+    }
+
+    pub(crate) fn operator(&self) -> Client<'_> {
+        self.with_key(&self.operator)
+    }
+
+    /// Another account's admin.
+    pub(crate) fn stranger(&self) -> Client<'_> {
+        self.with_key(&self.stranger)
+    }
+
+    pub(crate) fn nobody(&self) -> Client<'_> {
+        Client { world: self, key: None }
+    }
+
+    pub(crate) fn with_key(&self, key: &str) -> Client<'_> {
+        Client { world: self, key: Some(key.to_owned()) }
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.pass(time);
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// A new webhook of the account, as its creation answered.
+    pub(crate) async fn webhook(&self) -> Value {
+        let body = json!({ "url": "https://hooks.example.com/in", "events": ["incident_opened",
+        "incident_resolved"] });
+        self.admin().post("/v1/webhooks", &body).await.expect(StatusCode::CREATED)
+    }
+
+    /// The path of a new webhook of the account.
+    pub(crate) async fn webhook_path(&self) -> String {
+        format!("/v1/webhooks/{}", self.webhook().await["id"].as_str().unwrap())
+    }
+
+    /// Changes a webhook behind the API's back.
+    pub(crate) async fn change_webhook(&self, id: &str, change: impl FnOnce(&mut Webhook)) {
+        let kept = self.store.webhook(id.parse().unwrap()).await.unwrap().unwrap();
+        let mut webhook = Webhook::clone(&kept);
+        change(&mut webhook);
+        self.store.save_webhook(&webhook).await.unwrap().unwrap();
+    }
+
+    /// The first delivery of a new event of that incident to the webhook.
+    pub(crate) async fn delivery(&self, webhook: &str, incident: &str, state: State) -> Delivery {
+        let published =
+            self.publisher().post("/v1/events", &opened(incident)).await.expect(StatusCode::ACCEPTED);
+        let event = published["event_id"].as_str().unwrap().parse().unwrap();
+        let webhook: WebhookId = webhook.parse().unwrap();
+        self.store.change_delivery(event, webhook, |delivery| delivery.state = state)
+    }
+
+    /// What the account's keys would be found by, to see that it is kept and never the key itself.
+    pub(crate) async fn key_count(&self) -> usize {
+        self.store.keys(self.account).await.unwrap().len()
+    }
+}
+
+fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> Engine {
+    Engine {
+        accounts: Arc::<Store>::clone(store),
+        webhooks: Arc::<Store>::clone(store),
+        deliveries: Arc::<Store>::clone(store),
+        wakeups: Arc::<Store>::clone(store),
+        sender: Arc::<Receiver>::clone(receiver),
+        clock: Arc::<Watch>::clone(clock),
+        random: Arc::new(Dice::default()),
+        metrics: Arc::new(NoMetrics),
+        deployment: Deployment {
+            ladder: Ladder::default(),
+            policy: TargetPolicy::deployed(),
+            slack_url: None,
+            public_url: "https://webhooks.example.com".to_owned(),
+            egress_ips: vec!["104.21.45.112".to_owned(), "172.67.188.94".to_owned()],
+        },
+    }
+}
+
+/// An attempt that failed with a 503.
+pub(crate) fn failed_attempt(at: &str) -> Attempt {
+    Attempt {
+        number: 1,
+        at: at.parse::<Timestamp>().unwrap(),
+        status_code: Some(503),
+        failure: Some(Failure::new(Class::Http5xx, "The endpoint answered 503.")),
+        duration: Duration::from_millis(312),
+        response: Some("try later".to_owned()),
+    }
+}
+
+/// An envelope with an event that opens the incident.
+pub(crate) fn opened(incident: &str) -> Value {
+    json!({ "monitor_groups": ["Core"], "payload": {
+        "event_type": "incident_opened", "incident_id": incident, "monitor_name": "API",
+        "status": "investigating",
+        "triggered_at": "2026-11-24T11:59:58Z", "details": { "region": "eu-west-1",
+        "response_code": 503 } } })
+}
+
+/// Who calls.
+pub(crate) struct Client<'a> {
+    world: &'a World,
+    key: Option<String>,
+}
+
+impl Client<'_> {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, Body::empty()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path, body.to_string()).await
+    }
+
+    pub(crate) async fn post_nothing(&self, path: &str) -> Answer {
+        self.call("POST", path, Body::empty()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.call("PATCH", path, body.to_string()).await
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        self.world.send(self.request(method, path).body(body.into()).unwrap()).await
+    }
+
+    /// A request with the key and nothing else.
+    pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        let request = Request::builder().method(method).uri(path);
+        match &self.key {
+            Some(key) => request.header("authorization", format!("Bearer {key}")),
+            None => request,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: axum::response::Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Self { status: parts.status, headers: parts.headers, text }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The JSON of an answer with this status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { serde_json::from_str(&self.text).unwrap() }
+    }
+
+    /// The problem document of a refusal with this status and code.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) -> Value {
+        let problem = self.expect(StatusCode::from_u16(status).unwrap());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("/docs#problem-{code}"));
+        assert_eq!(problem["instance"], self.header("x-request-id"));
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string() && problem["errors"].is_array()
+        );
+        problem
+    }
+
+    /// A 422 whose errors name exactly these fields.
+    #[track_caller]
+    pub(crate) fn names(&self, pointers: &[&str]) {
+        let problem = self.refused(422, "invalid_fields");
+        let named: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+        assert_eq!(named, pointers, "{problem}");
+    }
+}
+
+/// The names of an object's fields, in the order of the alphabet.
+#[track_caller]
+pub(crate) fn field_names(object: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
