@@ -254,6 +254,10 @@ impl World {
         calls.into_iter().map(told).map(|body| text(&body["text"]).to_owned()).collect()
     }
 
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Every byte of the store's own files.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();

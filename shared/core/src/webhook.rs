@@ -281,7 +281,12 @@ impl Webhook {
         self.state == State::Active
     }
 
-    /// Whether it is gone for its owner.
+    /// Whether it is paused because its endpoint answered 410.
+    pub fn is_gone(&self) -> bool {
+        matches!(&self.state, State::Paused(pause) if pause.reason == PauseReason::Gone)
+    }
+
+    /// Whether it does not exist any more for its owner.
     pub fn is_deleted(&self) -> bool {
         self.state == State::Deleted
     }

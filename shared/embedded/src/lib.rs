@@ -13,6 +13,7 @@ mod lines;
 mod prune;
 mod queue;
 mod readers;
+mod recover;
 mod schema;
 mod sealing;
 mod webhooks;
@@ -109,6 +110,10 @@ impl Embedded {
             let revived = queue::revive_dead_letters(&connection, clock.now()).map_err(in_file)?;
             if revived > 0 {
                 tracing::warn!(revived, "messages that were given up before are put back");
+            }
+            let recovered = recover::recover(&connection, clock.now()).map_err(in_file)?;
+            if recovered > 0 {
+                tracing::warn!(recovered, "steps that were cut off before they were answered go on");
             }
         }
         let queues = Arc::new(queue::Queues::open(&connection).map_err(in_file)?);

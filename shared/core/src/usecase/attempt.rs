@@ -33,7 +33,13 @@ impl Engine {
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
             Some(webhook) if webhook.is_active() => self.make_attempt(&webhook, delivery, message).await?,
-            Some(webhook) if !webhook.is_deleted() => self.record(&delivery.moved(State::Held)).await?,
+            Some(webhook) if !webhook.is_deleted() => {
+                // It may have been this very attempt that paused it, by a worker that died before it acted.
+                if message.step.number == retry::ATTEMPTS || webhook.is_gone() {
+                    self.follow_up_webhook(&webhook).await?;
+                }
+                self.record(&delivery.moved(State::Held)).await?;
+            }
             _ => self.record(&delivery.moved(State::Cancelled)).await?,
         }
         Ok(Handled::Done)

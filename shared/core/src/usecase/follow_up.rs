@@ -28,10 +28,9 @@ impl Engine {
                 // Whoever is before it in the lane wakes it.
                 State::Waiting => return Ok(()),
                 State::Scheduled { .. } => return self.wake_attempt(&delivery).await,
-                State::Held => match self.release_if_active(delivery).await? {
-                    Some(released) => delivery = released,
-                    None => return Ok(()),
-                },
+                // Hold, then look again: a webhook that was resumed between the look that said "paused" and the
+                // record "held" may have ended its drain already, and nobody else would come for this one.
+                State::Held => return self.ensure_release(delivery.webhook_id).await,
                 State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
                     match self.promote_next(&delivery).await? {
                         Some(next) => delivery = next,
@@ -40,18 +39,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Hold, then look again: a webhook that was resumed between the look that said "paused" and the record
-    /// "held" may have ended its drain already, and nobody else would come for this delivery.
-    async fn release_if_active(&self, held: Delivery) -> Result<Option<Delivery>> {
-        let Some(webhook) = self.webhooks.webhook(held.webhook_id).await? else { return Ok(None) };
-        self.follow_up_webhook(&webhook).await?;
-        if !webhook.is_active() {
-            return Ok(None);
-        }
-        let saved = self.deliveries.save_delivery(&held.begun_again(self.clock.now())).await?;
-        Ok(saved.ok().map(|saved| saved.delivery))
     }
 
     /// Wakes the next of the lane, if its end is what the next was waiting for.
@@ -94,7 +81,7 @@ impl Engine {
             let message = SweepMessage { webhook_id: webhook.id, epoch: webhook.epoch, step: sweep.step };
             Some(Wakeup { message: Message::Sweep(message), due: sweep.due })
         } else if let webhook::State::Paused(pause) = &webhook.state
-            && pause.notice == Notice::Due
+            && matches!(pause.notice, Notice::Due | Notice::Sending(_))
         {
             Some(self.notice_wakeup(webhook.id, webhook.epoch, 0, self.clock.now()))
         } else {
@@ -116,7 +103,8 @@ impl Engine {
         Wakeup { message: Message::Notice(NoticeMessage { webhook_id, epoch, tries }), due }
     }
 
-    /// Begins to let go of a webhook's held deliveries, if nothing is being done to them yet.
+    /// Begins to let go of what an active webhook holds, if nothing is being done to it yet. A sweep that is under
+    /// way looks once more after its end (`sweep.rs`).
     pub(super) async fn ensure_release(&self, webhook_id: WebhookId) -> Result<()> {
         loop {
             let Some(webhook) = self.webhooks.webhook(webhook_id).await? else { return Ok(()) };

@@ -30,7 +30,7 @@ impl Engine {
         };
         let Some(sweep) = webhook.sweep.filter(|_| webhook.epoch == message.epoch) else {
             // Ended, or replaced by another; whoever did that may have died before it acted.
-            self.follow_up_webhook(&webhook).await?;
+            self.after_step(&webhook).await?;
             return Ok(Handled::Done);
         };
         let now = self.clock.now();
@@ -123,22 +123,22 @@ impl Engine {
             next.sweep = after_page(&latest, sweep, changed, self.clock.now());
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 next.version += 1;
-                return self.after_step(next).await;
+                return self.after_step(&next).await;
             }
             let Some(again) = self.webhooks.webhook(webhook.id).await? else { return Ok(()) };
             latest = again;
         }
     }
 
-    /// At a release's end: what was held between its last look and now has nobody to come for it.
-    async fn after_step(&self, webhook: Webhook) -> Result<()> {
+    /// At a sweep's end: what was held between its last look and now has nobody else to come for it.
+    async fn after_step(&self, webhook: &Webhook) -> Result<()> {
         if webhook.sweep.is_none()
             && webhook.is_active()
             && !self.deliveries.sweep_page(webhook.id, SweepPart::Held, 1).await?.is_empty()
         {
             return self.ensure_release(webhook.id).await;
         }
-        self.follow_up_webhook(&webhook).await
+        self.follow_up_webhook(webhook).await
     }
 }
 

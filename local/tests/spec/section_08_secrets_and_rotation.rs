@@ -1,0 +1,222 @@
+//! BEHAVIOUR 8: secrets and their rotation.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use statuspulse_core::attempt::Class;
+
+use crate::support::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+async fn rotate(world: &World, hook: &Hook, body: Value) -> String {
+    let rotated = world.act_with(hook, "rotate-secret", body).await.expect(200);
+    assert_eq!(rotated["window_ends_at"], "2024-03-16T14:22:01Z");
+    text(&rotated["secret"]).to_owned()
+}
+
+/// The call an event makes at this time after the start.
+async fn sent_at(world: &World, since_start: Duration) -> Seen {
+    world.advance_to(since_start).await;
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    world.attempts(URL).pop().unwrap()
+}
+
+/// Both secrets sign, in this order.
+fn both(seen: &Seen, new: &str, old: &str) -> (String, String) {
+    let joined = format!("{},{}", hex_digest(new, &seen.body), hex_digest(old, &seen.body));
+    let standard = format!("{} {}", standard_signature(new, seen), standard_signature(old, seen));
+    (joined, standard)
+}
+
+/// CASES 42: two, two, one, one.
+#[tokio::test]
+async fn joined_lists_new_and_old_for_24_hours_to_the_second() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let new = rotate(&world, &hook, Value::Null).await;
+    for at in [Duration::ZERO, HOUR, DAY - SECOND, DAY - Duration::from_millis(1)] {
+        let seen = sent_at(&world, at).await;
+        let (joined, standard) = both(&seen, &new, &hook.secret);
+        assert_eq!((seen.header("X-StatusPulse-Signature"), seen.header("webhook-signature")), (&*joined, &*standard));
+        assert!(!seen.headers.contains_key("X-StatusPulse-Signature-Next"));
+        assert_eq!(world.webhook(&hook).await["secret_window_ends_at"], "2024-03-16T14:22:01Z");
+    }
+    for at in [DAY, DAY + SECOND] {
+        verify_all(&sent_at(&world, at).await, &new);
+        assert_eq!(world.webhook(&hook).await["secret_window_ends_at"], Value::Null);
+    }
+}
+
+/// CASES 42, for receivers that compare strictly.
+#[tokio::test]
+async fn split_keeps_the_old_digest_alone_and_shows_the_new_one_beside_it() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let new = rotate(&world, &hook, json!({"style": "split"})).await;
+    for at in [Duration::ZERO, DAY - SECOND] {
+        let seen = sent_at(&world, at).await;
+        assert_eq!(seen.header("X-StatusPulse-Signature"), hex_digest(&hook.secret, &seen.body));
+        assert_eq!(seen.header("X-StatusPulse-Signature-Next"), hex_digest(&new, &seen.body));
+        assert_eq!(seen.header("webhook-signature"), both(&seen, &new, &hook.secret).1);
+    }
+    for at in [DAY, DAY + SECOND] {
+        verify_all(&sent_at(&world, at).await, &new);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_style_is_422_and_rotates_nothing() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    assert_eq!(world.act_with(&hook, "rotate-secret", json!({"style": "both"})).await.refused(), ["/style"]);
+    assert_eq!(world.act_with(&hook, "rotate-secret", json!({"styl": "split"})).await.refused(), ["/styl"]);
+    verify_all(&sent_at(&world, SECOND).await, &hook.secret);
+}
+
+/// A retry signs with the keys of its own moment, not with those of the first attempt.
+#[tokio::test]
+async fn the_keys_are_those_valid_at_the_moment_of_the_attempt() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers_next(URL, [500, 500]);
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    world.advance(SECOND).await;
+    let rotated = world.act_with(&hook, "rotate-secret", Value::Null).await.expect(200);
+    let new = text(&rotated["secret"]);
+    world.advance(MINUTE).await;
+    world.act(&hook, "rotate-secret/finish").await;
+    world.advance(HOUR).await;
+    let [first, second, third] = <[Seen; 3]>::try_from(world.attempts(URL)).unwrap();
+    verify_all(&first, &hook.secret);
+    assert_eq!(second.header("X-StatusPulse-Signature"), both(&second, new, &hook.secret).0);
+    verify_all(&third, new);
+}
+
+#[tokio::test]
+async fn a_rotation_in_the_middle_of_an_attempt_changes_the_next_one_alone() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let (api, target) = (world.with_key(&world.key), hook.clone());
+    world.receivers.answers_next(URL, [500]);
+    world.receivers.meanwhile(URL, async move {
+        api.act_with(&target, "rotate-secret", Value::Null).await.expect(200);
+    });
+    world.publish(&opened("A")).await;
+    world.advance(HOUR).await;
+    let sent = world.attempts(URL);
+    verify_all(&sent[0], &hook.secret);
+    assert!(sent[1].header("X-StatusPulse-Signature").contains(','));
+    assert_eq!(world.webhook(&hook).await["consecutive_failures"], 0);
+}
+
+/// CASES 44.
+#[tokio::test]
+async fn a_second_rotation_inside_the_window_is_409_and_after_it_is_not() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let new = rotate(&world, &hook, Value::Null).await;
+    world.advance(DAY - SECOND).await;
+    let again = world.act_with(&hook, "rotate-secret", Value::Null).await;
+    assert_eq!(again.problem(409), "rotation_in_progress");
+    assert!(text(&again.json()["detail"]).contains("2024-03-16T14:22:01Z"));
+    let seen = sent_at(&world, DAY - SECOND).await;
+    assert_eq!(seen.header("X-StatusPulse-Signature"), both(&seen, &new, &hook.secret).0);
+    world.advance(SECOND).await;
+    world.act_with(&hook, "rotate-secret", Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn finish_ends_the_window_now() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let new = rotate(&world, &hook, Value::Null).await;
+    world.act(&hook, "rotate-secret/finish").await;
+    verify_all(&sent_at(&world, Duration::ZERO).await, &new);
+    assert_eq!(world.act_with(&hook, "rotate-secret/finish", Value::Null).await.problem(409), "no_rotation");
+    world.act_with(&hook, "rotate-secret", Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_rotation_survives_a_restart() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let new = rotate(&world, &hook, json!({"style": "split"})).await;
+    let world = world.restart().await;
+    let seen = sent_at(&world, HOUR).await;
+    assert_eq!(seen.header("X-StatusPulse-Signature"), hex_digest(&hook.secret, &seen.body));
+    assert_eq!(seen.header("X-StatusPulse-Signature-Next"), hex_digest(&new, &seen.body));
+}
+
+#[tokio::test]
+async fn handshakes_and_tests_are_signed_with_both_too() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let new = rotate(&world, &hook, Value::Null).await;
+    world.act(&hook, "test").await;
+    world.act(&hook, "verify").await;
+    for seen in &world.receivers.calls(URL)[1..] {
+        assert_eq!(seen.header("X-StatusPulse-Signature"), both(seen, &new, &hook.secret).0);
+    }
+}
+
+/// CASES 47: everything the product writes or answers, searched for everything that is secret.
+#[tokio::test]
+async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
+    let world = World::new().await;
+    let headers = json!({"headers": {"Authorization": "Bearer customers-own-token"}, "description": "d"});
+    let hook = world.register_with(URL, headers).await;
+    let new = rotate(&world, &hook, Value::Null).await;
+    let reply = Reply::fails(Class::Tls, "The certificate does not hold.");
+    world.receivers.answers(URL, reply);
+    let event = world.publish(&opened("A")).await;
+    world.advance(HOUR * 2).await;
+    let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
+    let path = format!("/v1/webhooks/{}", hook.id);
+    let mut told = world.notices();
+    assert_eq!(told.len(), 1);
+    for path in [
+        path.clone(),
+        "/v1/webhooks".to_owned(),
+        "/v1/keys".to_owned(),
+        "/v1/account".to_owned(),
+        format!("{path}/deliveries"),
+        format!("{path}/deliveries/{delivery}"),
+        format!("{path}/explain?event={event}"),
+    ] {
+        told.push(world.get(&path).await.text);
+    }
+    told.push(world.act_with(&hook, "rotate-secret", Value::Null).await.text);
+    told.push(world.act_with(&hook, "rotate-secret/finish", Value::Null).await.text);
+    told.push(world.act_with(&hook, "resume", Value::Null).await.text);
+    let kept = world.engine.webhooks.webhook(hook.id.parse().unwrap()).await.unwrap();
+    told.push(format!("{kept:#?} {:#?} {kept:?}", world.engine));
+    let secrets = [hook.secret.as_str(), &new, &hook.secret[6..], &new[6..], "customers-own-token", &world.key];
+    for text in told {
+        for secret in secrets.iter().chain(&["slackpathsecret"]) {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_rest_secrets_are_sealed_under_a_key_file_of_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new().await;
+    let hook = world.register_with(URL, json!({"headers": {"X-Token": "customers-own-token"}})).await;
+    let new = rotate(&world, &hook, Value::Null).await;
+    world.flush().await;
+    let files = world.files();
+    let contains = |bytes: &[u8], secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+    let found = files.iter().any(|(_, bytes)| contains(bytes, "hooks.yourcompany.com"));
+    assert!(found, "the search looks where things are written");
+    for (name, bytes) in &files {
+        for secret in [&hook.secret[6..], &new[6..], "customers-own-token", &world.key] {
+            assert!(!contains(bytes, secret), "{secret} is in {name}");
+        }
+    }
+    let key = world.folder().join("secret.key");
+    assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+}
