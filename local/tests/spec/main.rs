@@ -6,6 +6,8 @@ mod section_02_triggers;
 mod section_03_publishing;
 mod section_04_delivery_and_signature;
 mod section_05_ladder;
+mod section_06_pause;
+mod section_06_resume;
 mod section_07_order;
 mod section_08_secrets_and_rotation;
 mod support;

@@ -96,8 +96,6 @@ pub struct NoticeMessage {
     pub webhook_id: WebhookId,
     /// Which change of the webhook's state it tells of.
     pub epoch: u64,
-    /// How often it was tried before.
-    pub tries: u32,
 }
 
 /// A payload is JSON, so it travels as text.

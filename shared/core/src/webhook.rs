@@ -165,8 +165,14 @@ pub enum Notice {
     None,
     /// To be sent.
     Due,
-    /// Being sent by a worker, which has crashed if it is not done by then.
-    Sending(Timestamp),
+    /// Tried this often; nobody tries again before that time. Either a worker is at it, which has crashed if it is
+    /// not done by then, or Slack did not take it.
+    Sending {
+        /// How often it was tried, the try on its way included.
+        tries: u32,
+        /// When the next try may begin.
+        until: Timestamp,
+    },
     /// Sent, or given up after the last try.
     Done,
 }

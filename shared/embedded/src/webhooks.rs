@@ -186,7 +186,7 @@ struct PauseRecord {
 enum NoticeRecord {
     None,
     Due,
-    Sending(i64),
+    Sending { tries: u32, until: i64 },
     Done,
 }
 
@@ -302,7 +302,7 @@ impl PauseRecord {
             notice: match pause.notice {
                 Notice::None => NoticeRecord::None,
                 Notice::Due => NoticeRecord::Due,
-                Notice::Sending(until) => NoticeRecord::Sending(millis(until)),
+                Notice::Sending { tries, until } => NoticeRecord::Sending { tries, until: millis(until) },
                 Notice::Done => NoticeRecord::Done,
             },
         }
@@ -318,7 +318,7 @@ impl PauseRecord {
             notice: match self.notice {
                 NoticeRecord::None => Notice::None,
                 NoticeRecord::Due => Notice::Due,
-                NoticeRecord::Sending(until) => Notice::Sending(from_millis(until)?),
+                NoticeRecord::Sending { tries, until } => Notice::Sending { tries, until: from_millis(until)? },
                 NoticeRecord::Done => Notice::Done,
             },
         })

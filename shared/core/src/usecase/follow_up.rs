@@ -25,8 +25,11 @@ impl Engine {
         let mut delivery = delivery;
         loop {
             match delivery.state {
-                // Whoever is before it in the lane wakes it.
-                State::Waiting => return Ok(()),
+                State::Waiting => match self.hold_if_paused(delivery).await? {
+                    Some(held) => delivery = held,
+                    // Whoever is before it in the lane wakes it.
+                    None => return Ok(()),
+                },
                 State::Scheduled { .. } => return self.wake_attempt(&delivery).await,
                 // Hold, then look again: a webhook that was resumed between the look that said "paused" and the
                 // record "held" may have ended its drain already, and nobody else would come for this one.
@@ -38,6 +41,17 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// What comes to wait while its webhook is paused is held like all the rest: the sweep that holds may be over.
+    async fn hold_if_paused(&self, waiting: Delivery) -> Result<Option<Delivery>> {
+        match self.webhooks.webhook(waiting.webhook_id).await? {
+            Some(webhook) if matches!(webhook.state, webhook::State::Paused(_)) => {
+                let saved = self.deliveries.save_delivery(&waiting.moved(State::Held)).await?;
+                Ok(saved.ok().map(|saved| saved.delivery))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -81,9 +95,10 @@ impl Engine {
             let message = SweepMessage { webhook_id: webhook.id, epoch: webhook.epoch, step: sweep.step };
             Some(Wakeup { message: Message::Sweep(message), due: sweep.due })
         } else if let webhook::State::Paused(pause) = &webhook.state
-            && matches!(pause.notice, Notice::Due | Notice::Sending(_))
+            && matches!(pause.notice, Notice::Due | Notice::Sending { .. })
         {
-            Some(self.notice_wakeup(webhook.id, webhook.epoch, 0, self.clock.now()))
+            let message = NoticeMessage { webhook_id: webhook.id, epoch: webhook.epoch };
+            Some(Wakeup { message: Message::Notice(message), due: self.clock.now() })
         } else {
             None
         };
@@ -91,16 +106,6 @@ impl Engine {
             Some(wakeup) => Ok(self.wakeups.send(vec![wakeup]).await?),
             None => Ok(()),
         }
-    }
-
-    pub(super) fn notice_wakeup(
-        &self,
-        webhook_id: WebhookId,
-        epoch: u64,
-        tries: u32,
-        due: Timestamp,
-    ) -> Wakeup {
-        Wakeup { message: Message::Notice(NoticeMessage { webhook_id, epoch, tries }), due }
     }
 
     /// Begins to let go of what an active webhook holds, if nothing is being done to it yet. A sweep that is under

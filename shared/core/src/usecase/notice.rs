@@ -1,5 +1,7 @@
 //! The account's engineers are told on Slack that a webhook was paused: once a pause, whatever Slack does.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::json;
 
@@ -24,20 +26,21 @@ impl Engine {
         if webhook.epoch != message.epoch {
             return Ok(Handled::Done);
         }
-        match pause.notice {
+        let tries = match pause.notice {
             Notice::None | Notice::Done => return Ok(Handled::Done),
-            Notice::Sending(until) if now < until => return Ok(Handled::Again(until)),
-            Notice::Due | Notice::Sending(_) => {}
-        }
-        // Only one worker gets past this: two messages, one notice.
-        let Some(claimed) = self.set_notice(&webhook, Notice::Sending(later(now, limits::CLAIM))).await?
-        else {
+            Notice::Sending { until, .. } if now < until => return Ok(Handled::Again(until)),
+            Notice::Due => 1,
+            Notice::Sending { tries, .. } => tries + 1,
+        };
+        // Only one worker gets past this: however many messages there are, one notice.
+        let sending = Notice::Sending { tries, until: later(now, limits::CLAIM) };
+        let Some(claimed) = self.set_notice(&webhook, sending).await? else {
             return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         };
         let account = self.accounts.account(webhook.account_id).await?.map(|account| account.name);
         let held = self.deliveries.held(webhook.id).await?;
         let text = text(&webhook, pause, &account.unwrap_or_default(), held, &self.deployment.public_url);
-        self.send_notice(slack, &text, claimed, message).await
+        self.send_notice(slack, &text, claimed, tries).await
     }
 
     async fn send_notice(
@@ -45,7 +48,7 @@ impl Engine {
         slack: EndpointUrl,
         text: &str,
         webhook: Webhook,
-        message: NoticeMessage,
+        tries: u32,
     ) -> Result<Handled> {
         let headers = vec![
             ("Content-Type".to_owned(), "application/json".to_owned()),
@@ -58,18 +61,15 @@ impl Engine {
             Ok(reply) => judge(reply.status),
             Err(failure) => Some(failure),
         };
-        let tries = message.tries + 1;
         match failure {
             None => {
                 self.set_notice(&webhook, Notice::Done).await?;
             }
             Some(failure) if tries < limits::NOTICE_TRIES => {
                 tracing::warn!(webhook.id = %webhook.id, class = failure.class.name(), tries, "Slack notice failed; it is tried again");
-                self.set_notice(&webhook, Notice::Due).await?;
-                let waits = limits::NOTICE_WAITS;
-                let wait = waits[usize::try_from(message.tries).unwrap_or(usize::MAX).min(waits.len() - 1)];
-                let due = later(self.clock.now(), wait);
-                self.wakeups.send(vec![self.notice_wakeup(webhook.id, webhook.epoch, tries, due)]).await?;
+                let until = later(self.clock.now(), wait_after(tries));
+                self.set_notice(&webhook, Notice::Sending { tries, until }).await?;
+                return Ok(Handled::Again(until));
             }
             Some(failure) => {
                 tracing::error!(webhook.id = %webhook.id, class = failure.class.name(), tries, "Slack notice given up");
@@ -97,6 +97,12 @@ impl Engine {
             latest = Webhook::clone(&again);
         }
     }
+}
+
+/// How long to wait after so many tries.
+fn wait_after(tries: u32) -> Duration {
+    let waits = limits::NOTICE_WAITS;
+    waits[usize::try_from(tries).unwrap_or(usize::MAX).clamp(1, waits.len()) - 1]
 }
 
 /// The notice: which webhook, since when, the last error, how much is held, how to resume. The URL's path is

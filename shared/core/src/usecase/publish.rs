@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::access::{Action, Caller};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, State};
 use crate::error::{Error, Result};
 use crate::event::{Envelope, Event};
 use crate::ids::{AccountId, EventId};
@@ -115,6 +115,13 @@ impl Engine {
                 Some(Wakeup { message: Message::Attempt(message), due })
             })
             .collect();
-        if wakeups.is_empty() { Ok(()) } else { Ok(self.wakeups.send(wakeups).await?) }
+        if !wakeups.is_empty() {
+            self.wakeups.send(wakeups).await?;
+        }
+        // They have no message that would find their webhook paused.
+        for delivery in deliveries.iter().filter(|delivery| delivery.state == State::Waiting) {
+            self.follow_up(delivery.clone()).await?;
+        }
+        Ok(())
     }
 }
