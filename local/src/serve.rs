@@ -13,12 +13,14 @@ use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use statuspulse_core::Engine;
+use statuspulse_core::limits;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_core::usecase::Deployment;
 use statuspulse_embedded::{Embedded, Purpose};
 use statuspulse_http::CursorKey;
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -39,10 +41,12 @@ pub(crate) struct Server {
 }
 
 pub(crate) async fn run(options: ServeOptions) -> Result<()> {
+    // From before the ready line on: whoever reads it may stop us at once.
+    let stop = StopSignals::listen()?;
     let server = Server::start(options).await?;
     let mut out = std::io::stdout();
     writeln!(out, "ready http://{}", server.address).and_then(|()| out.flush()).context("standard output")?;
-    stop_signal().await?;
+    stop.come().await;
     server.stop().await
 }
 
@@ -78,21 +82,39 @@ impl Server {
     /// Takes no more calls and messages, and returns when what is in flight is done and on the disk.
     pub(crate) async fn stop(self) -> Result<()> {
         drop(self.stop);
-        let (api, ()) = tokio::join!(self.api, self.workers.stop());
-        api.context("the API")?.context("the API")?;
+        let mut api = self.api;
+        let (ended, ()) =
+            tokio::join!(tokio::time::timeout(limits::ATTEMPT_TIMEOUT, &mut api), self.workers.stop());
+        match ended {
+            Ok(ended) => ended.context("the API")?.context("the API")?,
+            // Nothing of ours takes longer: what is left are clients that never end their requests.
+            Err(_) => api.abort(),
+        }
         self.engine.deliveries.settled().await.context("the store")
     }
 }
 
 pub(crate) async fn stop_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    StopSignals::listen()?.come().await;
     Ok(())
+}
+
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn come(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment> {

@@ -16,6 +16,8 @@ const HOOK: &str = "/statuspulse";
 const EVENTS: [&str; 3] = ["incident_opened", "incident_updated", "incident_resolved"];
 /// Longer than any step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Columns of text beside the times.
+const WIDTH: usize = 106;
 /// Late at most by this; never early.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
@@ -43,8 +45,9 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
         seen: 0,
     };
     story.say(&format!(
-        "A receiver listens on {} with a certificate of its own authority; the ladder is {LADDER:?} instead of 1m, 5m, 15m, 60m.",
-        stage.receiver.url(HOOK)
+        "A receiver listens on {} with a certificate of its own authority; the ladder is {} instead of 1m, 5m, 15m, 60m.",
+        stage.receiver.url(HOOK),
+        LADDER.map(|wait| format!("{}s", wait.as_secs())).join(", ")
     ));
     story.handshake().await?;
     story.filter().await?;
@@ -60,7 +63,11 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
 impl Story<'_> {
     fn say(&self, line: &str) {
         let elapsed = Duration::from_nanos(unix_nanos() - self.began);
-        println!("{:>8.3} s  {line}", elapsed.as_secs_f64());
+        let mut margin = format!("{:>8.3} s  ", elapsed.as_secs_f64());
+        for part in wrapped(line) {
+            println!("{margin}{part}");
+            margin = " ".repeat(margin.len());
+        }
     }
 
     fn path(&self, rest: &str) -> String {
@@ -299,6 +306,18 @@ pub(super) fn to_try(base: &str, key: &str, hook: &str) -> String {
          curl -s {base}/v1/webhooks {auth}\n  \
          curl -s {base}/v1/webhooks/<id>/deliveries {auth}\n"
     )
+}
+
+/// Broken between words, so that a terminal of 120 columns need not do it.
+fn wrapped(line: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for word in line.split_inclusive(' ') {
+        match parts.last_mut() {
+            Some(part) if part.is_empty() || part.len() + word.len() <= WIDTH => part.push_str(word),
+            _ => parts.push(format!("  {word}")),
+        }
+    }
+    parts
 }
 
 fn text(value: &Value, pointer: &str) -> Result<String> {

@@ -1,6 +1,10 @@
 //! BEHAVIOUR.md as tests: one module a section, one test or more a rule.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
+mod cases;
+mod deaths;
+mod invariants;
+mod random_runs;
 mod section_01_registration;
 mod section_02_triggers;
 mod section_03_publishing;
@@ -10,4 +14,8 @@ mod section_06_pause;
 mod section_06_resume;
 mod section_07_order;
 mod section_08_secrets_and_rotation;
+mod section_09_network_controls;
+mod section_10_access;
+mod section_11_seeing_what_happened;
+mod section_12_names_on_the_wire;
 mod support;

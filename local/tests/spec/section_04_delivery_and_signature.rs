@@ -141,7 +141,9 @@ async fn the_signature_header_is_the_lowercase_hex_digest_of_the_raw_body_alone(
     let seen = &world.attempts(URL)[0];
     let signature = seen.header("X-StatusPulse-Signature");
     assert_eq!(signature, hex_digest(&hook.secret, &seen.body));
-    assert!(signature.len() == 64 && signature.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+    assert!(
+        signature.len() == 64 && signature.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    );
     assert_eq!(seen.header("webhook-signature"), standard_signature(&hook.secret, seen));
 }
 
@@ -234,7 +236,10 @@ async fn a_410_pauses_at_once_and_tells() {
     world.publish(&opened("B")).await;
     world.settle().await;
     let shown = world.webhook(&hook).await;
-    assert_eq!((shown["status"].as_str(), shown["paused"]["reason"].as_str()), (Some("paused"), Some("gone")));
+    assert_eq!(
+        (shown["status"].as_str(), shown["paused"]["reason"].as_str()),
+        (Some("paused"), Some("gone"))
+    );
     assert_eq!(shown["held_deliveries"], 2);
     assert_eq!(world.attempts(URL).len(), 1);
     assert_eq!(world.notices().len(), 1);

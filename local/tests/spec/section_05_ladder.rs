@@ -105,7 +105,9 @@ async fn retry_after_lengthens_later_waits_too_and_the_next_is_its_own_again() {
     let world = World::new().await;
     world.register(URL).await;
     let asks = |seconds: &str| Reply::from(429).retry_after(seconds);
-    world.receivers.answers_next(URL, [Reply::from(500), asks("1000"), asks("1000"), asks("7200"), 500.into()]);
+    world
+        .receivers
+        .answers_next(URL, [Reply::from(500), asks("1000"), asks("1000"), asks("7200"), 500.into()]);
     world.publish(&opened("A")).await;
     world.advance(HOUR * 5).await;
     assert_eq!(world.seconds(URL), [0, 60, 1060, 2060, 5660]);

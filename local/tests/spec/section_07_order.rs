@@ -41,7 +41,10 @@ async fn it_also_goes_at_once_when_the_one_before_it_has_failed_for_good() {
     world.advance_to(HOUR * 3).await;
     assert_eq!(world.statuses(&hook).await, ["failed", "delivered", "delivered"]);
     let resolved = world.attempts(URL).pop().unwrap();
-    assert_eq!((resolved.event(), resolved.at.as_second() - start().as_second()), ("incident_resolved", 4860));
+    assert_eq!(
+        (resolved.event(), resolved.at.as_second() - start().as_second()),
+        ("incident_resolved", 4860)
+    );
 }
 
 #[tokio::test]
@@ -101,6 +104,27 @@ async fn order_holds_through_a_pause_and_its_drain() {
     }
 }
 
+/// The drain lets go of a whole lane in one page; only its head is attempted, again and again.
+#[tokio::test]
+async fn a_lane_whose_head_fails_again_during_the_drain_waits_for_it() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.act(&hook, "pause").await;
+    for payload in [opened("A"), updated("A"), resolved("A")] {
+        world.publish(&payload).await;
+    }
+    world.settle().await;
+    assert_eq!(world.statuses(&hook).await, ["held"; 3]);
+    world.receivers.answers_next(URL, [500, 500]);
+    world.act(&hook, "resume").await;
+    world.settle().await;
+    assert_eq!(world.statuses(&hook).await, ["retrying", "waiting", "waiting"]);
+    world.advance(HOUR).await;
+    let opened = "incident_opened";
+    assert_eq!(events(&world), [opened, opened, opened, "incident_updated", "incident_resolved"]);
+    assert_eq!(world.seconds(URL), [0, 60, 360, 360, 360]);
+}
+
 #[tokio::test]
 async fn an_event_that_comes_during_the_drain_waits_for_the_older_ones_of_its_incident() {
     let world = World::new().await;
@@ -118,7 +142,8 @@ async fn an_event_that_comes_during_the_drain_waits_for_the_older_ones_of_its_in
     world.settle().await;
     assert_eq!(world.attempts(URL).len(), 11, "the new incident goes at once, the old one keeps its order");
     world.advance(MINUTE).await;
-    let lane: Vec<_> = world.attempts(URL).into_iter().filter(|seen| seen.text().contains("INC-29")).collect();
+    let lane: Vec<_> =
+        world.attempts(URL).into_iter().filter(|seen| seen.text().contains("INC-29")).collect();
     assert_eq!(lane.iter().map(Seen::event).collect::<Vec<_>>(), ["incident_opened", "incident_resolved"]);
     assert_eq!(world.attempts(URL).len(), 32);
 }

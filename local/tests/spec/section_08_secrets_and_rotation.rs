@@ -39,7 +39,10 @@ async fn joined_lists_new_and_old_for_24_hours_to_the_second() {
     for at in [Duration::ZERO, HOUR, DAY - SECOND, DAY - Duration::from_millis(1)] {
         let seen = sent_at(&world, at).await;
         let (joined, standard) = both(&seen, &new, &hook.secret);
-        assert_eq!((seen.header("X-StatusPulse-Signature"), seen.header("webhook-signature")), (&*joined, &*standard));
+        assert_eq!(
+            (seen.header("X-StatusPulse-Signature"), seen.header("webhook-signature")),
+            (&*joined, &*standard)
+        );
         assert!(!seen.headers.contains_key("X-StatusPulse-Signature-Next"));
         assert_eq!(world.webhook(&hook).await["secret_window_ends_at"], "2024-03-16T14:22:01Z");
     }
@@ -193,7 +196,8 @@ async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
     told.push(world.act_with(&hook, "resume", Value::Null).await.text);
     let kept = world.engine.webhooks.webhook(hook.id.parse().unwrap()).await.unwrap();
     told.push(format!("{kept:#?} {:#?} {kept:?}", world.engine));
-    let secrets = [hook.secret.as_str(), &new, &hook.secret[6..], &new[6..], "customers-own-token", &world.key];
+    let secrets =
+        [hook.secret.as_str(), &new, &hook.secret[6..], &new[6..], "customers-own-token", &world.key];
     for text in told {
         for secret in secrets.iter().chain(&["slackpathsecret"]) {
             assert!(!text.contains(secret), "{secret} is in {text}");
@@ -209,7 +213,8 @@ async fn at_rest_secrets_are_sealed_under_a_key_file_of_its_owner_alone() {
     let new = rotate(&world, &hook, Value::Null).await;
     world.flush().await;
     let files = world.files();
-    let contains = |bytes: &[u8], secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+    let contains =
+        |bytes: &[u8], secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
     let found = files.iter().any(|(_, bytes)| contains(bytes, "hooks.yourcompany.com"));
     assert!(found, "the search looks where things are written");
     for (name, bytes) in &files {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use statuspulse_core::Engine;
 use statuspulse_core::access::{ApiKey, Role};
-use statuspulse_core::message::Queue;
+use statuspulse_core::message::{Message, Queue};
 use statuspulse_core::ports::{Accounts, Clock, Wakeups};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 pub(crate) use api::{Answer, Api, Hook, text};
 pub(crate) use payload::{opened, payload_of_size, resolved, updated};
-pub(crate) use ports::{Counted, Dice, Fuse, VirtualClock};
+pub(crate) use ports::{Counted, Dice, Fuse, VirtualClock, Write};
 pub(crate) use receiver::{Receivers, Reply, Seen};
 pub(crate) use verify::{hex_digest, standard_signature, verify_all};
 
@@ -176,12 +176,15 @@ impl World {
     /// Time passes, and everything happens exactly when it is due.
     pub(crate) async fn advance(&self, time: Duration) {
         let end = self.now().checked_add(time).unwrap();
+        let mut steps = 0;
         loop {
             self.settle().await;
             match self.store.next_due() {
                 Some(due) if due <= end => self.clock.set(due),
                 _ => break,
             }
+            steps += 1;
+            assert!(steps < 100_000, "there is always something due soon");
         }
         self.clock.set(end);
         self.settle().await;
@@ -200,6 +203,15 @@ impl World {
         self.store.next_due()
     }
 
+    /// Time passes to when the next message is due; `false` if there is none. What goes on for ever is a fault.
+    pub(crate) async fn skip_to_next(&self) -> bool {
+        let Some(due) = self.next_due().await else { return false };
+        let days = due.duration_since(start()).as_hours() / 24;
+        assert!(days < 60, "there is still something to do after {days} days");
+        self.clock.set(due);
+        true
+    }
+
     /// The next message that is due: first attempts before retries before upkeep.
     pub(crate) async fn next_message(&self) -> Option<Received> {
         self.flush().await;
@@ -216,6 +228,11 @@ impl World {
             Ok(Handled::Again(at)) => received.again(at),
             Err(error) => assert!(self.fuse.is_burnt_out(), "{error}"),
         }
+    }
+
+    /// Does what a message asks, once more.
+    pub(crate) async fn handle(&self, message: Message) {
+        self.engine.handle(message).await.map(|_| ()).unwrap();
     }
 
     /// Does what a message asks, and dies before it says so: the message comes again.

@@ -59,7 +59,9 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, NotAnId> {
                 text.strip_prefix(concat!($prefix, "_"))
-                    .filter(|rest| rest.len() == 26 && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+                    // 26 characters have two bits too many: past 7 the first would be a second spelling of another id.
+                    .filter(|rest| rest.len() == 26 && matches!(rest.as_bytes()[0], b'0'..=b'7'))
+                    .filter(|rest| rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
                     .and_then(|rest| Ulid::from_string(rest).ok())
                     .map(Self)
                     .ok_or(NotAnId { prefix: $prefix })

@@ -32,8 +32,10 @@ pub use queue::{RECEIVES_MAX, Received, queues};
 /// The ports, on one folder.
 #[derive(Debug)]
 pub struct Embedded {
-    writer: writer::Writer,
+    /// Before the writer, as fields are dropped in this order: who closes the file last copies the log back, and
+    /// a reader could not.
     readers: readers::Readers,
+    writer: writer::Writer,
     sealer: sealing::Sealer,
     webhook_cache: Arc<webhooks::Cache>,
     claims: deliveries::Claims,
@@ -59,10 +61,10 @@ pub enum OpenError {
     #[error("another server is working on the data folder {0}")]
     InUse(PathBuf),
     /// It cannot be read or written.
-    #[error("the data folder {0} cannot be used: {1}")]
+    #[error("the data folder {0} cannot be used")]
     Folder(PathBuf, #[source] std::io::Error),
     /// The file is no database, or a damaged one.
-    #[error("the database {0} cannot be used: {1}")]
+    #[error("the database {0} cannot be used")]
     Database(PathBuf, #[source] rusqlite::Error),
     /// What is sealed in the database does not open.
     #[error("the key file {0} does not open the database beside it: it is missing, or another folder's")]

@@ -45,8 +45,9 @@ pub(crate) struct Entry {
 pub(crate) enum Pick {
     /// This message; it is in work from now on.
     Entry(Box<Entry>),
-    /// This webhook's messages past that one are to be read from the disk first.
-    Load(WebhookId, i64),
+    /// First this webhook's messages are to be read from the disk: those past `after`, up to `to`. What is on the
+    /// disk past that is on its way here, and would come twice.
+    Load { webhook: WebhookId, after: i64, to: i64 },
     /// Nothing that has a slot.
     Nothing,
 }
@@ -94,7 +95,7 @@ impl Line {
             let Some(entry) = backlog.next.pop_front() else {
                 if backlog.more_on_disk {
                     self.turns.push_front(webhook);
-                    return Pick::Load(webhook, backlog.last_seq);
+                    return Pick::Load { webhook, after: backlog.last_seq, to: backlog.newest_seq };
                 }
                 backlog.has_turn = false;
                 self.forget_if_idle(webhook);
@@ -108,18 +109,19 @@ impl Line {
         Pick::Nothing
     }
 
-    /// What was read of a webhook's messages past `after`.
-    pub(crate) fn loaded(&mut self, webhook: WebhookId, after: i64, entries: Vec<Entry>, more_on_disk: bool) {
+    /// What was read of a webhook's messages past `after`, up to `to`.
+    pub(crate) fn loaded(&mut self, webhook: WebhookId, after: i64, to: i64, entries: Vec<Entry>) {
         let Some(backlog) = self.webhooks.get_mut(&webhook) else { return };
         // Somebody else loaded meanwhile.
         if backlog.last_seq != after {
             return;
         }
-        if let Some(last) = entries.last() {
-            backlog.last_seq = last.seq;
-        }
+        backlog.last_seq = match entries.last() {
+            Some(last) if entries.len() >= BUFFERED => last.seq,
+            _ => to,
+        };
         // One that came after the disk was read is not among them.
-        backlog.more_on_disk = more_on_disk || backlog.newest_seq > backlog.last_seq;
+        backlog.more_on_disk = backlog.newest_seq > backlog.last_seq;
         backlog.next.extend(entries);
     }
 
@@ -132,9 +134,11 @@ impl Line {
         self.forget_if_idle(webhook);
     }
 
-    /// There are messages on the disk that nobody has read: what a start finds.
-    pub(crate) fn found_on_disk(&mut self, webhook: WebhookId) {
-        self.webhooks.entry(webhook).or_default().more_on_disk = true;
+    /// There are messages on the disk that nobody has read, up to `to`: what a start finds.
+    pub(crate) fn found_on_disk(&mut self, webhook: WebhookId, to: i64) {
+        let backlog = self.webhooks.entry(webhook).or_default();
+        backlog.more_on_disk = true;
+        backlog.newest_seq = to;
         self.give_turn(webhook);
     }
 

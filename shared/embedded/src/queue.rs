@@ -94,7 +94,7 @@ impl Queues {
         for found in found {
             let (queue, webhook) = found?;
             let webhook = WebhookId::from_bytes(webhook);
-            queues.line(queue).found_on_disk(webhook);
+            queues.line(queue).found_on_disk(webhook, last);
         }
         Ok(queues)
     }
@@ -255,29 +255,27 @@ impl Embedded {
                     let message = entry.message.clone();
                     return Ok(Some(Received { message, entry: Some(*entry), from: self.clone() }));
                 }
-                Pick::Load(webhook, after) => {
-                    let (entries, more) = self.load(which, webhook, after)?;
-                    self.queues.line(which).loaded(webhook, after, entries, more);
+                Pick::Load { webhook, after, to } => {
+                    let entries = self.load(which, webhook, after, to)?;
+                    self.queues.line(which).loaded(webhook, after, to, entries);
                 }
             }
         }
     }
 
-    fn load(&self, queue: u8, webhook: WebhookId, after: i64) -> PortResult<(Vec<Entry>, bool)> {
-        let sql = "SELECT seq, receives, message FROM ready WHERE queue = ?1 AND webhook_id = ?2 AND seq > ?3
-                   ORDER BY seq LIMIT ?4";
+    fn load(&self, queue: u8, webhook: WebhookId, after: i64, to: i64) -> PortResult<Vec<Entry>> {
+        let sql = "SELECT seq, receives, message FROM ready
+                   WHERE queue = ?1 AND webhook_id = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5";
         let limit = i64::try_from(BUFFERED).unwrap_or(i64::MAX);
-        let entries = self.readers.read("reading messages", |connection| {
+        self.readers.read("reading messages", |connection| {
             connection
                 .prepare_cached(sql)?
-                .query_map((queue, webhook.to_bytes(), after, limit), |row| {
+                .query_map((queue, webhook.to_bytes(), after, to, limit), |row| {
                     let message = message_of(connection, row.get_ref("message")?.as_str()?)?;
                     Ok(Entry { seq: row.get("seq")?, receives: row.get("receives")?, message })
                 })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
-        let more = entries.len() >= BUFFERED;
-        Ok((entries, more))
+                .collect()
+        })
     }
 
     /// When the next delayed message is due, if there is one.

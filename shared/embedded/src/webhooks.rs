@@ -318,7 +318,9 @@ impl PauseRecord {
             notice: match self.notice {
                 NoticeRecord::None => Notice::None,
                 NoticeRecord::Due => Notice::Due,
-                NoticeRecord::Sending { tries, until } => Notice::Sending { tries, until: from_millis(until)? },
+                NoticeRecord::Sending { tries, until } => {
+                    Notice::Sending { tries, until: from_millis(until)? }
+                }
                 NoticeRecord::Done => Notice::Done,
             },
         })

@@ -1,5 +1,7 @@
 //! Time, dice and counters that a test holds in its hands, and a store whose writes can be cut off.
 
+use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use statuspulse_core::attempt::Class;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::message::Wakeup;
@@ -95,33 +97,66 @@ impl Metrics for Counted {
     }
 }
 
-/// How many more writes the store takes before it dies. Negative: as many as you like.
-pub(crate) struct Fuse(AtomicI64);
+/// Something that happens in the middle of something else.
+pub(crate) type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the store is about to write when a test steps in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Write {
+    /// That a delivery is held.
+    Held,
+    /// A webhook's change.
+    Webhook,
+}
+
+/// How many more writes the store takes before it dies, and what happens right before a write.
+pub(crate) struct Fuse {
+    /// Negative: as many as you like.
+    left: AtomicI64,
+    before: Mutex<HashMap<Write, Happening>>,
+}
 
 impl Fuse {
     pub(crate) fn unlit() -> Self {
-        Self(AtomicI64::new(-1))
+        Self { left: AtomicI64::new(-1), before: Mutex::default() }
     }
 
     /// The store dies after so many writes.
     pub(crate) fn light(&self, writes: usize) {
-        self.0.store(i64::try_from(writes).unwrap(), Ordering::SeqCst);
+        self.left.store(i64::try_from(writes).unwrap(), Ordering::SeqCst);
     }
 
     pub(crate) fn put_out(&self) {
-        self.0.store(-1, Ordering::SeqCst);
+        self.left.store(-1, Ordering::SeqCst);
     }
 
     pub(crate) fn is_burnt_out(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+        self.left.load(Ordering::SeqCst) == 0
+    }
+
+    /// How many writes are left, if it was lit.
+    pub(crate) fn left(&self) -> Option<u64> {
+        u64::try_from(self.left.load(Ordering::SeqCst)).ok()
+    }
+
+    /// This happens right before the next write of that kind.
+    pub(crate) fn before(&self, write: Write, happening: impl Future<Output = ()> + Send + 'static) {
+        self.before.lock().unwrap().insert(write, Box::pin(happening));
+    }
+
+    async fn step_in(&self, write: Write) {
+        let happening = self.before.lock().unwrap().remove(&write);
+        if let Some(happening) = happening {
+            happening.await;
+        }
     }
 
     fn spend(&self) -> PortResult<()> {
         if self.is_burnt_out() {
             return Err(Unavailable { doing: "writing", source: "the test cut the store off".into() });
         }
-        if self.0.load(Ordering::SeqCst) > 0 {
-            self.0.fetch_sub(1, Ordering::SeqCst);
+        if self.left.load(Ordering::SeqCst) > 0 {
+            self.left.fetch_sub(1, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -157,6 +192,7 @@ impl Webhooks for Fused {
     }
 
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        self.fuse.step_in(Write::Webhook).await;
         self.fuse.spend()?;
         self.store.save_webhook(webhook).await
     }
@@ -182,6 +218,9 @@ impl Deliveries for Fused {
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        if delivery.state == State::Held {
+            self.fuse.step_in(Write::Held).await;
+        }
         self.fuse.spend()?;
         self.store.save_delivery(delivery).await
     }

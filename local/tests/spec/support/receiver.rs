@@ -1,7 +1,6 @@
 //! Everybody's endpoint, Slack included: answers as it was told to, and remembers every call.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
 use statuspulse_core::ports::{Call, Clock, Sender, Sent};
 use statuspulse_core::target::EndpointUrl;
 
-use super::ports::VirtualClock;
+use super::ports::{Happening, VirtualClock};
 
 /// What an endpoint does with one request.
 #[derive(Debug, Clone)]
@@ -101,8 +100,6 @@ impl Seen {
     }
 }
 
-type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 #[derive(Default)]
 struct Endpoint {
     standing: Option<Reply>,
@@ -115,12 +112,12 @@ struct Endpoint {
 impl Endpoint {
     fn reply(&mut self, event: &str, event_id: &str) -> Reply {
         if event == "handshake" {
-            return self.handshakes.clone().unwrap_or(Reply::from(200));
+            return self.handshakes.clone().unwrap_or_else(|| Reply::from(200));
         }
         if let Some(reply) = self.by_event.get(event_id) {
             return reply.clone();
         }
-        self.next.pop_front().or_else(|| self.standing.clone()).unwrap_or(Reply::from(200))
+        self.next.pop_front().or_else(|| self.standing.clone()).unwrap_or_else(|| Reply::from(200))
     }
 }
 

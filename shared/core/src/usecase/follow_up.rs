@@ -1,7 +1,5 @@
 //! What a record calls for. See the module above: this is the "act" of "record, then act".
 
-use jiff::Timestamp;
-
 use super::Engine;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;

@@ -41,13 +41,13 @@ impl Engine {
         if message.step != sweep.step && now < overdue {
             return Ok(Handled::Again(overdue));
         }
-        let changed = self.sweep_page(&webhook, sweep, now).await?;
-        self.next_step(&webhook, sweep, changed).await?;
+        let page = self.sweep_page(&webhook, sweep, now).await?;
+        self.next_step(&webhook, sweep, page).await?;
         Ok(Handled::Done)
     }
 
-    /// Works on one page; answers how many deliveries it changed.
-    async fn sweep_page(&self, webhook: &Webhook, sweep: Sweep, now: Timestamp) -> Result<usize> {
+    /// Works on one page.
+    async fn sweep_page(&self, webhook: &Webhook, sweep: Sweep, now: Timestamp) -> Result<Swept> {
         let (part, limit) = match sweep.mode {
             SweepMode::Hold => (SweepPart::Moving, limits::SWEEP_PAGE),
             SweepMode::Release => (SweepPart::Held, release_size(webhook, sweep)),
@@ -55,6 +55,7 @@ impl Engine {
             SweepMode::Cancel => (SweepPart::Unfinished, limits::SWEEP_PAGE),
         };
         let page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
+        let full = page.len() >= limit;
         let mut saved = Vec::with_capacity(page.len());
         for delivery in page {
             let next = match sweep.mode {
@@ -74,7 +75,7 @@ impl Engine {
         }
         let changed = saved.len();
         self.follow_up_page(sweep.mode, saved).await?;
-        Ok(changed)
+        Ok(Swept { changed, full })
     }
 
     /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot
@@ -113,14 +114,14 @@ impl Engine {
     /// Records that this step is done, and sends for the next, or for what follows the end. If the webhook was
     /// changed meanwhile, its new state has a sweep of its own or none; the step is then recorded on top, or
     /// dropped.
-    async fn next_step(&self, webhook: &Webhook, sweep: Sweep, changed: usize) -> Result<()> {
+    async fn next_step(&self, webhook: &Webhook, sweep: Sweep, page: Swept) -> Result<()> {
         let mut latest = std::sync::Arc::new(webhook.clone());
         loop {
             if latest.epoch != webhook.epoch || latest.sweep != Some(sweep) {
                 return Ok(());
             }
             let mut next = Webhook::clone(&latest);
-            next.sweep = after_page(&latest, sweep, changed, self.clock.now());
+            next.sweep = after_page(&latest, sweep, page, self.clock.now());
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 next.version += 1;
                 return self.after_step(&next).await;
@@ -142,6 +143,15 @@ impl Engine {
     }
 }
 
+/// What was done with a page.
+#[derive(Clone, Copy)]
+struct Swept {
+    /// How many deliveries were changed.
+    changed: usize,
+    /// Whether there may be more behind it.
+    full: bool,
+}
+
 /// How many deliveries a release lets go in this step.
 fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
     if webhook.health.failing_since.is_some() {
@@ -151,14 +161,16 @@ fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
 }
 
 /// The sweep after a page; `None` at its end.
-fn after_page(webhook: &Webhook, sweep: Sweep, changed: usize, now: Timestamp) -> Option<Sweep> {
-    if changed == 0 {
+fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> Option<Sweep> {
+    if page.changed == 0 && !page.full {
         return None;
     }
     let failing = webhook.health.failing_since.is_some();
     let (wait, ramp, setbacks) = match sweep.mode {
         SweepMode::Release if failing => (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1)),
         SweepMode::Release => (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0),
+        // A page that is all in workers' hands hides what is behind it until they are done.
+        _ if page.changed == 0 => (limits::DRAIN_INTERVAL, 0, 0),
         SweepMode::Hold | SweepMode::Discard | SweepMode::Cancel => (Duration::ZERO, 0, 0),
     };
     Some(Sweep { mode: sweep.mode, step: sweep.step + 1, due: later(now, wait), ramp, setbacks })

@@ -100,8 +100,10 @@ async fn a_long_backlog_comes_completely_and_in_order_though_more_is_sent_meanwh
         came.push(attempt(&received).delivery_id);
         // A few are always in work, as with a receiver that takes its time; more is sent at every odd moment.
         kept.push_back(received);
-        if kept.len() > 5 {
-            kept.pop_front().map(Received::done);
+        if kept.len() > 5
+            && let Some(oldest) = kept.pop_front()
+        {
+            oldest.done();
         }
         if came.len() % 7 == 0 && sent.len() < 2_000 {
             sent.extend(stage.sent_many(webhook, 11).await);
@@ -165,4 +167,26 @@ async fn of_a_backlog_only_the_first_few_bodies_are_in_memory() {
     assert_eq!(came.len(), 300);
     let from_memory = came.iter().filter(|message| message.body == in_memory).count();
     assert!((1..=100).contains(&from_memory), "{from_memory} bodies of one webhook were kept in memory");
+}
+
+/// The last of a backlog is read from disk just when more comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_comes_while_the_backlog_is_read_is_not_forgotten() {
+    let stage = std::sync::Arc::new(Stage::new());
+    for round in 0..150 {
+        let webhook = stage.webhook_id();
+        stage.sent_many(webhook, 70 + round % 30).await;
+        let sender = tokio::spawn({
+            let stage = stage.clone();
+            async move {
+                for _ in 0..10 {
+                    stage.sent_many(webhook, 1).await;
+                }
+            }
+        });
+        for _ in 0..80 + round % 30 {
+            crate::stage::within_a_minute(stage.store.receive(Queue::First)).await.unwrap().done();
+        }
+        sender.await.unwrap();
+    }
 }

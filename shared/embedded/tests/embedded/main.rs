@@ -1,6 +1,8 @@
 //! The embedded adapters against what the ports promise: one file a promise. Time is a watch that the test sets, and
 //! a death is a copy of the folder, opened while the first store still has its hands in it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
+
 mod accounts;
 mod claims;
 mod durability;
@@ -10,6 +12,7 @@ mod lanes;
 mod lists;
 mod prune;
 mod queue;
+mod recovery;
 mod refusals;
 mod restart;
 mod secrets;

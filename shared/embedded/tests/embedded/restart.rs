@@ -91,3 +91,21 @@ async fn a_copy_of_the_folder_is_a_backup() {
     }
     assert_eq!(copy.drained().await.len(), 1);
 }
+
+#[tokio::test]
+async fn an_orderly_end_leaves_all_in_one_file() {
+    let stage = Stage::new();
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    // A read leaves a connection in the pool, which may only read.
+    assert!(stage.store.delivery(delivery.id).await.unwrap().is_some());
+    let Stage { store, folder, clock, .. } = stage;
+    drop(store);
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["lock", "secret.key", "statuspulse.db"]);
+    let store =
+        statuspulse_embedded::Embedded::open(folder.path(), statuspulse_embedded::Purpose::Serve, clock)
+            .unwrap();
+    assert_eq!(store.delivery(delivery.id).await.unwrap(), Some(delivery));
+}

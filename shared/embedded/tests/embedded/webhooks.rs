@@ -25,7 +25,7 @@ fn eventful(stage: &Stage) -> Webhook {
         since: now,
         last_error: Some("The endpoint answered 503.".to_owned()),
         failing_since: Some(now),
-        notice: Notice::Sending(now),
+        notice: Notice::Sending { tries: 2, until: now },
     });
     webhook.health = Health { failing_since: Some(now), consecutive_failures: 4 };
     webhook.handshake.status_code = None;

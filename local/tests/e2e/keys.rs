@@ -1,0 +1,90 @@
+//! `statuspulse keys`, beside a server.
+
+use serde_json::json;
+
+use crate::support::{Home, payload};
+
+#[tokio::test]
+async fn create_prints_the_key_alone_and_it_works_at_once() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let printed = home.keys("create", &["--role", "admin", "--account", "Acme"]).await.succeeded();
+    assert!(printed.starts_with("spk_") && printed.ends_with('\n'), "{printed:?}");
+    assert_eq!(printed.lines().count(), 1);
+    program.api(printed.trim()).get("/v1/webhooks").await.expect(200);
+    program.api("spk_unknown").get("/v1/webhooks").await.expect(401);
+
+    // The same name is the same account.
+    let viewer = home.keys("create", &["--role", "viewer", "--account", "Acme"]).await.succeeded();
+    let admin = program.api(printed.trim());
+    let receiver = statuspulse_kit::Receiver::start(statuspulse_kit::ReceiverOptions::plain()).unwrap();
+    let (webhook, _) = admin.webhook(&receiver.url("/"), &[]).await;
+    admin.with_key(viewer.trim()).shown(&webhook).await;
+    let stranger = home.keys("create", &["--role", "admin", "--account", "acme"]).await.succeeded();
+    admin.with_key(stranger.trim()).get(&format!("/v1/webhooks/{webhook}")).await.expect(404);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_made_before_the_server_ever_ran_works_too() {
+    let home = Home::new();
+    let key = home.operator_key().await;
+    let program = home.serve(&[]).await;
+    program.api(&key).post("/v1/accounts", &json!({ "name": "Acme" })).await.expect(201);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_makes_accounts_and_publishes_for_them_but_reads_nothing() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let operator = program.api(&home.operator_key().await);
+    let account = operator.post("/v1/accounts", &json!({ "name": "Acme" })).await.expect(201);
+    let event: serde_json::Value = serde_json::from_str(&payload("opened", "INC-1", 1)).unwrap();
+    let envelope = json!({ "account_id": account["id"], "monitor_groups": [], "payload": event });
+    operator.post("/v1/events", &envelope).await.expect(202);
+    operator.get("/v1/webhooks").await.expect(403);
+    program.api(account["key"].as_str().unwrap()).get("/v1/webhooks").await.expect(200);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_is_asked_for_exactly_where_one_is_needed() {
+    let home = Home::new();
+    for role in ["admin", "publisher", "viewer"] {
+        let said = home.keys("create", &["--role", role]).await.refused();
+        assert!(said.contains("--account"), "{said}");
+    }
+    let said = home.keys("create", &["--role", "operator", "--account", "Acme"]).await.refused();
+    assert!(said.contains("no account"), "{said}");
+    let said = home.keys("create", &["--role", "admin", "--account", " "]).await.refused();
+    assert!(said.contains("--account"), "{said}");
+    let said = home.keys("create", &["--role", "king", "--account", "Acme"]).await.refused();
+    assert!(said.contains("operator"), "it names the roles there are: {said}");
+    assert_eq!(home.keys("list", &[]).await.succeeded(), "");
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_from_the_next_call_on_without_a_restart() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let keep = home.keys("create", &["--role", "admin", "--account", "Acme"]).await.succeeded();
+    let lose = home.keys("create", &["--role", "viewer", "--account", "Acme"]).await.succeeded();
+    let (keep, lose) = (program.api(keep.trim()), (program.api(lose.trim()), lose.trim().to_owned()));
+    lose.0.get("/v1/webhooks").await.expect(200);
+
+    let listed = home.keys("list", &[]).await.succeeded();
+    assert!(!listed.contains(&lose.1), "a list shows no key");
+    let line = listed.lines().find(|line| line.contains(&lose.1[..12])).expect("it is listed by its prefix");
+    assert!(line.contains("viewer") && line.contains("valid") && line.contains("Acme"), "{line}");
+    let id = line.split_whitespace().next().unwrap();
+
+    home.keys("revoke", &[id]).await.succeeded();
+    lose.0.get("/v1/webhooks").await.expect(401);
+    keep.get("/v1/webhooks").await.expect(200);
+    let listed = home.keys("list", &[]).await.succeeded();
+    assert!(listed.lines().any(|line| line.contains(id) && line.contains("revoked")), "{listed}");
+    let said = home.keys("revoke", &[id]).await.refused();
+    assert!(said.contains("keys list"), "{said}");
+    program.stop().await;
+}

@@ -1,0 +1,161 @@
+//! Starting and stopping.
+
+use std::time::Duration;
+
+use statuspulse_kit::{Mood, Receiver, ReceiverOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Ended, Home, LONG, Program, payload, text};
+
+#[tokio::test]
+async fn serve_says_ready_once_and_nothing_else_on_standard_output() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let port: u16 = program.address().strip_prefix("127.0.0.1:").unwrap().parse().unwrap();
+    assert_ne!(port, 0);
+    home.admin(&program).await.get("/v1/webhooks").await.expect(200);
+    // `stop` expects an empty rest, and success.
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_it_as_well() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    program.signal("-INT").await;
+    assert!(program.ended().await.0.success());
+}
+
+#[tokio::test]
+async fn environment_variables_do_what_the_flags_do() {
+    let home = Home::new();
+    let (receiver, ca) = home.tls_receiver();
+    let mut command = home.command(&["serve"]);
+    command
+        .env("STATUSPULSE_LISTEN", "127.0.0.1:0")
+        .env("STATUSPULSE_DATA", home.data())
+        .env("STATUSPULSE_LADDER", "100ms,100ms,100ms,100ms")
+        .env("STATUSPULSE_DEV_ALLOW_CIDR", "127.0.0.0/8,::1/128")
+        .env("STATUSPULSE_DEV_EXTRA_CA", &ca)
+        .env("STATUSPULSE_SLACK_URL", receiver.url("/slack"))
+        .env("STATUSPULSE_PUBLIC_URL", "https://hooks.example.com/")
+        .env("STATUSPULSE_EGRESS_IPS", "104.21.45.112,172.67.188.94");
+    let program = Program::start(command).await;
+    let api = home.admin(&program).await;
+    let egress = api.get("/v1/egress-ips").await.expect(200);
+    assert!(egress.to_string().contains("172.67.188.94"), "{egress}");
+    let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
+    receiver.mood("/hook", Mood::status(500));
+    api.published(&[], &payload("opened", "INC-1", 1), 1).await;
+    let notice = &receiver.wait_for("/slack", 1, LONG).await.unwrap()[0];
+    let said = String::from_utf8_lossy(&notice.body).into_owned();
+    assert!(said.contains(&format!("https://hooks.example.com/v1/webhooks/{webhook}")), "{said}");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_flags_are_refused_with_what_to_mend() {
+    let home = Home::new();
+    let missing = home.path().join("missing.pem");
+    let missing = missing.to_str().unwrap();
+    let table: [(&[&str], &str); 7] = [
+        (&["--ladder", "1s,2s"], "four waits"),
+        (&["--ladder", "60,300,900,3600"], "unit"),
+        (&["--dev-allow-cidr", "127.0.0.1/33"], "--dev-allow-cidr"),
+        (&["--dev-extra-ca", missing], "missing.pem"),
+        (&["--slack-url", "http://hooks.slack.com/services/x"], "--slack-url"),
+        (&["--egress-ips", "somewhere"], "--egress-ips"),
+        (&["--surprise"], "--surprise"),
+    ];
+    for (flags, expected) in table {
+        let said = Ended::of(home.serve_command(flags)).await.refused();
+        assert!(said.contains(expected), "{flags:?}: {said}");
+    }
+    let said = Ended::of(home.command(&["serve"])).await.refused();
+    assert!(said.contains("--data"), "{said}");
+    let program = home.serve(&[]).await;
+    let elsewhere = home.path().join("elsewhere");
+    let mut taken = home.command(&["serve", "--listen", program.address(), "--data"]);
+    taken.arg(elsewhere);
+    let said = Ended::of(taken).await.refused();
+    assert!(said.contains(program.address()), "{said}");
+}
+
+#[tokio::test]
+async fn a_stop_finishes_the_attempt_that_is_in_flight() {
+    let home = Home::new();
+    let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
+    let program = home.serve(&[]).await;
+    let api = home.admin(&program).await;
+    let (webhook, _) = api.webhook(&receiver.url("/slow"), &[]).await;
+    receiver.mood("/slow", Mood::delayed(Duration::from_millis(500), Mood::ok()));
+    let published = api.published(&[], &payload("opened", "INC-1", 1), 1).await;
+    receiver.wait_for("/slow", 2, LONG).await.unwrap();
+    // It is being worked on: the receiver has it, and has not answered.
+    program.stop().await;
+
+    let program = home.serve(&[]).await;
+    let api =
+        program.api(home.keys("create", &["--role", "viewer", "--account", "Acme"]).await.succeeded().trim());
+    let kept = api.deliveries(&webhook).await;
+    assert_eq!(kept.len(), 1);
+    assert_eq!((&kept[0]["status"], &kept[0]["event_id"]), (&"delivered".into(), &published["event_id"]));
+    assert_eq!(kept[0]["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(receiver.count("/slow"), 2, "the handshake and one attempt");
+    program.stop().await;
+}
+
+/// Clients that keep a connection, say nothing on it, or stop in the middle of a request.
+#[tokio::test]
+async fn idle_and_half_open_clients_do_not_hold_up_a_stop() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let api = home.admin(&program).await;
+    api.get("/v1/webhooks").await.expect(200);
+    let _silent = TcpStream::connect(program.address()).await.unwrap();
+    let mut half = TcpStream::connect(program.address()).await.unwrap();
+    half.write_all(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n").await.unwrap();
+    let mut body = TcpStream::connect(program.address()).await.unwrap();
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 100\r\n\r\n{{",
+        home.keys("create", &["--role", "publisher", "--account", "Acme"]).await.succeeded().trim()
+    );
+    body.write_all(head.as_bytes()).await.unwrap();
+    // One whole exchange after them, so that they have been accepted.
+    api.get("/v1/webhooks").await.expect(200);
+    program.stop().await;
+    let mut rest = vec![];
+    drop(half.read_to_end(&mut rest).await);
+}
+
+#[tokio::test]
+async fn receive_prints_what_comes_and_whether_its_signature_is_good() {
+    use std::process::Stdio;
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let api = home.admin(&program).await;
+    let told = Receiver::start(ReceiverOptions::plain()).unwrap();
+    let (webhook, secret) = api.webhook(&told.url("/"), &[]).await;
+    let mut command = home.command(&["receive", "--secret", &secret]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.next_line().await.unwrap().unwrap();
+    let url = ready.strip_prefix("ready ").unwrap();
+    let patch = serde_json::json!({ "url": format!("{url}hook") });
+    let patched = api.patch(&format!("/v1/webhooks/{webhook}"), &patch).await.expect(200);
+    assert_eq!(text(&patched, "status"), "active");
+    api.published(&[], &payload("opened", "INC-42", 1), 1).await;
+    let seen = async {
+        let mut seen = String::new();
+        while !(seen.contains("INC-42") && seen.matches("good").count() == 2) {
+            seen.push_str(&lines.next_line().await.unwrap().expect("it goes on"));
+        }
+        seen
+    };
+    let seen = tokio::time::timeout(LONG, seen).await.expect("both were printed");
+    assert!(seen.contains("incident_opened attempt 1") && !seen.contains("BAD"), "{seen}");
+    child.kill().await.unwrap();
+    program.stop().await;
+}

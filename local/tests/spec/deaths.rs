@@ -1,0 +1,247 @@
+//! The process dies: after sending and before recording, after recording and before acting, between any two writes.
+//! What was answered is kept, and what was begun is finished by the next process.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use statuspulse_core::message::Queue;
+use tokio::sync::Notify;
+
+use crate::support::*;
+
+/// CASES 55. The only way to a second POST of the same attempt.
+#[tokio::test]
+async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.publish(&opened("A")).await;
+    let sent = Arc::new(Notify::new());
+    let told = sent.clone();
+    world.receivers.meanwhile(URL, async move {
+        told.notify_one();
+        std::future::pending::<()>().await;
+    });
+    let received = world.next_message().await.unwrap();
+    tokio::select! {
+        _ = world.engine.handle(received.message.clone()) => panic!("it hangs in the middle of its attempt"),
+        () = sent.notified() => {}
+    }
+    drop(received);
+    let world = world.restart().await;
+    world.advance(HOUR).await;
+    let [first, second] = <[Seen; 2]>::try_from(world.attempts(URL)).unwrap();
+    assert_eq!((first.attempt(), second.attempt()), (1, 1));
+    assert_eq!(first.body, second.body);
+    for id in ["webhook-id", "X-StatusPulse-Delivery-Id"] {
+        assert_eq!(first.header(id), second.header(id));
+    }
+    assert_eq!(world.statuses(&hook).await, ["delivered"]);
+}
+
+/// CASES 55.
+#[tokio::test]
+async fn a_death_after_recording_and_before_the_message_was_done_changes_nothing() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    world.publish(&opened("A")).await;
+    world.publish(&resolved("A")).await;
+    loop {
+        while let Some(received) = world.next_message().await {
+            world.work_on_and_crash(received).await;
+            // It came again, and then went.
+            world.advance(SECOND * 2).await;
+        }
+        if !world.skip_to_next().await {
+            break;
+        }
+    }
+    let numbers: Vec<_> = world.attempts(URL).iter().map(Seen::attempt).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(world.statuses(&hook).await, ["held", "held"]);
+    assert_eq!((world.notices().len(), world.dead_letters()), (1, 0));
+}
+
+/// The story of a webhook in which everything happens once; each step may be made again if it was cut off.
+async fn step(world: &World, hook: &Hook, step: usize) -> bool {
+    let answer = match step {
+        0 => world.publish_with(&opened("A"), &[], Some("0")).await,
+        1 => world.publish_with(&resolved("A"), &[], Some("1")).await,
+        2 => world.publish_with(&opened("B"), &[], Some("2")).await,
+        3 => world.act_with(hook, "pause", json!(null)).await,
+        4 => world.publish_with(&resolved("B"), &[], Some("4")).await,
+        5 => world.act_with(hook, "resume", json!(null)).await,
+        _ => world.publish_with(&opened("C"), &[], Some("6")).await,
+    };
+    let cut_off = answer.status.as_u16() == 503;
+    assert!(cut_off || answer.status.is_success(), "{}", answer.text);
+    !cut_off
+}
+
+/// The whole story, with a store that takes this many writes and then none. The process ends there, or goes on with a
+/// store that works again. Answers whether the story had fewer writes than that.
+async fn story(writes: usize, process_ends: bool) -> bool {
+    let mut world = World::new().await;
+    let hook = world.register(URL).await;
+    world.publish(&opened("X")).await;
+    world.settle().await;
+    world.receivers.answers_next(URL, [500, 500]);
+    world.fuse.light(writes);
+    for number in 0..7 {
+        let mut done = step(&world, &hook, number).await;
+        world.settle().await;
+        if world.fuse.is_burnt_out() {
+            world = mended(world, process_ends).await;
+            if !done {
+                done = step(&world, &hook, number).await;
+            }
+        }
+        assert!(done);
+        world.advance(SECOND * 10).await;
+        if world.fuse.is_burnt_out() {
+            world = mended(world, process_ends).await;
+        }
+    }
+    let finished = world.fuse.left().is_some();
+    world.fuse.put_out();
+    world.advance(HOUR * 3).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 6], "after {writes} writes");
+    lanes_in_order(&world, writes);
+    assert_eq!(world.dead_letters(), 0);
+    finished
+}
+
+async fn mended(world: World, process_ends: bool) -> World {
+    if process_ends {
+        return world.restart().await;
+    }
+    world.fuse.put_out();
+    world
+}
+
+/// CASES 55, and I1 to I3, I5 to I7: the process dies after every single write of the story in turn.
+#[tokio::test]
+async fn a_death_after_any_write_loses_nothing_and_delivers_in_order() {
+    let mut writes = 0;
+    while !story(writes, true).await {
+        writes += 1;
+    }
+    assert!(writes > 30, "{writes} writes are not the whole story");
+}
+
+/// The same without a death: messages that failed come again, and nothing but them puts right what was cut off.
+#[tokio::test]
+async fn a_store_that_fails_after_any_write_loses_nothing_and_delivers_in_order() {
+    let mut writes = 0;
+    while !story(writes, false).await {
+        writes += 1;
+    }
+    assert!(writes > 30, "{writes} writes are not the whole story");
+}
+
+fn lanes_in_order(world: &World, writes: usize) {
+    for incident in ["A", "B"] {
+        let name = format!(r#""incident_id":"{incident}""#);
+        let sent = world.attempts(URL);
+        let mut lane: Vec<_> =
+            sent.iter().filter(|seen| seen.text().contains(&name)).map(Seen::event).collect();
+        lane.dedup();
+        assert_eq!(lane, ["incident_opened", "incident_resolved"], "after {writes} writes");
+    }
+}
+
+/// The same for the end of a ladder: the pause, what it holds, and its notice.
+#[tokio::test]
+async fn a_death_after_any_write_of_a_pause_still_pauses_holds_and_tells() {
+    let mut finished = false;
+    for writes in 0..100 {
+        let mut world = World::new().await;
+        let hook = world.register(URL).await;
+        world.receivers.answers(URL, 500);
+        for payload in [opened("A"), resolved("A"), opened("B")] {
+            world.publish(&payload).await;
+            world.settle().await;
+        }
+        world.advance_to(MINUTE * 81 - SECOND).await;
+        world.fuse.light(writes);
+        world.advance(SECOND).await;
+        world.publish_with(&opened("C"), &[], Some("c")).await;
+        if world.fuse.is_burnt_out() {
+            world = world.restart().await;
+            world.publish_with(&opened("C"), &[], Some("c")).await.expect(202);
+        } else {
+            finished = true;
+            world.fuse.put_out();
+        }
+        world.advance(HOUR).await;
+        assert_eq!(world.status(&hook).await, "paused", "after {writes} writes");
+        assert_eq!(world.statuses(&hook).await, ["held"; 4], "after {writes} writes");
+        let told = world.notices().len();
+        assert!(
+            (1..=2).contains(&told),
+            "{told} notices after {writes} writes: one more only if Slack was told already"
+        );
+        if finished {
+            assert_eq!(told, 1);
+            break;
+        }
+    }
+    assert!(finished);
+}
+
+/// A resume, a discard or a delete whose caller was cut off and never came back: what was recorded is done after the
+/// restart, and nothing is stuck.
+#[tokio::test]
+async fn a_change_whose_caller_never_came_back_is_done_or_not_done_but_never_half_done() {
+    for writes in 0..4 {
+        for action in ["resume", "discard", "delete"] {
+            let world = World::new().await;
+            let hook = world.register(URL).await;
+            world.act(&hook, "pause").await;
+            for n in 0..3 {
+                world.publish(&opened(&format!("INC-{n}"))).await;
+            }
+            world.settle().await;
+            world.fuse.light(writes);
+            match action {
+                "resume" => drop(world.act_with(&hook, "resume", json!(null)).await),
+                "discard" => drop(world.act_with(&hook, "resume", json!({"held": "discard"})).await),
+                _ => drop(world.delete(&format!("/v1/webhooks/{}", hook.id)).await),
+            }
+            let world = world.restart().await;
+            world.advance(HOUR).await;
+            let shown = world.get(&format!("/v1/webhooks/{}", hook.id)).await;
+            if shown.status.as_u16() == 404 {
+                assert!(world.attempts(URL).is_empty());
+                continue;
+            }
+            let expected = match (shown.json()["status"].as_str().unwrap(), action) {
+                ("paused", _) => "held",
+                (_, "resume") => "delivered",
+                _ => "discarded",
+            };
+            assert_eq!(world.statuses(&hook).await, [expected; 3], "{action} after {writes} writes");
+        }
+    }
+}
+
+/// A store that was cut off while messages were handed out hands them out again; none is lost and none is given up.
+#[tokio::test]
+async fn what_was_in_work_when_the_process_died_comes_again() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    for n in 0..30 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    let mut in_work = vec![];
+    while let Some(received) = world.next_message().await {
+        assert_eq!(received.message.queue(), Queue::First);
+        in_work.push(received);
+    }
+    assert_eq!(in_work.len(), 30);
+    drop(in_work);
+    let world = world.restart().await;
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 30]);
+    assert_eq!((world.attempts(URL).len(), world.dead_letters()), (30, 0));
+}

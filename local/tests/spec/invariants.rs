@@ -1,0 +1,246 @@
+//! The invariants of DESIGN.md, one by one. What random runs find is in `random_runs.rs`, what a death in the middle of
+//! anything does in `deaths.rs`.
+
+use serde_json::{Value, json};
+use statuspulse_core::message::Message;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn i1_an_accepted_event_has_exactly_one_delivery_for_each_matching_webhook() {
+    let world = World::new().await;
+    let hooks = [world.register(URL).await, world.register(OTHER).await];
+    for _ in 0..5 {
+        let published = world.publish_with(&opened("A"), &[], Some("k")).await.expect(202);
+        assert_eq!(published["deliveries"], 2);
+        world.settle().await;
+    }
+    let payload = opened("B");
+    let publish = || world.publish_with(&payload, &[], Some("twice at once"));
+    let (one, two) = tokio::join!(publish(), publish());
+    assert_eq!(one.expect(202), two.expect(202));
+    world.settle().await;
+    for hook in &hooks {
+        assert_eq!(world.statuses(hook).await, ["delivered", "delivered"]);
+        assert_eq!(world.attempts(&hook.url).len(), 2);
+    }
+}
+
+/// An event that was kept but whose publisher was cut off and never came back must not block its incident.
+#[tokio::test]
+async fn i2_no_delivery_waits_on_nothing_after_a_publisher_that_never_came_back() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.fuse.light(1);
+    assert_eq!(world.publish_with(&opened("A"), &[], Some("k")).await.problem(503), "unavailable");
+    let world = world.restart().await;
+    world.publish(&resolved("A")).await;
+    world.advance(HOUR).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
+    let sent: Vec<_> = world.attempts(URL).iter().map(|seen| seen.event().to_owned()).collect();
+    assert_eq!(sent, ["incident_opened", "incident_resolved"]);
+}
+
+#[tokio::test]
+async fn i3_every_attempt_has_the_same_bytes_and_ids_across_rounds_and_restarts() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    world.publish(&opened("A").replace("1240", "1240.50")).await;
+    world.advance(HOUR * 2).await;
+    let world = world.restart().await;
+    world.act(&hook, "resume").await;
+    world.advance(HOUR * 2).await;
+    world.act(&hook, "resume").await;
+    world.receivers.answers(URL, 200);
+    world.advance(HOUR).await;
+    let sent = world.attempts(URL);
+    assert_eq!(sent.len(), 11);
+    for seen in &sent {
+        assert_eq!(seen.body, sent[0].body);
+        for id in ["webhook-id", "X-StatusPulse-Event-Id", "X-StatusPulse-Delivery-Id"] {
+            assert_eq!(seen.header(id), sent[0].header(id));
+        }
+    }
+}
+
+#[tokio::test]
+async fn i4_no_attempt_starts_after_a_pause_or_a_delete_was_answered() {
+    for action in ["pause", "delete"] {
+        let world = World::new().await;
+        let hook = world.register(URL).await;
+        let path = format!("/v1/webhooks/{}", hook.id);
+        for n in 0..20 {
+            world.publish(&opened(&format!("INC-{n}"))).await;
+        }
+        for _ in 0..7 {
+            let received = world.next_message().await.unwrap();
+            world.work_on(received).await;
+        }
+        match action {
+            "pause" => drop(world.act(&hook, "pause").await),
+            _ => drop(world.delete(&path).await.expect(204)),
+        }
+        world.publish(&opened("NEW")).await;
+        world.advance(HOUR * 24).await;
+        assert_eq!(world.attempts(URL).len(), 7, "{action}");
+    }
+}
+
+#[tokio::test]
+async fn i5_events_of_one_incident_arrive_in_order_though_many_are_in_work_at_once() {
+    for seed in 0..20 {
+        let world = World::with(seed, |_| {}).await;
+        world.register(URL).await;
+        let dice = Dice::of(seed);
+        let mut expected = vec![];
+        for n in 0..40 {
+            let incident = format!("INC-{}", dice.below(4));
+            let id = world.publish(&updated(&incident).replace("Cache", &n.to_string())).await;
+            if dice.below(5) == 0 && n < 30 {
+                world.receivers.answers_next(URL, [500]);
+            }
+            expected.push((incident, id));
+        }
+        loop {
+            world.settle_at_once(8).await;
+            if !world.skip_to_next().await {
+                break;
+            }
+        }
+        for incident in 0..4 {
+            let incident = format!("INC-{incident}");
+            let lane: Vec<_> =
+                expected.iter().filter(|(of, _)| *of == incident).map(|(_, id)| id.clone()).collect();
+            let arrived: Vec<_> = world
+                .attempts(URL)
+                .into_iter()
+                .filter(|seen| seen.succeeded() && lane.contains(&seen.event_id().to_owned()))
+                .map(|seen| seen.event_id().to_owned())
+                .collect();
+            assert_eq!(arrived, lane, "seed {seed}");
+        }
+    }
+}
+
+/// CASES 54.
+#[tokio::test]
+async fn i6_one_pause_one_notice_and_one_resume_one_drain_though_every_message_comes_twice() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 410);
+    for n in 0..30 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    twice_each(&world).await;
+    assert_eq!((world.status(&hook).await.as_str(), world.notices().len()), ("paused", 1));
+    assert_eq!(world.webhook(&hook).await["held_deliveries"], 30);
+    world.receivers.answers(URL, 200);
+    world.act(&hook, "resume").await;
+    twice_each(&world).await;
+    assert_eq!(world.attempts(URL).len(), 31);
+    assert_eq!(world.notices().len(), 1);
+}
+
+/// Works on everything there is to do until the end of time, handling each message twice.
+async fn twice_each(world: &World) {
+    loop {
+        while let Some(received) = world.next_message().await {
+            world.handle(received.message.clone()).await;
+            world.work_on(received).await;
+        }
+        if !world.skip_to_next().await {
+            return;
+        }
+    }
+}
+
+/// CASES 54.
+#[tokio::test]
+async fn i7_a_message_delivered_twice_never_climbs_a_rung_twice() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    world.publish(&opened("A")).await;
+    let mut streaks = vec![];
+    for _ in 0..5 {
+        let received = world.next_message().await.unwrap();
+        let message = received.message.clone();
+        world.handle(message.clone()).await;
+        world.handle(message.clone()).await;
+        let (one, two) = tokio::join!(world.engine.handle(message.clone()), world.engine.handle(message));
+        one.and(two).unwrap();
+        received.done();
+        world.settle().await;
+        streaks.push(world.webhook(&hook).await["consecutive_failures"].as_u64().unwrap());
+        if let Some(due) = world.next_due().await {
+            world.clock.set(due);
+        }
+    }
+    assert_eq!(streaks, [0, 1, 2, 3, 4]);
+    assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
+}
+
+/// CASES 54: at the same moment.
+#[tokio::test]
+async fn i7_two_workers_with_the_same_message_make_one_request() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers_next(URL, [500]);
+    world.publish(&opened("A")).await;
+    let received = world.next_message().await.unwrap();
+    let workers: Vec<_> =
+        (0..5).map(|_| Box::pin(async { world.handle(received.message.clone()).await })).collect();
+    all_of(workers).await;
+    assert_eq!(world.attempts(URL).len(), 1);
+    assert_eq!(
+        world.delivery(&hook, world.attempts(URL)[0].event_id()).await["attempts"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn i7_a_message_from_far_below_does_nothing() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    world.publish(&opened("A")).await;
+    let first = world.next_message().await.unwrap();
+    let old = first.message.clone();
+    world.work_on(first).await;
+    world.advance(MINUTE * 7).await;
+    assert_eq!(world.attempts(URL).len(), 3);
+    for _ in 0..10 {
+        world.handle(old.clone()).await;
+        world.settle().await;
+    }
+    let mut changed = old.clone();
+    if let Message::Attempt(attempt) = &mut changed {
+        attempt.step.number = 5;
+    }
+    world.handle(changed).await;
+    world.settle().await;
+    assert_eq!(world.attempts(URL).len(), 3);
+    world.advance(HOUR * 2).await;
+    assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
+    assert_eq!(world.status(&hook).await, "paused");
+}
+
+/// The whole of what is told and kept is searched in section 8; these are the errors.
+#[tokio::test]
+async fn i8_no_secret_is_in_any_error() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let secret = json!({"url": URL, "events": ["incident_opened"], "secret": hook.secret});
+    let errors = [
+        world.post("/v1/webhooks", &secret).await,
+        world.patch(&format!("/v1/webhooks/{}", hook.id), json!({"secret": hook.secret})).await,
+        world.act_with(&hook, "rotate-secret/finish", Value::Null).await,
+        world.with_key(&hook.secret).get("/v1/webhooks").await,
+        world.get(&format!("/v1/webhooks/{}", hook.secret)).await,
+    ];
+    for error in errors {
+        assert!(!error.status.is_success());
+        assert!(!error.text.contains(&hook.secret) && !error.text.contains(&world.key), "{}", error.text);
+    }
+}

@@ -1,0 +1,225 @@
+//! BEHAVIOUR 10: who may do what.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+async fn key_of(world: &World, role: &str) -> Api {
+    let key = world.post("/v1/keys", &json!({"role": role})).await.expect(201);
+    assert_eq!(key["role"], role);
+    world.with_key(text(&key["key"]))
+}
+
+/// Every call there is, and what it answers to a caller of each role: admin, publisher, viewer, operator.
+#[tokio::test]
+async fn each_role_may_do_its_own_and_nothing_else() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let event = world.publish(&opened("A")).await;
+    world.settle().await;
+    let delivery = world.delivery(&hook, &event).await["id"].clone();
+    let path = format!("/v1/webhooks/{}", hook.id);
+    let one = format!("{path}/deliveries/{}", text(&delivery));
+    let reads = [
+        ("GET", "/v1/webhooks".to_owned()),
+        ("GET", path.clone()),
+        ("GET", format!("{path}/deliveries")),
+        ("GET", one.clone()),
+        ("GET", format!("{path}/explain?event=incident_opened")),
+        ("GET", "/v1/keys".to_owned()),
+        ("GET", "/v1/account".to_owned()),
+    ];
+    let manages = [
+        ("POST", "/v1/webhooks".to_owned()),
+        ("PATCH", path.clone()),
+        ("POST", format!("{path}/verify")),
+        ("POST", format!("{path}/pause")),
+        ("POST", format!("{path}/resume")),
+        ("POST", format!("{path}/rotate-secret")),
+        ("POST", format!("{path}/rotate-secret/finish")),
+        ("POST", format!("{path}/test")),
+        ("POST", format!("{one}/redeliver")),
+        ("POST", format!("{path}/redeliver")),
+        ("POST", "/v1/keys".to_owned()),
+        ("PATCH", "/v1/account".to_owned()),
+        ("DELETE", path.clone()),
+    ];
+    let publishes = [("POST", "/v1/events".to_owned())];
+    let creates = [("POST", "/v1/accounts".to_owned())];
+    let (publisher, viewer) = (key_of(&world, "publisher").await, key_of(&world, "viewer").await);
+    let (admin, operator) = (key_of(&world, "admin").await, world.operator.clone());
+    let nobody = world.with_key("");
+    type Calls<'a> = &'a [(&'a str, String)];
+    let groups: [(Calls<'_>, [bool; 4]); 4] = [
+        (&reads, [true, false, true, false]),
+        (&publishes, [true, true, false, true]),
+        (&creates, [false, false, false, true]),
+        (&manages, [true, false, false, false]),
+    ];
+    for (calls, allowed) in groups {
+        for (method, path) in calls {
+            assert_eq!(nobody.call(method, path, &[], "").await.problem(401), "unauthenticated");
+            for (caller, allowed) in [&publisher, &viewer, &operator, &admin]
+                .into_iter()
+                .zip([allowed[1], allowed[2], allowed[3], allowed[0]])
+            {
+                let status = caller.call(method, path, &[], "").await.status.as_u16();
+                assert_eq!(status != 403, allowed, "{method} {path} answered {status}");
+                assert!(status < 500 && status != 401, "{method} {path} answered {status}");
+            }
+        }
+    }
+}
+
+/// CASES 65.
+#[tokio::test]
+async fn another_accounts_object_is_404_whatever_is_done_to_it() {
+    let world = World::new().await;
+    let another = world.another_account().await;
+    let hook = world.register(URL).await;
+    let event = world.publish(&opened("A")).await;
+    world.settle().await;
+    let delivery = world.delivery(&hook, &event).await["id"].clone();
+    let own = another.register(OTHER).await;
+    let before = world.webhook(&hook).await;
+    let path = format!("/v1/webhooks/{}", hook.id);
+    let one = format!("{path}/deliveries/{}", text(&delivery));
+    let key = world.get("/v1/keys").await.expect(200)["data"][0]["id"].clone();
+    let calls = [
+        ("GET", path.clone()),
+        ("PATCH", path.clone()),
+        ("DELETE", path.clone()),
+        ("POST", format!("{path}/verify")),
+        ("POST", format!("{path}/pause")),
+        ("POST", format!("{path}/resume")),
+        ("POST", format!("{path}/rotate-secret")),
+        ("POST", format!("{path}/rotate-secret/finish")),
+        ("POST", format!("{path}/test")),
+        ("GET", format!("{path}/explain?event=incident_opened")),
+        ("GET", format!("{path}/deliveries")),
+        ("GET", one.clone()),
+        ("POST", format!("{one}/redeliver")),
+        ("POST", format!("{path}/redeliver")),
+        ("GET", format!("/v1/webhooks/{}/deliveries/{}", own.id, text(&delivery))),
+        ("DELETE", format!("/v1/keys/{}", text(&key))),
+    ];
+    for (method, path) in calls {
+        let theirs = another.call(method, &path, &[], "{}").await;
+        assert_eq!(theirs.problem(404), "not_found", "{method} {path}");
+        let unknown = path.replace(&hook.id, "whe_01HS17VFS8FD7MSPZHG9F96010");
+        if unknown != path {
+            let none = another.call(method, &unknown, &[], "{}").await;
+            assert_eq!(none.json()["detail"], theirs.json()["detail"], "they cannot be told apart");
+        }
+    }
+    assert_eq!(world.webhook(&hook).await, before);
+    assert_eq!(another.all("/v1/webhooks").await.len(), 1);
+    assert_eq!(world.receivers.calls(URL).len(), 2);
+}
+
+#[tokio::test]
+async fn no_key_a_bad_one_a_revoked_and_an_expired_one_are_401_alike() {
+    let world = World::new().await;
+    let expires = json!({"role": "viewer", "expires_at": "2024-03-15T15:22:01Z"});
+    let expiring = world.post("/v1/keys", &expires).await.expect(201);
+    let revoked = world.post("/v1/keys", &json!({"role": "viewer"})).await.expect(201);
+    let (expiring, id) = (world.with_key(text(&expiring["key"])), text(&revoked["id"]));
+    let key = world.with_key(text(&revoked["key"]));
+    key.get("/v1/webhooks").await.expect(200);
+    world.delete(&format!("/v1/keys/{id}")).await.expect(204);
+    assert_eq!(key.get("/v1/webhooks").await.problem(401), "unauthenticated");
+    world.advance(HOUR - SECOND).await;
+    expiring.get("/v1/webhooks").await.expect(200);
+    world.advance(SECOND).await;
+    let of_expired = expiring.get("/v1/webhooks").await;
+    assert_eq!(of_expired.problem(401), "unauthenticated");
+    let of_wrong = world.with_key("spk_wrong").get("/v1/webhooks").await;
+    assert_eq!(of_wrong.problem(401), "unauthenticated");
+    assert_eq!(of_wrong.json()["detail"], of_expired.json()["detail"]);
+    for header in ["", "Basic x", "Bearer", "Bearer ", &world.key] {
+        let nobody = world.with_key("");
+        let answer = nobody.call("GET", "/v1/webhooks", &[("Authorization", header)], "").await;
+        assert_eq!(answer.problem(401), "unauthenticated", "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_listed_by_prefix_and_never_in_full() {
+    let world = World::new().await;
+    let made = world.post("/v1/keys", &json!({"role": "publisher"})).await.expect(201);
+    let key = text(&made["key"]);
+    assert!(key.starts_with(text(&made["prefix"])));
+    let listed = world.get("/v1/keys").await;
+    assert!(!listed.text.contains(key) && listed.text.contains(text(&made["prefix"])));
+    assert_eq!(listed.json()["data"].as_array().unwrap().len(), 2);
+    assert_eq!(world.post("/v1/keys", &json!({"role": "operator"})).await.refused(), ["/role"]);
+    assert_eq!(world.post("/v1/keys", &json!({})).await.refused(), ["/role"]);
+    let past = json!({"role": "viewer", "expires_at": "2024-03-15T14:22:01Z"});
+    assert_eq!(world.post("/v1/keys", &past).await.refused(), ["/expires_at"]);
+}
+
+#[tokio::test]
+async fn keys_are_kept_as_hashes_alone() {
+    let world = World::new().await;
+    world.flush().await;
+    for (name, bytes) in world.files() {
+        let found = bytes.windows(world.key.len()).any(|part| part == world.key.as_bytes());
+        assert!(!found, "a key is in {name}");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_makes_accounts_and_reads_nobodys_data() {
+    let world = World::new().await;
+    let made = world.operator.post("/v1/accounts", &json!({"name": "New"})).await.expect(201);
+    let admin = world.with_key(text(&made["key"]));
+    assert_eq!(admin.get("/v1/account").await.expect(200)["name"], "New");
+    assert_eq!(world.operator.get("/v1/webhooks").await.problem(403), "forbidden");
+    assert_eq!(world.post("/v1/accounts", &json!({"name": "New"})).await.problem(403), "forbidden");
+    assert_eq!(world.operator.post("/v1/accounts", &json!({"name": " "})).await.refused(), ["/name"]);
+}
+
+#[tokio::test]
+async fn errors_are_problem_documents_that_name_the_field() {
+    let world = World::new().await;
+    let answer = world.post("/v1/webhooks", &json!({"url": "http://x", "events": ["x"]})).await;
+    assert_eq!(answer.problem(422), "invalid_fields");
+    let problem = answer.json();
+    for name in ["type", "title", "status", "detail", "code", "errors"] {
+        assert!(!problem[name].is_null(), "{name}: {problem}");
+    }
+    for error in problem["errors"].as_array().unwrap() {
+        assert!(text(&error["pointer"]).starts_with('/') && !text(&error["detail"]).is_empty());
+    }
+    assert_eq!(world.get("/v1/nothing").await.problem(404), "unknown_path");
+    assert_eq!(world.delete("/v1/webhooks").await.problem(405), "method_not_allowed");
+}
+
+#[tokio::test]
+async fn lists_are_paged_by_cursors_that_are_good_for_their_own_list_alone() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let other = world.register(OTHER).await;
+    for n in 0..7 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    let path = format!("/v1/webhooks/{}/deliveries", hook.id);
+    let all: Vec<Value> = world.all(&path).await.iter().map(|delivery| delivery["id"].clone()).collect();
+    for limit in 1..=8 {
+        let paged = world.all(&format!("{path}?limit={limit}")).await;
+        assert_eq!(paged.iter().map(|delivery| delivery["id"].clone()).collect::<Vec<_>>(), all);
+    }
+    let page = world.get(&format!("{path}?limit=3")).await.expect(200);
+    let cursor = text(&page["next_cursor"]);
+    for path in [
+        format!("{path}?status=failed&cursor={cursor}"),
+        format!("/v1/webhooks/{}/deliveries?cursor={cursor}", other.id),
+        format!("/v1/webhooks?cursor={cursor}"),
+        format!("{path}?cursor={}", cursor.replace(&cursor[4..6], "__")),
+    ] {
+        assert_eq!(world.get(&path).await.refused(), ["cursor"], "{path}");
+    }
+    for limit in ["0", "-1", "251", "x", ""] {
+        assert_eq!(world.get(&format!("{path}?limit={limit}")).await.refused(), ["limit"]);
+    }
+}

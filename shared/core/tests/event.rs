@@ -1,0 +1,142 @@
+//! Times, ids and envelopes. BEHAVIOUR 3.
+
+use bytes::Bytes;
+use statuspulse_core::Error;
+use statuspulse_core::event::Envelope;
+use statuspulse_core::fields::parse_utc;
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+
+#[test]
+fn a_time_is_iso_8601_utc_with_z() {
+    for (text, millis) in [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2024-03-15T14:22:01Z", 1_710_512_521_000),
+        ("2024-03-15T14:22:01.5Z", 1_710_512_521_500),
+        ("2024-03-15T14:22:01.123456789Z", 1_710_512_521_123),
+        ("2024-02-29T23:59:59Z", 1_709_251_199_000),
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000),
+    ] {
+        assert_eq!(parse_utc(text).unwrap().as_millisecond(), millis, "{text}");
+    }
+    for text in [
+        "",
+        "Z",
+        "2024-03-15T14:22:01",
+        "2024-03-15T14:22:01+00:00",
+        "2024-03-15T14:22:01-00:00",
+        "2024-03-15T14:22:01z",
+        "2024-03-15t14:22:01Z",
+        "2024-03-15 14:22:01Z",
+        "2024-03-15T14:22Z",
+        "2024-03-15T14:22:01.Z",
+        "2024-03-15T14:22:01,5Z",
+        "2024-03-15T14:22:01.5.5Z",
+        "2024-3-15T14:22:01Z",
+        "24-03-15T14:22:01Z",
+        "+002024-03-15T14:22:01Z",
+        "2024-13-15T14:22:01Z",
+        "2024-02-30T14:22:01Z",
+        "2023-02-29T14:22:01Z",
+        "2024-03-15T25:22:01Z",
+        "2024-03-15T14:61:01Z",
+        "2024-03-15T14:22:01Z ",
+        "2024-03-15T14:22:01ZZ",
+        "２０２４-03-15T14:22:01Z",
+        "2024-03-15T14:22:0１Z",
+    ] {
+        let refused = parse_utc(text).unwrap_err();
+        assert!(refused.starts_with("must be a time in ISO 8601"), "{text}: {refused}");
+    }
+}
+
+/// Computed with Python: SHA-256 of both ids, behind the event's time.
+#[test]
+fn a_deliverys_id_is_derived_from_its_event_and_its_webhook() {
+    let event: EventId = "evt_01HS17VFS8FD7MSPZHG9F9601K".parse().unwrap();
+    let webhook: WebhookId = "whe_01HS17VFS8E8W4T3VT3N9EWKT5".parse().unwrap();
+    assert_eq!(DeliveryId::derive(event, webhook).to_string(), "dlv_01HS17VFS8BC4C6R3Z9GQ94A01");
+    let other: WebhookId = "whe_01HS17VFS8E8W4T3VT3N9EWKT6".parse().unwrap();
+    assert_ne!(DeliveryId::derive(event, other), DeliveryId::derive(event, webhook));
+}
+
+/// Computed with Python: SHA-256 of the account's id and the key.
+#[test]
+fn an_events_id_is_derived_from_its_account_and_its_idempotency_key() {
+    let account: AccountId = "acc_01HS17VFS8FD7MSPZHG9F9601K".parse().unwrap();
+    let event = EventId::from_idempotency_key(account, "run-1");
+    assert_eq!(event.to_string(), "evt_27N9MTF777R2MCVH340M6YSXQ8");
+    assert_eq!(event.to_string().parse(), Ok(event));
+}
+
+#[test]
+fn an_id_of_one_kind_or_in_another_spelling_is_not_an_id_of_another() {
+    for text in [
+        "",
+        "01HS17VFS8FD7MSPZHG9F9601K",
+        "whe_01HS17VFS8FD7MSPZHG9F9601K",
+        "evt_01HS17VFS8FD7MSPZHG9F9601",
+        "evt_01HS17VFS8FD7MSPZHG9F9601KK",
+        "evt_01hs17vfs8fd7mspzhg9f9601k",
+        "EVT_01HS17VFS8FD7MSPZHG9F9601K",
+        "evt_81HS17VFS8FD7MSPZHG9F9601K",
+        "evt_01HS17VFS8FD7MSPZHG9F9601U",
+        "evt_01HS17VFS8FD7MSPZHG9F9601O",
+        "evt_01HS17VFS8FD7MSPZHG9F9601I",
+        "evt_01HS17VFS8FD7MSPZHG9F9601L",
+        " evt_01HS17VFS8FD7MSPZHG9F9601K",
+    ] {
+        assert!(text.parse::<EventId>().is_err(), "{text}");
+    }
+}
+
+fn envelope(payload: &str) -> Bytes {
+    Bytes::from(format!(r#"{{ "monitor_groups" : ["a"] , "payload" : {payload} }}"#))
+}
+
+const PAYLOAD: &str = include_str!("../../../events/incident_opened.json");
+
+#[test]
+fn the_payload_is_a_slice_of_what_came_and_not_a_copy() {
+    let input = envelope(PAYLOAD);
+    let parsed = Envelope::parse(&input).unwrap();
+    assert_eq!(parsed.body, PAYLOAD.as_bytes());
+    let inside = input.as_ptr_range();
+    assert!(inside.contains(&parsed.body.as_ptr()));
+}
+
+#[test]
+fn the_fingerprint_tells_every_other_content_apart_and_no_other_spelling_of_the_envelope() {
+    let of = |input: &str| Envelope::parse(&Bytes::from(input.to_owned())).unwrap().fingerprint();
+    let first = of(&format!(r#"{{"monitor_groups":["a","b"],"payload":{PAYLOAD}}}"#));
+    assert_eq!(first, of(&format!(r#"{{"payload":{PAYLOAD} ,"monitor_groups":[ "a","b"]}}"#)));
+    for other in [
+        format!(r#"{{"monitor_groups":["ab"],"payload":{PAYLOAD}}}"#),
+        format!(r#"{{"monitor_groups":["b","a"],"payload":{PAYLOAD}}}"#),
+        format!(r#"{{"payload":{PAYLOAD}}}"#),
+        format!(r#"{{"monitor_groups":["a","b"],"payload":{}}}"#, PAYLOAD.replace("1240", "1240.0")),
+        format!(r#"{{"monitor_groups":["a","b"],"payload":{}}}"#, PAYLOAD.replace('\n', "")),
+    ] {
+        assert_ne!(first, of(&other), "{other}");
+    }
+}
+
+#[test]
+fn a_payload_of_exactly_128_kib_is_taken_and_one_byte_more_is_not() {
+    let padded = |bytes: usize| {
+        let short = PAYLOAD.replacen('{', r#"{"padding":"","#, 1);
+        let payload = short.replacen("\"\"", &format!("{:?}", "x".repeat(bytes - short.len())), 1);
+        assert_eq!(payload.len(), bytes);
+        Envelope::parse(&envelope(&payload))
+    };
+    assert_eq!(padded(131_072).unwrap().body.len(), 131_072);
+    let refused = padded(131_073).unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { bytes: 131_073, limit: 131_072, .. }), "{refused:?}");
+}
+
+/// It is looked through and never built up, so depth costs nothing; what receivers make of it is the publisher's affair.
+#[test]
+fn deep_nesting_is_kept_and_does_not_overflow_the_stack() {
+    let deep = "[".repeat(60_000) + &"]".repeat(60_000);
+    let payload = PAYLOAD.replacen('{', &format!(r#"{{"deep":{deep},"#), 1);
+    assert_eq!(Envelope::parse(&envelope(&payload)).unwrap().body, payload.as_bytes());
+}

@@ -1,0 +1,135 @@
+//! The two signatures, against vectors that openssl and Python computed (`events/signature_vectors.json`), and the window of
+//! a rotation to the millisecond. BEHAVIOUR 4.3, 4.4 and 8.1 to 8.2.
+#![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use statuspulse_core::ports::Random;
+use statuspulse_core::secret::Secret;
+use statuspulse_core::signature::{RotationStyle, SigningKeys, WindowOpen, body_digest};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+/// The header of this name, or nothing.
+fn header<'a>(headers: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+}
+
+struct Same(u8);
+
+impl Random for Same {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0);
+    }
+}
+
+#[test]
+fn both_signatures_are_those_that_openssl_and_python_computed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
+    let text = std::fs::read_to_string(format!("{folder}/signature_vectors.json")).unwrap();
+    let vectors: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(vectors.len(), 6);
+    for vector in vectors {
+        let text = |name: &str| vector[name].as_str().unwrap().to_owned();
+        let body = match vector["body_file"].as_str() {
+            Some(file) => std::fs::read(format!("{folder}/{file}")).unwrap(),
+            None => text("body").into_bytes(),
+        };
+        let keys = SigningKeys::new(Secret::parse(&text("secret")).unwrap());
+        let timestamp = vector["timestamp"].as_i64().unwrap();
+        let headers = keys.headers(&text("id"), &body, at(timestamp));
+        let name = text("name");
+        for header_name in ["X-StatusPulse-Signature", "webhook-signature"] {
+            assert_eq!(header(&headers, header_name), Some(&*text(header_name)), "{name}");
+        }
+        assert_eq!(header(&headers, "webhook-id"), Some(&*text("id")));
+        assert_eq!(header(&headers, "webhook-timestamp"), Some(&*timestamp.to_string()));
+        assert_eq!(header(&headers, "X-StatusPulse-Signature-Next"), None);
+    }
+}
+
+#[test]
+fn a_secret_is_whsec_and_the_base64_of_32_bytes_and_nothing_else_is_one() {
+    let secret = Secret::generate(&Same(0));
+    assert_eq!(secret.reveal(), "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(Secret::parse(secret.reveal()).unwrap(), secret);
+    for text in
+        ["", "whsec_", "AAAA", "whsec_AAAA", "WHSEC_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "whsec_!"]
+    {
+        assert!(Secret::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_secrets_debug_output_says_nothing() {
+    let secret = Secret::generate(&Same(7));
+    let mut keys = SigningKeys::new(secret.clone());
+    keys.rotate(Secret::generate(&Same(8)), RotationStyle::Split, at(0)).unwrap();
+    for shown in [format!("{secret:?}"), format!("{keys:?}"), format!("{keys:#?}")] {
+        assert!(!shown.contains("whsec") && !shown.contains("BwcH") && !shown.contains("CAgI"), "{shown}");
+    }
+}
+
+/// CASES 42: two, two, one, one.
+#[test]
+fn both_secrets_sign_until_the_window_ends_and_the_new_one_alone_from_that_moment() {
+    let (old, new) = (Secret::generate(&Same(1)), Secret::generate(&Same(2)));
+    for style in [RotationStyle::Joined, RotationStyle::Split] {
+        let mut keys = SigningKeys::new(old.clone());
+        let rotated_at = at(1_710_512_521);
+        let until = keys.rotate(new.clone(), style, rotated_at).unwrap();
+        assert_eq!(until, rotated_at.checked_add(DAY).unwrap());
+        let (old_digest, new_digest) = (body_digest(&old, b"{}"), body_digest(&new, b"{}"));
+        let during = match style {
+            RotationStyle::Joined => (format!("{new_digest},{old_digest}"), None),
+            RotationStyle::Split => (old_digest, Some(new_digest.clone())),
+        };
+        let second = Duration::from_secs(1);
+        for (now, expected, signatures) in [
+            (rotated_at, &during, 2),
+            (until.checked_sub(second).unwrap(), &during, 2),
+            (until.checked_sub(Duration::from_millis(1)).unwrap(), &during, 2),
+            (until, &(new_digest.clone(), None), 1),
+            (until.checked_add(second).unwrap(), &(new_digest.clone(), None), 1),
+        ] {
+            let headers = keys.headers("evt_1", b"{}", now);
+            assert_eq!(header(&headers, "X-StatusPulse-Signature"), Some(&*expected.0), "{style:?} {now}");
+            assert_eq!(header(&headers, "X-StatusPulse-Signature-Next"), expected.1.as_deref());
+            let standard = header(&headers, "webhook-signature").unwrap();
+            assert_eq!(standard.split(' ').count(), signatures);
+            assert!(standard.split(' ').all(|signature| signature.starts_with("v1,")));
+        }
+    }
+}
+
+#[test]
+fn a_second_rotation_has_to_wait_for_the_windows_end() {
+    let mut keys = SigningKeys::new(Secret::generate(&Same(1)));
+    let until = keys.rotate(Secret::generate(&Same(2)), RotationStyle::Joined, at(0)).unwrap();
+    let third = Secret::generate(&Same(3));
+    let early = keys.rotate(third.clone(), RotationStyle::Joined, at(24 * 3600 - 1));
+    assert_eq!(early, Err(WindowOpen { until }));
+    assert_eq!(keys.current(), &Secret::generate(&Same(2)), "nothing was rotated");
+    keys.rotate(third.clone(), RotationStyle::Joined, until).unwrap();
+    assert_eq!(
+        (keys.current(), &keys.outgoing(until).unwrap().secret),
+        (&third, &Secret::generate(&Same(2)))
+    );
+}
+
+#[test]
+fn finishing_ends_the_window_and_says_whether_there_was_one() {
+    let mut keys = SigningKeys::new(Secret::generate(&Same(1)));
+    assert!(!keys.finish(at(0)));
+    keys.rotate(Secret::generate(&Same(2)), RotationStyle::Joined, at(0)).unwrap();
+    assert!(keys.finish(at(1)));
+    assert_eq!(keys.outgoing(at(1)), None);
+    keys.rotate(Secret::generate(&Same(3)), RotationStyle::Joined, at(2)).unwrap();
+    assert!(!keys.finish(at(2 + 24 * 3600)), "it was over by itself");
+}
