@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ring::rand::SystemRandom;
 use statuspulse_core::access::{Account, ApiKey, KeyText, Role};
 use statuspulse_core::ids::AccountId;
@@ -22,13 +22,13 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
             writeln!(out, "{}", key.reveal())?;
         }
         KeysCommand::List { data } => {
-            let store = open(&data)?;
+            let store = open_existing(&data)?;
             for (key, account) in store.all_keys()? {
                 writeln!(out, "{}", line(&key, account.as_deref()))?;
             }
         }
         KeysCommand::Revoke { data, key } => {
-            let store = open(&data)?;
+            let store = open_existing(&data)?;
             if !store.revoke_any_key(&key, SystemClock.now()).await? {
                 bail!(
                     "{key:?} is not the id or prefix of exactly one valid key; see `statuspulse keys list`"
@@ -78,6 +78,13 @@ fn randomness() -> SystemRandomness {
 
 fn open(data: &Path) -> Result<Arc<Embedded>> {
     Ok(Embedded::open(data, Purpose::Administer, Arc::new(SystemClock))?)
+}
+
+/// A misspelt folder must not become a new one.
+fn open_existing(data: &Path) -> Result<Arc<Embedded>> {
+    let database = statuspulse_embedded::database_in(data);
+    ensure!(database.exists(), "there is no database {}", database.display());
+    open(data)
 }
 
 fn line(key: &ApiKey, account: Option<&str>) -> String {

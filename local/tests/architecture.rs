@@ -3,6 +3,8 @@
 //! `core` <- {`http`, `outbound`, `embedded`} <- `local`. Adapters never name each other, `core` names no crate of
 //! the outside world, and the local program compiles no AWS SDK.
 
+#![expect(clippy::unwrap_used, reason = "what a test's helpers cannot read fails the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -170,7 +170,6 @@ async fn a_pause_counts_the_second_outage_alone() {
 /// Fails: a success that began on a healthy webhook does not look at it again (`attempt.rs`, `delivered`), which saves
 /// the happy path a read. To be decided with that price in mind.
 #[tokio::test]
-#[ignore = "KNOWN BUG (6.1, 6.2): a 2xx that began before the first failure does not set the streak back"]
 async fn a_success_that_was_on_its_way_when_another_failed_counts() {
     let world = World::new().await;
     let hook = world.register(URL).await;

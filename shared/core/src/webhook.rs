@@ -44,6 +44,8 @@ pub struct Webhook {
     pub health: Health,
     /// How its last handshake went.
     pub handshake: Handshake,
+    /// When it was last resumed: every ladder begins afresh then.
+    pub resumed_at: Option<Timestamp>,
     /// What is being done to its deliveries since the last change of state.
     pub sweep: Option<Sweep>,
     /// Counts the changes of state.
@@ -354,6 +356,7 @@ impl Webhook {
     /// go or dropped.
     pub(crate) fn resume(&mut self, mode: SweepMode, now: Timestamp) {
         self.health = Health::default();
+        self.resumed_at = Some(now);
         self.enter(State::Active, now);
         self.begin_sweep(mode, now);
     }

@@ -100,7 +100,8 @@ impl Embedded {
             Purpose::Serve => Some(lock(folder)?),
             Purpose::Administer => None,
         };
-        let path = folder.join("statuspulse.db");
+        let path = database_in(folder);
+        make_file(&path).map_err(in_folder)?;
         let in_file = |error| OpenError::Database(path.clone(), error);
         let connection = open_writer(&path).map_err(in_file)?;
         if let Err(newer) = schema::prepare(&connection).map_err(in_file)? {
@@ -144,6 +145,23 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
         builder.mode(0o700);
     }
     builder.create(folder)
+}
+
+/// Where the database of a folder stands.
+pub fn database_in(folder: &Path) -> PathBuf {
+    folder.join("statuspulse.db")
+}
+
+/// Made readable for its owner alone, also in a folder that is not; SQLite gives its log the same mode.
+fn make_file(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path).map(drop)
 }
 
 fn lock(folder: &Path) -> Result<File, OpenError> {

@@ -253,7 +253,8 @@ impl Embedded {
                 Pick::Nothing => return Ok(None),
                 Pick::Entry(entry) => {
                     let message = entry.message.clone();
-                    return Ok(Some(Received { message, entry: Some(*entry), from: self.clone() }));
+                    let began = self.clock.now();
+                    return Ok(Some(Received { message, entry: Some(*entry), began, from: self.clone() }));
                 }
                 Pick::Load { webhook, after, to } => {
                     let entries = self.load(which, webhook, after, to)?;
@@ -319,13 +320,16 @@ impl Embedded {
     fn end(
         &self,
         entry: Entry,
+        began: Timestamp,
         then: impl FnOnce(&Connection, &Entry) -> rusqlite::Result<Option<i64>> + Send + 'static,
     ) {
         let queue = number(entry.message.queue());
-        self.queues.line(queue).ended(entry.message.webhook_id());
+        let now = self.clock.now();
+        let took = Duration::try_from(now.duration_since(began)).unwrap_or_default();
+        self.queues.line(queue).ended(entry.message.webhook_id(), took);
         self.queues.came[usize::from(queue)].notify_one();
         let queues = self.queues.clone();
-        let again = millis(after_receives(self.clock.now(), entry.receives));
+        let again = millis(after_receives(now, entry.receives));
         let ending = Ending { entry: Some(entry), again, queues: queues.clone() };
         let work = move |connection: &Connection| {
             let mut due = None;
@@ -407,6 +411,7 @@ pub struct Received {
     /// What is to be done.
     pub message: Message,
     entry: Option<Entry>,
+    began: Timestamp,
     from: Arc<Embedded>,
 }
 
@@ -414,7 +419,7 @@ impl Received {
     /// It has done its work.
     pub fn done(mut self) {
         if let Some(entry) = self.entry.take() {
-            self.from.end(entry, |_, _| Ok(None));
+            self.from.end(entry, self.began, |_, _| Ok(None));
         }
     }
 
@@ -422,7 +427,7 @@ impl Received {
     pub fn again(mut self, at: Timestamp) {
         if let Some(entry) = self.entry.take() {
             let due = millis(at);
-            self.from.end(entry, move |connection, entry| {
+            self.from.end(entry, self.began, move |connection, entry| {
                 insert_delayed(connection, due, entry)?;
                 Ok(Some(due))
             });
@@ -436,7 +441,7 @@ impl Drop for Received {
         entry.receives += 1;
         let now = self.from.clock.now();
         let due = millis(after_receives(now, entry.receives));
-        self.from.end(entry, move |connection, entry| {
+        self.from.end(entry, self.began, move |connection, entry| {
             if entry.receives < RECEIVES_MAX {
                 insert_delayed(connection, due, entry)?;
                 return Ok(Some(due));

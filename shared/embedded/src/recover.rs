@@ -18,9 +18,9 @@ use crate::columns::{bad, bytes16, millis};
 /// Sends a message for every scheduled delivery and every unfinished sweep or notice that has none. Answers how
 /// many there were.
 pub(crate) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    let (deliveries, webhooks) = awaited(connection)?;
-    let mut missing = missing_attempts(connection, &deliveries)?;
-    missing.extend(missing_sweeps(connection, &webhooks)?.into_iter().map(|message| (millis(now), message)));
+    let awaited = awaited(connection)?;
+    let mut missing = missing_attempts(connection, &awaited.deliveries)?;
+    missing.extend(missing_sweeps(connection, &awaited)?.into_iter().map(|message| (millis(now), message)));
     let lowest: i64 =
         connection
             .query_row("SELECT min(ifnull((SELECT min(seq) FROM delayed), 0), 0)", [], |row| row.get(0))?;
@@ -31,20 +31,27 @@ pub(crate) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     Ok(missing.len())
 }
 
-/// What messages are there for: attempts by delivery, sweeps and notices by webhook.
-fn awaited(connection: &Connection) -> rusqlite::Result<(HashSet<DeliveryId>, HashSet<WebhookId>)> {
-    let (mut deliveries, mut webhooks) = (HashSet::new(), HashSet::new());
+/// What messages are there for.
+#[derive(Default)]
+struct Awaited {
+    deliveries: HashSet<DeliveryId>,
+    sweeps: HashSet<WebhookId>,
+    notices: HashSet<WebhookId>,
+}
+
+fn awaited(connection: &Connection) -> rusqlite::Result<Awaited> {
+    let mut awaited = Awaited::default();
     let mut statement =
         connection.prepare("SELECT message FROM ready UNION ALL SELECT message FROM delayed")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(bad)? {
-            Message::Attempt(attempt) => deliveries.insert(attempt.delivery_id),
-            Message::Sweep(sweep) => webhooks.insert(sweep.webhook_id),
-            Message::Notice(notice) => webhooks.insert(notice.webhook_id),
+            Message::Attempt(attempt) => awaited.deliveries.insert(attempt.delivery_id),
+            Message::Sweep(sweep) => awaited.sweeps.insert(sweep.webhook_id),
+            Message::Notice(notice) => awaited.notices.insert(notice.webhook_id),
         };
     }
-    Ok((deliveries, webhooks))
+    Ok(awaited)
 }
 
 fn missing_attempts(
@@ -74,9 +81,10 @@ fn missing_attempts(
 }
 
 /// The handler of a sweep's message also sees to a notice that is due, and to what is held without a sweep.
-fn missing_sweeps(connection: &Connection, known: &HashSet<WebhookId>) -> rusqlite::Result<Vec<Message>> {
+fn missing_sweeps(connection: &Connection, awaited: &Awaited) -> rusqlite::Result<Vec<Message>> {
     let sql = "SELECT id, json_extract(record, '$.epoch') AS epoch,
-                      ifnull(json_extract(record, '$.sweep.step'), 0) AS step
+                      ifnull(json_extract(record, '$.sweep.step'), 0) AS step,
+                      json_extract(record, '$.sweep') IS NOT NULL AS sweeps
                FROM webhooks
                WHERE json_extract(record, '$.sweep') IS NOT NULL
                   OR json_extract(record, '$.pause.notice') = 'Due'
@@ -88,7 +96,8 @@ fn missing_sweeps(connection: &Connection, known: &HashSet<WebhookId>) -> rusqli
     let mut missing = vec![];
     while let Some(row) = rows.next()? {
         let webhook_id = WebhookId::from_bytes(bytes16(row, "id")?);
-        if !known.contains(&webhook_id) {
+        let notice = awaited.notices.contains(&webhook_id) && !row.get::<_, bool>("sweeps")?;
+        if !notice && !awaited.sweeps.contains(&webhook_id) {
             let epoch: i64 = row.get("epoch")?;
             missing.push(Message::Sweep(SweepMessage {
                 webhook_id,

@@ -167,6 +167,7 @@ struct Record {
     failing_since: Option<i64>,
     consecutive_failures: u8,
     handshake: HandshakeRecord,
+    resumed_at: Option<i64>,
     sweep: Option<SweepRecord>,
     epoch: u64,
     created_at: i64,
@@ -247,6 +248,7 @@ impl Record {
                 reason: webhook.handshake.reason.clone(),
                 at: millis(webhook.handshake.at),
             },
+            resumed_at: webhook.resumed_at.map(millis),
             sweep: webhook.sweep.map(|sweep| SweepRecord {
                 mode: sweep.mode.name().to_owned(),
                 step: sweep.step,
@@ -388,6 +390,7 @@ fn webhook_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Webhook> {
             reason: record.handshake.reason.clone(),
             at: from_millis(record.handshake.at)?,
         },
+        resumed_at: optional_time(record.resumed_at)?,
         sweep: record.sweep()?,
         epoch: record.epoch,
         created_at: from_millis(record.created_at)?,

@@ -1,5 +1,6 @@
 //! An attempt is due: claim it, look at the webhook, make it, record it, do what the record calls for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,76 +60,65 @@ impl Engine {
         let made = Made::new(number, at, sent);
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class));
         match made.attempt.failure.clone() {
-            None => self.delivered(webhook, delivery, made.attempt).await,
-            Some(failure) => self.failed(webhook, delivery, made, failure).await,
+            None => self.delivered(delivery, made.attempt).await,
+            Some(failure) => self.failed(delivery, made, failure).await,
         }
     }
 
-    async fn delivered(&self, webhook: &Webhook, delivery: Delivery, attempt: Attempt) -> Result<()> {
-        self.change_health(webhook.id, Some(webhook), |webhook| webhook.after_success()).await?;
+    async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<()> {
+        self.change_health(delivery.webhook_id, Webhook::after_success).await?;
         self.record(&delivery.attempted(attempt, None, State::Delivered)).await
     }
 
-    async fn failed(
-        &self,
-        webhook: &Webhook,
-        delivery: Delivery,
-        made: Made,
-        failure: Failure,
-    ) -> Result<()> {
+    async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
         let now = self.clock.now();
         let number = made.attempt.number;
         let first_failed_at = delivery.first_failed_at.unwrap_or(now);
-        let failed = FailedAttempt {
-            number,
-            status_code: made.attempt.status_code,
-            failure: &failure,
-            first_failed_at,
-        };
+        let status_code = made.attempt.status_code;
+        let failed = FailedAttempt { number, status_code, failure: &failure, first_failed_at };
         let notify = self.deployment.slack_url.is_some();
-        let webhook = self
-            .change_health(webhook.id, None, |webhook| webhook.after_failure(failed, notify, now))
-            .await?;
+        let change = |webhook: &Webhook| webhook.after_failure(failed, notify, now);
+        let webhook = self.change_health(delivery.webhook_id, change).await?;
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
-        let state = match webhook.map(|webhook| webhook.state.clone()) {
-            None | Some(webhook::State::Deleted) => State::Cancelled,
-            Some(webhook::State::Paused(_) | webhook::State::Pending) => State::Held,
-            Some(webhook::State::Active) => match self.deployment.ladder.wait_after(number, retry_after) {
-                // From the end of the attempt before it: never early, however long that one hung.
-                Some(wait) => State::Scheduled { number: number + 1, at: later(now, wait) },
-                None => State::Failed,
-            },
-        };
+        let wait = self.deployment.ladder.wait_after(number, retry_after);
+        // From the end of the attempt: never early, however long it hung.
+        let next = wait.map(|wait| State::Scheduled { number: number + 1, at: later(now, wait) });
+        let state = state_after_failure(webhook.as_deref(), first_failed_at, next);
         self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await
     }
 
     /// Takes an attempt's outcome into the webhook's health, as often as others are faster, and does what the
-    /// record calls for. Answers with the webhook as it is then. `known` saves the first read.
+    /// record calls for. Answers with the webhook as it is then. It is read anew: what others recorded during the
+    /// attempt counts.
     async fn change_health(
         &self,
         id: WebhookId,
-        known: Option<&Webhook>,
         change: impl Fn(&Webhook) -> Option<Webhook> + Send + Sync,
-    ) -> Result<Option<Webhook>> {
-        if let Some(known) = known
-            && change(known).is_none()
-        {
-            return Ok(None);
-        }
+    ) -> Result<Option<Arc<Webhook>>> {
         loop {
             let Some(now) = self.webhooks.webhook(id).await? else { return Ok(None) };
-            let Some(next) = change(&now) else {
-                return Ok(Some(Webhook::clone(&now)));
-            };
+            let Some(next) = change(&now) else { return Ok(Some(now)) };
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 if let webhook::State::Paused(pause) = &next.state {
                     self.metrics.webhook_paused();
                     tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
                     self.follow_up_webhook(&next).await?;
                 }
-                return Ok(Some(next));
+                return Ok(Some(Arc::new(next)));
             }
         }
+    }
+}
+
+/// Where a delivery stands after a failure: on its next rung, if the ladder has one, and if its webhook is as before.
+fn state_after_failure(webhook: Option<&Webhook>, first_failed_at: Timestamp, next: Option<State>) -> State {
+    match webhook {
+        None => State::Cancelled,
+        Some(webhook) if webhook.is_deleted() => State::Cancelled,
+        Some(webhook) if !webhook.is_active() => State::Held,
+        // The ladder lived through a pause and a resume: like all that was held it begins afresh.
+        Some(webhook) if webhook.resumed_at.is_some_and(|resumed| first_failed_at < resumed) => State::Held,
+        Some(_) => next.unwrap_or(State::Failed),
     }
 }
 

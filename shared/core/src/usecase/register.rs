@@ -33,6 +33,7 @@ impl Engine {
             state: State::Pending,
             health: Health::default(),
             handshake: Handshake { ok: false, status_code: None, reason: None, at: now },
+            resumed_at: None,
             sweep: None,
             epoch: 0,
             created_at: now,

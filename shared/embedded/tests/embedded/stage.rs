@@ -137,6 +137,7 @@ impl Stage {
             state: webhook::State::Active,
             health: Health::default(),
             handshake: Handshake { ok: true, status_code: Some(200), reason: None, at: now },
+            resumed_at: None,
             sweep: None,
             epoch: 1,
             created_at: now,
