@@ -11,27 +11,33 @@ use crate::serve::stop_signal;
 pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions { port: options.port, ..ReceiverOptions::plain() })
         .with_context(|| format!("listening on port {}", options.port))?;
-    let mut arrivals = receiver.arrivals();
     let mut out = std::io::stdout();
     writeln!(out, "ready {}", receiver.url("/"))?;
     writeln!(
         out,
         "Register this URL with a server that runs with --dev-allow-cidr 127.0.0.0/8. Every path answers 200."
     )?;
+    print_until_stopped(&receiver, &options.secret).await
+}
+
+/// Prints what comes, until somebody ends the program.
+pub(crate) async fn print_until_stopped(receiver: &Receiver, secrets: &[String]) -> Result<()> {
+    let mut arrivals = receiver.arrivals();
+    let mut out = std::io::stdout();
     let stop = stop_signal();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             result = &mut stop => return result,
             received = arrivals.recv() => match received {
-                Some(received) => writeln!(out, "{}", describe(&received, &options.secret))?,
+                Some(received) => writeln!(out, "{}", describe(&received, secrets))?,
                 None => return Ok(()),
             },
         }
     }
 }
 
-pub(crate) fn describe(received: &Received, secrets: &[String]) -> String {
+fn describe(received: &Received, secrets: &[String]) -> String {
     let header = |name| received.header(name).unwrap_or("-");
     let body = String::from_utf8_lossy(&received.body);
     format!(

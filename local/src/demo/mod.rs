@@ -19,7 +19,7 @@ use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
 use crate::arguments::{DemoOptions, ServeOptions};
 use crate::keys;
 use crate::receive;
-use crate::serve::{Server, stop_signal};
+use crate::serve::Server;
 use client::Api;
 
 /// The ladder of the demonstration; the product's is 1m, 5m, 15m, 60m.
@@ -76,17 +76,6 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
 /// Keeps the server up, with a receiver that prints, until somebody ends it.
 async fn stay(base: &str, key: &str) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions::plain())?;
-    let mut arrivals = receiver.arrivals();
     println!("{}", story::to_try(base, key, &receiver.url("/hooks")));
-    let stop = stop_signal();
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            result = &mut stop => return result,
-            received = arrivals.recv() => match received {
-                Some(received) => println!("{}", receive::describe(&received, &[])),
-                None => return Ok(()),
-            },
-        }
-    }
+    receive::print_until_stopped(&receiver, &[]).await
 }

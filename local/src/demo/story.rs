@@ -297,7 +297,7 @@ pub(super) fn to_try(base: &str, key: &str, hook: &str) -> String {
     let auth = format!(r#"-H "Authorization: Bearer {key}""#);
     let event = payload("incident_opened", "INC-1");
     format!(
-        "\nThe server stays up at {base} (Ctrl-C ends it); a receiver at {hook} prints below what it gets. Try:\n\n  \
+        "\nThe server stays up at {base}, its ladder still in seconds; Ctrl-C ends it and deletes its folder.\nA receiver at {hook} prints below what it gets. Try:\n\n  \
          # register an endpoint: the answer shows its handshake and, only now, its secret\n  \
          curl -s {base}/v1/webhooks {auth} -d '{{\"url\":\"{hook}\",\"events\":[\"incident_opened\"]}}'\n\n  \
          # publish an event\n  \

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Delivery;
 use crate::ids::{DeliveryId, EventId, WebhookId};
 use crate::ports::Step;
 
@@ -17,6 +18,21 @@ pub struct Wakeup {
     pub message: Message,
     /// Not before this time.
     pub due: Timestamp,
+}
+
+impl Wakeup {
+    /// What a scheduled delivery waits for; `body` is its event's payload.
+    pub(crate) fn of_attempt(delivery: &Delivery, body: &Bytes) -> Option<Self> {
+        let (step, due) = delivery.next_step()?;
+        let message = AttemptMessage {
+            delivery_id: delivery.id,
+            webhook_id: delivery.webhook_id,
+            event_id: delivery.event_id,
+            step,
+            body: body.clone(),
+        };
+        Some(Self { message: Message::Attempt(message), due })
+    }
 }
 
 /// What is to be done.

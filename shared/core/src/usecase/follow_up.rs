@@ -4,7 +4,7 @@ use super::Engine;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::ids::WebhookId;
-use crate::message::{AttemptMessage, Message, NoticeMessage, SweepMessage, Wakeup};
+use crate::message::{Message, NoticeMessage, SweepMessage, Wakeup};
 use crate::webhook::{self, Notice, Webhook};
 
 impl Engine {
@@ -75,16 +75,8 @@ impl Engine {
 
     /// The message a scheduled delivery waits for.
     pub(super) async fn attempt_wakeup(&self, delivery: &Delivery) -> Result<Option<Wakeup>> {
-        let Some((step, due)) = delivery.next_step() else { return Ok(None) };
-        let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
-        let message = AttemptMessage {
-            delivery_id: delivery.id,
-            webhook_id: delivery.webhook_id,
-            event_id: delivery.event_id,
-            step,
-            body: event.body.clone(),
-        };
-        Ok(Some(Wakeup { message: Message::Attempt(message), due }))
+        let event = self.deliveries.event(delivery.event_id).await?;
+        Ok(event.and_then(|event| Wakeup::of_attempt(delivery, &event.body)))
     }
 
     /// Does what a webhook's recorded state calls for: the next step of its sweep, or else its notice.

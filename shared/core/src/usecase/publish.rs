@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::{Envelope, Event};
 use crate::ids::{AccountId, EventId};
 use crate::limits;
-use crate::message::{AttemptMessage, Message, Wakeup};
+use crate::message::Wakeup;
 use crate::ports::Acceptance;
 
 /// What a publisher is told.
@@ -103,17 +103,7 @@ impl Engine {
         let wakeups: Vec<Wakeup> = deliveries
             .iter()
             .filter(|delivery| delivery.attempts.is_empty())
-            .filter_map(|delivery| {
-                let (step, due) = delivery.next_step()?;
-                let message = AttemptMessage {
-                    delivery_id: delivery.id,
-                    webhook_id: delivery.webhook_id,
-                    event_id: event.id,
-                    step,
-                    body: event.body.clone(),
-                };
-                Some(Wakeup { message: Message::Attempt(message), due })
-            })
+            .filter_map(|delivery| Wakeup::of_attempt(delivery, &event.body))
             .collect();
         if !wakeups.is_empty() {
             self.wakeups.send(wakeups).await?;
