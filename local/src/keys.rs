@@ -50,9 +50,10 @@ pub(crate) async fn create(data: &Path, account: Option<&str>, role: Role) -> Re
     };
     let key = match account {
         None => new_key(&store, None, role).await?,
-        Some(name) => match store.account_by_name(name)? {
-            Some(account) => new_key(&store, Some(account.id), role).await?,
-            None => new_account(&store, name, role).await?,
+        Some(name) => match store.accounts_by_name(name)?.as_slice() {
+            [] => new_account(&store, name, role).await?,
+            [account] => new_key(&store, Some(account.id), role).await?,
+            several => bail!("{} accounts are named {name:?}; make the key over the API", several.len()),
         },
     };
     store.settled().await?;

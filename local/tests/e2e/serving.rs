@@ -159,3 +159,24 @@ async fn receive_prints_what_comes_and_whether_its_signature_is_good() {
     child.kill().await.unwrap();
     program.stop().await;
 }
+
+/// A call that is refused before its body came must not cost the client its connection, nor the answer.
+#[tokio::test]
+async fn a_refusal_before_the_body_came_leaves_the_connection_usable() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    let bystander = home.admin(&program).await;
+    let mut connection = TcpStream::connect(program.address()).await.unwrap();
+    for _ in 0..20 {
+        let head = "POST /v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 8\r\n\r\n";
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // Time for the server to make up its mind.
+        bystander.get("/v1/webhooks").await.expect(200);
+        connection.write_all(b"{\"a\": 1}").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let length = tokio::time::timeout(LONG, connection.read(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer:?}");
+    }
+    program.stop().await;
+}

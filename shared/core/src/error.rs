@@ -32,6 +32,8 @@ pub enum Error {
     TooLarge {
         /// What is too large.
         what: &'static str,
+        /// Where it is; empty for the whole body.
+        pointer: &'static str,
         /// Its size.
         bytes: usize,
         /// The limit.

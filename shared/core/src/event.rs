@@ -167,6 +167,10 @@ impl Envelope {
         }
         let raw = fields.raw("payload");
         let raw = fields.require("payload", raw);
+        if let Some(bytes) = raw.map(|raw| raw.get().len()).filter(|bytes| *bytes > limits::PAYLOAD_BYTES) {
+            let limit = limits::PAYLOAD_BYTES;
+            return Err(Error::TooLarge { what: "the payload", pointer: "/payload", bytes, limit });
+        }
         let payload = raw.and_then(|raw| match check_payload(raw) {
             Ok(payload) => Some(payload),
             Err(errors) => {
@@ -179,13 +183,6 @@ impl Envelope {
         let (Some(raw), Some((event_type, incident_id))) = (raw, payload) else {
             return Err(Error::invalid("/payload", "is required"));
         };
-        if raw.get().len() > limits::PAYLOAD_BYTES {
-            return Err(Error::TooLarge {
-                what: "the payload",
-                bytes: raw.get().len(),
-                limit: limits::PAYLOAD_BYTES,
-            });
-        }
         let body = input.slice_ref(raw.get().as_bytes());
         Ok(Self { account_id, monitor_groups, event_type, incident_id, body })
     }
@@ -241,13 +238,16 @@ fn check_payload(raw: &RawValue) -> std::result::Result<(EventType, String), Vec
         return Err(fields.into_errors());
     };
     let incident_id = fields.text("incident_id");
-    let incident_id = fields.require("incident_id", incident_id).unwrap_or_default();
-    let length = incident_id.chars().count();
-    if length > limits::INCIDENT_ID_CHARS || (incident_id.trim().is_empty() && !incident_id.is_empty()) {
-        fields.refuse("incident_id", format!("must have 1 to {} characters", limits::INCIDENT_ID_CHARS));
-    }
+    let incident_id = fields.require("incident_id", incident_id).map(|id| {
+        if id.trim().is_empty() || id.chars().count() > limits::INCIDENT_ID_CHARS {
+            fields.refuse("incident_id", format!("must have 1 to {} characters", limits::INCIDENT_ID_CHARS));
+        }
+        id.into_owned()
+    });
     let monitor = fields.text("monitor_name");
-    fields.require("monitor_name", monitor);
+    if fields.require("monitor_name", monitor).is_some_and(|name| name.trim().is_empty()) {
+        fields.refuse("monitor_name", "must not be empty");
+    }
     let status = fields.text("status");
     if let Some(status) = fields.require("status", status)
         && !event_type.statuses().contains(&&*status)
@@ -264,9 +264,11 @@ fn check_payload(raw: &RawValue) -> std::result::Result<(EventType, String), Vec
     if let Some(details) = fields.require("details", details) {
         fields.extend(check_details(event_type, details));
     }
-    let incident_id = incident_id.into_owned();
     let errors = fields.into_errors();
-    if errors.is_empty() { Ok((event_type, incident_id)) } else { Err(errors) }
+    match incident_id {
+        Some(incident_id) if errors.is_empty() => Ok((event_type, incident_id)),
+        _ => Err(errors),
+    }
 }
 
 fn check_details(event_type: EventType, raw: &RawValue) -> Vec<FieldError> {

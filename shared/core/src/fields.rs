@@ -4,6 +4,7 @@
 //! A key that stands twice is refused: receivers would disagree on which one counts.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -30,14 +31,31 @@ impl<'a> Fields<'a> {
         let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("it is not UTF-8".to_owned()))?;
         let object: Object<'a> =
             serde_json::from_str(text).map_err(|error| Error::Malformed(error.to_string()))?;
-        Ok(Self { pointer: String::new(), entries: object.0, errors: vec![] })
+        Ok(Self::of_entries("", object.0))
     }
 
     /// The fields of an object inside another one.
     pub fn of_value(pointer: &str, value: &'a RawValue) -> Result<Self, FieldError> {
-        let object: Object<'a> = serde_json::from_str(value.get())
-            .map_err(|error| FieldError::new(pointer, what_went_wrong(&error)))?;
-        Ok(Self { pointer: pointer.to_owned(), entries: object.0, errors: vec![] })
+        let object: Object<'a> =
+            serde_json::from_str(value.get()).map_err(|_| FieldError::new(pointer, "must be an object"))?;
+        Ok(Self::of_entries(pointer, object.0))
+    }
+
+    fn of_entries(pointer: &str, mut entries: Entries<'a>) -> Self {
+        let mut seen = HashSet::with_capacity(entries.len());
+        let mut twice = vec![];
+        entries.retain(|(key, _)| {
+            let first = seen.insert(key.clone());
+            if !first {
+                twice.push(key.clone());
+            }
+            first
+        });
+        let mut fields = Self { pointer: pointer.to_owned(), entries, errors: vec![] };
+        for key in twice {
+            fields.refuse(&key, "stands twice");
+        }
+        fields
     }
 
     /// The field as it came, `null` and absence being the same.
@@ -76,7 +94,10 @@ impl<'a> Fields<'a> {
     pub fn object(&mut self, name: &str) -> Option<Entries<'a>> {
         let value = self.raw(name)?;
         match Fields::of_value(&self.pointer_to(name), value) {
-            Ok(fields) => Some(fields.entries),
+            Ok(fields) => {
+                self.errors.extend(fields.errors);
+                Some(fields.entries)
+            }
             Err(error) => {
                 self.errors.push(error);
                 None
@@ -199,9 +220,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries: Self::Value = Vec::with_capacity(8);
                 while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-                    if entries.iter().any(|(known, _)| *known == key) {
-                        return Err(serde::de::Error::custom(format!("the key {key:?} stands twice")));
-                    }
                     entries.push((key, map.next_value()?));
                 }
                 Ok(entries)
@@ -210,13 +228,5 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
         #[derive(Deserialize)]
         struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
         from.deserialize_map(InOrder).map(Object)
-    }
-}
-
-fn what_went_wrong(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" stands twice") {
-        Some((key, _)) => format!("{key} stands twice"),
-        None => "must be an object".to_owned(),
     }
 }

@@ -133,6 +133,30 @@ fn a_payload_of_exactly_128_kib_is_taken_and_one_byte_more_is_not() {
     assert!(matches!(refused, Error::TooLarge { bytes: 131_073, limit: 131_072, .. }), "{refused:?}");
 }
 
+#[test]
+fn a_payload_over_the_limit_is_too_large_whatever_else_is_wrong_with_it() {
+    let refused = Envelope::parse(&envelope(&format!(r#"{{"z":"{}"}}"#, "x".repeat(140_000)))).unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { pointer: "/payload", .. }), "{refused:?}");
+}
+
+/// All events without an incident's id would stand in one lane, and hold each other up.
+#[test]
+fn an_incident_or_a_monitor_without_a_name_is_refused() {
+    for (field, value) in [("incident_id", "INC-8842-ALPHA"), ("monitor_name", "checkout-api-prod")] {
+        for empty in ["", "  "] {
+            let payload = PAYLOAD.replace(&format!("\"{value}\""), &format!("\"{empty}\""));
+            assert_ne!(payload, PAYLOAD);
+            let Error::Invalid(errors) = Envelope::parse(&envelope(&payload)).unwrap_err() else {
+                panic!("{field} {empty:?} is no field's error")
+            };
+            assert_eq!(
+                errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(),
+                [format!("/payload/{field}")]
+            );
+        }
+    }
+}
+
 /// It is looked through and never built up, so depth costs nothing; what receivers make of it is the publisher's affair.
 #[test]
 fn deep_nesting_is_kept_and_does_not_overflow_the_stack() {

@@ -88,13 +88,13 @@ impl Accounts for Embedded {
 }
 
 impl Embedded {
-    /// The oldest account of this name, for the command line, where people name accounts.
-    pub fn account_by_name(&self, name: &str) -> PortResult<Option<Account>> {
+    /// The accounts of this name, for the command line, where people name accounts: names need not be unique.
+    pub fn accounts_by_name(&self, name: &str) -> PortResult<Vec<Account>> {
         self.readers.read("finding an account", |connection| {
             connection
-                .prepare_cached("SELECT * FROM accounts WHERE name = ?1 ORDER BY id LIMIT 1")?
-                .query_row([name], account_row)
-                .optional()
+                .prepare_cached("SELECT * FROM accounts WHERE name = ?1 ORDER BY id")?
+                .query_map([name], account_row)?
+                .collect()
         })
     }
 

@@ -1,17 +1,11 @@
 //! Reading a request's body: once, into one piece, and never more of it than its limit.
 
-use axum::body::Body;
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::fields::Fields;
 use statuspulse_core::limits;
-
-/// A body somewhat over its limit is read to its end before it is refused, and thrown away: a client that is
-/// still writing when the connection closes would see a reset, and never the answer that says why. Beyond
-/// this there is no end worth waiting for.
-const DISCARDED_BYTES: u64 = 8 * limits::ENVELOPE_BYTES as u64;
 
 /// The body of a call that needs one.
 pub(crate) async fn read(body: Body) -> Result<Bytes> {
@@ -42,20 +36,6 @@ pub(crate) async fn read_up_to(limit: usize, mut body: Body) -> Result<Bytes> {
             Err(_) => return Err(Error::Malformed("it broke off".to_owned())),
         }
     }
-    if declared <= DISCARDED_BYTES {
-        discard(body).await;
-    }
     let bytes = usize::try_from(declared).unwrap_or(usize::MAX).max(limit + 1);
-    Err(Error::TooLarge { what: "the body", bytes, limit })
-}
-
-async fn discard(mut body: Body) {
-    let mut left = DISCARDED_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        match left.checked_sub(length) {
-            Some(rest) => left = rest,
-            None => return,
-        }
-    }
+    Err(Error::TooLarge { what: "the body", pointer: "", bytes, limit })
 }

@@ -34,6 +34,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod rest;
 mod webhooks;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,7 @@ use statuspulse_core::Engine;
 use statuspulse_core::error::Error;
 
 use crate::problem::{self, Refusal};
+use crate::rest;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,8 +25,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// endpoints sent.
 pub(crate) async fn outer(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     let request_id = new_request_id(&engine);
+    let (head, body) = request.into_parts();
+    let (body, rest) = rest::shared(body);
+    let request = Request::from_parts(head, Body::new(body));
     let mut response =
         unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response());
+    rest.discard().await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         response = problem::written(&refusal, response, &request_id);
     }

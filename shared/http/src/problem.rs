@@ -134,12 +134,15 @@ impl<'a> Problem<'a> {
                 )
             },
             // Not core's own words: of a body that was not read to its end the size is not known.
-            Error::TooLarge { what, limit, .. } => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "Too large",
-                format!("{what} is larger than the limit of {limit} bytes"),
-            ),
+            Error::TooLarge { what, pointer, limit, .. } => Self {
+                errors: vec![FieldView { pointer, detail: "is larger than its limit" }],
+                ..Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_large",
+                    "Too large",
+                    format!("{what} is larger than the limit of {limit} bytes"),
+                )
+            },
             Error::NotFound(_) => {
                 Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", error.to_string())
             }

@@ -56,10 +56,12 @@ impl Engine {
         };
         let page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
         let full = page.len() >= limit;
+        // Spread over the time until the next page: oldest first also where they arrive, and no bursts.
+        let gap = limits::DRAIN_INTERVAL / u32::try_from(page.len().max(1)).unwrap_or(u32::MAX);
         let mut saved = Vec::with_capacity(page.len());
-        for delivery in page {
+        for (place, delivery) in (0..).zip(page) {
             let next = match sweep.mode {
-                SweepMode::Release => Some(delivery.begun_again(now)),
+                SweepMode::Release => Some(delivery.begun_again(later(now, gap * place))),
                 SweepMode::Hold => {
                     self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Held))
                 }

@@ -23,9 +23,9 @@ async fn an_account_is_kept_with_its_first_key() {
     assert_eq!(kept.created_at, account.created_at);
     let found = stage.store.key_by_hash(&KeyHash::of(text.reveal())).await.unwrap();
     assert_eq!(found, Some(key));
-    assert_eq!(stage.store.account_by_name(&account.name).unwrap().map(|found| found.id), Some(account.id));
+    assert_eq!(stage.store.accounts_by_name(&account.name).unwrap()[0].id, account.id);
     assert!(stage.store.account(stage.account_id()).await.unwrap().is_none());
-    assert!(stage.store.account_by_name("acme").unwrap().is_none());
+    assert!(stage.store.accounts_by_name("acme").unwrap().is_empty());
 }
 
 #[tokio::test]

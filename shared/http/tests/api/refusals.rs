@@ -114,9 +114,7 @@ async fn a_header_that_holds_no_key_is_refused() {
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_malformed() {
     let world = World::new().await;
-    for body in
-        ["", "{", "[]", "null", "7", "\"x\"", "{} {}", r#"{"name":1,"name":2}"#, "{'a':1}", "\u{feff}{}"]
-    {
+    for body in ["", "{", "[]", "null", "7", "\"x\"", "{} {}", "{'a':1}", "\u{feff}{}"] {
         for (client, path) in [(world.admin(), "/v1/webhooks"), (world.operator(), "/v1/accounts")] {
             client.call("POST", path, body.to_owned()).await.refused(400, "malformed_body");
         }
@@ -203,5 +201,5 @@ async fn an_unknown_path_and_a_wrong_method_are_problem_documents_too() {
 async fn a_key_that_stands_twice_in_a_body_is_refused_wherever_it_stands() {
     let world = World::new().await;
     let body = r#"{"url":"https://a.example/","events":["incident_opened"],"events":["incident_resolved"]}"#;
-    world.admin().call("POST", "/v1/webhooks", body).await.refused(400, "malformed_body");
+    world.admin().call("POST", "/v1/webhooks", body).await.refused(422, "invalid_fields");
 }
