@@ -32,6 +32,7 @@ pub(crate) fn engine(
         clock,
         random,
         metrics,
+        announcer: None,
         deployment,
     })
 }

@@ -35,7 +35,7 @@ impl Metrics for Counters {
         self.first_lag_sum_ms.fetch_add(millis, Ordering::Relaxed);
     }
 
-    fn attempt_ended(&self, failure: Option<Class>) {
+    fn attempt_ended(&self, failure: Option<Class>, _age: Duration) {
         match failure {
             None => {
                 self.succeeded.fetch_add(1, Ordering::Relaxed);

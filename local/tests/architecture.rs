@@ -1,6 +1,6 @@
 //! The dependency rule, and the size of the rooms: what no compiler checks.
 //!
-//! `core` <- {`http`, `outbound`, `embedded`} <- `local`. Adapters never name each other, `core` names no crate of
+//! `core` <- {`http`, `outbound`, `aws`, `embedded`} <- {`functions/*`, `local`}. Adapters never name each other, `core` names no crate of
 //! the outside world, and the local program compiles no AWS SDK.
 
 #![expect(clippy::unwrap_used, reason = "what a test's helpers cannot read fails the test")]
@@ -64,6 +64,7 @@ fn each_crate_names_only_crates_below_it() {
         ("statuspulse-http", &["statuspulse-core"]),
         ("statuspulse-outbound", &["statuspulse-core"]),
         ("statuspulse-embedded", &["statuspulse-core"]),
+        ("statuspulse-aws", &["statuspulse-core"]),
         ("statuspulse-kit", &[]),
         ("statuspulse-bench", &["statuspulse-kit"]),
         (

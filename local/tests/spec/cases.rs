@@ -120,8 +120,10 @@ async fn a_delete_while_hundreds_of_attempts_hang_ends_what_is_behind_them() {
     world.settle().await;
     all_of(stuck).await;
     world.advance(HOUR * 3).await;
-    let id = DeliveryId::derive(last.parse().unwrap(), hook.id.parse().unwrap());
-    let delivery = world.engine.deliveries.delivery(id).await.unwrap().unwrap();
+    let webhook = hook.id.parse().unwrap();
+    let event = world.engine.deliveries.event(last.parse().unwrap()).await.unwrap().unwrap();
+    let id = DeliveryId::derive(event.id, event.accepted_at, webhook);
+    let delivery = world.engine.deliveries.delivery(&[webhook], id).await.unwrap().unwrap();
     assert_eq!(delivery.status().name(), "cancelled");
     assert_eq!(world.attempts(URL).len(), 501);
 }

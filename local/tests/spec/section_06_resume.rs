@@ -241,8 +241,9 @@ async fn kept(world: &World, events: &[String], hook: &Hook) -> Vec<&'static str
     let webhook = hook.id.parse().unwrap();
     let mut statuses = vec![];
     for event in events {
-        let id = DeliveryId::derive(event.parse().unwrap(), webhook);
-        statuses.push(world.engine.deliveries.delivery(id).await.unwrap().unwrap().status().name());
+        let event = world.engine.deliveries.event(event.parse().unwrap()).await.unwrap().unwrap();
+        let id = DeliveryId::derive(event.id, event.accepted_at, webhook);
+        statuses.push(world.engine.deliveries.delivery(&[webhook], id).await.unwrap().unwrap().status().name());
     }
     statuses
 }

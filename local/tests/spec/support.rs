@@ -328,6 +328,7 @@ fn engine(
         clock: clock.clone(),
         random: dice.clone(),
         metrics: metrics.clone(),
+        announcer: None,
         deployment: deployment.clone(),
     })
 }

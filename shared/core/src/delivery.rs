@@ -23,7 +23,7 @@ use crate::ports::Step;
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id, derived from event and webhook.
+    /// Its id, derived from event and webhook; ids sort by the time of acceptance.
     pub id: DeliveryId,
     /// What is delivered.
     pub event_id: EventId,
@@ -140,7 +140,7 @@ impl Delivery {
     /// The delivery of an event to a webhook, due now.
     pub fn new(event: &Event, webhook_id: WebhookId) -> Self {
         Self {
-            id: DeliveryId::derive(event.id, webhook_id),
+            id: DeliveryId::derive(event.id, event.accepted_at, webhook_id),
             event_id: event.id,
             event_type: event.event_type,
             incident_id: event.incident_id.clone(),

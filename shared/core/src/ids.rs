@@ -100,12 +100,17 @@ impl EventId {
 
 impl DeliveryId {
     /// The id of this event's delivery to this webhook. Derived, so that a fan-out done twice makes the same
-    /// deliveries. The event's time stays in front: ids made together stand together in a store's index.
-    pub fn derive(event: EventId, webhook: WebhookId) -> Self {
+    /// deliveries. The time of acceptance stands in front: a webhook's deliveries sort by it.
+    pub fn derive(event: EventId, accepted_at: Timestamp, webhook: WebhookId) -> Self {
         let digest = Sha256::new().chain_update(event.to_bytes()).chain_update(webhook.to_bytes()).finalize();
         let mut bytes = first_sixteen(&digest);
-        bytes[..6].copy_from_slice(&event.to_bytes()[..6]);
+        bytes[..6].copy_from_slice(&millis(accepted_at).to_be_bytes()[2..]);
         Self(Ulid::from_bytes(bytes))
+    }
+
+    /// The lowest id that a delivery of an event accepted at this time may have.
+    pub fn lowest_at(accepted_at: Timestamp) -> Self {
+        Self(Ulid::from_parts(millis(accepted_at), 0))
     }
 }
 

@@ -60,6 +60,9 @@ pub const RESPONSE_HEADERS: usize = 100;
 /// How long a claimed attempt is its worker's alone: longer than any attempt, so that a second worker only
 /// ever finds a crashed one's claim expired.
 pub const CLAIM: Duration = Duration::from_secs(30);
+/// A delivery that was due this long ago, and that others wait for, is woken once more: longer than a message takes that
+/// was in the hands of a worker that died.
+pub const OVERDUE: Duration = Duration::from_secs(600);
 /// Attempts kept with a delivery: five for each of ten times round the ladder.
 pub const ATTEMPTS_KEPT: usize = 50;
 
@@ -107,6 +110,9 @@ pub const PAGE_MAX: usize = 250;
 /// How long a finished delivery, its attempts and its event are kept; also how long a repeated idempotency
 /// key is recognised.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// On AWS, where the table deletes by itself: how long the event of a held delivery, a lane and the tombstone of a
+/// deleted webhook are kept. A webhook that was paused for a year is not coming back for its incidents.
+pub const UNFINISHED_RETENTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
 // --- Connections to receivers (shared/outbound) ----------------------------------------------------------
 

@@ -45,6 +45,8 @@ pub enum Message {
     Sweep(SweepMessage),
     /// Tell the account's engineers that a webhook was paused.
     Notice(NoticeMessage),
+    /// Tell whoever listens what became of a webhook or a delivery.
+    Announcement(AnnouncementMessage),
 }
 
 /// Where a message waits. Each kind has its own place, so that none delays another.
@@ -54,7 +56,7 @@ pub enum Queue {
     First,
     /// Retries, redeliveries and what a drain lets go.
     Retry,
-    /// Sweeps and notices.
+    /// Sweeps, notices and announcements.
     Upkeep,
 }
 
@@ -64,7 +66,7 @@ impl Message {
         match self {
             Message::Attempt(AttemptMessage { step: Step { round: 1, number: 1 }, .. }) => Queue::First,
             Message::Attempt(_) => Queue::Retry,
-            Message::Sweep(_) | Message::Notice(_) => Queue::Upkeep,
+            Message::Sweep(_) | Message::Notice(_) | Message::Announcement(_) => Queue::Upkeep,
         }
     }
 
@@ -74,6 +76,7 @@ impl Message {
             Message::Attempt(message) => message.webhook_id,
             Message::Sweep(message) => message.webhook_id,
             Message::Notice(message) => message.webhook_id,
+            Message::Announcement(message) => message.webhook_id,
         }
     }
 }
@@ -89,7 +92,7 @@ pub struct AttemptMessage {
     pub event_id: EventId,
     /// Which step of which ladder.
     pub step: Step,
-    /// The event's payload: the happy path reads it from nowhere else.
+    /// The event's payload: the happy path reads it from nowhere else. Empty where it was too large to travel.
     #[serde(with = "text", default, skip_serializing_if = "Bytes::is_empty")]
     pub body: Bytes,
 }
@@ -112,6 +115,57 @@ pub struct NoticeMessage {
     pub webhook_id: WebhookId,
     /// Which change of the webhook's state it tells of.
     pub epoch: u64,
+}
+
+/// News for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnouncementMessage {
+    /// Of which webhook.
+    pub webhook_id: WebhookId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub news: News,
+}
+
+/// What others may want to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum News {
+    /// A webhook was paused.
+    #[serde(rename = "webhook.paused")]
+    Paused {
+        /// Why: the name on the wire.
+        reason: String,
+        /// The failure that led to it, in words.
+        last_error: Option<String>,
+    },
+    /// A paused webhook was resumed.
+    #[serde(rename = "webhook.resumed")]
+    Resumed,
+    /// A delivery was given up: its ladder ended while others got through.
+    #[serde(rename = "delivery.failed")]
+    DeliveryFailed {
+        /// Which delivery.
+        delivery_id: DeliveryId,
+        /// Of which event.
+        event_id: EventId,
+        /// Of which incident.
+        incident_id: String,
+        /// Why its last attempt failed, in words.
+        last_error: Option<String>,
+    },
+}
+
+impl News {
+    /// The name on the bus.
+    pub fn name(&self) -> &'static str {
+        match self {
+            News::Paused { .. } => "webhook.paused",
+            News::Resumed => "webhook.resumed",
+            News::DeliveryFailed { .. } => "delivery.failed",
+        }
+    }
 }
 
 /// A payload is JSON, so it travels as text.

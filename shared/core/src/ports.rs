@@ -23,7 +23,7 @@ use crate::attempt::{Class, Failure, Reply};
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::event::Event;
 use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use crate::message::Wakeup;
+use crate::message::{News, Wakeup};
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
@@ -189,10 +189,16 @@ pub trait Deliveries: Send + Sync {
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance>;
     /// The event, if there is one of this id.
     async fn event(&self, id: EventId) -> PortResult<Option<std::sync::Arc<Event>>>;
-    /// The delivery, if there is one of this id.
-    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>>;
+    /// The delivery of this id, if it goes to one of these webhooks.
+    async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>>;
     /// Asks for an attempt: at most one worker has it at a time.
-    async fn claim(&self, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim>;
+    async fn claim(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+        step: Step,
+        now: Timestamp,
+    ) -> PortResult<Claim>;
     /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's
     /// claim.
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
@@ -235,16 +241,36 @@ pub enum SweepPart {
 /// Messages to ourselves, for later or for now.
 #[async_trait]
 pub trait Wakeups: Send + Sync {
-    /// Keeps the messages until they are worked on. All or none.
+    /// Keeps the messages until they are worked on. On an error some of them may be kept too.
     async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()>;
+}
+
+/// News of a webhook or a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// Whose webhook it is.
+    pub account_id: AccountId,
+    /// Which webhook.
+    pub webhook_id: WebhookId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub news: News,
+}
+
+/// Tells others.
+#[async_trait]
+pub trait Announcer: Send + Sync {
+    /// Returns when it can no longer be lost.
+    async fn announce(&self, announcement: &Announcement) -> PortResult<()>;
 }
 
 /// What is counted. Dimensions are few: a webhook's id is never one.
 pub trait Metrics: Send + Sync {
     /// An attempt began, this long after its event was accepted.
     fn attempt_began(&self, first: bool, lag: Duration);
-    /// An attempt ended well, or with this class of failure.
-    fn attempt_ended(&self, failure: Option<Class>);
+    /// An attempt ended well, or with this class of failure, this long after its event was accepted.
+    fn attempt_ended(&self, failure: Option<Class>, age: Duration);
     /// A webhook was paused by its failures.
     fn webhook_paused(&self);
 }

@@ -1,6 +1,7 @@
 //! Times, ids and envelopes. BEHAVIOUR 3.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use statuspulse_core::Error;
 use statuspulse_core::event::Envelope;
 use statuspulse_core::fields::parse_utc;
@@ -49,14 +50,22 @@ fn a_time_is_iso_8601_utc_with_z() {
     }
 }
 
-/// Computed with Python: SHA-256 of both ids, behind the event's time.
+/// Computed with Python: SHA-256 of both ids, behind the time of acceptance.
 #[test]
 fn a_deliverys_id_is_derived_from_its_event_and_its_webhook() {
     let event: EventId = "evt_01HS17VFS8FD7MSPZHG9F9601K".parse().unwrap();
     let webhook: WebhookId = "whe_01HS17VFS8E8W4T3VT3N9EWKT5".parse().unwrap();
-    assert_eq!(DeliveryId::derive(event, webhook).to_string(), "dlv_01HS17VFS8BC4C6R3Z9GQ94A01");
+    let accepted_at: Timestamp = "2024-03-15T14:22:01Z".parse().unwrap();
+    assert_eq!(DeliveryId::derive(event, accepted_at, webhook).to_string(), "dlv_01HS17VFS8BC4C6R3Z9GQ94A01");
+    let later = accepted_at + std::time::Duration::from_millis(1);
+    assert!(DeliveryId::derive(event, later, webhook) > DeliveryId::derive(event, accepted_at, webhook));
+    assert!(DeliveryId::lowest_at(accepted_at) <= DeliveryId::derive(event, accepted_at, webhook));
+    assert!(DeliveryId::lowest_at(later) > DeliveryId::derive(event, accepted_at, webhook));
     let other: WebhookId = "whe_01HS17VFS8E8W4T3VT3N9EWKT6".parse().unwrap();
-    assert_ne!(DeliveryId::derive(event, other), DeliveryId::derive(event, webhook));
+    assert_ne!(
+        DeliveryId::derive(event, accepted_at, other),
+        DeliveryId::derive(event, accepted_at, webhook)
+    );
 }
 
 /// Computed with Python: SHA-256 of the account's id and the key.

@@ -6,10 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::ids::{AccountId, KeyId};
 use statuspulse_core::ports::{Accounts, Conflict, PortResult};
+use statuspulse_core::record::{from_millis, millis};
 use statuspulse_core::target::AllowedDomains;
 
 use crate::Embedded;
-use crate::columns::{Unknown, bad, bytes16, bytes32, millis, time};
+use crate::columns::{Unknown, bad, bytes16, bytes32, time};
 
 #[async_trait]
 impl Accounts for Embedded {
@@ -171,7 +172,7 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     let role: String = row.get("role")?;
     let account: Option<[u8; 16]> = row.get("account_id")?;
     let moment =
-        |name| row.get::<_, Option<i64>>(name).and_then(|at| at.map(crate::columns::from_millis).transpose());
+        |name| row.get::<_, Option<i64>>(name)?.map(from_millis).transpose().map_err(bad);
     Ok(ApiKey {
         id: KeyId::from_bytes(bytes16(row, "id")?),
         account_id: account.map(AccountId::from_bytes),

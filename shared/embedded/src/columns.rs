@@ -3,17 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
-
-pub(crate) fn millis(time: Timestamp) -> i64 {
-    time.as_millisecond()
-}
-
-pub(crate) fn from_millis(millis: i64) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_millisecond(millis).map_err(bad)
-}
+use statuspulse_core::record::from_millis;
 
 pub(crate) fn time(row: &Row<'_>, name: &str) -> rusqlite::Result<Timestamp> {
-    from_millis(row.get(name)?)
+    from_millis(row.get(name)?).map_err(bad)
 }
 
 pub(crate) fn bytes16(row: &Row<'_>, name: &str) -> rusqlite::Result<[u8; 16]> {

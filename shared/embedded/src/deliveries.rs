@@ -5,14 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
-use serde::{Deserialize, Serialize};
-use statuspulse_core::attempt::{Attempt, Class, Failure};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -20,9 +17,10 @@ use statuspulse_core::limits;
 use statuspulse_core::ports::{
     Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart,
 };
+use statuspulse_core::record::{from_millis, millis, read_attempts, write_attempts};
 
 use crate::Embedded;
-use crate::columns::{Unknown, bad, bytes16, bytes32, from_millis, millis, time};
+use crate::columns::{Unknown, bad, bytes16, bytes32, time};
 
 /// Which deliveries are in a worker's hands, and until when.
 #[derive(Debug, Default, Clone)]
@@ -65,11 +63,18 @@ impl Deliveries for Embedded {
         Ok(event.map(Arc::new))
     }
 
-    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>> {
-        self.readers.read("reading a delivery", |connection| delivery_by_id(connection, id))
+    async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>> {
+        let found = self.readers.read("reading a delivery", |connection| delivery_by_id(connection, id))?;
+        Ok(found.filter(|delivery| webhooks.contains(&delivery.webhook_id)))
     }
 
-    async fn claim(&self, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim> {
+    async fn claim(
+        &self,
+        _webhook: WebhookId,
+        id: DeliveryId,
+        step: Step,
+        now: Timestamp,
+    ) -> PortResult<Claim> {
         if let Err(until) = self.claims.take(id, now) {
             return Ok(Claim::Later(until));
         }
@@ -288,16 +293,18 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
 
 /// An event of this id is kept: the same one, with the deliveries it had then, or another.
 fn accepted_before(connection: &Connection, event: &Event) -> rusqlite::Result<Acceptance> {
-    let sql = "SELECT fingerprint, webhooks FROM events WHERE id = ?1";
-    let (fingerprint, webhooks): ([u8; 32], Vec<u8>) = connection
+    let sql = "SELECT fingerprint, webhooks, accepted_at FROM events WHERE id = ?1";
+    let (fingerprint, webhooks, accepted_at): ([u8; 32], Vec<u8>, Timestamp) = connection
         .prepare_cached(sql)?
-        .query_row([event.id.to_bytes()], |row| Ok((bytes32(row, "fingerprint")?, row.get("webhooks")?)))?;
+        .query_row([event.id.to_bytes()], |row| {
+            Ok((bytes32(row, "fingerprint")?, row.get("webhooks")?, time(row, "accepted_at")?))
+        })?;
     if fingerprint != event.fingerprint {
         return Ok(Acceptance::Different);
     }
     let mut deliveries = vec![];
     for webhook in webhooks.as_chunks::<16>().0 {
-        let id = DeliveryId::derive(event.id, WebhookId::from_bytes(*webhook));
+        let id = DeliveryId::derive(event.id, accepted_at, WebhookId::from_bytes(*webhook));
         deliveries.extend(delivery_by_id(connection, id)?);
     }
     Ok(Acceptance::Accepted(deliveries))
@@ -334,7 +341,7 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         state_number(delivery.status()),
         number,
         due,
-        attempts_text(&delivery.attempts)?,
+        write_attempts(&delivery.attempts).map_err(bad)?,
     ))?;
     let has_company = delivery.is_finished() && lane_is_occupied(connection, &delivery, i64::MAX)?;
     let delivery = Delivery { version: delivery.version + 1, ..delivery };
@@ -357,9 +364,9 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         webhook_id: WebhookId::from_bytes(bytes16(row, "webhook_id")?),
         accepted_at: time(row, "accepted_at")?,
         round: row.get("round")?,
-        first_failed_at: row.get::<_, Option<i64>>("first_failed_at")?.map(from_millis).transpose()?,
+        first_failed_at: row.get::<_, Option<i64>>("first_failed_at")?.map(|at| from_millis(at).map_err(bad)).transpose()?,
         state: state_of(row)?,
-        attempts: attempts_of(row.get_ref("attempts")?.as_str()?)?,
+        attempts: read_attempts(row.get_ref("attempts")?.as_str()?).map_err(bad)?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),
     })
 }
@@ -410,63 +417,4 @@ fn filter_conditions(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (Str
         add(" AND seq < (SELECT seq FROM deliveries WHERE id = ?)", Box::new(after.to_bytes()));
     }
     (conditions, values)
-}
-
-// --- Attempts, as one column -----------------------------------------------------------------------------
-
-#[derive(Serialize, Deserialize)]
-struct AttemptRecord {
-    number: u8,
-    at: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    class: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    micros: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<String>,
-}
-
-fn attempts_text(attempts: &[Attempt]) -> rusqlite::Result<String> {
-    let records: Vec<AttemptRecord> = attempts
-        .iter()
-        .map(|attempt| AttemptRecord {
-            number: attempt.number,
-            at: millis(attempt.at),
-            status: attempt.status_code,
-            class: attempt.failure.as_ref().map(|failure| failure.class.name().to_owned()),
-            reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
-            micros: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
-            response: attempt.response.clone(),
-        })
-        .collect();
-    serde_json::to_string(&records).map_err(bad)
-}
-
-fn attempts_of(text: &str) -> rusqlite::Result<Vec<Attempt>> {
-    if text == "[]" {
-        return Ok(vec![]);
-    }
-    let records: Vec<AttemptRecord> = serde_json::from_str(text).map_err(bad)?;
-    records.into_iter().map(attempt_of).collect()
-}
-
-fn attempt_of(record: AttemptRecord) -> rusqlite::Result<Attempt> {
-    let failure = match record.class {
-        None => None,
-        Some(class) => {
-            let known = Class::from_name(&class).ok_or_else(|| bad(Unknown("class", class)))?;
-            Some(Failure::new(known, record.reason.unwrap_or_default()))
-        }
-    };
-    Ok(Attempt {
-        number: record.number,
-        at: from_millis(record.at)?,
-        status_code: record.status,
-        failure,
-        duration: Duration::from_micros(record.micros),
-        response: record.response,
-    })
 }

@@ -6,9 +6,10 @@ use rusqlite::{Connection, Row};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::ports::PortResult;
+use statuspulse_core::record::millis;
 
 use crate::Embedded;
-use crate::columns::{bytes16, millis};
+use crate::columns::{bytes16, time};
 
 /// Rows looked at in one transaction: other writes wait for no more than this.
 const PAGE: i64 = 500;
@@ -63,16 +64,16 @@ fn prune_events(connection: &Connection, before: i64, after: i64) -> rusqlite::R
             row.get::<_, i64>("seq")?,
             id,
             row.get::<_, Vec<u8>>("webhooks")?,
-            row.get::<_, i64>("accepted_at")?,
+            time(row, "accepted_at")?,
         ))
     })?;
-    let old: Vec<_> = rows.into_iter().take_while(|(.., accepted_at)| *accepted_at < before).collect();
+    let old: Vec<_> = rows.into_iter().take_while(|(.., accepted_at)| millis(*accepted_at) < before).collect();
     let Some(&(last, ..)) = old.last() else { return Ok(None) };
     let mut deleted = 0;
-    for (seq, id, webhooks, _) in old {
+    for (seq, id, webhooks, accepted_at) in old {
         let mut needed = false;
         for webhook in webhooks.as_chunks::<16>().0 {
-            let delivery = DeliveryId::derive(id, WebhookId::from_bytes(*webhook));
+            let delivery = DeliveryId::derive(id, accepted_at, WebhookId::from_bytes(*webhook));
             needed |= connection
                 .prepare_cached("SELECT 1 FROM deliveries WHERE id = ?1")?
                 .exists([delivery.to_bytes()])?;

@@ -26,10 +26,11 @@ use rusqlite::{Connection, OptionalExtension};
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::message::{Message, Queue, Wakeup};
 use statuspulse_core::ports::{PortResult, Wakeups};
+use statuspulse_core::record::{from_millis, millis};
 use tokio::sync::Notify;
 
 use crate::Embedded;
-use crate::columns::{bad, from_millis, millis};
+use crate::columns::bad;
 use crate::lines::{BUFFERED, Entry, Line, Pick};
 
 /// How often a message is handed out before it is a dead letter.

@@ -12,8 +12,9 @@ use rusqlite::Connection;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::message::{AttemptMessage, Message, SweepMessage};
 use statuspulse_core::ports::Step;
+use statuspulse_core::record::millis;
 
-use crate::columns::{bad, bytes16, millis};
+use crate::columns::{bad, bytes16};
 
 /// Sends a message for every scheduled delivery and every unfinished sweep or notice that has none. Answers how
 /// many there were.
@@ -49,6 +50,8 @@ fn awaited(connection: &Connection) -> rusqlite::Result<Awaited> {
             Message::Attempt(attempt) => awaited.deliveries.insert(attempt.delivery_id),
             Message::Sweep(sweep) => awaited.sweeps.insert(sweep.webhook_id),
             Message::Notice(notice) => awaited.notices.insert(notice.webhook_id),
+            // Nothing waits for it.
+            Message::Announcement(_) => false,
         };
     }
     Ok(awaited)

@@ -1,38 +1,31 @@
-//! Secrets at rest: AES-256-GCM under a key that stands in a file of its own, readable by its owner alone.
-//!
-//! A copy of the database without the key file gives away no secret. What is sealed is bound to its webhook:
-//! moved to another row, it does not open.
+//! The key that secrets are sealed with stands in a file of its own, readable by its owner alone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
+use statuspulse_core::ports::Random;
+use statuspulse_core::sealing::{self, DoesNotOpen, KEY_BYTES};
 
-const KEY_BYTES: usize = 32;
-
-/// Seals and opens.
+/// Seals and opens with the key of one file.
+#[derive(Debug)]
 pub(crate) struct Sealer {
-    key: LessSafeKey,
-    random: SystemRandom,
+    sealer: sealing::Sealer,
+    random: Nonces,
 }
 
-impl std::fmt::Debug for Sealer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sealer")
+/// Randomness for nonces: the machine's own, also where a test's is scripted.
+#[derive(Debug)]
+struct Nonces(SystemRandom);
+
+impl Random for Nonces {
+    fn fill(&self, bytes: &mut [u8]) {
+        // Never fails once the machine has started; a nonce that is not random must never be used.
+        #[expect(clippy::expect_used, reason = "there is no going on without randomness")]
+        self.0.fill(bytes).expect("the machine's randomness");
     }
 }
-
-/// A sealed text that does not open: another key, another webhook, or a damaged file.
-#[derive(Debug, thiserror::Error)]
-#[error("a sealed secret does not open with this key file")]
-pub(crate) struct DoesNotOpen;
-
-/// The machine gives no randomness.
-#[derive(Debug, thiserror::Error)]
-#[error("a secret could not be sealed")]
-pub(crate) struct DoesNotSeal;
 
 impl Sealer {
     /// With the key in this file, which is made if there is none.
@@ -47,28 +40,19 @@ impl Sealer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_key(path, &random)?,
             Err(error) => return Err(error),
         };
-        let key = UnboundKey::new(&AES_256_GCM, &key)
+        let sealer = sealing::Sealer::new(&key)
             .map_err(|_| std::io::Error::other(format!("the key file must have {KEY_BYTES} bytes")))?;
-        Ok(Self { key: LessSafeKey::new(key), random })
+        Ok(Self { sealer, random: Nonces(random) })
     }
 
     /// Seals a text for the owner of these bytes.
-    pub(crate) fn seal(&self, owner: [u8; 16], text: &str) -> Result<Vec<u8>, DoesNotSeal> {
-        let mut nonce = [0; NONCE_LEN];
-        let mut sealed = text.as_bytes().to_vec();
-        self.random.fill(&mut nonce).map_err(|_| DoesNotSeal)?;
-        let once = Nonce::assume_unique_for_key(nonce);
-        self.key.seal_in_place_append_tag(once, Aad::from(owner), &mut sealed).map_err(|_| DoesNotSeal)?;
-        Ok([nonce.as_slice(), &sealed].concat())
+    pub(crate) fn seal(&self, owner: [u8; 16], text: &str) -> Vec<u8> {
+        self.sealer.seal(owner, text, &self.random)
     }
 
     /// Opens what was sealed for the owner of these bytes.
     pub(crate) fn unseal(&self, owner: [u8; 16], sealed: &[u8]) -> Result<String, DoesNotOpen> {
-        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
-        let mut sealed = sealed.to_vec();
-        let text = self.key.open_in_place(nonce, Aad::from(owner), &mut sealed).map_err(|_| DoesNotOpen)?;
-        String::from_utf8(text.to_vec()).map_err(|_| DoesNotOpen)
+        self.sealer.unseal(owner, sealed)
     }
 }
 

@@ -88,7 +88,7 @@ impl Metrics for Counted {
         self.began.lock().unwrap().push((first, lag));
     }
 
-    fn attempt_ended(&self, failure: Option<Class>) {
+    fn attempt_ended(&self, failure: Option<Class>, _: Duration) {
         self.ended.lock().unwrap().push(failure);
     }
 
@@ -209,12 +209,18 @@ impl Deliveries for Fused {
         self.store.event(id).await
     }
 
-    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>> {
-        self.store.delivery(id).await
+    async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>> {
+        self.store.delivery(webhooks, id).await
     }
 
-    async fn claim(&self, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim> {
-        self.store.claim(id, step, now).await
+    async fn claim(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+        step: Step,
+        now: Timestamp,
+    ) -> PortResult<Claim> {
+        self.store.claim(webhook, id, step, now).await
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {

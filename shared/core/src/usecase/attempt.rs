@@ -21,7 +21,7 @@ use crate::webhook::{self, FailedAttempt, Webhook};
 impl Engine {
     pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {
         let now = self.clock.now();
-        let delivery = match self.deliveries.claim(message.delivery_id, message.step, now).await? {
+        let delivery = match self.deliveries.claim(message.webhook_id, message.delivery_id, message.step, now).await? {
             Claim::Taken(delivery) => *delivery,
             Claim::Later(at) => return Ok(Handled::Again(at)),
             // Done before, or by somebody else: see to it that what follows was done too.
@@ -52,17 +52,31 @@ impl Engine {
         delivery: Delivery,
         message: AttemptMessage,
     ) -> Result<()> {
-        let began = self.clock.now();
         let number = message.step.number;
-        let sent = self.sender.send(delivery_call(webhook, &delivery, message, began)).await;
+        let Some(body) = self.body_of(message).await? else {
+            // Only what was kept beyond every limit has lost its event.
+            return self.record(&delivery.moved(State::Discarded)).await;
+        };
+        let began = self.clock.now();
+        let sent = self.sender.send(delivery_call(webhook, &delivery, number, body, began)).await;
         let at = later(began, sent.began_after);
         self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
         let made = Made::new(number, at, sent);
-        self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class));
+        let age = since(delivery.accepted_at, later(at, made.attempt.duration));
+        self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
         match made.attempt.failure.clone() {
             None => self.delivered(delivery, made.attempt).await,
             Some(failure) => self.failed(delivery, made, failure).await,
         }
+    }
+
+    /// The payload: from the message, or from the event where the message was too large to carry it.
+    async fn body_of(&self, message: AttemptMessage) -> Result<Option<Bytes>> {
+        if message.body.is_empty() {
+            let event = self.deliveries.event(message.event_id).await?;
+            return Ok(event.map(|event| event.body.clone()));
+        }
+        Ok(Some(message.body))
     }
 
     async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<()> {
@@ -141,14 +155,14 @@ impl Made {
     }
 }
 
-fn delivery_call(webhook: &Webhook, delivery: &Delivery, message: AttemptMessage, now: Timestamp) -> Call {
+fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, now: Timestamp) -> Call {
     let about = About {
         event: delivery.event_type.name(),
         event_id: delivery.event_id,
         delivery_id: delivery.id,
-        number: message.step.number,
+        number,
     };
-    signed_call(webhook, &about, message.body, limits::ATTEMPT_TIMEOUT, now)
+    signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)
 }
 
 /// What the headers of a call say it is.

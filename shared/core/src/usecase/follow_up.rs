@@ -4,6 +4,7 @@ use super::Engine;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::ids::WebhookId;
+use crate::limits;
 use crate::message::{Message, NoticeMessage, SweepMessage, Wakeup};
 use crate::webhook::{self, Notice, Webhook};
 
@@ -12,7 +13,9 @@ impl Engine {
     /// they recorded holds, and the acting is theirs.
     pub(super) async fn record(&self, delivery: &Delivery) -> Result<()> {
         match self.deliveries.save_delivery(delivery).await? {
-            Ok(saved) if saved.delivery.is_finished() && !saved.has_company => Ok(()),
+            Ok(saved) if saved.delivery.is_finished() && !saved.has_company => {
+                self.send_news(self.news_of_delivery(&saved.delivery)).await
+            }
             Ok(saved) => self.follow_up(saved.delivery).await,
             Err(_) => Ok(()),
         }
@@ -23,16 +26,17 @@ impl Engine {
         let mut delivery = delivery;
         loop {
             match delivery.state {
-                State::Waiting => match self.hold_if_paused(delivery).await? {
+                State::Waiting => match self.hold_if_paused(&delivery).await? {
                     Some(held) => delivery = held,
                     // Whoever is before it in the lane wakes it.
-                    None => return Ok(()),
+                    None => return self.wake_if_overdue(&delivery).await,
                 },
                 State::Scheduled { .. } => return self.wake_attempt(&delivery).await,
                 // Hold, then look again: a webhook that was resumed between the look that said "paused" and the
                 // record "held" may have ended its drain already, and nobody else would come for this one.
                 State::Held => return self.ensure_release(delivery.webhook_id).await,
                 State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
+                    self.send_news(self.news_of_delivery(&delivery)).await?;
                     match self.promote_next(&delivery).await? {
                         Some(next) => delivery = next,
                         None => return Ok(()),
@@ -43,13 +47,24 @@ impl Engine {
     }
 
     /// What comes to wait while its webhook is paused is held like all the rest: the sweep that holds may be over.
-    async fn hold_if_paused(&self, waiting: Delivery) -> Result<Option<Delivery>> {
+    async fn hold_if_paused(&self, waiting: &Delivery) -> Result<Option<Delivery>> {
         match self.webhooks.webhook(waiting.webhook_id).await? {
             Some(webhook) if matches!(webhook.state, webhook::State::Paused(_)) => {
-                let saved = self.deliveries.save_delivery(&waiting.moved(State::Held)).await?;
+                let saved = self.deliveries.save_delivery(&waiting.clone().moved(State::Held)).await?;
                 Ok(saved.ok().map(|saved| saved.delivery))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// A publisher that broke off after its event had taken its place, and before a message was sent, and that never
+    /// came back: nobody was promised that event, but those behind it would wait for ever.
+    async fn wake_if_overdue(&self, waiting: &Delivery) -> Result<()> {
+        let head = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await?;
+        let long_ago = self.clock.now().checked_sub(limits::OVERDUE).unwrap_or(jiff::Timestamp::MIN);
+        match head {
+            Some(head) if head.next_step().is_some_and(|(_, at)| at < long_ago) => self.wake_attempt(&head).await,
+            _ => Ok(()),
         }
     }
 
@@ -92,8 +107,13 @@ impl Engine {
         } else {
             None
         };
-        match wakeup {
-            Some(wakeup) => Ok(self.wakeups.send(vec![wakeup]).await?),
+        let wakeups: Vec<Wakeup> = wakeup.into_iter().chain(self.news_of_webhook(webhook)).collect();
+        if wakeups.is_empty() { Ok(()) } else { Ok(self.wakeups.send(wakeups).await?) }
+    }
+
+    async fn send_news(&self, news: Option<Wakeup>) -> Result<()> {
+        match news {
+            Some(news) => Ok(self.wakeups.send(vec![news]).await?),
             None => Ok(()),
         }
     }

@@ -9,6 +9,7 @@
 //! the record, and doing it twice is harmless: [`follow_up`].
 
 pub mod accounts;
+pub mod announce;
 pub mod attempt;
 pub mod explain;
 pub mod follow_up;
@@ -30,7 +31,7 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::Message;
-use crate::ports::{Accounts, Clock, Deliveries, Metrics, Random, Sender, Wakeups, Webhooks};
+use crate::ports::{Accounts, Announcer, Clock, Deliveries, Metrics, Random, Sender, Wakeups, Webhooks};
 use crate::retry::Ladder;
 use crate::target::{EndpointUrl, TargetPolicy};
 use crate::webhook::Webhook;
@@ -54,6 +55,8 @@ pub struct Engine {
     pub random: Arc<dyn Random>,
     /// What is counted.
     pub metrics: Arc<dyn Metrics>,
+    /// Who tells others, where a deployment has somebody to tell.
+    pub announcer: Option<Arc<dyn Announcer>>,
     /// What the deployment decides.
     pub deployment: Deployment,
 }
@@ -104,6 +107,7 @@ impl Engine {
             Message::Attempt(message) => self.attempt(message).await,
             Message::Sweep(message) => self.sweep(message).await,
             Message::Notice(message) => self.notice(message).await,
+            Message::Announcement(message) => self.announce(message).await,
         }
     }
 

@@ -94,7 +94,7 @@ impl Engine {
         let now = self.clock.now();
         let event_id = EventId::new(now, &*self.random);
         let about =
-            About { event, event_id, delivery_id: DeliveryId::derive(event_id, webhook.id), number: 1 };
+            About { event, event_id, delivery_id: DeliveryId::derive(event_id, now, webhook.id), number: 1 };
         let body = format!(r#"{{"event_type":"{event}","webhook_id":"{}","sent_at":"{now}"}}"#, webhook.id);
         self.sender.send(signed_call(webhook, &about, Bytes::from(body), timeout, now)).await
     }

@@ -37,7 +37,7 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
                 let saved = stage.store.save_delivery(&delivery.clone().moved(State::Held)).await.unwrap();
                 assert_eq!(saved.unwrap().delivery.version, 1);
                 stage.store.settled().await.unwrap();
-                let read = stage.store.delivery(delivery.id).await.unwrap().unwrap();
+                let read = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().unwrap();
                 assert_eq!(read.state, State::Held, "a write is visible to every later read");
             }
         });

@@ -29,11 +29,11 @@ async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries() {
     let stage = stage.reopened();
     assert_eq!(stage.store.event(event.id).await.unwrap(), Some(Arc::new(event.clone())));
     for delivery in &asked {
-        assert_eq!(stage.store.delivery(delivery.id).await.unwrap().as_ref(), Some(delivery));
+        assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(), Some(delivery));
     }
     let unknown = stage.event("INC-2");
     assert!(stage.store.event(unknown.id).await.unwrap().is_none());
-    assert!(stage.store.delivery(Delivery::new(&unknown, one).id).await.unwrap().is_none());
+    assert!(stage.store.delivery(&[one], Delivery::new(&unknown, one).id).await.unwrap().is_none());
 }
 
 /// The caller sends the messages of what is not begun, so a repeated call completes a broken one.
@@ -51,7 +51,7 @@ async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they
         let again = accept(&stage, &event, vec![to(two), to(late)]).await;
         let states: Vec<_> = again.iter().map(|delivery| (delivery.webhook_id, delivery.state)).collect();
         assert_eq!(states, [(one, State::Delivered), (two, first[1].state)]);
-        assert!(stage.store.delivery(to(late).id).await.unwrap().is_none(), "no second fan-out");
+        assert!(stage.store.delivery(&[late], to(late).id).await.unwrap().is_none(), "no second fan-out");
     }
 }
 
@@ -75,7 +75,7 @@ async fn another_event_of_a_known_id_is_different_and_changes_nothing() {
     let answer = stage.store.accept(&other, vec![fresh.clone()]).await.unwrap();
     assert!(matches!(answer, Acceptance::Different));
     assert_eq!(stage.store.event(event.id).await.unwrap(), Some(Arc::new(event)));
-    assert!(stage.store.delivery(fresh.id).await.unwrap().is_none());
+    assert!(stage.store.delivery(&[fresh.webhook_id], fresh.id).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -86,11 +86,11 @@ async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writes_nothing(
     assert_eq!(saved.delivery.version, 1);
     let stale = stage.store.save_delivery(&read.clone().moved(State::Held)).await.unwrap();
     assert_eq!(stale.unwrap_err(), Conflict);
-    assert_eq!(stage.store.delivery(read.id).await.unwrap(), Some(saved.delivery));
+    assert_eq!(stage.store.delivery(&[read.webhook_id], read.id).await.unwrap(), Some(saved.delivery));
 
     let unknown = Delivery::new(&stage.event("INC-2"), stage.webhook_id());
     assert_eq!(stage.store.save_delivery(&unknown).await.unwrap().unwrap_err(), Conflict);
-    assert!(stage.store.delivery(unknown.id).await.unwrap().is_none());
+    assert!(stage.store.delivery(&[unknown.webhook_id], unknown.id).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -112,5 +112,5 @@ async fn a_delivery_comes_back_with_all_its_attempts() {
         delivery = stage.store.save_delivery(&delivery).await.unwrap().unwrap().delivery;
     }
     let stage = stage.reopened();
-    assert_eq!(stage.store.delivery(delivery.id).await.unwrap(), Some(delivery));
+    assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery));
 }

@@ -19,7 +19,7 @@ async fn an_event_accepted_behind_an_unfinished_one_of_its_incident_waits() {
     let first = stage.accepted(webhook, "INC-1").await;
     assert!(matches!(first.state, State::Scheduled { number: 1, .. }));
     for state in [State::Held, State::Scheduled { number: 3, at: stage.now() }] {
-        let latest = stage.store.delivery(first.id).await.unwrap().unwrap();
+        let latest = stage.store.delivery(&[first.webhook_id], first.id).await.unwrap().unwrap();
         stage.saved(latest, state).await;
         assert_eq!(stage.accepted(webhook, "INC-1").await.state, State::Waiting, "behind {state:?}");
     }
@@ -54,7 +54,7 @@ async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead() {
     let first = stage.saved(first, State::Delivered).await;
     assert!(first.has_company);
     let second = head(&stage, webhook, "INC-1").await.unwrap();
-    assert_eq!(second.id, stage.store.delivery(second.id).await.unwrap().unwrap().id);
+    assert_eq!(second.id, stage.store.delivery(&[second.webhook_id], second.id).await.unwrap().unwrap().id);
     assert_eq!(stage.saved(second.clone(), go).await.delivery.state, go, "its lane is free");
     assert_eq!(
         stage.saved(third.clone(), go).await.delivery.state,
@@ -108,7 +108,7 @@ async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other() {
         );
         accepted.unwrap().unwrap();
         let ended = ended.unwrap().unwrap().unwrap();
-        let waits = stage.store.delivery(id).await.unwrap().unwrap().state == State::Waiting;
+        let waits = stage.store.delivery(&[webhook], id).await.unwrap().unwrap().state == State::Waiting;
         assert!(ended.has_company || !waits, "round {round}: it waits, and nobody knows");
     }
 }

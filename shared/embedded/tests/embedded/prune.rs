@@ -29,10 +29,10 @@ async fn finished_deliveries_and_their_events_go_when_they_are_older_than_the_re
     stage.pass(MOMENT);
     assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 8, "four deliveries and their events");
     for gone in old {
-        assert!(stage.store.delivery(gone.id).await.unwrap().is_none());
+        assert!(stage.store.delivery(&[gone.webhook_id], gone.id).await.unwrap().is_none());
         assert!(stage.store.event(gone.event_id).await.unwrap().is_none());
     }
-    assert!(stage.store.delivery(young.id).await.unwrap().is_some());
+    assert!(stage.store.delivery(&[young.webhook_id], young.id).await.unwrap().is_some());
     assert!(stage.store.event(young.event_id).await.unwrap().is_some());
 }
 
@@ -54,10 +54,10 @@ async fn unfinished_deliveries_stay_however_old_with_the_events_they_need() {
 
     stage.pass(limits::RETENTION * 2);
     assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 2, "the delivered one, and the unwanted event");
-    assert!(stage.store.delivery(kept[0].id).await.unwrap().is_none());
+    assert!(stage.store.delivery(&[kept[0].webhook_id], kept[0].id).await.unwrap().is_none());
     assert!(stage.store.event(unwanted.id).await.unwrap().is_none());
     for delivery in [held, waiting, scheduled] {
-        assert_eq!(stage.store.delivery(delivery.id).await.unwrap(), Some(delivery.clone()));
+        assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery.clone()));
         assert!(stage.store.event(delivery.event_id).await.unwrap().is_some(), "its body is still needed");
     }
 }

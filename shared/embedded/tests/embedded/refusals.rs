@@ -37,12 +37,12 @@ async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
 
     let beside = stage.open_beside(Purpose::Administer).expect("keys are made while a server runs");
-    assert!(beside.delivery(delivery.id).await.unwrap().is_some());
+    assert!(beside.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
     drop(beside);
     stage.accepted(stage.webhook_id(), "INC-2").await;
     stage.store.settled().await.unwrap();
     let stage = stage.reopened();
-    assert!(stage.store.delivery(delivery.id).await.unwrap().is_some());
+    assert!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
 }
 
 #[test]

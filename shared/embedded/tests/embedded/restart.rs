@@ -86,7 +86,7 @@ async fn a_copy_of_the_folder_is_a_backup() {
     let mut copy = stage.reopened_after_a_death().await;
     drop(stage);
     for _ in 0..3 {
-        assert_eq!(copy.store.delivery(delivery.id).await.unwrap().as_ref(), Some(&delivery));
+        assert_eq!(copy.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(), Some(&delivery));
         copy = copy.reopened();
     }
     assert_eq!(copy.drained().await.len(), 1);
@@ -97,7 +97,7 @@ async fn an_orderly_end_leaves_all_in_one_file() {
     let stage = Stage::new();
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     // A read leaves a connection in the pool, which may only read.
-    assert!(stage.store.delivery(delivery.id).await.unwrap().is_some());
+    assert!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
     let Stage { store, folder, clock, .. } = stage;
     drop(store);
     let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -107,5 +107,5 @@ async fn an_orderly_end_leaves_all_in_one_file() {
     let store =
         statuspulse_embedded::Embedded::open(folder.path(), statuspulse_embedded::Purpose::Serve, clock)
             .unwrap();
-    assert_eq!(store.delivery(delivery.id).await.unwrap(), Some(delivery));
+    assert_eq!(store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery));
 }

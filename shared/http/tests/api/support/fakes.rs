@@ -72,7 +72,8 @@ impl Store {
         change: impl FnOnce(&mut Delivery),
     ) -> Delivery {
         let mut tables = self.tables();
-        let delivery = tables.deliveries.get_mut(&DeliveryId::derive(event, webhook)).unwrap();
+        let accepted_at = tables.events[&event].accepted_at;
+        let delivery = tables.deliveries.get_mut(&DeliveryId::derive(event, accepted_at, webhook)).unwrap();
         change(delivery);
         delivery.clone()
     }
@@ -181,11 +182,12 @@ impl Deliveries for Store {
         Ok(self.tables().events.get(&id).cloned())
     }
 
-    async fn delivery(&self, id: DeliveryId) -> PortResult<Option<Delivery>> {
-        Ok(self.tables().deliveries.get(&id).cloned())
+    async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>> {
+        let found = self.tables().deliveries.get(&id).cloned();
+        Ok(found.filter(|delivery| webhooks.contains(&delivery.webhook_id)))
     }
 
-    async fn claim(&self, _: DeliveryId, _: Step, _: Timestamp) -> PortResult<Claim> {
+    async fn claim(&self, _: WebhookId, _: DeliveryId, _: Step, _: Timestamp) -> PortResult<Claim> {
         Ok(Claim::Unknown)
     }
 
@@ -318,6 +320,6 @@ pub(super) struct NoMetrics;
 
 impl Metrics for NoMetrics {
     fn attempt_began(&self, _: bool, _: Duration) {}
-    fn attempt_ended(&self, _: Option<Class>) {}
+    fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
 }

@@ -160,6 +160,7 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
         clock: Arc::<Watch>::clone(clock),
         random: Arc::new(Dice::default()),
         metrics: Arc::new(NoMetrics),
+        announcer: None,
         deployment: Deployment {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),

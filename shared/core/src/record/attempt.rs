@@ -1,0 +1,67 @@
+//! A delivery's attempts, as one text.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Unreadable, from_millis, millis};
+use crate::attempt::{Attempt, Class, Failure};
+
+#[derive(Serialize, Deserialize)]
+struct AttemptRecord {
+    number: u8,
+    at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    micros: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<String>,
+}
+
+/// The attempts as a text.
+pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
+    let records: Vec<AttemptRecord> = attempts
+        .iter()
+        .map(|attempt| AttemptRecord {
+            number: attempt.number,
+            at: millis(attempt.at),
+            status: attempt.status_code,
+            class: attempt.failure.as_ref().map(|failure| failure.class.name().to_owned()),
+            reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
+            micros: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            response: attempt.response.clone(),
+        })
+        .collect();
+    serde_json::to_string(&records).map_err(Unreadable::because)
+}
+
+/// The attempts of a text.
+pub fn read_attempts(text: &str) -> Result<Vec<Attempt>, Unreadable> {
+    if text == "[]" {
+        return Ok(vec![]);
+    }
+    let records: Vec<AttemptRecord> = serde_json::from_str(text).map_err(Unreadable::because)?;
+    records.into_iter().map(restore).collect()
+}
+
+fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
+    let failure = match record.class {
+        None => None,
+        Some(class) => {
+            let known = Class::from_name(&class).ok_or_else(|| Unreadable::unknown("class", &class))?;
+            Some(Failure::new(known, record.reason.unwrap_or_default()))
+        }
+    };
+    Ok(Attempt {
+        number: record.number,
+        at: from_millis(record.at)?,
+        status_code: record.status,
+        failure,
+        duration: Duration::from_micros(record.micros),
+        response: record.response,
+    })
+}
