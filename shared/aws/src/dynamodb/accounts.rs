@@ -1,0 +1,206 @@
+//! Accounts and API keys. A key is kept twice: under its hash, to be found by every call, and with its account, to
+//! be listed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
+use statuspulse_core::ids::{AccountId, KeyId};
+use statuspulse_core::ports::{Accounts, Conflict, PortResult, Unavailable};
+use statuspulse_core::record::Unreadable;
+use statuspulse_core::target::AllowedDomains;
+
+use super::Table;
+use super::item::{Item, Read, binary, number, text, time};
+use super::keys::{Key, account_partition};
+use super::table::{Change, Condition, Written, readable};
+
+#[async_trait]
+impl Accounts for Table {
+    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+        let doing = "creating an account";
+        let mut writes = self.key_writes(key)?;
+        writes.push(self.put_write(Key::Account(account.id), account_item(account), Condition::IS_NEW)?);
+        self.transact(writes, doing).await?.map_err(|Conflict| exists(doing))
+    }
+
+    async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
+        let doing = "reading an account";
+        let item = self.get(Key::Account(id), doing).await?;
+        readable(item.map(|item| read_account(id, &item)).transpose(), doing)
+    }
+
+    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
+        let token = self.token();
+        let change = Change {
+            key: Key::Account(account.id),
+            update: "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token".to_owned(),
+            condition: "#version = :version",
+            values: HashMap::from([
+                (":name".to_owned(), text(&account.name)),
+                (":domains".to_owned(), text(domains_text(account))),
+                (":version".to_owned(), number(account.version)),
+                (":next".to_owned(), number(account.version + 1)),
+                (":token".to_owned(), text(&token)),
+            ]),
+        };
+        Ok(match self.update(change, "changing an account").await? {
+            Written::Done(_) => Ok(()),
+            Written::Refused(item) if item.maybe_text("token") == Some(&token) => Ok(()),
+            Written::Refused(_) => Err(Conflict),
+        })
+    }
+
+    async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
+        let doing = "creating a key";
+        self.transact(self.key_writes(key)?, doing).await?.map_err(|Conflict| exists(doing))
+    }
+
+    async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
+        let now = self.clock.now();
+        if let Some(known) = self.keys_seen.get(hash, now) {
+            return Ok(Some(known));
+        }
+        let doing = "reading a key";
+        let item = self.get(Key::ApiKey(*hash), doing).await?;
+        let key = readable(item.map(|item| read_key(&item)).transpose(), doing)?;
+        if let Some(key) = &key {
+            self.keys_seen.remember(key, now);
+        }
+        Ok(key)
+    }
+
+    async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
+        let doing = "listing keys";
+        let items = self.all_with_prefix(account_partition(Some(account)), "k#", doing).await?;
+        readable(items.iter().map(read_key).collect(), doing)
+    }
+
+    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
+        let doing = "revoking a key";
+        let Some(item) = self.get(Key::KeyOfAccount(Some(account), key), doing).await? else { return Ok(false) };
+        let known = readable(read_key(&item), doing)?;
+        self.keys_seen.forget(&known.hash);
+        if known.revoked_at.is_some() {
+            return Ok(true);
+        }
+        let revoked = |key| {
+            self.update_write(Change {
+                key,
+                update: "SET #revoked_at = :now".to_owned(),
+                condition: "attribute_not_exists(#revoked_at)",
+                values: HashMap::from([(":now".to_owned(), time(now))]),
+            })
+        };
+        let writes =
+            vec![revoked(Key::KeyOfAccount(Some(account), key))?, revoked(Key::ApiKey(known.hash))?];
+        // Refused: somebody else revoked it in the meantime.
+        self.transact(writes, doing).await.map(|_| true)
+    }
+}
+
+impl Table {
+    fn key_writes(&self, key: &ApiKey) -> PortResult<Vec<aws_sdk_dynamodb::types::TransactWriteItem>> {
+        Ok(vec![
+            self.put_write(Key::ApiKey(key.hash), key_item(key), Condition::IS_NEW)?,
+            self.put_write(Key::KeyOfAccount(key.account_id, key.id), key_item(key), Condition::IS_NEW)?,
+        ])
+    }
+}
+
+/// Ids and keys are random: one that is there already was written by this very call, or the dice are loaded.
+fn exists(doing: &'static str) -> Unavailable {
+    Unavailable { doing, source: "an item of this key exists".into() }
+}
+
+fn account_item(account: &Account) -> Item {
+    HashMap::from([
+        ("name".to_owned(), text(&account.name)),
+        ("allowed_domains".to_owned(), text(domains_text(account))),
+        ("created_at".to_owned(), time(account.created_at)),
+        ("version".to_owned(), number(account.version)),
+    ])
+}
+
+/// A domain has no spaces.
+fn domains_text(account: &Account) -> String {
+    account.allowed_domains.as_strings().join(" ")
+}
+
+fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
+    let domains = item.text("allowed_domains")?.split_whitespace();
+    Ok(Account {
+        id,
+        name: item.text("name")?.to_owned(),
+        allowed_domains: AllowedDomains::parse(domains).map_err(Unreadable::because)?,
+        created_at: item.time("created_at")?,
+        version: item.small("version")?,
+    })
+}
+
+fn key_item(key: &ApiKey) -> Item {
+    let mut item = HashMap::from([
+        ("id".to_owned(), text(key.id.to_string())),
+        ("role".to_owned(), text(key.role.name())),
+        ("prefix".to_owned(), text(&key.prefix)),
+        ("hash".to_owned(), binary(key.hash.0)),
+        ("created_at".to_owned(), time(key.created_at)),
+    ]);
+    let optional = [
+        ("account_id", key.account_id.map(|id| text(id.to_string()))),
+        ("expires_at", key.expires_at.map(time)),
+        ("revoked_at", key.revoked_at.map(time)),
+    ];
+    item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    item
+}
+
+fn read_key(item: &Item) -> Result<ApiKey, Unreadable> {
+    let role = item.text("role")?;
+    Ok(ApiKey {
+        id: item.parsed("id")?,
+        account_id: item.maybe_text("account_id").map(|_| item.parsed("account_id")).transpose()?,
+        role: Role::from_name(role).ok_or_else(|| Unreadable::unknown("role", role))?,
+        prefix: item.text("prefix")?.to_owned(),
+        hash: KeyHash(item.array("hash")?),
+        created_at: item.time("created_at")?,
+        expires_at: item.maybe_time("expires_at")?,
+        revoked_at: item.maybe_time("revoked_at")?,
+    })
+}
+
+/// Keys that were read lately: every call of the API begins with one. A revoked key is refused everywhere when
+/// [`KEYS_SEEN_FOR`] has passed, and at once where it was revoked.
+#[derive(Debug, Default, Clone)]
+pub(super) struct KeysSeen(std::sync::Arc<std::sync::Mutex<HashMap<KeyHash, (ApiKey, Timestamp)>>>);
+
+/// How long a key that was read is taken as read.
+const KEYS_SEEN_FOR: Duration = Duration::from_secs(10);
+/// Keys remembered; past it all are forgotten.
+const KEYS_SEEN: usize = 1_000;
+
+impl KeysSeen {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<KeyHash, (ApiKey, Timestamp)>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn get(&self, hash: &KeyHash, now: Timestamp) -> Option<ApiKey> {
+        self.with(|keys| keys.get(hash).filter(|(_, until)| now < *until).map(|(key, _)| key.clone()))
+    }
+
+    fn remember(&self, key: &ApiKey, now: Timestamp) {
+        let until = now.checked_add(KEYS_SEEN_FOR).unwrap_or(now);
+        self.with(|keys| {
+            if keys.len() >= KEYS_SEEN {
+                keys.clear();
+            }
+            keys.insert(key.hash, (key.clone(), until));
+        });
+    }
+
+    fn forget(&self, hash: &KeyHash) {
+        self.with(|keys| keys.remove(hash));
+    }
+}

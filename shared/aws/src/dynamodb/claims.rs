@@ -1,0 +1,62 @@
+//! A claim is a time until which a delivery is one worker's alone. Taking it is one conditional write that answers
+//! with the delivery: an attempt needs no read of its own for it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::ports::{Claim, PortResult, Step};
+
+use super::Table;
+use super::deliveries::read_delivery;
+use super::events::later;
+use super::item::{Read, number, text, time};
+use super::keys::Key;
+use super::table::{Change, Written, readable};
+
+impl Table {
+    pub(super) async fn take_claim(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+        step: Step,
+        now: Timestamp,
+    ) -> PortResult<Claim> {
+        let doing = "claiming a delivery";
+        let token = self.token();
+        let change = Change {
+            key: Key::Delivery(webhook, id),
+            update: "SET #claimed_until = :until, #token = :token".to_owned(),
+            condition: "#state = :scheduled AND #round = :round AND #number = :number AND #due <= :now \
+                        AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)",
+            values: HashMap::from([
+                (":until".to_owned(), time(later(now, limits::CLAIM))),
+                (":token".to_owned(), text(&token)),
+                (":scheduled".to_owned(), text("retrying")),
+                (":round".to_owned(), number(step.round)),
+                (":number".to_owned(), number(step.number)),
+                (":now".to_owned(), time(now)),
+            ]),
+        };
+        let item = match self.update(change, doing).await? {
+            Written::Done(item) => {
+                return readable(read_delivery(&item), doing).map(|delivery| Claim::Taken(Box::new(delivery)));
+            }
+            Written::Refused(item) if item.is_empty() => return Ok(Claim::Unknown),
+            Written::Refused(item) => item,
+        };
+        let delivery = Box::new(readable(read_delivery(&item), doing)?);
+        if item.maybe_text("token") == Some(&token) {
+            return Ok(Claim::Taken(delivery));
+        }
+        Ok(match delivery.next_step() {
+            Some((next, at)) if next == step && at > now => Claim::Later(at),
+            Some((next, _)) if next == step => {
+                let until = readable(item.maybe_time("claimed_until"), doing)?;
+                Claim::Later(until.unwrap_or(now))
+            }
+            _ => Claim::Moved(delivery),
+        })
+    }
+}

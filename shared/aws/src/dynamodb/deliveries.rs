@@ -1,0 +1,336 @@
+//! Deliveries: written, changed and read. Their order within an incident is in [`lanes`](super::lanes).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
+use statuspulse_core::event::Event;
+use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::ports::{
+    Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart, Unavailable,
+};
+use statuspulse_core::record::{Unreadable, read_attempts, write_attempts};
+
+use super::Table;
+use super::events::{Kept, later, read_event_type};
+use super::item::{Item, Read, expiry, number, text, time};
+use super::keys::{Key, Mark};
+use super::table::{Change, Condition, Written, readable, side_by_side};
+use crate::error::failed;
+
+/// Tries of a change that others keep getting in the way of: a flag set by a later delivery of the lane is one.
+const CHANGE_TRIES: usize = 10;
+
+#[async_trait]
+impl Deliveries for Table {
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        let accepted: Vec<Delivery> = match self.keep_event(event, &deliveries).await? {
+            None => self.begin_all(deliveries).await?,
+            Some(kept) if kept.event.fingerprint != event.fingerprint => return Ok(Acceptance::Different),
+            // By now some of its webhooks may want something else: it goes where it went.
+            Some(Kept { event, webhooks }) => {
+                let again = webhooks.into_iter().map(|webhook| Delivery::new(&event, webhook)).collect();
+                self.begin_all(again).await?
+            }
+        };
+        Ok(Acceptance::Accepted(accepted))
+    }
+
+    async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
+        Ok(self.read_event(id).await?.map(Arc::new))
+    }
+
+    async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>> {
+        if let [only] = webhooks {
+            return self.read_delivery(*only, id).await;
+        }
+        let keys = webhooks.iter().map(|webhook| (*webhook, id)).collect();
+        Ok(self.read_deliveries(keys).await?.pop())
+    }
+
+    async fn claim(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+        step: Step,
+        now: Timestamp,
+    ) -> PortResult<Claim> {
+        self.take_claim(webhook, id, step, now).await
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        match delivery.state {
+            State::Scheduled { number: 1, .. } => self.schedule_in_lane(delivery).await,
+            State::Held => {
+                self.keep_event_longer(delivery.event_id).await?;
+                self.places_ahead(delivery).await?;
+                self.write_delivery(delivery).await
+            }
+            _ => self.write_delivery(delivery).await,
+        }
+    }
+
+    async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
+        self.head_of_lane(webhook, incident_id).await
+    }
+
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>> {
+        self.list(webhook, filter, after, limit).await
+    }
+
+    async fn sweep_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>> {
+        self.marked_page(webhook, part, limit).await
+    }
+
+    async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
+        self.count_marked(webhook, Mark::Held).await
+    }
+
+    /// Every write of DynamoDB is in several data centres when it returns.
+    async fn settled(&self) -> PortResult<()> {
+        Ok(())
+    }
+}
+
+impl Table {
+    async fn begin_all(&self, deliveries: Vec<Delivery>) -> PortResult<Vec<Delivery>> {
+        side_by_side(deliveries.into_iter().map(|delivery| self.begin(delivery).boxed()).collect()).await
+    }
+
+    /// Keeps a delivery and gives it its place in the lane. One that a broken call left in between is completed.
+    async fn begin(&self, delivery: Delivery) -> PortResult<Delivery> {
+        let kept = match self.put_new(&delivery).await? {
+            None => delivery,
+            // Its place in the lane comes second, so only one that nobody touched yet may lack it.
+            Some(kept) if kept.version > 0 || !kept.attempts.is_empty() => return Ok(kept),
+            Some(kept) => kept,
+        };
+        match self.enter_lane(kept.clone()).await? {
+            Ok(begun) => Ok(begun),
+            Err(Conflict) => Ok(self.read_delivery(kept.webhook_id, kept.id).await?.unwrap_or(kept)),
+        }
+    }
+
+    /// Writes a delivery that is not there yet; else answers with the one that is.
+    async fn put_new(&self, delivery: &Delivery) -> PortResult<Option<Delivery>> {
+        let doing = "keeping a delivery";
+        let mut item = readable(delivery_item(delivery), doing)?;
+        item.extend(Key::Delivery(delivery.webhook_id, delivery.id).item());
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(None),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                PutItemError::ConditionalCheckFailedException(refused) => {
+                    let item = refused.item.unwrap_or_default();
+                    readable(read_delivery(&item), doing).map(Some)
+                }
+                other => Err(failed(doing)(other)),
+            },
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+
+    pub(super) async fn read_delivery(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+    ) -> PortResult<Option<Delivery>> {
+        let doing = "reading a delivery";
+        let item = self.get(Key::Delivery(webhook, id), doing).await?;
+        readable(item.map(|item| read_delivery(&item)).transpose(), doing)
+    }
+
+    /// Those that exist, in the order of their ids.
+    pub(super) async fn read_deliveries(
+        &self,
+        ids: Vec<(WebhookId, DeliveryId)>,
+    ) -> PortResult<Vec<Delivery>> {
+        let doing = "reading deliveries";
+        let keys = ids.into_iter().map(|(webhook, id)| Key::Delivery(webhook, id).item()).collect();
+        let items = self.get_all(keys, doing).await?;
+        let mut found: Vec<Delivery> =
+            readable(items.iter().map(read_delivery).collect::<Result<_, _>>(), doing)?;
+        found.sort_unstable_by_key(|delivery| delivery.id);
+        Ok(found)
+    }
+
+    /// Replaces a delivery if it has this version, and keeps its mark true. One write where the mark stays as it
+    /// is, as in a delivery that goes well; else a transaction.
+    pub(super) async fn write_delivery(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        let doing = "changing a delivery";
+        let mark = mark_of(asked.state);
+        let token = self.token();
+        let saved = |has_company| {
+            let delivery = Delivery { version: asked.version + 1, ..asked.clone() };
+            Ok(Ok(Saved { has_company: has_company && delivery.is_finished(), delivery }))
+        };
+        for _ in 0..CHANGE_TRIES {
+            let change = readable(self.change(asked, mark, &token), doing)?;
+            let item = match self.update(change, doing).await? {
+                Written::Done(item) => return saved(item.contains_key("followed")),
+                Written::Refused(item) => item,
+            };
+            if item.maybe_text("token") == Some(&token) {
+                return saved(item.contains_key("followed"));
+            }
+            if item.is_empty() || readable(item.small::<u64>("version"), doing)? != asked.version {
+                return Ok(Err(Conflict));
+            }
+            let marked = item.maybe_text("mark").and_then(Mark::from_letter);
+            let mut writes = vec![self.update_write(readable(self.change(asked, marked, &token), doing)?)?];
+            if let Some(old) = marked {
+                writes.push(self.delete_write(Key::Mark(old, asked.webhook_id, asked.id))?);
+            }
+            if let Some(new) = mark {
+                let item = self.mark_item(new);
+                writes.push(self.put_write(
+                    Key::Mark(new, asked.webhook_id, asked.id),
+                    item,
+                    Condition::default(),
+                )?);
+            }
+            // A transaction does not answer with the item; looking for company that is not there does no harm.
+            if self.transact(writes, doing).await?.is_ok() {
+                return saved(true);
+            }
+        }
+        Err(Unavailable { doing, source: "others keep changing it".into() })
+    }
+
+    /// The change to this delivery, from one of the same version with that mark.
+    fn change(
+        &self,
+        asked: &Delivery,
+        marked: Option<Mark>,
+        token: &str,
+    ) -> Result<Change<'static>, Unreadable> {
+        let mut item = delivery_item(asked)?;
+        item.insert("version".to_owned(), number(asked.version + 1));
+        item.insert("token".to_owned(), text(token));
+        if asked.is_finished() {
+            item.insert("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)));
+        }
+        let optional = ["number", "due", "first_failed_at", "mark", "expires"];
+        let absent: Vec<String> = optional
+            .into_iter()
+            .filter(|name| !item.contains_key(*name))
+            .chain(["claimed_until"])
+            .map(|name| format!("#{name}"))
+            .collect();
+        // What a delivery is of never changes.
+        item.retain(|name, _| !FIXED.contains(&name.as_str()));
+        let mut set: Vec<String> = item.keys().map(|name| format!("#{name} = :{name}")).collect();
+        set.sort_unstable();
+        let update = format!("SET {} REMOVE {}", set.join(", "), absent.join(", "));
+        let mut values: HashMap<String, AttributeValue> =
+            item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
+        values.insert(":read".to_owned(), number(asked.version));
+        let condition = match marked {
+            None => "#version = :read AND attribute_not_exists(#mark)",
+            Some(mark) => {
+                values.insert(":marked".to_owned(), text(mark.letter()));
+                "#version = :read AND #mark = :marked"
+            }
+        };
+        Ok(Change { key: Key::Delivery(asked.webhook_id, asked.id), update, condition, values })
+    }
+
+    fn mark_item(&self, mark: Mark) -> Item {
+        match mark {
+            // Goes with its delivery.
+            Mark::Failed => Item::from([(
+                "expires".to_owned(),
+                expiry(later(self.clock.now(), limits::RETENTION)),
+            )]),
+            Mark::Held | Mark::Moving => Item::new(),
+        }
+    }
+}
+
+const FIXED: [&str; 6] = ["id", "event_id", "event_type", "incident_id", "webhook_id", "accepted_at"];
+
+fn mark_of(state: State) -> Option<Mark> {
+    match state {
+        State::Held => Some(Mark::Held),
+        State::Waiting => Some(Mark::Moving),
+        State::Scheduled { number, .. } if number > 1 => Some(Mark::Moving),
+        State::Failed => Some(Mark::Failed),
+        State::Scheduled { .. } | State::Delivered | State::Discarded | State::Cancelled => None,
+    }
+}
+
+fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
+    let mut item = HashMap::from([
+        ("id".to_owned(), text(delivery.id.to_string())),
+        ("event_id".to_owned(), text(delivery.event_id.to_string())),
+        ("event_type".to_owned(), text(delivery.event_type.name())),
+        ("incident_id".to_owned(), text(&delivery.incident_id)),
+        ("webhook_id".to_owned(), text(delivery.webhook_id.to_string())),
+        ("accepted_at".to_owned(), time(delivery.accepted_at)),
+        ("round".to_owned(), number(delivery.round)),
+        ("state".to_owned(), text(delivery.status().name())),
+        ("attempts".to_owned(), text(write_attempts(&delivery.attempts)?)),
+        ("version".to_owned(), number(delivery.version)),
+    ]);
+    if let State::Scheduled { number: attempt, at } = delivery.state {
+        item.insert("number".to_owned(), number(attempt));
+        item.insert("due".to_owned(), time(at));
+    }
+    if let Some(at) = delivery.first_failed_at {
+        item.insert("first_failed_at".to_owned(), time(at));
+    }
+    if let Some(mark) = mark_of(delivery.state) {
+        item.insert("mark".to_owned(), text(mark.letter()));
+    }
+    Ok(item)
+}
+
+pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
+    let state = item.text("state")?;
+    let state = match Status::from_name(state).ok_or_else(|| Unreadable::unknown("state", state))? {
+        Status::Waiting => State::Waiting,
+        Status::Retrying => State::Scheduled { number: item.small("number")?, at: item.time("due")? },
+        Status::Held => State::Held,
+        Status::Delivered => State::Delivered,
+        Status::Failed => State::Failed,
+        Status::Discarded => State::Discarded,
+        Status::Cancelled => State::Cancelled,
+    };
+    Ok(Delivery {
+        id: item.parsed("id")?,
+        event_id: item.parsed("event_id")?,
+        event_type: read_event_type(item)?,
+        incident_id: item.text("incident_id")?.to_owned(),
+        webhook_id: item.parsed("webhook_id")?,
+        accepted_at: item.time("accepted_at")?,
+        round: item.small("round")?,
+        first_failed_at: item.maybe_time("first_failed_at")?,
+        state,
+        attempts: read_attempts(item.text("attempts")?)?,
+        version: item.small("version")?,
+    })
+}

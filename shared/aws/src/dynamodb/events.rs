@@ -1,0 +1,116 @@
+//! Events: the payload, and which webhooks it goes to. The event is written first: from then on a repeated call
+//! finds it, and completes what a broken one left undone.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use bytes::Bytes;
+use jiff::Timestamp;
+use statuspulse_core::delivery::Delivery;
+use statuspulse_core::event::{Event, EventType};
+use statuspulse_core::ids::{EventId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::ports::PortResult;
+use statuspulse_core::record::Unreadable;
+
+use super::Table;
+use super::item::{Item, Read, binary, expiry, text, time};
+use super::keys::Key;
+use super::table::{Change, Written, readable};
+use crate::error::failed;
+
+/// An event as kept, with the webhooks it went to when it was accepted.
+pub(super) struct Kept {
+    pub(super) event: Event,
+    pub(super) webhooks: Vec<WebhookId>,
+}
+
+impl Table {
+    /// Keeps the event; answers with the one of its id that was there before, if one was.
+    pub(super) async fn keep_event(&self, event: &Event, deliveries: &[Delivery]) -> PortResult<Option<Kept>> {
+        let doing = "accepting an event";
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(event_item(event, deliveries)))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(None),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                PutItemError::ConditionalCheckFailedException(refused) => {
+                    let item = refused.item.unwrap_or_default();
+                    readable(read_event(&item), doing).map(Some)
+                }
+                other => Err(failed(doing)(other)),
+            },
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+
+    pub(super) async fn read_event(&self, id: EventId) -> PortResult<Option<Event>> {
+        let doing = "reading an event";
+        let item = self.get(Key::Event(id), doing).await?;
+        readable(item.map(|item| read_event(&item)).transpose(), doing).map(|kept| Some(kept?.event))
+    }
+
+    /// What is held may stay so for long; its payload must not be deleted meanwhile.
+    pub(super) async fn keep_event_longer(&self, id: EventId) -> PortResult<()> {
+        let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
+        let change = Change {
+            key: Key::Event(id),
+            update: "SET #expires = :until".to_owned(),
+            condition: "attribute_exists(#pk)",
+            values: HashMap::from([(":until".to_owned(), expiry(until))]),
+        };
+        match self.update(change, "keeping an event").await? {
+            Written::Done(_) | Written::Refused(_) => Ok(()),
+        }
+    }
+}
+
+pub(super) fn later(at: Timestamp, wait: std::time::Duration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn event_item(event: &Event, deliveries: &[Delivery]) -> Item {
+    let webhooks: Vec<u8> = deliveries.iter().flat_map(|delivery| delivery.webhook_id.to_bytes()).collect();
+    let groups = serde_json::Value::from(event.monitor_groups.clone()).to_string();
+    let mut item = Key::Event(event.id).item();
+    item.extend([
+        ("id".to_owned(), text(event.id.to_string())),
+        ("account_id".to_owned(), text(event.account_id.to_string())),
+        ("event_type".to_owned(), text(event.event_type.name())),
+        ("incident_id".to_owned(), text(&event.incident_id)),
+        ("monitor_groups".to_owned(), text(groups)),
+        ("body".to_owned(), binary(event.body.to_vec())),
+        ("fingerprint".to_owned(), binary(event.fingerprint)),
+        ("accepted_at".to_owned(), time(event.accepted_at)),
+        ("webhooks".to_owned(), binary(webhooks)),
+        ("expires".to_owned(), expiry(later(event.accepted_at, limits::RETENTION))),
+    ]);
+    item
+}
+
+fn read_event(item: &Item) -> Result<Kept, Unreadable> {
+    let event = Event {
+        id: item.parsed("id")?,
+        account_id: item.parsed("account_id")?,
+        event_type: read_event_type(item)?,
+        incident_id: item.text("incident_id")?.to_owned(),
+        monitor_groups: serde_json::from_str(item.text("monitor_groups")?).map_err(Unreadable::because)?,
+        body: Bytes::copy_from_slice(item.bytes("body")?),
+        fingerprint: item.array("fingerprint")?,
+        accepted_at: item.time("accepted_at")?,
+    };
+    let webhooks = item.bytes("webhooks")?.as_chunks::<16>().0;
+    Ok(Kept { event, webhooks: webhooks.iter().map(|id| WebhookId::from_bytes(*id)).collect() })
+}
+
+pub(super) fn read_event_type(item: &Item) -> Result<EventType, Unreadable> {
+    let name = item.text("event_type")?;
+    EventType::from_name(name).ok_or_else(|| Unreadable::unknown("event type", name))
+}

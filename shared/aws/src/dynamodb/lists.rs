@@ -1,0 +1,234 @@
+//! Lists of a webhook's deliveries: what its owner looks at, and what a sweep goes through. Each shard is a list in the
+//! order of acceptance; they are read side by side and merged.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use futures_util::FutureExt;
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
+use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::ports::{Page, PortResult, SweepPart};
+
+use super::Table;
+use super::deliveries::read_delivery;
+use super::item::{Item, Read, text};
+use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort};
+use super::table::{names_in, readable, side_by_side};
+use crate::error::failed;
+
+/// Pages read of one shard for one page of a filtered list. A filter that matches next to nothing then gets a short
+/// page with a cursor, instead of a call that reads a month of deliveries.
+const SHARD_PAGES: usize = 4;
+/// Deliveries looked at in one page of a shard.
+const SHARD_PAGE: i32 = 500;
+/// Looks for a page whose marks were all overtaken by their deliveries.
+const MARK_LOOKS: usize = 3;
+
+/// What one shard has to say to a list.
+struct ShardList {
+    found: Vec<Delivery>,
+    /// Everything from here on was not looked at.
+    rest: Option<DeliveryId>,
+}
+
+impl Table {
+    pub(super) async fn list(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>> {
+        let shards = (0..SHARDS).map(|shard| self.list_of_shard(webhook, shard, filter, after, limit + 1).boxed());
+        let lists = side_by_side(shards.collect()).await?;
+        // What lies beyond the nearest end of a shard's look may have something of that shard before it.
+        let looked_at = lists.iter().filter_map(|list| list.rest).max();
+        let mut items: Vec<Delivery> = lists.into_iter().flat_map(|list| list.found).collect();
+        items.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
+        if let Some(end) = looked_at {
+            items.retain(|delivery| delivery.id >= end);
+        }
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(|delivery| delivery.id) } else { looked_at };
+        Ok(Page { items, next })
+    }
+
+    /// Newest first, up to `wanted` that match.
+    async fn list_of_shard(
+        &self,
+        webhook: WebhookId,
+        shard: u8,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        wanted: usize,
+    ) -> PortResult<ShardList> {
+        let doing = "listing deliveries";
+        let (lowest, highest) = range(filter, after);
+        let (conditions, mut values) = conditions(filter);
+        values.extend([
+            (":pk".to_owned(), text(delivery_partition(webhook, shard))),
+            (":lowest".to_owned(), text(lowest)),
+            (":highest".to_owned(), text(highest)),
+        ]);
+        // Nothing to filter by: what is read is what is shown, and no more need be read.
+        let at_once = match &conditions {
+            None => i32::try_from(wanted).unwrap_or(SHARD_PAGE).min(SHARD_PAGE),
+            Some(_) => SHARD_PAGE,
+        };
+        let mut list = ShardList { found: vec![], rest: None };
+        let mut start: Option<Item> = None;
+        for _ in 0..SHARD_PAGES {
+            let request = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .scan_index_forward(false)
+                .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :lowest AND :highest"))
+                .set_filter_expression(conditions.clone())
+                .set_expression_attribute_names(conditions.as_deref().map(|text| names_in([text])))
+                .set_expression_attribute_values(Some(values.clone()))
+                .limit(at_once)
+                .set_exclusive_start_key(start);
+            let answer = request.send().await.map_err(failed(doing))?;
+            for item in answer.items() {
+                list.found.push(readable(read_delivery(item), doing)?);
+            }
+            start = answer.last_evaluated_key;
+            let last = start.as_ref().and_then(|key| key.maybe_text(SK)).and_then(|sk| sk.strip_prefix("d#"));
+            list.rest = last.and_then(|id| id.parse().ok());
+            if start.is_none() || list.found.len() >= wanted {
+                break;
+            }
+        }
+        Ok(list)
+    }
+
+    /// The deliveries of this part, oldest first.
+    pub(super) async fn marked_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>> {
+        let (marks, since): (&[Mark], _) = match part {
+            SweepPart::Held => (&[Mark::Held], None),
+            SweepPart::Moving => (&[Mark::Moving], None),
+            SweepPart::Unfinished => (&[Mark::Held, Mark::Moving], None),
+            SweepPart::FailedSince(since) => (&[Mark::Failed], Some(DeliveryId::lowest_at(since))),
+        };
+        let mut page = vec![];
+        for _ in 0..MARK_LOOKS {
+            let mut calls = vec![];
+            for mark in marks {
+                calls.extend((0..SHARDS).map(|shard| self.marked(webhook, shard, *mark, since, limit).boxed()));
+            }
+            let mut ids: Vec<DeliveryId> = side_by_side(calls).await?.into_iter().flatten().collect();
+            ids.sort_unstable();
+            ids.truncate(limit);
+            let any = !ids.is_empty();
+            page = self.read_deliveries(ids.into_iter().map(|id| (webhook, id)).collect()).await?;
+            page.retain(|delivery| belongs(delivery, part));
+            if !any || !page.is_empty() {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    async fn marked(
+        &self,
+        webhook: WebhookId,
+        shard: u8,
+        mark: Mark,
+        since: Option<DeliveryId>,
+        limit: usize,
+    ) -> PortResult<Vec<DeliveryId>> {
+        let lowest = since.map_or_else(|| format!("{}#", mark.letter()), |id| mark.sort(id));
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :lowest AND :highest"))
+            .expression_attribute_values(":pk", text(delivery_partition(webhook, shard)))
+            .expression_attribute_values(":lowest", text(lowest))
+            .expression_attribute_values(":highest", text(format!("{}#~", mark.letter())))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let answer = request.send().await.map_err(failed("reading a page of a sweep"))?;
+        let id = |item: &Item| item.maybe_text(SK)?.split_once('#')?.1.parse().ok();
+        Ok(answer.items().iter().filter_map(id).collect())
+    }
+
+    pub(super) async fn count_marked(&self, webhook: WebhookId, mark: Mark) -> PortResult<u64> {
+        let calls = (0..SHARDS).map(|shard| self.count_of_shard(webhook, shard, mark).boxed()).collect();
+        Ok(side_by_side(calls).await?.into_iter().sum())
+    }
+
+    async fn count_of_shard(&self, webhook: WebhookId, shard: u8, mark: Mark) -> PortResult<u64> {
+        let mut count = 0;
+        let mut start: Option<Item> = None;
+        loop {
+            let request = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .select(Select::Count)
+                .key_condition_expression(format!("{PK} = :pk AND begins_with({SK}, :prefix)"))
+                .expression_attribute_values(":pk", text(delivery_partition(webhook, shard)))
+                .expression_attribute_values(":prefix", text(format!("{}#", mark.letter())))
+                .set_exclusive_start_key(start);
+            let answer = request.send().await.map_err(failed("counting deliveries"))?;
+            count += u64::from(answer.count.unsigned_abs());
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+/// The sort keys that a list goes through, both ends included.
+fn range(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, String) {
+    let lowest = filter.since.map_or_else(|| "d#".to_owned(), |since| delivery_sort(DeliveryId::lowest_at(since)));
+    // The one that a page ended with, and the first of a later time, are not in it.
+    let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
+    let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(just_below(below)));
+    (lowest, highest)
+}
+
+fn just_below(id: DeliveryId) -> DeliveryId {
+    DeliveryId::from_bytes(u128::from_be_bytes(id.to_bytes()).saturating_sub(1).to_be_bytes())
+}
+
+/// What key ranges cannot say.
+fn conditions(filter: &DeliveryFilter) -> (Option<String>, HashMap<String, AttributeValue>) {
+    let mut conditions = vec![];
+    let mut values = HashMap::new();
+    let mut add = |name: &str, operator: &str, value: AttributeValue| {
+        let placeholder = format!(":v{}", values.len());
+        conditions.push(format!("#{name} {operator} {placeholder}"));
+        values.insert(placeholder, value);
+    };
+    if let Some(status) = filter.status {
+        add("state", "=", text(status.name()));
+    }
+    if let Some(event_type) = filter.event_type {
+        add("event_type", "=", text(event_type.name()));
+    }
+    if let Some(incident) = &filter.incident_id {
+        add("incident_id", "=", text(incident));
+    }
+    ((!conditions.is_empty()).then(|| conditions.join(" AND ")), values)
+}
+
+fn belongs(delivery: &Delivery, part: SweepPart) -> bool {
+    match part {
+        SweepPart::Held => delivery.state == State::Held,
+        SweepPart::Moving => matches!(delivery.state, State::Scheduled { .. } | State::Waiting),
+        SweepPart::Unfinished => !delivery.is_finished(),
+        SweepPart::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
+    }
+}

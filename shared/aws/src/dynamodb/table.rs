@@ -1,0 +1,272 @@
+//! The table, and the few forms in which it is called.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use statuspulse_core::ports::{Clock, Conflict, PortResult, Random, Unavailable};
+use statuspulse_core::record::Unreadable;
+
+use super::accounts::KeysSeen;
+use super::item::Item;
+use super::keys::{Key, PK, SK};
+use crate::error::{failed, unreadable};
+use crate::sealing::DataKey;
+
+/// Items that one BatchGetItem takes.
+const BATCH_GET: usize = 100;
+/// Tries of what a BatchGetItem left out because the table was throttled.
+const BATCH_GET_TRIES: usize = 5;
+/// Calls of one use case that are under way side by side: an event may go to 500 webhooks.
+const SIDE_BY_SIDE: usize = 32;
+
+/// Accounts, webhooks, events and deliveries, in one table.
+#[derive(Clone)]
+pub struct Table {
+    pub(super) client: Client,
+    pub(super) name: String,
+    pub(super) data_key: DataKey,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keys_seen: KeysSeen,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What came of a write with a condition.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// It is written; the item as it is now.
+    Done(Item),
+    /// The condition does not hold; the item as it is, empty if there is none.
+    Refused(Item),
+}
+
+impl Table {
+    /// The table of this name. `data_key` seals the secrets in it.
+    pub fn new(
+        client: Client,
+        name: impl Into<String>,
+        data_key: DataKey,
+        random: Arc<dyn Random>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { client, name: name.into(), data_key, random, clock, keys_seen: KeysSeen::default() }
+    }
+
+    /// Sixteen characters that no other call has.
+    pub(super) fn token(&self) -> String {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        format!("{:016x}", u64::from_be_bytes(bytes))
+    }
+
+    /// The item as the last write left it.
+    pub(super) async fn get(&self, key: Key<'_>, doing: &'static str) -> PortResult<Option<Item>> {
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key.item()));
+        let found = request.consistent_read(true).send().await.map_err(failed(doing))?;
+        Ok(found.item)
+    }
+
+    /// The items that exist, by their keys, in no order.
+    pub(super) async fn get_all(&self, keys: Vec<Item>, doing: &'static str) -> PortResult<Vec<Item>> {
+        let calls = keys.chunks(BATCH_GET).map(|keys| self.get_batch(keys.to_vec(), doing).boxed()).collect();
+        Ok(side_by_side(calls).await?.into_iter().flatten().collect())
+    }
+
+    async fn get_batch(&self, keys: Vec<Item>, doing: &'static str) -> PortResult<Vec<Item>> {
+        let mut items = vec![];
+        let mut left = keys;
+        for _ in 0..BATCH_GET_TRIES {
+            if left.is_empty() {
+                return Ok(items);
+            }
+            let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+            let request = self.client.batch_get_item().request_items(&self.name, keys.map_err(failed(doing))?);
+            let answer = request.send().await.map_err(failed(doing))?;
+            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            left = answer
+                .unprocessed_keys
+                .and_then(|mut left| left.remove(&self.name))
+                .map_or_else(Vec::new, |left| left.keys);
+        }
+        Err(Unavailable { doing, source: "the table is throttled".into() })
+    }
+
+    /// Changes an item by an expression in which `#name` stands for the attribute `name`.
+    pub(super) async fn update(&self, change: Change<'_>, doing: &'static str) -> PortResult<Written> {
+        let Change { key, update, condition, values } = change;
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key.item()))
+            .set_expression_attribute_names(Some(names_in([update.as_str(), condition])))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(answer) => Ok(Written::Done(answer.attributes.unwrap_or_default())),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => {
+                    Ok(Written::Refused(refused.item.unwrap_or_default()))
+                }
+                other => Err(failed(doing)(other)),
+            },
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+
+    /// Writes all or nothing. A conflict with another transaction is a conflict like one of versions.
+    pub(super) async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        doing: &'static str,
+    ) -> PortResult<Result<(), Conflict>> {
+        let request = self.client.transact_write_items().set_transact_items(Some(writes));
+        match request.client_request_token(self.token()).send().await {
+            Ok(_) => Ok(Ok(())),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+                    let reasons = cancelled.cancellation_reasons();
+                    let codes = || reasons.iter().filter_map(|reason| reason.code());
+                    if codes().all(|code| {
+                        matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict")
+                    }) {
+                        Ok(Err(Conflict))
+                    } else {
+                        let codes = codes().collect::<Vec<_>>().join(", ");
+                        Err(Unavailable { doing, source: format!("transaction cancelled: {codes}").into() })
+                    }
+                }
+                TransactWriteItemsError::TransactionInProgressException(_) => Ok(Err(Conflict)),
+                other => Err(failed(doing)(other)),
+            },
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+
+    /// Everything in a partition whose sort key begins so, in its order.
+    pub(super) async fn all_with_prefix(
+        &self,
+        partition: String,
+        prefix: &str,
+        doing: &'static str,
+    ) -> PortResult<Vec<Item>> {
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression(format!("{PK} = :pk AND begins_with({SK}, :prefix)"))
+            .expression_attribute_values(":pk", AttributeValue::S(partition))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            .into_paginator()
+            .items()
+            .send();
+        pages.collect::<Result<Vec<Item>, _>>().await.map_err(failed(doing))
+    }
+
+    pub(super) fn put_write(&self, key: Key<'_>, item: Item, condition: Condition<'_>) -> PortResult<TransactWriteItem> {
+        let mut item = item;
+        item.extend(key.item());
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .set_expression_attribute_names(condition.names())
+            .set_condition_expression(condition.expression())
+            .set_expression_attribute_values(condition.values)
+            .build();
+        Ok(TransactWriteItem::builder().put(put.map_err(failed("writing"))?).build())
+    }
+
+    pub(super) fn delete_write(&self, key: Key<'_>) -> PortResult<TransactWriteItem> {
+        let delete = Delete::builder().table_name(&self.name).set_key(Some(key.item())).build();
+        Ok(TransactWriteItem::builder().delete(delete.map_err(failed("writing"))?).build())
+    }
+
+    pub(super) fn update_write(&self, change: Change<'_>) -> PortResult<TransactWriteItem> {
+        let Change { key, update, condition, values } = change;
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key.item()))
+            .set_expression_attribute_names(Some(names_in([update.as_str(), condition])))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .build();
+        Ok(TransactWriteItem::builder().update(update.map_err(failed("writing"))?).build())
+    }
+}
+
+/// A change of one item. Each `#name` in the expressions is the attribute of that name: many good names are
+/// reserved words in DynamoDB's expressions.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) update: String,
+    pub(super) condition: &'a str,
+    pub(super) values: HashMap<String, AttributeValue>,
+}
+
+/// A condition of a put.
+#[derive(Debug, Default)]
+pub(super) struct Condition<'a> {
+    pub(super) text: Option<&'a str>,
+    pub(super) values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Condition<'_> {
+    /// There is no such item yet.
+    pub(super) const IS_NEW: Condition<'static> = Condition { text: Some("attribute_not_exists(#pk)"), values: None };
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        self.text.map(|text| names_in([text]))
+    }
+
+    fn expression(&self) -> Option<String> {
+        self.text.map(str::to_owned)
+    }
+}
+
+/// The names that stand as `#name` in the expressions.
+pub(super) fn names_in<'a>(expressions: impl IntoIterator<Item = &'a str>) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    for expression in expressions {
+        for after in expression.split('#').skip(1) {
+            let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            names.insert(format!("#{name}"), name);
+        }
+    }
+    names
+}
+
+/// Many calls, several at a time; answers in their order, or the first failure.
+pub(super) async fn side_by_side<T>(calls: Vec<BoxFuture<'_, PortResult<T>>>) -> PortResult<Vec<T>> {
+    let mut answers = stream::iter(calls).buffered(SIDE_BY_SIDE);
+    let mut all = vec![];
+    while let Some(answer) = answers.next().await {
+        all.push(answer?);
+    }
+    Ok(all)
+}
+
+/// Reads a record, or says that it cannot be read.
+pub(super) fn readable<T>(record: Result<T, Unreadable>, doing: &'static str) -> PortResult<T> {
+    record.map_err(unreadable(doing))
+}

@@ -1,0 +1,96 @@
+//! Webhooks. Each is kept twice, and always changed in both places at once: under its own id, for attempts, and with
+//! its account, so that a fan-out reads all of an account's in one query.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use statuspulse_core::ids::{AccountId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::ports::{Conflict, PortResult, Unavailable, Webhooks};
+use statuspulse_core::record::{WebhookParts, read_webhook, write_webhook};
+use statuspulse_core::sealing::Sealer;
+use statuspulse_core::webhook::Webhook;
+
+use super::Table;
+use super::item::{Item, Read, binary, expiry, number, text};
+use super::keys::{Key, account_partition};
+use super::table::{Condition, readable};
+
+#[async_trait]
+impl Webhooks for Table {
+    async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
+        let doing = "reading a webhook";
+        let Some(item) = self.get(Key::Webhook(id), doing).await? else { return Ok(None) };
+        let sealer = self.data_key.sealer().await?;
+        restore(&item, sealer, doing).map(Some)
+    }
+
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+        let doing = "listing webhooks";
+        let items = self.all_with_prefix(account_partition(Some(account)), "w#", doing).await?;
+        if items.is_empty() {
+            return Ok(Arc::default());
+        }
+        let sealer = self.data_key.sealer().await?;
+        items.iter().map(|item| restore(item, sealer, doing)).collect::<PortResult<_>>().map(Arc::new)
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        let doing = "creating a webhook";
+        let item = self.webhook_item(webhook, webhook.version).await?;
+        let writes = vec![
+            self.put_write(Key::Webhook(webhook.id), item.clone(), Condition::IS_NEW)?,
+            self.put_write(Key::WebhookOfAccount(webhook.account_id, webhook.id), item, Condition::IS_NEW)?,
+        ];
+        let exists = |Conflict| Unavailable { doing, source: "a webhook of this id exists".into() };
+        self.transact(writes, doing).await?.map_err(exists)
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        let mut item = self.webhook_item(webhook, webhook.version + 1).await?;
+        let copy = Key::WebhookOfAccount(webhook.account_id, webhook.id);
+        let second = if webhook.is_deleted() {
+            let until = webhook.updated_at.checked_add(limits::UNFINISHED_RETENTION);
+            item.insert("expires".to_owned(), expiry(until.unwrap_or(webhook.updated_at)));
+            self.delete_write(copy)?
+        } else {
+            self.put_write(copy, item.clone(), Condition::default())?
+        };
+        let unchanged = Condition {
+            text: Some("#version = :version"),
+            values: Some(HashMap::from([(":version".to_owned(), number(webhook.version))])),
+        };
+        let first = self.put_write(Key::Webhook(webhook.id), item, unchanged)?;
+        self.transact(vec![first, second], "changing a webhook").await
+    }
+}
+
+impl Table {
+    async fn webhook_item(&self, webhook: &Webhook, version: u64) -> PortResult<Item> {
+        let parts = readable(write_webhook(webhook), "writing a webhook")?;
+        let sealed = self.data_key.sealer().await?.seal(parts.id.to_bytes(), &parts.secrets, &*self.random);
+        Ok(HashMap::from([
+            ("id".to_owned(), text(parts.id.to_string())),
+            ("account_id".to_owned(), text(parts.account_id.to_string())),
+            ("record".to_owned(), text(parts.record)),
+            ("sealed".to_owned(), binary(sealed)),
+            ("version".to_owned(), number(version)),
+        ]))
+    }
+}
+
+fn restore(item: &Item, sealer: &Sealer, doing: &'static str) -> PortResult<Arc<Webhook>> {
+    let parts = || {
+        let id: WebhookId = item.parsed("id")?;
+        let secrets = sealer.unseal(id.to_bytes(), item.bytes("sealed")?);
+        read_webhook(&WebhookParts {
+            id,
+            account_id: item.parsed("account_id")?,
+            record: item.text("record")?.to_owned(),
+            secrets: secrets.map_err(statuspulse_core::record::Unreadable::because)?,
+            version: item.small("version")?,
+        })
+    };
+    readable(parts(), doing).map(Arc::new)
+}

@@ -1,0 +1,130 @@
+//! What is counted, as CloudWatch's embedded metric format: a line of JSON in the log, from which CloudWatch makes the
+//! metrics. What an invocation counted is written when it ends, so a batch of deliveries costs one or two lines.
+//!
+//! | metric | unit | dimensions | what |
+//! |---|---|---|---|
+//! | `FirstAttemptLagMs` | ms | – | from an event's acceptance to its first attempt: the promise of 200 ms |
+//! | `DeliverySucceeded` | count | – | attempts that got a 2xx |
+//! | `DeliveryFailed` | count | `Class` | attempts that failed |
+//! | `Retries` | count | – | attempts that were not first ones |
+//! | `WebhookPaused` | count | – | webhooks paused by their failures |
+//! | `OldestUndeliveredAgeSeconds` | s | – | the age of the oldest event that an attempt of this invocation left undelivered |
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use statuspulse_core::attempt::Class;
+use statuspulse_core::ports::Metrics;
+
+/// The namespace of the metrics.
+pub const NAMESPACE: &str = "StatusPulse";
+
+/// Values of one metric that one line may have.
+const VALUES: usize = 100;
+
+/// Counts, until it is asked for the lines.
+#[derive(Debug, Default)]
+pub struct Emf(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    first_lag_ms: Vec<u64>,
+    retries: u64,
+    succeeded: u64,
+    failed: BTreeMap<&'static str, u64>,
+    paused: u64,
+    oldest: Option<Duration>,
+}
+
+impl Metrics for Emf {
+    fn attempt_began(&self, first: bool, lag: Duration) {
+        self.count(|counted| {
+            if first {
+                counted.first_lag_ms.push(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+            } else {
+                counted.retries += 1;
+            }
+        });
+    }
+
+    fn attempt_ended(&self, failure: Option<Class>, age: Duration) {
+        self.count(|counted| match failure {
+            None => counted.succeeded += 1,
+            Some(class) => {
+                *counted.failed.entry(class.name()).or_default() += 1;
+                counted.oldest = counted.oldest.max(Some(age));
+            }
+        });
+    }
+
+    fn webhook_paused(&self) {
+        self.count(|counted| counted.paused += 1);
+    }
+}
+
+impl Emf {
+    fn count(&self, change: impl FnOnce(&mut Counted)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Writes what was counted since the last time to standard output, where Lambda's log is.
+    pub fn flush(&self, now: Timestamp) {
+        let lines = self.lines(now);
+        let mut out = std::io::stdout().lock();
+        for line in lines {
+            // A log that cannot be written to is nothing to fail a delivery for.
+            drop(writeln!(out, "{line}"));
+        }
+    }
+
+    /// The lines for what was counted since the last time.
+    pub fn lines(&self, now: Timestamp) -> Vec<String> {
+        let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lines = vec![];
+        let mut counts = vec![];
+        for (name, count) in
+            [("DeliverySucceeded", counted.succeeded), ("Retries", counted.retries), ("WebhookPaused", counted.paused)]
+        {
+            if count > 0 {
+                counts.push((name, "Count", json!(count)));
+            }
+        }
+        if let Some(oldest) = counted.oldest {
+            counts.push(("OldestUndeliveredAgeSeconds", "Seconds", json!(oldest.as_secs())));
+        }
+        let mut lags = counted.first_lag_ms.chunks(VALUES).map(|lags| json!(lags));
+        if let Some(first) = lags.next() {
+            counts.push(("FirstAttemptLagMs", "Milliseconds", first));
+        }
+        if !counts.is_empty() {
+            lines.push(line(now, None, &counts));
+        }
+        lines.extend(lags.map(|more| line(now, None, &[("FirstAttemptLagMs", "Milliseconds", more)])));
+        for (class, count) in counted.failed {
+            lines.push(line(now, Some(class), &[("DeliveryFailed", "Count", json!(count))]));
+        }
+        lines
+    }
+}
+
+fn line(now: Timestamp, class: Option<&str>, metrics: &[(&str, &str, Value)]) -> String {
+    let dimensions = if class.is_some() { json!([["Class"]]) } else { json!([[]]) };
+    let defined: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": now.as_millisecond(),
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": defined}],
+        }),
+    );
+    if let Some(class) = class {
+        line.insert("Class".to_owned(), json!(class));
+    }
+    line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())));
+    Value::Object(line).to_string()
+}

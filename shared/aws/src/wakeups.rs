@@ -1,0 +1,291 @@
+//! Messages for later: SQS, and EventBridge Scheduler for what SQS cannot hold long enough.
+//!
+//! ```text
+//! first attempt                  first        at once
+//! 2nd, 3rd, 4th attempt          retry-1m, retry-5m, retry-15m: the queue's own delay is the rung's wait
+//! 5th attempt                    Scheduler, at its second -> retry-60m: SQS holds a message for 15 minutes at most
+//! any attempt a receiver wants
+//!   more than 15 minutes later   Scheduler -> retry-60m
+//! let go by a drain, redelivered retry-1m, with a delay of the message's own
+//! sweeps                         sweep        with a delay of the message's own
+//! notices, announcements         notice       with a delay of the message's own
+//! ```
+//!
+//! A message is never early: delays are rounded up to whole seconds, and each says for which step it is. A sweep or a
+//! notice that is due later than SQS can hold it comes early instead, and is put back by its handler.
+//!
+//! Messages carry the webhook as their group, so that one webhook's backlog does not hold up another's (fair queues).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_scheduler::error::SdkError;
+use aws_sdk_scheduler::types::{
+    ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target,
+};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use bytes::Bytes;
+use jiff::Timestamp;
+use statuspulse_core::message::{AttemptMessage, Message, Queue, Wakeup};
+use statuspulse_core::ports::{Clock, PortResult, Unavailable, Wakeups};
+use statuspulse_core::retry::Ladder;
+
+use crate::error::failed;
+
+/// What SQS can hold a message for.
+const SQS_DELAY_MAX: Duration = Duration::from_secs(900);
+/// Messages that one SendMessageBatch takes.
+const BATCH: usize = 10;
+/// Bytes of one message, and of a batch of them: an SQS message has 1 MiB, but 256 KiB in some places (Scheduler, older
+/// tools). A larger message goes without its payload, which is read from the event then.
+const MESSAGE_BYTES: usize = 200 * 1024;
+/// Tries of what SQS left out of a batch.
+const BATCH_TRIES: usize = 4;
+/// A schedule is for a time that is still to come when AWS has it; what is due sooner goes to the queue.
+const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
+
+/// Where messages go. A function has the queues it sends to.
+#[derive(Debug, Clone, Default)]
+pub struct Queues {
+    /// First attempts.
+    pub first: String,
+    /// Second attempts, and what a drain lets go.
+    pub retry_1m: String,
+    /// Third attempts.
+    pub retry_5m: String,
+    /// Fourth attempts.
+    pub retry_15m: String,
+    /// Fifth attempts: what Scheduler sends comes here.
+    pub retry_60m: String,
+    /// Sweeps.
+    pub sweep: String,
+    /// Notices and announcements.
+    pub notice: String,
+}
+
+/// Where Scheduler sends fifth attempts, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct Schedules {
+    /// The group the schedules are in.
+    pub group: String,
+    /// The role Scheduler sends as.
+    pub role_arn: String,
+    /// The queue it sends to.
+    pub queue_arn: String,
+}
+
+/// Messages for later.
+#[derive(Clone)]
+pub struct Messages {
+    sqs: aws_sdk_sqs::Client,
+    scheduler: aws_sdk_scheduler::Client,
+    queues: Queues,
+    schedules: Schedules,
+    ladder: Ladder,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messages").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
+/// How a message travels.
+#[derive(Debug, PartialEq, Eq)]
+enum Way<'a> {
+    /// Through this queue; `None` leaves the delay to the queue.
+    Queue(&'a str, Option<Duration>),
+    /// Through Scheduler.
+    Schedule,
+}
+
+#[async_trait]
+impl Wakeups for Messages {
+    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()> {
+        let now = self.clock.now();
+        let mut by_queue: BTreeMap<&str, Vec<Outgoing>> = BTreeMap::new();
+        let mut scheduled = vec![];
+        for wakeup in wakeups {
+            match self.way(&wakeup, now) {
+                Way::Queue(queue, delay) => {
+                    by_queue.entry(queue).or_default().push(Outgoing::new(wakeup.message, delay)?);
+                }
+                Way::Schedule => scheduled.push(wakeup),
+            }
+        }
+        for (queue, outgoing) in by_queue {
+            self.send_all(queue, outgoing).await?;
+        }
+        for wakeup in scheduled {
+            self.schedule(wakeup).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Messages {
+    /// Messages through these queues and this group of schedules.
+    pub fn new(
+        sqs: aws_sdk_sqs::Client,
+        scheduler: aws_sdk_scheduler::Client,
+        queues: Queues,
+        schedules: Schedules,
+        ladder: Ladder,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { sqs, scheduler, queues, schedules, ladder, clock }
+    }
+
+    /// Puts a message back into a queue, to come again then, or as late as SQS can hold it.
+    pub async fn put_back(&self, queue: &str, message: Message, due: Timestamp) -> PortResult<()> {
+        let delay = wait(self.clock.now(), due).min(SQS_DELAY_MAX);
+        self.send_all(queue, vec![Outgoing::new(message, Some(delay))?]).await
+    }
+
+    fn way(&self, wakeup: &Wakeup, now: Timestamp) -> Way<'_> {
+        let wait = wait(now, wakeup.due);
+        let step = match &wakeup.message {
+            Message::Sweep(_) => return Way::Queue(&self.queues.sweep, Some(wait.min(SQS_DELAY_MAX))),
+            Message::Notice(_) | Message::Announcement(_) => return Way::Queue(&self.queues.notice, Some(wait.min(SQS_DELAY_MAX))),
+            Message::Attempt(message) => message.step,
+        };
+        let rung = match (wakeup.message.queue(), step.number) {
+            (Queue::First, _) => return Way::Queue(&self.queues.first, Some(wait)),
+            (_, 1) => return Way::Queue(&self.queues.retry_1m, Some(wait)),
+            (_, 2) => &self.queues.retry_1m,
+            (_, 3) => &self.queues.retry_5m,
+            (_, 4) => &self.queues.retry_15m,
+            _ if wait < SCHEDULE_AHEAD => return Way::Queue(&self.queues.retry_60m, Some(wait)),
+            _ => return Way::Schedule,
+        };
+        let usual = self.ladder.wait_after(step.number - 1, None).unwrap_or_default();
+        if wait > SQS_DELAY_MAX {
+            Way::Schedule
+        } else {
+            // The queue's own delay begins now, after the attempt that failed: it is not early.
+            Way::Queue(rung, (wait > usual).then_some(wait))
+        }
+    }
+
+    async fn send_all(&self, queue: &str, outgoing: Vec<Outgoing>) -> PortResult<()> {
+        let mut batch: Vec<Outgoing> = vec![];
+        let mut bytes = 0;
+        for message in outgoing {
+            if batch.len() == BATCH || bytes + message.text.len() > MESSAGE_BYTES && !batch.is_empty() {
+                self.send_batch(queue, std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            bytes += message.text.len();
+            batch.push(message);
+        }
+        if batch.is_empty() { Ok(()) } else { self.send_batch(queue, batch).await }
+    }
+
+    /// A batch may be taken in part: what was not is sent again.
+    async fn send_batch(&self, queue: &str, batch: Vec<Outgoing>) -> PortResult<()> {
+        let doing = "sending messages";
+        let mut left: Vec<(usize, Outgoing)> = batch.into_iter().enumerate().collect();
+        let mut last_refusal = String::new();
+        for _ in 0..BATCH_TRIES {
+            let entries = left.iter().map(|(place, message)| message.entry(*place)).collect::<Result<_, _>>();
+            let request = self.sqs.send_message_batch().queue_url(queue);
+            let request = request.set_entries(Some(entries.map_err(failed(doing))?));
+            let answer = request.send().await.map_err(failed(doing))?;
+            let refused: Vec<usize> = answer.failed().iter().filter_map(|entry| entry.id.parse().ok()).collect();
+            let Some(entry) = answer.failed().first() else { return Ok(()) };
+            last_refusal = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or_default());
+            left.retain(|(place, _)| refused.contains(place));
+        }
+        Err(Unavailable { doing, source: last_refusal.into() })
+    }
+
+    /// A one-time schedule that deletes itself. Its name says for which step it is, and when: made twice, it is one.
+    async fn schedule(&self, wakeup: Wakeup) -> PortResult<()> {
+        let doing = "scheduling a message";
+        let due = whole_seconds_up(wakeup.due);
+        let Message::Attempt(message) = &wakeup.message else {
+            return Err(Unavailable { doing, source: "only attempts are scheduled".into() });
+        };
+        let step = message.step;
+        let name = format!("{}-{}-{}-{}", message.delivery_id, step.round, step.number, due.as_second());
+        let target = Target::builder()
+            .arn(&self.schedules.queue_arn)
+            .role_arn(&self.schedules.role_arn)
+            .input(text_of(&wakeup.message)?)
+            .retry_policy(RetryPolicy::builder().maximum_event_age_in_seconds(3600).maximum_retry_attempts(185).build())
+            .build()
+            .map_err(failed(doing))?;
+        let exactly = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
+        let made = self
+            .scheduler
+            .create_schedule()
+            .group_name(&self.schedules.group)
+            .name(name)
+            .schedule_expression(format!("at({})", due.strftime("%Y-%m-%dT%H:%M:%S")))
+            .schedule_expression_timezone("UTC")
+            .flexible_time_window(exactly.map_err(failed(doing))?)
+            .action_after_completion(ActionAfterCompletion::Delete)
+            .target(target)
+            .send()
+            .await;
+        match made {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error)) if error.err().is_conflict_exception() => Ok(()),
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+}
+
+/// A message on its way to SQS.
+struct Outgoing {
+    text: String,
+    group: String,
+    delay: Option<i32>,
+}
+
+impl Outgoing {
+    fn new(message: Message, delay: Option<Duration>) -> PortResult<Self> {
+        let delay = delay.map(|delay| i32::try_from(delay.as_secs()).unwrap_or(i32::MAX));
+        Ok(Self { text: text_of(&message)?, group: message.webhook_id().to_string(), delay })
+    }
+
+    fn entry(
+        &self,
+        place: usize,
+    ) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+        SendMessageBatchRequestEntry::builder()
+            .id(place.to_string())
+            .message_body(&self.text)
+            .message_group_id(&self.group)
+            .set_delay_seconds(self.delay)
+            .build()
+    }
+}
+
+/// The message as SQS carries it: with its payload, if that leaves it small enough.
+fn text_of(message: &Message) -> PortResult<String> {
+    let write = |message: &Message| {
+        serde_json::to_string(message).map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
+    };
+    let text = write(message)?;
+    match message {
+        Message::Attempt(attempt) if text.len() > MESSAGE_BYTES => {
+            write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))
+        }
+        _ => Ok(text),
+    }
+}
+
+/// The wait until `due`, in whole seconds, rounded up.
+fn wait(now: Timestamp, due: Timestamp) -> Duration {
+    let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
+fn whole_seconds_up(time: Timestamp) -> Timestamp {
+    let up = i64::from(time.subsec_nanosecond() > 0);
+    Timestamp::from_second(time.as_second() + up).unwrap_or(time)
+}
