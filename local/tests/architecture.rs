@@ -65,6 +65,8 @@ fn each_crate_names_only_crates_below_it() {
         ("statuspulse-outbound", &["statuspulse-core"]),
         ("statuspulse-embedded", &["statuspulse-core"]),
         ("statuspulse-aws", &["statuspulse-core"]),
+        ("statuspulse-conformance", &["statuspulse-core"]),
+        ("statuspulse-emulator", &[]),
         ("statuspulse-kit", &[]),
         ("statuspulse-bench", &["statuspulse-kit"]),
         (

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::Builder;
@@ -27,8 +27,13 @@ const TRIES: u32 = 4;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Region, credentials and endpoint from the environment, as Lambda sets it; the rest as described above.
+/// Region, credentials and endpoint from the environment, as Lambda sets it; the rest as chosen.
 pub async fn configuration() -> SdkConfig {
+    chosen(aws_config::defaults(BehaviorVersion::latest())).load().await
+}
+
+/// The configuration with all that is described above.
+pub fn chosen(loader: ConfigLoader) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(ATTEMPT)
@@ -44,12 +49,7 @@ pub async fn configuration() -> SdkConfig {
         .tls_context(tls)
         .pool_idle_timeout(None::<Duration>)
         .build_https();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        .load()
-        .await
+    loader.http_client(http).timeout_config(timeouts).retry_config(retries)
 }
 
 /// Amazon Trust Services has its own roots; before them it was signed by Starfield's.

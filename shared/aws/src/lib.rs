@@ -9,7 +9,7 @@ mod sealing;
 mod wakeups;
 
 pub use announcer::{Bus, SOURCE};
-pub use clients::configuration;
+pub use clients::{chosen, configuration};
 pub use dynamodb::Table;
 pub use emf::{Emf, NAMESPACE};
 pub use sealing::DataKey;

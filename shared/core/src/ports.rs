@@ -162,7 +162,7 @@ pub enum Claim {
 pub struct Saved {
     /// The delivery, with its new version and the state it got: see the lane.
     pub delivery: Delivery,
-    /// Whether other unfinished deliveries stand in its lane.
+    /// Whether other unfinished deliveries may stand in its lane; if not, that is certain.
     pub has_company: bool,
 }
 
@@ -230,9 +230,9 @@ pub trait Deliveries: Send + Sync {
 pub enum SweepPart {
     /// Held ones.
     Held,
-    /// Those scheduled or waiting.
+    /// Those scheduled or waiting; first attempts that are due may be left out, as their messages come at once.
     Moving,
-    /// All that are not finished.
+    /// All that are not finished; with the same exception.
     Unfinished,
     /// Failed ones whose event was accepted at that time or later.
     FailedSince(Timestamp),

@@ -37,7 +37,7 @@ impl Accounts for Table {
         let change = Change {
             key: Key::Account(account.id),
             update: "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token".to_owned(),
-            condition: "#version = :version",
+            condition: "#version = :version".into(),
             values: HashMap::from([
                 (":name".to_owned(), text(&account.name)),
                 (":domains".to_owned(), text(domains_text(account))),
@@ -90,7 +90,7 @@ impl Accounts for Table {
             self.update_write(Change {
                 key,
                 update: "SET #revoked_at = :now".to_owned(),
-                condition: "attribute_not_exists(#revoked_at)",
+                condition: "attribute_not_exists(#revoked_at)".into(),
                 values: HashMap::from([(":now".to_owned(), time(now))]),
             })
         };

@@ -29,7 +29,7 @@ impl Table {
             key: Key::Delivery(webhook, id),
             update: "SET #claimed_until = :until, #token = :token".to_owned(),
             condition: "#state = :scheduled AND #round = :round AND #number = :number AND #due <= :now \
-                        AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)",
+                        AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)".into(),
             values: HashMap::from([
                 (":until".to_owned(), time(later(now, limits::CLAIM))),
                 (":token".to_owned(), text(&token)),

@@ -189,7 +189,8 @@ impl Table {
             Ok(Ok(Saved { has_company: has_company && delivery.is_finished(), delivery }))
         };
         for _ in 0..CHANGE_TRIES {
-            let change = readable(self.change(asked, mark, &token), doing)?;
+            let unmoved = Before { mark, followed: None };
+            let change = readable(self.change(asked, unmoved, &token), doing)?;
             let item = match self.update(change, doing).await? {
                 Written::Done(item) => return saved(item.contains_key("followed")),
                 Written::Refused(item) => item,
@@ -200,9 +201,14 @@ impl Table {
             if item.is_empty() || readable(item.small::<u64>("version"), doing)? != asked.version {
                 return Ok(Err(Conflict));
             }
-            let marked = item.maybe_text("mark").and_then(Mark::from_letter);
-            let mut writes = vec![self.update_write(readable(self.change(asked, marked, &token), doing)?)?];
-            if let Some(old) = marked {
+            // A transaction does not answer with the item: what it would say stands in its condition.
+            let followed = item.contains_key("followed");
+            let before = Before {
+                mark: item.maybe_text("mark").and_then(Mark::from_letter),
+                followed: Some(followed),
+            };
+            let mut writes = vec![self.update_write(readable(self.change(asked, before, &token), doing)?)?];
+            if let Some(old) = before.mark {
                 writes.push(self.delete_write(Key::Mark(old, asked.webhook_id, asked.id))?);
             }
             if let Some(new) = mark {
@@ -213,19 +219,18 @@ impl Table {
                     Condition::default(),
                 )?);
             }
-            // A transaction does not answer with the item; looking for company that is not there does no harm.
             if self.transact(writes, doing).await?.is_ok() {
-                return saved(true);
+                return saved(followed);
             }
         }
         Err(Unavailable { doing, source: "others keep changing it".into() })
     }
 
-    /// The change to this delivery, from one of the same version with that mark.
+    /// The change to this delivery, from one of the same version that is as `before` says.
     fn change(
         &self,
         asked: &Delivery,
-        marked: Option<Mark>,
+        before: Before,
         token: &str,
     ) -> Result<Change<'static>, Unreadable> {
         let mut item = delivery_item(asked)?;
@@ -249,14 +254,21 @@ impl Table {
         let mut values: HashMap<String, AttributeValue> =
             item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
         values.insert(":read".to_owned(), number(asked.version));
-        let condition = match marked {
-            None => "#version = :read AND attribute_not_exists(#mark)",
+        let mut condition = "#version = :read".to_owned();
+        match before.mark {
+            None => condition.push_str(" AND attribute_not_exists(#mark)"),
             Some(mark) => {
                 values.insert(":marked".to_owned(), text(mark.letter()));
-                "#version = :read AND #mark = :marked"
+                condition.push_str(" AND #mark = :marked");
             }
-        };
-        Ok(Change { key: Key::Delivery(asked.webhook_id, asked.id), update, condition, values })
+        }
+        match before.followed {
+            None => {}
+            Some(true) => condition.push_str(" AND attribute_exists(#followed)"),
+            Some(false) => condition.push_str(" AND attribute_not_exists(#followed)"),
+        }
+        let key = Key::Delivery(asked.webhook_id, asked.id);
+        Ok(Change { key, update, condition: condition.into(), values })
     }
 
     fn mark_item(&self, mark: Mark) -> Item {
@@ -269,6 +281,14 @@ impl Table {
             Mark::Held | Mark::Moving => Item::new(),
         }
     }
+}
+
+/// What a change goes from.
+#[derive(Clone, Copy)]
+struct Before {
+    mark: Option<Mark>,
+    /// `None` where it does not matter.
+    followed: Option<bool>,
 }
 
 const FIXED: [&str; 6] = ["id", "event_id", "event_type", "incident_id", "webhook_id", "accepted_at"];

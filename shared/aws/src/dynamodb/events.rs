@@ -63,7 +63,7 @@ impl Table {
         let change = Change {
             key: Key::Event(id),
             update: "SET #expires = :until".to_owned(),
-            condition: "attribute_exists(#pk)",
+            condition: "attribute_exists(#pk)".into(),
             values: HashMap::from([(":until".to_owned(), expiry(until))]),
         };
         match self.update(change, "keeping an event").await? {

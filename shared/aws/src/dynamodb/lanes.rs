@@ -125,7 +125,7 @@ impl Table {
         let change = Change {
             key: Key::Lane(delivery.webhook_id, &delivery.incident_id),
             update: format!("SET #places = {list}, #expires = :until"),
-            condition: "attribute_not_exists(#places) OR NOT contains(#places, :id)",
+            condition: "attribute_not_exists(#places) OR NOT contains(#places, :id)".into(),
             values: HashMap::from([
                 (":none".to_owned(), AttributeValue::L(vec![])),
                 (":mine".to_owned(), AttributeValue::L(vec![id.clone()])),
@@ -143,7 +143,7 @@ impl Table {
         let change = Change {
             key: Key::Delivery(delivery.webhook_id, delivery.id),
             update: "SET #followed = :yes".to_owned(),
-            condition: "#state IN (:waiting, :retrying, :held)",
+            condition: "#state IN (:waiting, :retrying, :held)".into(),
             values: HashMap::from([
                 (":yes".to_owned(), AttributeValue::Bool(true)),
                 (":waiting".to_owned(), text("waiting")),
@@ -202,7 +202,7 @@ impl Table {
         let change = Change {
             key: Key::Lane(webhook, incident_id),
             update: format!("REMOVE {}", removed.join(", ")),
-            condition: "#places[0] = :first",
+            condition: "#places[0] = :first".into(),
             values: HashMap::from([(":first".to_owned(), binary(first.to_bytes()))]),
         };
         match self.update(change, "trimming a lane").await? {

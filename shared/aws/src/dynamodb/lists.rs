@@ -118,6 +118,9 @@ impl Table {
             SweepPart::Unfinished => (&[Mark::Held, Mark::Moving], None),
             SweepPart::FailedSince(since) => (&[Mark::Failed], Some(DeliveryId::lowest_at(since))),
         };
+        if limit == 0 {
+            return Ok(vec![]);
+        }
         let mut page = vec![];
         for _ in 0..MARK_LOOKS {
             let mut calls = vec![];

@@ -1,5 +1,6 @@
 //! The table, and the few forms in which it is called.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -114,7 +115,7 @@ impl Table {
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.item()))
-            .set_expression_attribute_names(Some(names_in([update.as_str(), condition])))
+            .set_expression_attribute_names(Some(names_in([update.as_str(), &condition])))
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_values(Some(values))
@@ -205,7 +206,7 @@ impl Table {
         let update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(key.item()))
-            .set_expression_attribute_names(Some(names_in([update.as_str(), condition])))
+            .set_expression_attribute_names(Some(names_in([update.as_str(), &condition])))
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_values(Some(values))
@@ -220,7 +221,7 @@ impl Table {
 pub(super) struct Change<'a> {
     pub(super) key: Key<'a>,
     pub(super) update: String,
-    pub(super) condition: &'a str,
+    pub(super) condition: Cow<'a, str>,
     pub(super) values: HashMap<String, AttributeValue>,
 }
 

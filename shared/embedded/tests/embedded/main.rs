@@ -4,12 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 mod accounts;
-mod claims;
 mod durability;
-mod events;
 mod fairness;
-mod lanes;
-mod lists;
 mod prune;
 mod queue;
 mod recovery;
@@ -17,4 +13,3 @@ mod refusals;
 mod restart;
 mod secrets;
 mod stage;
-mod webhooks;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::Event;
-use statuspulse_core::ports::{Acceptance, Conflict, Deliveries};
+use statuspulse_core::ports::{Acceptance, Conflict};
 
-use crate::stage::Stage;
+use crate::Stage;
 
 async fn accept(stage: &Stage, event: &Event, deliveries: Vec<Delivery>) -> Vec<Delivery> {
     match stage.store.accept(event, deliveries).await.unwrap() {
@@ -16,9 +16,7 @@ async fn accept(stage: &Stage, event: &Event, deliveries: Vec<Delivery>) -> Vec<
     }
 }
 
-#[tokio::test]
-async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries() {
-    let stage = Stage::new();
+pub(crate) async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries(stage: Stage) {
     let (one, two) = (stage.webhook_id(), stage.webhook_id());
     let mut event = stage.event("INC-\"1\"\n");
     event.body =
@@ -26,7 +24,7 @@ async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries() {
     let asked = vec![Delivery::new(&event, one), Delivery::new(&event, two)];
     assert_eq!(accept(&stage, &event, asked.clone()).await, asked);
 
-    let stage = stage.reopened();
+    let stage = stage.reopened().await;
     assert_eq!(stage.store.event(event.id).await.unwrap(), Some(Arc::new(event.clone())));
     for delivery in &asked {
         assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(), Some(delivery));
@@ -37,16 +35,14 @@ async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries() {
 }
 
 /// The caller sends the messages of what is not begun, so a repeated call completes a broken one.
-#[tokio::test]
-async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now() {
-    let stage = Stage::new();
+pub(crate) async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now(stage: Stage) {
     let (one, two, late) = (stage.webhook_id(), stage.webhook_id(), stage.webhook_id());
     let event = stage.event("INC-1");
     let to = |webhook| Delivery::new(&event, webhook);
     let first = accept(&stage, &event, vec![to(one), to(two)]).await;
     stage.saved(first[0].clone(), State::Delivered).await;
 
-    for stage in [stage.reopened_after_a_death().await, stage] {
+    for stage in [stage.beside().await, stage] {
         // Meanwhile a third webhook wants such events, and the first no longer does.
         let again = accept(&stage, &event, vec![to(two), to(late)]).await;
         let states: Vec<_> = again.iter().map(|delivery| (delivery.webhook_id, delivery.state)).collect();
@@ -55,18 +51,14 @@ async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they
     }
 }
 
-#[tokio::test]
-async fn an_event_that_nobody_wanted_is_recognised_when_it_comes_again() {
-    let stage = Stage::new();
+pub(crate) async fn an_event_that_nobody_wanted_is_recognised_when_it_comes_again(stage: Stage) {
     let event = stage.event("INC-1");
     assert_eq!(accept(&stage, &event, vec![]).await, []);
     let late = Delivery::new(&event, stage.webhook_id());
     assert_eq!(accept(&stage, &event, vec![late]).await, []);
 }
 
-#[tokio::test]
-async fn another_event_of_a_known_id_is_different_and_changes_nothing() {
-    let stage = Stage::new();
+pub(crate) async fn another_event_of_a_known_id_is_different_and_changes_nothing(stage: Stage) {
     let webhook = stage.webhook_id();
     let event = stage.event("INC-1");
     accept(&stage, &event, vec![Delivery::new(&event, webhook)]).await;
@@ -78,9 +70,7 @@ async fn another_event_of_a_known_id_is_different_and_changes_nothing() {
     assert!(stage.store.delivery(&[fresh.webhook_id], fresh.id).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writes_nothing() {
-    let stage = Stage::new();
+pub(crate) async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writes_nothing(stage: Stage) {
     let read = stage.accepted(stage.webhook_id(), "INC-1").await;
     let saved = stage.saved(read.clone(), State::Delivered).await;
     assert_eq!(saved.delivery.version, 1);
@@ -93,10 +83,8 @@ async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writes_nothing(
     assert!(stage.store.delivery(&[unknown.webhook_id], unknown.id).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_delivery_comes_back_with_all_its_attempts() {
+pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
     use statuspulse_core::attempt::{Attempt, Class, Failure};
-    let stage = Stage::new();
     let mut delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     for (number, class) in (1..).zip(Class::ALL) {
         let attempt = Attempt {
@@ -111,6 +99,6 @@ async fn a_delivery_comes_back_with_all_its_attempts() {
         delivery = delivery.attempted(attempt, Some(stage.now()), state);
         delivery = stage.store.save_delivery(&delivery).await.unwrap().unwrap().delivery;
     }
-    let stage = stage.reopened();
+    let stage = stage.reopened().await;
     assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery));
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::event::EventType;
-use statuspulse_core::ports::{Conflict, Webhooks};
+use statuspulse_core::ports::Conflict;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook::{Health, Notice, Pause, PauseReason, State, Sweep, SweepMode, Webhook};
 
-use crate::stage::Stage;
+use crate::Stage;
 
 /// One in which every field that can say something says something.
 fn eventful(stage: &Stage) -> Webhook {
@@ -19,7 +19,7 @@ fn eventful(stage: &Stage) -> Webhook {
     webhook.settings.monitor_groups = vec!["Payments, EU".to_owned(), "päge\"s".to_owned()];
     webhook.settings.description = Some("On-call, \u{1f525}".to_owned());
     webhook.settings.headers.0 = [("X-Api-Key".to_owned(), "k1".to_owned())].into();
-    webhook.keys.rotate(Secret::generate(&*stage.dice), RotationStyle::Split, now).unwrap();
+    webhook.keys.rotate(Secret::generate(stage.dice()), RotationStyle::Split, now).unwrap();
     webhook.state = State::Paused(Pause {
         reason: PauseReason::Failures,
         since: now,
@@ -35,15 +35,13 @@ fn eventful(stage: &Stage) -> Webhook {
     webhook
 }
 
-#[tokio::test]
-async fn a_webhook_comes_back_as_it_was_kept() {
-    let stage = Stage::new();
+pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     let webhook = eventful(&stage);
     stage.store.create_webhook(&webhook).await.unwrap();
     let pending = Webhook { state: State::Pending, ..stage.webhook(webhook.account_id) };
     stage.store.create_webhook(&pending).await.unwrap();
 
-    let stage = stage.reopened();
+    let stage = stage.reopened().await;
     for kept in [&webhook, &pending] {
         assert_eq!(stage.store.webhook(kept.id).await.unwrap().as_deref(), Some(kept));
     }
@@ -53,15 +51,13 @@ async fn a_webhook_comes_back_as_it_was_kept() {
         (pause.reason, pause.notice) = (reason, notice);
         stage.store.save_webhook(&latest).await.unwrap().unwrap();
         latest.version += 1;
-        let beside = stage.reopened_after_a_death().await;
+        let beside = stage.beside().await;
         assert_eq!(beside.store.webhook(webhook.id).await.unwrap().as_deref(), Some(&latest));
     }
     assert!(stage.store.webhook(stage.webhook_id()).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing() {
-    let stage = Stage::new();
+pub(crate) async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing(stage: Stage) {
     let webhook = stage.webhook(stage.account_id());
     stage.store.create_webhook(&webhook).await.unwrap();
     let first = Webhook { state: State::Deleted, ..webhook.clone() };
@@ -71,13 +67,11 @@ async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing()
 
     let expected = Webhook { version: 1, ..first };
     assert_eq!(stage.store.webhook(webhook.id).await.unwrap().as_deref(), Some(&expected));
-    let stage = stage.reopened();
+    let stage = stage.reopened().await;
     assert_eq!(stage.store.webhook(webhook.id).await.unwrap().as_deref(), Some(&expected));
 }
 
-#[tokio::test]
-async fn a_deleted_webhook_is_found_by_its_id_but_not_listed() {
-    let stage = Stage::new();
+pub(crate) async fn a_deleted_webhook_is_found_by_its_id_but_not_listed(stage: Stage) {
     let account = stage.account_id();
     let mut kept = vec![];
     for _ in 0..3 {
@@ -97,17 +91,16 @@ async fn a_deleted_webhook_is_found_by_its_id_but_not_listed() {
     stage.store.save_webhook(&deleted).await.unwrap().unwrap();
     assert_eq!(listed(&stage).await, [kept[0].id, kept[2].id]);
     assert!(stage.store.webhook(kept[1].id).await.unwrap().unwrap().is_deleted());
-    let stage = stage.reopened();
+    let stage = stage.reopened().await;
     assert_eq!(listed(&stage).await, [kept[0].id, kept[2].id]);
     assert!(stage.store.webhook(kept[1].id).await.unwrap().unwrap().is_deleted());
 }
 
 /// The memory of webhooks must never show what a finished save has replaced.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one() {
+pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one(stage: Stage) {
     const SAVERS: usize = 8;
-    const EACH: u64 = 50;
-    let stage = Arc::new(Stage::new());
+    const EACH: u64 = 10;
+    let stage = Arc::new(stage);
     let webhook = stage.webhook(stage.account_id());
     stage.store.create_webhook(&webhook).await.unwrap();
     let (id, account) = (webhook.id, webhook.account_id);

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use statuspulse_core::delivery::State;
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Claim, Deliveries, Step};
+use statuspulse_core::ports::{Claim, Step};
 
-use crate::stage::Stage;
+use crate::Stage;
 
-#[tokio::test]
-async fn a_claim_is_exclusive_until_it_expires() {
-    let stage = Stage::new();
+pub(crate) async fn a_claim_is_exclusive_until_it_expires(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let until = stage.now().checked_add(limits::CLAIM).unwrap();
     let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
@@ -24,9 +22,7 @@ async fn a_claim_is_exclusive_until_it_expires() {
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Taken(_)), "a crashed worker's claim ends");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_claim_at_once_one_gets_it() {
-    let stage = Stage::new();
+pub(crate) async fn of_many_who_claim_at_once_one_gets_it(stage: Stage) {
     for round in 0..50 {
         let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
         let now = stage.now();
@@ -44,9 +40,7 @@ async fn of_many_who_claim_at_once_one_gets_it() {
     }
 }
 
-#[tokio::test]
-async fn saving_ends_the_claim() {
-    let stage = Stage::new();
+pub(crate) async fn saving_ends_the_claim(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
     let saved = stage.saved(*taken, State::Scheduled { number: 2, at: stage.now() }).await.delivery;
@@ -56,9 +50,7 @@ async fn saving_ends_the_claim() {
     assert!(matches!(stage.claim(&saved, 2).await, Claim::Later(_)));
 }
 
-#[tokio::test]
-async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it() {
-    let stage = Stage::new();
+pub(crate) async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let due = stage.now().checked_add(Duration::from_secs(60)).unwrap();
     let delivery = stage.saved(delivery, State::Scheduled { number: 2, at: due }).await.delivery;
@@ -67,9 +59,7 @@ async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it() {
     assert!(matches!(stage.claim(&delivery, 2).await, Claim::Taken(_)), "asking early took nothing");
 }
 
-#[tokio::test]
-async fn a_step_that_is_past_has_moved() {
-    let stage = Stage::new();
+pub(crate) async fn a_step_that_is_past_has_moved(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let second = stage.saved(delivery, State::Scheduled { number: 2, at: stage.now() }).await.delivery;
     let moved = |claim: Claim, expected: State| {

@@ -4,17 +4,14 @@ use std::time::Duration;
 
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::WebhookId;
-use statuspulse_core::ports::Deliveries;
 
-use crate::stage::Stage;
+use crate::Stage;
 
 async fn head(stage: &Stage, webhook: WebhookId, incident: &str) -> Option<Delivery> {
     stage.store.lane_head(webhook, incident).await.unwrap()
 }
 
-#[tokio::test]
-async fn an_event_accepted_behind_an_unfinished_one_of_its_incident_waits() {
-    let stage = Stage::new();
+pub(crate) async fn an_event_accepted_behind_an_unfinished_one_of_its_incident_waits(stage: Stage) {
     let (webhook, neighbour) = (stage.webhook_id(), stage.webhook_id());
     let first = stage.accepted(webhook, "INC-1").await;
     assert!(matches!(first.state, State::Scheduled { number: 1, .. }));
@@ -29,9 +26,7 @@ async fn an_event_accepted_behind_an_unfinished_one_of_its_incident_waits() {
     }
 }
 
-#[tokio::test]
-async fn an_event_accepted_behind_finished_ones_goes_at_once() {
-    let stage = Stage::new();
+pub(crate) async fn an_event_accepted_behind_finished_ones_goes_at_once(stage: Stage) {
     let webhook = stage.webhook_id();
     for end in [State::Delivered, State::Failed, State::Discarded, State::Cancelled] {
         let delivery = stage.accepted(webhook, "INC-1").await;
@@ -41,9 +36,7 @@ async fn an_event_accepted_behind_finished_ones_goes_at_once() {
     assert_eq!(head(&stage, webhook, "INC-1").await, None);
 }
 
-#[tokio::test]
-async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead() {
-    let stage = Stage::new();
+pub(crate) async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead(stage: Stage) {
     let webhook = stage.webhook_id();
     let first = stage.accepted(webhook, "INC-1").await;
     let second = stage.accepted(webhook, "INC-1").await;
@@ -68,16 +61,14 @@ async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead() {
     assert_eq!(head(&stage, webhook, "INC-1").await.unwrap().id, again.delivery.id);
 }
 
-#[tokio::test]
-async fn the_head_of_a_lane_is_its_first_unfinished_delivery() {
-    let stage = Stage::new();
+pub(crate) async fn the_head_of_a_lane_is_its_first_unfinished_delivery(stage: Stage) {
     let webhook = stage.webhook_id();
     let mut lane = vec![];
     for _ in 0..4 {
         stage.pass(Duration::from_millis(1));
         lane.push(stage.accepted(webhook, "INC-1").await);
     }
-    let stage = stage.reopened();
+    let stage = stage.reopened().await;
     // One in the middle goes first, out of turn: it does not count any more.
     let middle = stage.saved(lane.remove(2), State::Cancelled).await;
     assert!(middle.has_company);
@@ -91,9 +82,7 @@ async fn the_head_of_a_lane_is_its_first_unfinished_delivery() {
 }
 
 /// Either the later one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other() {
-    let stage = Stage::new();
+pub(crate) async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other(stage: Stage) {
     let webhook = stage.webhook_id();
     for round in 0..200 {
         let incident = format!("INC-{round}");

@@ -1,0 +1,73 @@
+//! DynamoDB, as the emulator has it, run through what the ports promise by the real SDK clients.
+
+#![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::Credentials;
+use futures_util::FutureExt;
+use statuspulse_aws::{DataKey, Table};
+use statuspulse_conformance::{Dice, Place, Stage, Store, Watch};
+use statuspulse_emulator::{Emulator, Options};
+
+/// One table, shared by all cases: each has ids of its own.
+#[derive(Clone)]
+struct InTable {
+    endpoint: Arc<str>,
+    table: Arc<str>,
+    key: Arc<str>,
+    clock: Arc<Watch>,
+    dice: Arc<Dice>,
+}
+
+#[async_trait]
+impl Place for InTable {
+    async fn open(&self) -> Arc<dyn Store> {
+        // Clients of its own: a runtime ends with its case, and with it the connections it made.
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(&*self.endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "the emulator's root user"));
+        let configuration = statuspulse_aws::chosen(loader).load().await;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&configuration);
+        let kms = aws_sdk_kms::Client::new(&configuration);
+        let key = DataKey::new(kms, &*self.key, dynamodb.clone(), &*self.table);
+        key.open_or_make().await.unwrap();
+        Arc::new(Table::new(dynamodb, &*self.table, key, self.dice.clone(), self.clock.clone()))
+    }
+
+    async fn beside(&self) -> Arc<dyn Place> {
+        Arc::new(self.clone())
+    }
+}
+
+fn main() -> ExitCode {
+    let emulator = match Emulator::start(&Options::default()) {
+        Ok(emulator) => emulator,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let seeds = Arc::new(AtomicU64::new(1));
+    let table: Arc<str> = emulator.output("TableName").into();
+    let key: Arc<str> = emulator.output("KmsKeyArn").into();
+    let endpoint: Arc<str> = emulator.endpoint.as_str().into();
+    let stage = move || {
+        let (seeds, endpoint, table, key) = (seeds.clone(), endpoint.clone(), table.clone(), key.clone());
+        async move {
+            let clock = Arc::new(Watch::at("2026-11-24T12:00:00Z".parse().unwrap()));
+            let dice = Arc::new(Dice::seeded(seeds.fetch_add(1, Ordering::Relaxed) << 32));
+            let place = InTable { endpoint, table, key, clock: clock.clone(), dice: dice.clone() };
+            Stage::on(Arc::new(place), clock, dice).await
+        }
+        .boxed()
+    };
+    let conclusion = statuspulse_conformance::run(stage);
+    drop(emulator);
+    conclusion.exit_code()
+}

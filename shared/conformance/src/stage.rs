@@ -1,0 +1,197 @@
+//! A store, a watch, and things to keep.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use statuspulse_core::access::Account;
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::event::{Event, EventType};
+use statuspulse_core::ids::{AccountId, EventId, WebhookId};
+use statuspulse_core::ports::{Acceptance, Accounts, Claim, Clock, Deliveries, Random, Saved, Step, Webhooks};
+use statuspulse_core::secret::Secret;
+use statuspulse_core::signature::SigningKeys;
+use statuspulse_core::target::EndpointUrl;
+use statuspulse_core::webhook::{self, Destination, Handshake, Headers, Health, Settings, Webhook};
+
+/// What is put to the test.
+pub trait Store: Accounts + Webhooks + Deliveries {}
+
+impl<T: Accounts + Webhooks + Deliveries> Store for T {}
+
+/// Where a store's records are.
+#[async_trait]
+pub trait Place: Send + Sync {
+    /// Opens the store: what was kept here before is in it.
+    async fn open(&self) -> Arc<dyn Store>;
+    /// A place with the same records, while another store still has its hands in them.
+    async fn beside(&self) -> Arc<dyn Place>;
+}
+
+/// Shows what the case says.
+#[derive(Debug)]
+pub struct Watch(Mutex<Timestamp>);
+
+impl Watch {
+    /// A watch that shows this time.
+    pub fn at(time: Timestamp) -> Self {
+        Self(Mutex::new(time))
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.checked_add(time).unwrap();
+    }
+}
+
+impl Clock for Watch {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Never the same bytes twice, and the same ones in every run from the same seed.
+#[derive(Debug)]
+pub struct Dice(AtomicU64);
+
+impl Dice {
+    /// Dice of this seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
+
+impl Random for Dice {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut x = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(x ^ (x >> 31)).to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// What a case works with.
+pub struct Stage {
+    pub(crate) store: Arc<dyn Store>,
+    place: Arc<dyn Place>,
+    clock: Arc<Watch>,
+    dice: Arc<Dice>,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stage")
+    }
+}
+
+impl Stage {
+    /// The store of this place. Ids come from the dice: two stages on one store need two seeds.
+    pub async fn on(place: Arc<dyn Place>, clock: Arc<Watch>, dice: Arc<Dice>) -> Self {
+        Self { store: place.open().await, place, clock, dice }
+    }
+
+    /// An orderly end and a new start.
+    pub(crate) async fn reopened(self) -> Self {
+        let Self { store, place, clock, dice } = self;
+        drop(store);
+        Self::on(place, clock, dice).await
+    }
+
+    /// A store that knows what this one has written, while this one goes on.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::on(self.place.beside().await, self.clock.clone(), self.dice.clone()).await
+    }
+
+    pub(crate) fn dice(&self) -> &dyn Random {
+        &*self.dice
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.pass(time);
+    }
+
+    pub(crate) fn account(&self, name: &str) -> Account {
+        Account::new(name, self.now(), self.dice()).unwrap()
+    }
+
+    pub(crate) fn account_id(&self) -> AccountId {
+        AccountId::new(self.now(), self.dice())
+    }
+
+    pub(crate) fn webhook_id(&self) -> WebhookId {
+        WebhookId::new(self.now(), self.dice())
+    }
+
+    pub(crate) fn webhook(&self, account_id: AccountId) -> Webhook {
+        let now = self.now();
+        Webhook {
+            id: self.webhook_id(),
+            account_id,
+            settings: Settings {
+                url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
+                destination: Destination::Json,
+                events: EventType::ALL.to_vec(),
+                monitor_groups: vec![],
+                description: None,
+                headers: Headers::default(),
+            },
+            keys: SigningKeys::new(Secret::generate(self.dice())),
+            state: webhook::State::Active,
+            health: Health::default(),
+            handshake: Handshake { ok: true, status_code: Some(200), reason: None, at: now },
+            resumed_at: None,
+            sweep: None,
+            epoch: 1,
+            created_at: now,
+            updated_at: now,
+            version: 0,
+        }
+    }
+
+    pub(crate) fn event(&self, incident: &str) -> Event {
+        let id = EventId::new(self.now(), self.dice());
+        Event {
+            id,
+            account_id: AccountId::from_bytes([1; 16]),
+            event_type: EventType::IncidentOpened,
+            incident_id: incident.to_owned(),
+            monitor_groups: vec!["Payments (EU)".to_owned()],
+            body: Bytes::from(format!("{{\"incident_id\":{incident:?},\"of\":\"{id}\",\"n\":1240.50}}")),
+            fingerprint: [7; 32],
+            accepted_at: self.now(),
+        }
+    }
+
+    /// Accepts a new event for one webhook; the delivery as it was kept.
+    pub(crate) async fn accepted(&self, webhook: WebhookId, incident: &str) -> Delivery {
+        self.accepted_event(&self.event(incident), webhook).await
+    }
+
+    pub(crate) async fn accepted_event(&self, event: &Event, webhook: WebhookId) -> Delivery {
+        let asked = vec![Delivery::new(event, webhook)];
+        match self.store.accept(event, asked).await.unwrap() {
+            Acceptance::Accepted(mut kept) => kept.pop().unwrap(),
+            Acceptance::Different => panic!("a new event is like no other"),
+        }
+    }
+
+    /// Keeps the delivery in a new state.
+    pub(crate) async fn saved(&self, delivery: Delivery, state: State) -> Saved {
+        self.store.save_delivery(&delivery.moved(state)).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn claim(&self, delivery: &Delivery, number: u8) -> Claim {
+        let step = Step { round: delivery.round, number };
+        self.store.claim(delivery.webhook_id, delivery.id, step, self.now()).await.unwrap()
+    }
+}
