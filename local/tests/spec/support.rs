@@ -18,7 +18,7 @@ use statuspulse_core::message::{Message, Queue};
 use statuspulse_core::ports::{Accounts, Clock, Wakeups};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::{Deployment, Handled};
+use statuspulse_core::usecase::{Deployment, Handled, Notices};
 use statuspulse_embedded::{Embedded, Purpose, Received};
 use statuspulse_http::CursorKey;
 use tempfile::TempDir;
@@ -298,7 +298,7 @@ fn deployment() -> Deployment {
     Deployment {
         ladder: Ladder::default(),
         policy: TargetPolicy::deployed(),
-        slack_url: Some(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
+        notices: Notices::Slack(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
         public_url: "https://webhooks.statuspulse.io".to_owned(),
         egress_ips: ["104.21.45.112", "172.67.188.94", "198.41.215.33"].map(str::to_owned).to_vec(),
     }

@@ -145,6 +145,30 @@ impl Messages {
         self.send_all(queue, vec![Outgoing::new(message, Some(delay))?]).await
     }
 
+    /// The queue of this ARN, if this function sends to it.
+    pub fn queue_of(&self, arn: &str) -> Option<&str> {
+        let name = arn.rsplit(':').next().filter(|name| !name.is_empty())?;
+        let queues = &self.queues;
+        [
+            &queues.first,
+            &queues.retry_1m,
+            &queues.retry_5m,
+            &queues.retry_15m,
+            &queues.retry_60m,
+            &queues.sweep,
+            &queues.notice,
+        ]
+        .into_iter()
+        .find(|url| url.rsplit('/').next() == Some(name))
+        .map(String::as_str)
+    }
+
+    /// Makes a message that was received visible again after so many seconds.
+    pub async fn come_back_after(&self, queue: &str, receipt: &str, seconds: i32) -> PortResult<()> {
+        let request = self.sqs.change_message_visibility().queue_url(queue).receipt_handle(receipt);
+        request.visibility_timeout(seconds).send().await.map(drop).map_err(failed("putting a message back"))
+    }
+
     fn way(&self, wakeup: &Wakeup, now: Timestamp) -> Way<'_> {
         let wait = wait(now, wakeup.due);
         let step = match &wakeup.message {

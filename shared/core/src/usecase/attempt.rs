@@ -90,7 +90,7 @@ impl Engine {
         let first_failed_at = delivery.first_failed_at.unwrap_or(now);
         let status_code = made.attempt.status_code;
         let failed = FailedAttempt { number, status_code, failure: &failure, first_failed_at };
-        let notify = self.deployment.slack_url.is_some();
+        let notify = self.deployment.notices.are_wanted();
         let change = |webhook: &Webhook| webhook.after_failure(failed, notify, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?;
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{Engine, Handled};
+use super::{Engine, Handled, Notices};
 use crate::attempt::judge;
 use crate::error::Result;
 use crate::limits;
@@ -17,7 +17,7 @@ use crate::webhook::{Notice, Pause, PauseReason, State, Webhook};
 
 impl Engine {
     pub(super) async fn notice(&self, message: NoticeMessage) -> Result<Handled> {
-        let Some(slack) = self.deployment.slack_url.clone() else { return Ok(Handled::Done) };
+        let Notices::Slack(slack) = self.deployment.notices.clone() else { return Ok(Handled::Done) };
         let now = self.clock.now();
         let Some(webhook) = self.webhooks.webhook(message.webhook_id).await? else {
             return Ok(Handled::Done);

@@ -1,0 +1,11 @@
+//! Attempts: messages of the first-attempt queue, the delay queues and the 60m queue become signed POSTs, and these the next rung.
+
+use aws_lambda_events::sqs::SqsEvent;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use statuspulse_function_host::{Host, work_batch};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let host = Host::start().await?;
+    run(service_fn(async |event: LambdaEvent<SqsEvent>| work_batch(&host, event).await)).await
+}

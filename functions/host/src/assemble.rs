@@ -1,0 +1,116 @@
+//! The engine over AWS, put together once an environment: clients, connections, keys. What is opened here does not
+//! have to be opened by the first event, on a fraction of a processor.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lambda_runtime::Error;
+use ring::rand::SystemRandom;
+use statuspulse_aws::{Bus, DataKey, Emf, Messages, Table};
+use statuspulse_core::Engine;
+use statuspulse_core::ports::{Announcement, Announcer, Clock, PortResult, Unavailable};
+use statuspulse_core::target::{EndpointUrl, TargetPolicy};
+use statuspulse_core::usecase::{Deployment, Notices};
+use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
+
+use crate::environment;
+use crate::log;
+use crate::system::{SystemClock, SystemRandomness};
+
+/// What an environment has.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The use cases.
+    pub engine: Arc<Engine>,
+    /// The key that secrets are sealed with.
+    pub data_key: DataKey,
+    pub(crate) messages: Arc<Messages>,
+    pub(crate) emf: Arc<Emf>,
+}
+
+impl Host {
+    /// Reads the environment, makes the clients and opens the data key.
+    ///
+    /// # Errors
+    /// If the environment is not what the template sets, or AWS does not answer.
+    pub async fn start() -> Result<Self, Error> {
+        log::start();
+        let aws = statuspulse_aws::configuration().await;
+        let clock: Arc<dyn Clock> =
+            Arc::new(SystemClock { offset: environment::optional("STATUSPULSE_DEV_CLOCK_FILE").map(Into::into) });
+        let random = Arc::new(SystemRandomness(SystemRandom::new()));
+        let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+        let table = environment::required("STATUSPULSE_TABLE")?;
+        let kms_key = environment::required("STATUSPULSE_KMS_KEY_ID")?;
+        let data_key = DataKey::new(aws_sdk_kms::Client::new(&aws), kms_key, dynamodb.clone(), &table);
+        data_key.open_if_made().await?;
+        let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
+        let ladder = environment::ladder()?;
+        let messages = Arc::new(Messages::new(
+            aws_sdk_sqs::Client::new(&aws),
+            aws_sdk_scheduler::Client::new(&aws),
+            environment::queues(),
+            environment::schedules(),
+            ladder,
+            clock.clone(),
+        ));
+        let policy = environment::policy()?;
+        let bus = environment::optional("STATUSPULSE_EVENT_BUS");
+        let bus = bus.map(|name| Bus::new(aws_sdk_eventbridge::Client::new(&aws), name));
+        let deployment = Deployment {
+            ladder,
+            notices: notices(&policy, &aws_sdk_secretsmanager::Client::new(&aws)).await?,
+            policy: policy.clone(),
+            public_url: environment::optional("STATUSPULSE_PUBLIC_URL").unwrap_or_default(),
+            egress_ips: egress_ips(),
+        };
+        let outbound = OutboundConfig {
+            policy,
+            extra_roots: environment::extra_roots()?,
+            resolver: Arc::new(SystemResolver::new()),
+        };
+        let emf = Arc::new(Emf::default());
+        let engine = Arc::new(Engine {
+            accounts: store.clone(),
+            webhooks: store.clone(),
+            deliveries: store,
+            wakeups: messages.clone(),
+            sender: Arc::new(Outbound::new(outbound)?),
+            clock,
+            random,
+            metrics: emf.clone(),
+            // Every function asks for announcements; the one that has the bus makes them.
+            announcer: Some(bus.map_or_else(|| Arc::new(MadeElsewhere) as Arc<dyn Announcer>, |bus| Arc::new(bus))),
+            deployment,
+        });
+        Ok(Self { engine, data_key, messages, emf })
+    }
+}
+
+/// In a function without the bus: it sends the message that asks for an announcement, and never gets one.
+#[derive(Debug)]
+struct MadeElsewhere;
+
+#[async_trait]
+impl Announcer for MadeElsewhere {
+    async fn announce(&self, _: &Announcement) -> PortResult<()> {
+        Err(Unavailable { doing: "announcing", source: "this function has no bus".into() })
+    }
+}
+
+/// The function that tells engineers reads Slack's URL from its secret; the others only know whether they are told.
+async fn notices(policy: &TargetPolicy, secrets: &aws_sdk_secretsmanager::Client) -> Result<Notices, Error> {
+    let Some(secret) = environment::optional("STATUSPULSE_SLACK_SECRET_ARN") else {
+        let wanted = environment::optional("STATUSPULSE_NOTICES").is_some_and(|wanted| wanted == "true");
+        return Ok(if wanted { Notices::SentElsewhere } else { Notices::None });
+    };
+    let answer = secrets.get_secret_value().secret_id(secret).send().await?;
+    let url = answer.secret_string.unwrap_or_default();
+    // Says what is wrong with the URL, not what it is.
+    Ok(Notices::Slack(EndpointUrl::parse(url.trim(), policy)?))
+}
+
+fn egress_ips() -> Vec<String> {
+    let list = environment::optional("STATUSPULSE_EGRESS_IPS").unwrap_or_default();
+    list.split(',').map(str::trim).filter(|ip| !ip.is_empty()).map(str::to_owned).collect()
+}

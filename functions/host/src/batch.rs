@@ -1,0 +1,155 @@
+//! A batch of messages from SQS: worked on side by side, each on its own. A message that panics, hangs, cannot be read or
+//! meets an AWS that does not answer fails alone; the others of its batch are done and gone.
+//!
+//! A message that fails comes back soon, in steps, and after five receives it goes to the dead-letter queue. One that is to
+//! come again later is put back as a new message, so that waiting is never mistaken for failing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use lambda_runtime::{Error, LambdaEvent};
+use serde::Serialize;
+use statuspulse_core::limits;
+use statuspulse_core::message::Message;
+use statuspulse_core::usecase::Handled;
+use tracing::Instrument;
+
+use crate::Host;
+
+/// What is left of the function's time for recording what came of the last attempt, and for answering.
+const MARGIN: Duration = Duration::from_secs(3);
+/// How long a failed message stays away, by how often it was received. SQS would keep it for the whole visibility timeout.
+const COME_BACK_AFTER: [i32; 4] = [1, 5, 20, 60];
+
+/// What SQS is told: all messages but these are done.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// Those that come again.
+    pub batch_item_failures: Vec<ItemFailure>,
+}
+
+/// A message that comes again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFailure {
+    /// Its id in SQS.
+    pub item_identifier: String,
+}
+
+/// Works on a batch.
+///
+/// # Errors
+/// Never: what goes wrong goes wrong with a message.
+pub async fn work_batch(host: &Host, event: LambdaEvent<SqsEvent>) -> Result<BatchResponse, Error> {
+    let LambdaEvent { payload, context } = event;
+    let left = time_left(context.deadline());
+    let tasks: Vec<_> = payload.records.into_iter().map(|record| begin(host, record, left)).collect();
+    let mut response = BatchResponse::default();
+    for (id, task) in tasks {
+        // A task that panicked or was broken off has done nothing that cannot be done again.
+        if !task.await.unwrap_or(false) {
+            response.batch_item_failures.push(ItemFailure { item_identifier: id });
+        }
+    }
+    host.emf.flush(host.engine.clock.now());
+    Ok(response)
+}
+
+type Task = tokio::task::JoinHandle<bool>;
+
+fn begin(host: &Host, record: SqsMessage, left: Duration) -> (String, Task) {
+    let id = record.message_id.clone().unwrap_or_default();
+    let span = tracing::info_span!(
+        "message",
+        message.id = %id,
+        trace.id = record.attributes.get("AWSTraceHeader").map(String::as_str),
+        webhook.id = tracing::field::Empty,
+        delivery.id = tracing::field::Empty,
+        attempt = tracing::field::Empty,
+    );
+    let host = host.clone();
+    (id, tokio::spawn(async move { work(&host, record, left).await }.instrument(span)))
+}
+
+/// Whether the message is done.
+async fn work(host: &Host, record: SqsMessage, left: Duration) -> bool {
+    let text = record.body.as_deref().unwrap_or_default();
+    let message: Message = match serde_json::from_str(text) {
+        Ok(message) => message,
+        Err(error) => {
+            tracing::error!(%error, "message cannot be read; it goes to the dead-letter queue");
+            return false;
+        }
+    };
+    name(&message);
+    // An attempt that cannot finish is not begun: broken off in the middle, nobody would know what came of it.
+    let needed = match &message {
+        Message::Attempt(_) | Message::Notice(_) => limits::ATTEMPT_TIMEOUT + MARGIN,
+        Message::Sweep(_) | Message::Announcement(_) => MARGIN,
+    };
+    if left < needed {
+        tracing::warn!("too little time is left for this message; it comes again");
+        return put_back(host, &record, message, host.engine.clock.now()).await;
+    }
+    let bounded = tokio::time::timeout(left.saturating_sub(MARGIN / 3), host.engine.handle(message.clone()));
+    match bounded.await {
+        Ok(Ok(Handled::Done)) => true,
+        Ok(Ok(Handled::Again(at))) => put_back(host, &record, message, at).await,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "message failed; it comes again");
+            come_back_soon(host, &record).await;
+            false
+        }
+        Err(_) => {
+            tracing::error!("message took too long; it comes again");
+            false
+        }
+    }
+}
+
+/// As a new message, of which nobody counts how often it came.
+async fn put_back(host: &Host, record: &SqsMessage, message: Message, at: jiff::Timestamp) -> bool {
+    let Some(queue) = host.messages.queue_of(record.event_source_arn.as_deref().unwrap_or_default()) else {
+        tracing::error!("message came from a queue that this function does not know");
+        return false;
+    };
+    match host.messages.put_back(queue, message, at).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(%error, "message cannot be put back; it comes again");
+            false
+        }
+    }
+}
+
+async fn come_back_soon(host: &Host, record: &SqsMessage) {
+    let queue = host.messages.queue_of(record.event_source_arn.as_deref().unwrap_or_default());
+    let (Some(queue), Some(receipt)) = (queue, &record.receipt_handle) else { return };
+    let wait = come_back_after(&record.attributes);
+    if let Err(error) = host.messages.come_back_after(queue, receipt, wait).await {
+        tracing::warn!(%error, "message stays away for the whole visibility timeout");
+    }
+}
+
+fn come_back_after(attributes: &HashMap<String, String>) -> i32 {
+    let received: usize =
+        attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+    COME_BACK_AFTER[received.saturating_sub(1).min(COME_BACK_AFTER.len() - 1)]
+}
+
+fn name(message: &Message) {
+    let span = tracing::Span::current();
+    span.record("webhook.id", tracing::field::display(message.webhook_id()));
+    if let Message::Attempt(attempt) = message {
+        span.record("delivery.id", tracing::field::display(attempt.delivery_id));
+        span.record("attempt", attempt.step.number);
+    }
+}
+
+fn time_left(deadline: std::time::SystemTime) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the deadline is Lambda's, by the machine's clock")]
+    let now = std::time::SystemTime::now();
+    deadline.duration_since(now).unwrap_or_default()
+}

@@ -1,0 +1,41 @@
+//! The HTTP API but for publishing: webhooks, handshakes, secrets, pause and resume, deliveries, accounts and keys. And, for
+//! whoever may invoke the function itself, a deployment's first key: `{"operator_key": {}}`.
+
+use lambda_runtime::{Error, run, service_fn};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_function_host::{Host, Payload, answer_http};
+use statuspulse_http::CursorKey;
+
+/// The owner's call, told from those of API Gateway, which have no such field.
+#[derive(Deserialize)]
+struct OwnersCall {
+    operator_key: Option<Empty>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let host = Host::start().await?;
+    host.data_key.open_or_make().await?;
+    let cursor_key = CursorKey::new(host.data_key.cursor_key().await?);
+    let router = statuspulse_http::registration(host.engine.clone(), cursor_key);
+    run(service_fn(async |event: Payload| {
+        match serde_json::from_str::<OwnersCall>(event.payload.get())?.operator_key {
+            Some(Empty {}) => make_operator_key(&host).await,
+            None => answer_http(&host, router.clone(), event).await,
+        }
+    }))
+    .await
+}
+
+async fn make_operator_key(host: &Host) -> Result<Value, Error> {
+    let engine = &host.engine;
+    let (key, text) = ApiKey::generate(None, Role::Operator, None, engine.clock.now(), &*engine.random);
+    engine.accounts.create_key(&key).await?;
+    Ok(json!({"id": key.id.to_string(), "role": key.role.name(), "key": text.reveal()}))
+}
