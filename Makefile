@@ -2,7 +2,9 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test check fmt build bench
+.PHONY: help run test check fmt build bench venv lint-infra
+PYTHON ?= python3
+VENV := target/venv
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 16
@@ -11,8 +13,21 @@ run: ## build, show the whole story on loopback, then stay up with a key and cur
 	$(CARGO) build --locked -p statuspulse
 	target/debug/statuspulse demo --stay
 
-test: ## all tests
+test: venv lint-infra ## all tests, those of the functions in an emulator of AWS included
+	$(VENV)/bin/python -m unittest discover -s infra/emulator
 	$(CARGO) test --locked --workspace
+
+# Python for the emulator and the linters of the template, from lock files with hashes.
+venv: $(VENV)/.installed
+$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt
+	rm -rf $(VENV) target/venv-lint && $(PYTHON) -m venv $(VENV) && $(PYTHON) -m venv target/venv-lint
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/emulator/requirements.txt
+	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
+	touch $@
+
+lint-infra: venv ## the template: cfn-lint and sam validate
+	target/venv-lint/bin/cfn-lint infra/template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 target/venv-lint/bin/sam validate --lint --template infra/template.yaml
 
 check: ## formatting, lints as errors, the dependency rule
 	$(CARGO) fmt --all --check

@@ -3,12 +3,18 @@
 //!
 //! The emulator is a Python program (`launch.py` beside this crate) in an environment that `make venv` makes.
 
+mod bootstraps;
+mod control;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde::Deserialize;
+
+pub use bootstraps::{FUNCTIONS, build};
+pub use control::{Call, Process, Work};
 
 /// An emulator that runs.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 //! - [`Receiver`]: an HTTP/1.1 server on 127.0.0.1, plain or TLS, with keep-alive;
 //! - [`Mood`]: what it answers on a path, from `200 ok` to a body that never ends;
 //! - [`Received`] and [`Mark`]: what arrived, in full for a test, or in 40 bytes a request for a bench;
+//! - [`api`]: a client of the API, and events to publish;
 //! - [`verify`]: both signature schemes, written from their descriptions and not from our signer, so that a
 //!   mistake shared by signer and checker cannot hide.
 //!
@@ -18,6 +19,7 @@
 //! Guarantees: nothing listens on any address but 127.0.0.1; a dropped [`Receiver`] ends its connections; a
 //! request is recorded before it is answered, so whoever has an answer can find the record.
 
+pub mod api;
 mod authority;
 mod clock;
 mod ledger;

@@ -1,0 +1,7 @@
+//! The real bootstraps, invoked by the emulator as Lambda invokes them, wired and permitted as the template says: from a
+//! call of the API, or an event on the bus, to a signed POST on a receiver that speaks TLS.
+
+#![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
+
+mod stack;
+mod story;

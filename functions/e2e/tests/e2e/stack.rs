@@ -1,0 +1,86 @@
+//! A stack that runs, a receiver, and callers.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use statuspulse_emulator::{Emulator, Options};
+use statuspulse_kit::api::{Api, LONG, eventually};
+use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
+use tempfile::TempDir;
+
+/// Where Slack's stand-in is on the receiver.
+pub(crate) const SLACK: &str = "/slack/secret-path";
+
+pub(crate) struct Stack {
+    pub(crate) emulator: Emulator,
+    pub(crate) receiver: Receiver,
+    pub(crate) operator: Api,
+    pub(crate) admin: Api,
+    pub(crate) account: String,
+    _files: TempDir,
+}
+
+/// Built once for all tests of a run.
+fn bootstraps() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| statuspulse_emulator::build().unwrap()).clone()
+}
+
+impl Stack {
+    /// A stack whose ladder has these waits in seconds, with an account.
+    pub(crate) async fn start(ladder: [u32; 4]) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let authority = Authority::fresh().unwrap();
+        let certificate = authority.issue(CertificateSpec::Good).unwrap();
+        let ca = files.path().join("ca.pem");
+        std::fs::write(&ca, authority.ca_pem()).unwrap();
+        let receiver = Receiver::start(ReceiverOptions::tls(certificate)).unwrap();
+        let mut parameters: Vec<(String, String)> = (1..)
+            .zip(ladder)
+            .map(|(rung, seconds)| (format!("RetryDelay{rung}"), seconds.to_string()))
+            .collect();
+        parameters.push(("Architecture".to_owned(), "x86_64".to_owned()));
+        parameters.push(("SlackUrl".to_owned(), receiver.url(SLACK)));
+        let options = Options {
+            bootstraps: Some(bootstraps()),
+            parameters,
+            function_environment: vec![
+                ("STATUSPULSE_DEV_ALLOW_CIDR".to_owned(), "127.0.0.0/8,::1/128".to_owned()),
+                ("STATUSPULSE_DEV_EXTRA_CA".to_owned(), ca.display().to_string()),
+            ],
+        };
+        let emulator = Emulator::start(&options).unwrap();
+        let key = emulator.invoke("Registration", &json!({"operator_key": {}}));
+        let operator = Api::new(emulator.api.as_deref().unwrap(), key["key"].as_str().unwrap());
+        let made = operator.post("/v1/accounts", &json!({"name": "Acme & Sons"})).await.expect(201);
+        let admin = operator.with_key(made["key"].as_str().unwrap());
+        let account = made["id"].as_str().unwrap().to_owned();
+        Self { emulator, receiver, operator, admin, account, _files: files }
+    }
+
+    /// What came on a path, once that is `n` requests.
+    pub(crate) async fn arrived(&self, path: &str, n: u64) -> Vec<statuspulse_kit::Received> {
+        self.receiver.wait_for(path, n, LONG).await.unwrap()
+    }
+
+    /// Returns when nothing goes on any more, whatever the clock.
+    pub(crate) async fn quiet(&self) {
+        eventually("nothing goes on", async || self.emulator.work().quiet).await;
+    }
+
+    /// Lets time pass, in steps after which everything that became due is worked on.
+    pub(crate) async fn pass(&self, step: Duration, steps: u32) {
+        for _ in 0..steps {
+            self.emulator.advance(step);
+            self.quiet().await;
+        }
+    }
+
+    /// Returns when the webhook is as it should be.
+    pub(crate) async fn until(&self, webhook: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, async || is_so(&self.admin.shown(webhook).await)).await;
+        self.admin.shown(webhook).await
+    }
+}

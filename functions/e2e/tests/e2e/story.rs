@@ -1,0 +1,162 @@
+//! The product's story, on AWS.
+
+use serde_json::{Value, json};
+use statuspulse_kit::api::{eventually, payload, text};
+use statuspulse_kit::{Mood, Received, verify};
+
+use crate::stack::{SLACK, Stack};
+
+const HOOK: &str = "/hooks/statuspulse";
+
+fn deliveries(received: Vec<Received>) -> Vec<Received> {
+    let is_delivery = |request: &Received| {
+        request.header("x-statuspulse-event").is_some_and(|event| event.starts_with("incident_"))
+    };
+    received.into_iter().filter(is_delivery).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain() {
+    let stack = Stack::start([1, 1, 2, 3]).await;
+    let (webhook, secret) = stack.admin.webhook(&stack.receiver.url(HOOK), &[]).await;
+
+    // The handshake, and an event: signed both ways, byte for byte.
+    let body = payload("opened", "INC-1", 1);
+    stack.admin.published(&[], &body, 1).await;
+    let came = stack.arrived(HOOK, 2).await;
+    assert_eq!(came[0].header("x-statuspulse-event"), Some("handshake"));
+    let first = &came[1];
+    assert_eq!(first.body, body.as_bytes());
+    assert_eq!(first.header("x-statuspulse-attempt"), Some("1"));
+    assert!(verify::statuspulse(&secret, &first.body, first.header("x-statuspulse-signature").unwrap()));
+    let header = |name| first.header(name).unwrap();
+    let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
+    assert!(verify::standard_webhooks(&secret, id, at, &first.body, header("webhook-signature")));
+
+    // The same over the bus, from an operator for this account.
+    let over_the_bus = payload("updated", "INC-1", 2);
+    let detail = format!("{{\"account_id\":\"{}\",\"payload\":{over_the_bus}}}", stack.account);
+    stack.emulator.put_event("statuspulse.incidents", "incident_updated", &detail);
+    let came = stack.arrived(HOOK, 3).await;
+    let (sent, got): (Value, Value) =
+        (serde_json::from_str(&over_the_bus).unwrap(), serde_json::from_slice(&came[2].body).unwrap());
+    assert_eq!(got, sent);
+    assert!(String::from_utf8_lossy(&came[2].body).contains("9223372036854775809"), "digits survive the bus");
+
+    // A key that comes again fans out once; with another body it is refused.
+    let again = payload("resolved", "INC-1", 3);
+    let publish = async |body: &str| stack.admin.publish(&[], body, Some("key-1")).await.unwrap();
+    let (one, two) = (publish(&again).await.expect(202), publish(&again).await.expect(202));
+    assert_eq!(one["event_id"], two["event_id"]);
+    publish(&payload("resolved", "INC-1", 4)).await.expect(409);
+    stack.arrived(HOOK, 4).await;
+    stack.quiet().await;
+    assert_eq!(stack.receiver.count(HOOK), 4);
+
+    // An endpoint that fails climbs the whole ladder; what comes of the same incident waits behind it.
+    stack.receiver.mood(HOOK, Mood::status(503));
+    stack.admin.published(&[], &payload("opened", "INC-2", 5), 1).await;
+    stack.admin.published(&[], &payload("resolved", "INC-2", 6), 1).await;
+    let paused = stack.until(&webhook, "it is paused", |webhook| webhook["status"] == "paused").await;
+    assert_eq!(paused["paused"]["reason"], "failures");
+    assert_eq!(paused["consecutive_failures"], 4);
+    let attempts = deliveries(stack.arrived(HOOK, 9).await).split_off(3);
+    let numbers: Vec<_> = attempts.iter().map(|request| request.header("x-statuspulse-attempt").unwrap()).collect();
+    assert_eq!(numbers, ["1", "2", "3", "4", "5"]);
+    assert!(attempts.iter().all(|request| request.body == attempts[0].body), "the same bytes each time");
+    for (wait, pair) in [1, 1, 2, 3].into_iter().zip(attempts.windows(2)) {
+        assert!(pair[1].at - pair[0].at >= wait * 1_000_000_000, "a retry was early");
+    }
+
+    // Engineers are told once; what comes now is held.
+    let notice = String::from_utf8(stack.arrived(SLACK, 1).await[0].body.to_vec()).unwrap();
+    assert!(notice.contains(&webhook) && notice.contains("Acme &amp; Sons") && notice.contains("503"), "{notice}");
+    stack.admin.published(&[], &payload("opened", "INC-3", 7), 1).await;
+    stack.until(&webhook, "three are held", |webhook| webhook["held_deliveries"] == 3).await;
+    stack.quiet().await;
+    assert_eq!(stack.receiver.count(SLACK), 1);
+    assert_eq!(stack.receiver.count(HOOK), 9, "a paused webhook was called");
+
+    // Resumed, what was held is delivered, each incident in its order.
+    stack.receiver.mood(HOOK, Mood::ok());
+    let resumed = stack.admin.post(&format!("/v1/webhooks/{webhook}/resume"), &json!({})).await.expect(200);
+    assert_eq!(resumed, json!({"status": "active", "held": 3}));
+    let drained = deliveries(stack.arrived(HOOK, 12).await).split_off(8);
+    let of = |incident: &str| -> Vec<String> {
+        let body = |request: &Received| serde_json::from_slice::<Value>(&request.body).unwrap();
+        drained.iter().map(body).filter(|body| body["incident_id"] == incident).map(|body| text(&body, "event_type")).collect()
+    };
+    assert_eq!(of("INC-2"), ["incident_opened", "incident_resolved"]);
+    assert_eq!(of("INC-3"), ["incident_opened"]);
+    stack.admin.all_delivered(&webhook).await;
+
+    // Others were told over the bus, and no message was given up.
+    let news = stack.emulator.calls().iter().filter(|call| call.action == "PutEvents" && call.function == "pause").count();
+    assert!(news >= 2, "the pause and the resume are announced");
+    stack.quiet().await;
+    no_message_is_dead(&stack);
+    assert_eq!(denied(&stack), [""; 0]);
+}
+
+pub(crate) fn denied(stack: &Stack) -> Vec<String> {
+    let calls = stack.emulator.calls();
+    let denied = calls.iter().filter(|call| call.outcome == "denied");
+    denied.map(|call| format!("{} may not {} on {:?}", call.function, call.action, call.resource)).collect()
+}
+
+pub(crate) fn no_message_is_dead(stack: &Stack) {
+    for name in ["First", "Retry1m", "Retry5m", "Retry15m", "Retry60m", "Sweep", "Notice"] {
+        let queue = stack.emulator.output(&format!("{name}QueueUrl"));
+        assert_eq!(stack.emulator.messages_in(&format!("{queue}-dlq")), 0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_owner_does_takes_effect() {
+    let stack = Stack::start([1, 1, 1, 1]).await;
+    let api = &stack.admin;
+    let (webhook, _) = api.webhook(&stack.receiver.url(HOOK), &[]).await;
+    let path = format!("/v1/webhooks/{webhook}");
+
+    // Test event, explain, rotation, change.
+    assert_eq!(api.post(&format!("{path}/test"), &json!({})).await.expect(200)["ok"], true);
+    api.get(&format!("{path}/explain?event=incident_opened")).await.expect(200);
+    api.post(&format!("{path}/rotate-secret"), &json!({})).await.expect(200);
+    api.published(&[], &payload("opened", "INC-1", 1), 1).await;
+    let signed = deliveries(stack.arrived(HOOK, 3).await);
+    assert!(signed[0].header("x-statuspulse-signature").unwrap().contains(','), "both secrets sign");
+    api.post(&format!("{path}/rotate-secret/finish"), &json!({})).await.expect(200);
+    api.patch(&path, &json!({"description": "On-call"})).await.expect(200);
+
+    // Keys: made, listed, revoked.
+    let key = api.post("/v1/keys", &json!({"role": "viewer"})).await.expect(201);
+    let viewer = api.with_key(&text(&key, "key"));
+    viewer.get("/v1/webhooks").await.expect(200);
+    viewer.post(&format!("{path}/pause"), &json!({})).await.expect(403);
+    assert_eq!(api.get("/v1/keys").await.expect(200)["data"].as_array().unwrap().len(), 2);
+
+    // A delivery made again; paused by hand, discarded at the resume.
+    api.all_delivered(&webhook).await;
+    let delivery = text(&api.deliveries(&webhook).await[0], "id");
+    api.post(&format!("{path}/deliveries/{delivery}/redeliver"), &json!({})).await.expect(202);
+    stack.arrived(HOOK, 4).await;
+    api.post(&format!("{path}/pause"), &json!({})).await.expect(200);
+    api.published(&[], &payload("opened", "INC-2", 2), 1).await;
+    stack.until(&webhook, "it is held", |webhook| webhook["held_deliveries"] == 1).await;
+    let resume = json!({"held": "discard"});
+    api.post(&format!("{path}/resume"), &resume).await.expect(200);
+    eventually("it is discarded", async || api.deliveries(&webhook).await[0]["status"] == "discarded").await;
+
+    // Deleted while a retry waits: it is not called any more, and 404.
+    stack.receiver.mood(HOOK, Mood::status(500));
+    api.published(&[], &payload("opened", "INC-3", 3), 1).await;
+    stack.arrived(HOOK, 5).await;
+    api.delete(&path).await.expect(204);
+    api.get(&path).await.expect(404);
+    stack.quiet().await;
+    let before = stack.receiver.count(HOOK);
+    stack.pass(std::time::Duration::from_secs(30), 3).await;
+    assert_eq!(stack.receiver.count(HOOK), before);
+    no_message_is_dead(&stack);
+    assert_eq!(denied(&stack), [""; 0]);
+}

@@ -1,0 +1,83 @@
+"""The emulator's clock: the real time plus an offset that tests move.
+
+MiniStack asks `time.time()` and `datetime.now()` everywhere: for DelaySeconds, visibility timeouts, schedules, TTL.
+Moving these two moves them all. Waiting (`sleep`, timeouts of locks and sockets) runs on the monotonic clock and
+stays real.
+
+The offset lies in a file, as one decimal number of milliseconds, so that the functions, which are processes of
+their own, can add the same. The file is the only truth: whoever may write it may move the clock.
+"""
+
+import datetime
+import os
+import time
+from pathlib import Path
+
+_real_time = time.time
+_real_gmtime = time.gmtime
+_real_datetime = datetime.datetime
+
+# How stale this process may be after someone else wrote the file. Reading costs 15 µs, asking the time happens
+# thousands of times a second.
+_REREAD_SECONDS = 0.02
+
+
+class Clock:
+    """Reads and moves the offset; `install` makes it the clock of this process."""
+
+    def __init__(self, file: Path):
+        self.file = file
+        self._offset_ms = 0
+        self._reread_at = 0.0
+        self._write(0)
+
+    @property
+    def offset_ms(self) -> int:
+        self._reread()
+        return self._offset_ms
+
+    def now(self) -> float:
+        if time.monotonic() >= self._reread_at:
+            self._reread()
+        return _real_time() + self._offset_ms / 1000
+
+    def advance(self, milliseconds: int) -> int:
+        """Moves the clock and returns the new offset. The file comes first: no function may lag behind a message."""
+        offset_ms = self.offset_ms + milliseconds
+        self._write(offset_ms)
+        self._reread()
+        return offset_ms
+
+    def install(self) -> None:
+        """Takes the place of the real clock. To be called before MiniStack is imported: it binds `datetime`."""
+        time.time = self.now
+        time.time_ns = lambda: int(self.now() * 1e9)
+        time.gmtime = lambda seconds=None: _real_gmtime(self.now() if seconds is None else seconds)
+        datetime.datetime = _SteeredDatetime
+
+    def _write(self, offset_ms: int) -> None:
+        # Renaming is atomic: a reader never sees half a number.
+        draft = self.file.with_suffix(".new")
+        draft.write_text(str(offset_ms))
+        os.replace(draft, self.file)
+
+    def _reread(self) -> None:
+        self._offset_ms = int(self.file.read_text())
+        self._reread_at = time.monotonic() + _REREAD_SECONDS
+
+
+class _AlsoRealDatetimes(type):
+    """C code still makes plain datetimes: they must pass `isinstance(value, datetime)` as before."""
+
+    def __instancecheck__(cls, value):
+        return isinstance(value, _real_datetime)
+
+
+class _SteeredDatetime(_real_datetime, metaclass=_AlsoRealDatetimes):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls):
+        return cls.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)

@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""Runs the stack of a SAM template on this machine, on MiniStack, for the tests and for `make aws-local`.
+
+    launch.py TEMPLATE --bootstraps DIR [--parameter K=V]... [--function-env K=V]... [--until-stdin-closes]
+    launch.py TEMPLATE --data-only
+
+Prints one JSON line when everything stands, then serves until SIGTERM, SIGINT, or the end of its input.
+README.md says what is changed in MiniStack, and why.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import processes
+import stack
+from clock import Clock
+
+REGION = "us-east-1"
+# MiniStack takes this key for the root user of the account, who may do everything.
+HARNESS_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+CLOCK_FILE_VARIABLE = "STATUSPULSE_DEV_CLOCK_FILE"
+# What of the caller's environment goes on to MiniStack and the functions: no AWS settings, no proxies.
+INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")
+INHERITED_PREFIXES = ("STATUSPULSE_DEV_", "RUST_")
+
+
+def main() -> int:
+    options = parse_options()
+    answer_to = keep_output_clean()
+    # Absolute, as functions run in folders of their own.
+    state = Path(options.state or tempfile.mkdtemp(prefix="statuspulse-emulator-")).resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    # Before any thread starts: it forks.
+    reaper = processes.Reaper(delete=None if options.state else str(state))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if options.until_stdin_closes:
+        threading.Thread(target=stop_when_input_ends, args=(stop,), daemon=True).start()
+    status = 0
+    try:
+        ready = start(options, state, reaper, stop)
+        answer_to.write(json.dumps(ready) + "\n")
+        answer_to.flush()
+        stop.wait()
+    except stack.DeployError as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        status = 1
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    reaper.reap()
+    if not options.state:
+        shutil.rmtree(state, ignore_errors=True)
+    # MiniStack's threads have nothing to save, and would be waited for.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("template", type=Path)
+    parser.add_argument("--bootstraps", type=Path, metavar="DIR", help="where the functions' binaries are")
+    parser.add_argument("--data-only", action="store_true", help="only tables, queues, bus, roles, keys, secrets")
+    parser.add_argument("--parameter", type=pair, action="append", default=[], metavar="K=V",
+                        help="of the template; {api} in it stands for the base URL of the HTTP API")
+    parser.add_argument("--function-env", type=pair, action="append", default=[], metavar="K=V",
+                        help="for every function's process, on top of the template")
+    parser.add_argument("--port", type=int, default=0, help="of the AWS endpoint (default: a free one)")
+    parser.add_argument("--state", metavar="DIR", help="kept at the end (default: a temporary folder, deleted)")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with whoever started this")
+    parser.add_argument("--log-level", default="WARNING", help="of MiniStack, on stderr")
+    options = parser.parse_args()
+    if not options.data_only and not options.bootstraps:
+        parser.error("--bootstraps is needed, or --data-only")
+    return options
+
+
+def pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
+    return name, value
+
+
+def keep_output_clean():
+    """The ready line has stdout for itself; what anyone else prints there goes to stderr."""
+    answer_to = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answer_to
+
+
+def stop_when_input_ends(stop: threading.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    stop.set()
+
+
+def start(options, state: Path, reaper: processes.Reaper, stop: threading.Event) -> dict:
+    """Starts MiniStack and the control endpoint, deploys, and returns what the ready line says."""
+    endpoint_socket, api_socket = listen(options.port), listen(0)
+    port = endpoint_socket.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    clock = Clock(state / "clock")
+    hidden = settle_environment(state, port, options.log_level)
+    clock.install()
+    # It warns at every start that asymmetric keys need a package more. We have none.
+    logging.getLogger("kms").setLevel(logging.ERROR)
+
+    # From here on: MiniStack reads its settings and binds the clock when it is imported.
+    import control
+    import patches
+    import permissions
+    import request_log
+
+    log = request_log.RequestLog()
+    function_env = {CLOCK_FILE_VARIABLE: str(clock.file), "AWS_ENDPOINT_URL": endpoint} | dict(options.function_env)
+    patches.look_more_often()
+    patches.invoke_without_stalls()
+    patches.accept_signatures_of_any_time()
+    patches.accept_large_templates()
+    patches.lose_no_messages()
+    patches.retry_bus_events()
+    patches.run_bootstraps_in_group(reaper.group, function_env, hidden)
+    permissions.name_schedules_by_their_group(patches.replace)
+    permissions.name_batches_by_their_calls(patches.replace)
+    permissions.check_passed_roles(patches.replace)
+    request_log.install(log, patches.replace)
+    api = ApiAddress(api_socket)
+    serve_in_background(endpoint_socket, api, stop)
+
+    controller = control.ControlServer(
+        log, clock, functions=lambda: running_functions(log), work=work_at_hand,
+        advance=lambda milliseconds: advance(clock, milliseconds))
+    threading.Thread(target=controller.serve_forever, daemon=True).start()
+
+    outputs = deploy(options, endpoint, log, api, stop)
+    return {
+        "endpoint": endpoint,
+        "control": f"http://127.0.0.1:{controller.server_address[1]}",
+        "api": api.address if api.api_id else None,
+        "outputs": outputs,
+        "environment": HARNESS_KEY | {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true", CLOCK_FILE_VARIABLE: str(clock.file)},
+    }
+
+
+def listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
+def settle_environment(state: Path, port: int, log_level: str) -> frozenset[str]:
+    """Leaves only what MiniStack shall know. Returns the names of its settings, which functions need not see."""
+    kept = {name: value for name, value in os.environ.items()
+            if name in INHERITED or name.startswith(INHERITED_PREFIXES)}
+    settings = {
+        "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "localhost",
+        "MINISTACK_REGION": REGION, "AUTH": "true", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local", "DOCKER_HOST": f"unix://{state}/no-docker", "LOG_LEVEL": log_level,
+        "STATE_DIR": str(state / "state"), "S3_DATA_DIR": str(state / "s3"), "AWS_EC2_METADATA_DISABLED": "true",
+        "LAMBDA_ACCOUNT_CONCURRENCY": "1000", "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.5",
+    }
+    os.environ.clear()
+    os.environ.update(kept | settings | {"TMPDIR": str(state)})
+    tempfile.tempdir = str(state)
+    return frozenset(settings)
+
+
+class ApiAddress:
+    """The HTTP API on a port of its own, so that any HTTP client can call it by a plain address.
+
+    MiniStack knows an API by a host name that few resolvers know, or by a path with the API's id in front.
+    """
+
+    def __init__(self, listener: socket.socket):
+        self.listener = listener
+        self.port = listener.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        # Known when the stack stands, if it has an API.
+        self.api_id = None
+
+    def router(self, ministack):
+        async def route(scope, receive, send):
+            if scope["type"] == "http" and scope["server"][1] == self.port:
+                prefix = f"/_aws/execute-api/{self.api_id}/$default"
+                scope = {**scope, "path": prefix + scope["path"], "raw_path": prefix.encode() + scope["raw_path"]}
+            await ministack(scope, receive, send)
+        return route
+
+
+def serve_in_background(endpoint_socket: socket.socket, api: ApiAddress, stop: threading.Event) -> None:
+    import asyncio
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack.app import app
+
+    config = Config()
+    config.bind = [f"fd://{endpoint_socket.detach()}", f"fd://{api.listener.detach()}"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+
+    async def forever():
+        await asyncio.Event().wait()
+
+    def run():
+        try:
+            asyncio.run(serve(api.router(app), config, shutdown_trigger=forever))
+        finally:
+            stop.set()
+
+    threading.Thread(target=run, daemon=True, name="ministack").start()
+
+
+def deploy(options, endpoint: str, log, api: ApiAddress, stop: threading.Event) -> dict[str, str]:
+    import boto3
+
+    import patches
+    import permissions
+
+    # An output cannot say where the emulated API listens, so a parameter may ask: PublicUrl={api}.
+    parameters = {name: value.replace("{api}", api.address) for name, value in options.parameter}
+    template = stack.load(options.template)
+    if options.data_only:
+        expanded = stack.data_only(template)
+    else:
+        patches.read_code_from(stack.zips(template, options.bootstraps))
+        expanded = stack.expand(stack.with_local_code(template), parameters, REGION)
+    cloudformation = boto3.client(
+        "cloudformation", endpoint_url=endpoint, region_name=REGION,
+        aws_access_key_id=HARNESS_KEY["AWS_ACCESS_KEY_ID"], aws_secret_access_key=HARNESS_KEY["AWS_SECRET_ACCESS_KEY"])
+    stack.deploy(cloudformation, expanded, parameters, stop.is_set)
+    if lines := permissions.missing():
+        raise stack.DeployError("AWS would refuse this stack\n  " + "\n  ".join(lines))
+
+    names = {} if options.data_only else stack.binaries(template)
+    for resource in stack.resources(cloudformation):
+        logical, physical = resource["LogicalResourceId"], resource["PhysicalResourceId"]
+        # A queue's physical id is its URL, IAM knows it by its name.
+        log.logical_names[physical.rpartition("/")[2]] = logical
+        if logical in names:
+            log.function_names[physical] = names[logical]
+        if resource["ResourceType"] == "AWS::ApiGatewayV2::Api":
+            api.api_id = physical
+    outputs = stack.outputs(cloudformation)
+    # Deploying is not what tests count.
+    log.purge()
+    return outputs
+
+
+def running_functions(log) -> list[dict]:
+    from ministack.core import lambda_runtime
+
+    with lambda_runtime._lock:
+        workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
+    # `_proc` is set to None in passing by other threads.
+    running = [(worker, process) for worker in workers if (process := worker._proc) and process.poll() is None]
+    return [{"function": log.function_names.get(worker.func_name, worker.func_name), "pid": process.pid,
+             "busy": worker._current_request_id is not None} for worker, process in running]
+
+
+def work_at_hand() -> dict:
+    """Whether anything goes on that needs no further move of the clock."""
+    from ministack.services import lambda_svc, sqs
+
+    with sqs._queues_lock:
+        now = time.time()
+        queues = [sqs._queue_by_arn(mapping["EventSourceArn"]) for mapping in lambda_svc._esms.values()]
+        messages = sum(message["visible_at"] <= now for queue in queues if queue for message in queue["messages"])
+        batches = sum(lambda_svc._esm_inflight.values())
+    executions, _ = lambda_svc.executions_in_flight()
+    return {"quiet": not (messages or batches or executions), "messages": messages, "batches": batches,
+            "executions": executions}
+
+
+def advance(clock: Clock, milliseconds: int) -> int:
+    from ministack.core.concurrency import esm_wake
+
+    offset_ms = clock.advance(milliseconds)
+    # What became visible by this need not wait for the next look, up to a second later.
+    esm_wake.set()
+    return offset_ms
+
+
+if __name__ == "__main__":
+    sys.exit(main())
