@@ -151,6 +151,7 @@ def start(options, state: Path, reaper: processes.Reaper, stop: threading.Event)
         "control": f"http://127.0.0.1:{controller.server_address[1]}",
         "api": api.address if api.api_id else None,
         "outputs": outputs,
+        "granted": [] if options.data_only else stack.granted(stack.load(options.template)),
         "environment": HARNESS_KEY | {
             "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true", CLOCK_FILE_VARIABLE: str(clock.file)},

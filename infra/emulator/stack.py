@@ -97,6 +97,37 @@ def binaries(template: dict) -> dict[str, str]:
     return functions
 
 
+def granted(template: dict) -> list[dict]:
+    """What the template's own statements let each function do, every condition given: an entry an action and resource. What
+    Lambda itself does in a function's role (polling its queues) is not the code's to do, and left out."""
+    entries = []
+    for name, binary in binaries(template).items():
+        for policy in template["Resources"][name]["Properties"].get("Policies", []):
+            for statement in policy["Statement"] if isinstance(policy, dict) else []:
+                statement = statement.get("Fn::If", [None, statement])[1]
+                resources = _listed(statement["Resource"])
+                for action in _listed(statement["Action"]):
+                    if action in POLLED:
+                        continue
+                    entries += [{"function": binary, "action": action, "resource": logical}
+                                for resource in resources for logical in _named(resource)]
+    return entries
+
+
+# What an event source mapping needs.
+POLLED = frozenset({"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"})
+
+
+def _listed(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _named(resource) -> list[str]:
+    """The logical ids in a statement's resource."""
+    names = sorted(_referred(resource) - {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::NoValue"})
+    return names or [str(resource)]
+
+
 def with_local_code(template: dict) -> dict:
     """Each function's code is the zip named after its binary, and runs on this machine's architecture."""
     resources = dict(template["Resources"])

@@ -1,7 +1,7 @@
 //! A batch of messages from SQS: worked on side by side, each on its own. A message that panics, hangs, cannot be read or
 //! meets an AWS that does not answer fails alone; the others of its batch are done and gone.
 //!
-//! A message that fails comes back soon, in steps, and after five receives it goes to the dead-letter queue. One that is to
+//! A message that fails comes back soon, in steps, and after ten receives, an hour of trying, it goes to the dead-letter queue. One that is to
 //! come again later is put back as a new message, so that waiting is never mistaken for failing.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::Host;
 /// What is left of the function's time for recording what came of the last attempt, and for answering.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long a failed message stays away, by how often it was received. SQS would keep it for the whole visibility timeout.
-const COME_BACK_AFTER: [i32; 4] = [1, 5, 20, 60];
+const COME_BACK_AFTER: [i32; 6] = [1, 5, 20, 60, 300, 900];
 
 /// What SQS is told: all messages but these are done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]

@@ -27,6 +27,8 @@ pub struct Emulator {
     pub api: Option<String>,
     /// The stack's outputs.
     pub outputs: BTreeMap<String, String>,
+    /// What the template lets each function do.
+    pub granted: Vec<Grant>,
     /// What a client of the emulator needs in its environment.
     pub environment: BTreeMap<String, String>,
     child: Child,
@@ -39,7 +41,19 @@ struct Ready {
     control: String,
     api: Option<String>,
     outputs: BTreeMap<String, String>,
+    granted: Vec<Grant>,
     environment: BTreeMap<String, String>,
+}
+
+/// A permission: what a function may do with which resource of the template.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Grant {
+    /// The function.
+    pub function: String,
+    /// The action, as in IAM.
+    pub action: String,
+    /// The resource's logical id.
+    pub resource: String,
 }
 
 /// Which part of the template is deployed, and how.
@@ -94,6 +108,7 @@ impl Emulator {
             control: ready.control,
             api: ready.api,
             outputs: ready.outputs,
+            granted: ready.granted,
             environment: ready.environment,
             child,
             _until_closed: until_closed,

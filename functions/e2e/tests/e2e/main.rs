@@ -3,5 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
+mod permissions;
 mod stack;
 mod story;
