@@ -67,6 +67,11 @@ impl Api {
         self.call("POST", path, None, Bytes::from(body.to_string())).await.unwrap()
     }
 
+    /// The same, where the connection may break.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.call("POST", path, None, Bytes::from(body.to_string())).await.ok()
+    }
+
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
         self.call("PATCH", path, None, Bytes::from(body.to_string())).await.unwrap()
     }
@@ -113,7 +118,7 @@ impl Api {
             let answer = answer.map_err(|error| error.to_string())?;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+            let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).map_err(|error| format!("{status}: {error}"))? };
             Ok(Answer { status, body })
         };
         tokio::time::timeout(LONG, exchange).await.expect("an answer")

@@ -172,6 +172,11 @@ impl Delivery {
         matches!(self.state, State::Delivered | State::Failed | State::Discarded | State::Cancelled)
     }
 
+    /// Whether it was let go by a resume or a redelivery, and no attempt was recorded since.
+    pub fn is_released(&self) -> bool {
+        self.round > 1 && matches!(self.state, State::Scheduled { number: 1, .. })
+    }
+
     /// The attempt that is due next, if one is.
     pub fn next_step(&self) -> Option<(Step, Timestamp)> {
         match self.state {

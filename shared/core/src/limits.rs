@@ -80,6 +80,9 @@ pub const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
 /// ... up to this.
 pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
+/// How long a delivery that a drain let go may take to its first attempt before it is woken once more: its message may have
+/// been lost with the worker that let it go. Longer than a claim, so that an attempt that is under way is over.
+pub const STRAGGLER: Duration = Duration::from_secs(60);
 /// Deliveries changed in one page where no receiver is called (hold, discard, cancel).
 pub const SWEEP_PAGE: usize = 200;
 /// Waits between tries of a notice to Slack; the last one repeats.

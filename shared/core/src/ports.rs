@@ -232,6 +232,8 @@ pub enum SweepPart {
     Held,
     /// Those scheduled or waiting; first attempts that are due may be left out, as their messages come at once.
     Moving,
+    /// Those let go by a resume or a redelivery whose first attempt since is still to come.
+    Released,
     /// All that are not finished; with the same exception.
     Unfinished,
     /// Failed ones whose event was accepted at that time or later.

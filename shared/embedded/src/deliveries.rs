@@ -156,6 +156,7 @@ impl Deliveries for Embedded {
             SweepPart::Held => &[HELD],
             SweepPart::Moving => &[SCHEDULED, WAITING],
             SweepPart::Unfinished => &[SCHEDULED, WAITING, HELD],
+            SweepPart::Released => return self.released(webhook, limit),
             SweepPart::FailedSince(since) => return self.failed_since(webhook, since, limit),
         };
         let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3
@@ -198,6 +199,20 @@ impl Embedded {
             connection
                 .prepare_cached(sql)?
                 .query_map((webhook.to_bytes(), millis(since), rows(limit)), delivery_row)?
+                .collect()
+        })
+    }
+}
+
+impl Embedded {
+    fn released(&self, webhook: WebhookId, limit: usize) -> PortResult<Vec<Delivery>> {
+        let sql = "SELECT * FROM deliveries INDEXED BY unfinished
+                   WHERE webhook_id = ?1 AND state = 1 AND state < 3 AND number = 1 AND round > 1
+                   ORDER BY seq LIMIT ?2";
+        self.readers.read("reading released deliveries", |connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_map((webhook.to_bytes(), rows(limit)), delivery_row)?
                 .collect()
         })
     }

@@ -1,8 +1,9 @@
 //! The real bootstraps, invoked by the emulator as Lambda invokes them, wired and permitted as the template says: from a
 //! call of the API, or an event on the bus, to a signed POST on a receiver that speaks TLS.
 
-#![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
+mod kills;
 mod permissions;
 mod stack;
 mod story;

@@ -182,7 +182,7 @@ impl Table {
     /// is, as in a delivery that goes well; else a transaction.
     pub(super) async fn write_delivery(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         let doing = "changing a delivery";
-        let mark = mark_of(asked.state);
+        let mark = mark_of(asked);
         let token = self.token();
         let saved = |has_company| {
             let delivery = Delivery { version: asked.version + 1, ..asked.clone() };
@@ -278,7 +278,7 @@ impl Table {
                 "expires".to_owned(),
                 expiry(later(self.clock.now(), limits::RETENTION)),
             )]),
-            Mark::Held | Mark::Moving => Item::new(),
+            Mark::Held | Mark::Moving | Mark::Released => Item::new(),
         }
     }
 }
@@ -293,12 +293,13 @@ struct Before {
 
 const FIXED: [&str; 6] = ["id", "event_id", "event_type", "incident_id", "webhook_id", "accepted_at"];
 
-fn mark_of(state: State) -> Option<Mark> {
-    match state {
+fn mark_of(delivery: &Delivery) -> Option<Mark> {
+    match delivery.state {
         State::Held => Some(Mark::Held),
         State::Waiting => Some(Mark::Moving),
         State::Scheduled { number, .. } if number > 1 => Some(Mark::Moving),
         State::Failed => Some(Mark::Failed),
+        _ if delivery.is_released() => Some(Mark::Released),
         State::Scheduled { .. } | State::Delivered | State::Discarded | State::Cancelled => None,
     }
 }
@@ -323,7 +324,7 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
     if let Some(at) = delivery.first_failed_at {
         item.insert("first_failed_at".to_owned(), time(at));
     }
-    if let Some(mark) = mark_of(delivery.state) {
+    if let Some(mark) = mark_of(delivery) {
         item.insert("mark".to_owned(), text(mark.letter()));
     }
     Ok(item)

@@ -9,7 +9,7 @@
 //! | [`Webhook`](Key::Webhook) | `W#<webhook>` | `w` | for good; deleted ones a year |
 //! | [`Event`](Key::Event) | `E#<event>` | `e` | 30 days; a year where a delivery is held |
 //! | [`Delivery`](Key::Delivery) | `D#<webhook>#<shard>` | `d#<delivery>` | 30 days after it is finished |
-//! | [`Mark`](Key::Mark): what a sweep goes through | `D#<webhook>#<shard>` | `h#`, `m#` or `f#<delivery>` | as long as it is true |
+//! | [`Mark`](Key::Mark): what a sweep goes through | `D#<webhook>#<shard>` | `h#`, `m#`, `r#` or `f#<delivery>` | as long as it is true |
 //! | [`Lane`](Key::Lane) | `L#<webhook>#<incident>` | `l` | a year after its last event |
 //! | [`DataKey`](Key::DataKey) | `S#data-key` | `s` | for good |
 //!
@@ -60,6 +60,8 @@ pub(crate) enum Mark {
     Held,
     /// Waiting in its lane, or on a rung of its ladder.
     Moving,
+    /// Let go by a resume or a redelivery, and not attempted since.
+    Released,
     Failed,
 }
 
@@ -68,12 +70,13 @@ impl Mark {
         match self {
             Mark::Held => "h",
             Mark::Moving => "m",
+            Mark::Released => "r",
             Mark::Failed => "f",
         }
     }
 
     pub(crate) fn from_letter(letter: &str) -> Option<Self> {
-        [Mark::Held, Mark::Moving, Mark::Failed].into_iter().find(|mark| mark.letter() == letter)
+        [Mark::Held, Mark::Moving, Mark::Released, Mark::Failed].into_iter().find(|mark| mark.letter() == letter)
     }
 
     /// The sort key of this mark on a delivery.

@@ -114,8 +114,9 @@ impl Table {
     ) -> PortResult<Vec<Delivery>> {
         let (marks, since): (&[Mark], _) = match part {
             SweepPart::Held => (&[Mark::Held], None),
-            SweepPart::Moving => (&[Mark::Moving], None),
-            SweepPart::Unfinished => (&[Mark::Held, Mark::Moving], None),
+            SweepPart::Moving => (&[Mark::Moving, Mark::Released], None),
+            SweepPart::Released => (&[Mark::Released], None),
+            SweepPart::Unfinished => (&[Mark::Held, Mark::Moving, Mark::Released], None),
             SweepPart::FailedSince(since) => (&[Mark::Failed], Some(DeliveryId::lowest_at(since))),
         };
         if limit == 0 {
@@ -231,6 +232,7 @@ fn belongs(delivery: &Delivery, part: SweepPart) -> bool {
     match part {
         SweepPart::Held => delivery.state == State::Held,
         SweepPart::Moving => matches!(delivery.state, State::Scheduled { .. } | State::Waiting),
+        SweepPart::Released => delivery.is_released(),
         SweepPart::Unfinished => !delivery.is_finished(),
         SweepPart::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
     }

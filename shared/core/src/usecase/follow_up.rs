@@ -29,7 +29,7 @@ impl Engine {
                 State::Waiting => match self.hold_if_paused(&delivery).await? {
                     Some(held) => delivery = held,
                     // Whoever is before it in the lane wakes it.
-                    None => return self.wake_if_overdue(&delivery).await,
+                    None => return self.wake_lane(&delivery).await,
                 },
                 State::Scheduled { .. } => return self.wake_attempt(&delivery).await,
                 // Hold, then look again: a webhook that was resumed between the look that said "paused" and the
@@ -57,12 +57,21 @@ impl Engine {
         }
     }
 
-    /// A publisher that broke off after its event had taken its place, and before a message was sent, and that never
-    /// came back: nobody was promised that event, but those behind it would wait for ever.
-    async fn wake_if_overdue(&self, waiting: &Delivery) -> Result<()> {
+    /// Sees to it that a lane in which somebody waits goes on. Its head may be one whose publisher broke off before a message
+    /// was sent, and never came back: nobody was promised that event, but those behind it would wait for ever. Or it waits
+    /// itself, because who was before it died before waking it.
+    pub(super) async fn wake_lane(&self, waiting: &Delivery) -> Result<()> {
         let head = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await?;
         let long_ago = self.clock.now().checked_sub(limits::OVERDUE).unwrap_or(jiff::Timestamp::MIN);
         match head {
+            Some(head) if head.state == State::Waiting => {
+                let saved = self.deliveries.save_delivery(&head.promoted(self.clock.now())).await?;
+                match saved {
+                    Ok(saved) => self.wake_attempt(&saved.delivery).await,
+                    // Somebody else saw to it.
+                    Err(_) => Ok(()),
+                }
+            }
             Some(head) if head.next_step().is_some_and(|(_, at)| at < long_ago) => self.wake_attempt(&head).await,
             _ => Ok(()),
         }

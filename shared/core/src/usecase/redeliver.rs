@@ -22,6 +22,10 @@ impl Engine {
         loop {
             let delivery = self.delivery(account, webhook.id, id).await?;
             if !delivery.is_finished() {
+                // A call that broke off before its message was sent is completed by its repetition.
+                if delivery.is_released() {
+                    self.follow_up(delivery.clone()).await?;
+                }
                 let detail = match delivery.status() {
                     Status::Held => "it is held; resume the webhook to deliver it",
                     _ => "it is not finished; it will be delivered by itself",

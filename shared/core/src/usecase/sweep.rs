@@ -6,6 +6,10 @@
 //! doubling waits, as a probe: a receiver that is down is left alone, and one poison payload among the held
 //! cannot stop the rest. A pause in the middle ends it: the rest is still held.
 //!
+//! **Nothing is left lying.** A worker that dies after it recorded a page and before it sent the messages leaves deliveries
+//! that nobody comes for: they are in no page any more. So a release or discard that finds nothing more to do looks at what
+//! it has let go, wakes what has not been attempted for long, and ends when there is no such thing.
+//!
 //! **One sweep at a time.** Its step is part of the webhook's record; a message of another step or an older
 //! epoch does no work. One of the running epoch stays as a watchdog, and takes over a step that is overdue.
 
@@ -77,7 +81,33 @@ impl Engine {
         }
         let changed = saved.len();
         self.follow_up_page(sweep.mode, saved).await?;
-        Ok(Swept { changed, full })
+        let lets_go = matches!(sweep.mode, SweepMode::Release | SweepMode::Discard);
+        let stragglers = lets_go && changed == 0 && !full && self.wake_stragglers(webhook, now).await?;
+        Ok(Swept { changed, full, stragglers })
+    }
+
+    /// Whether something is on its way that was let go and not attempted yet.
+    async fn wake_stragglers(&self, webhook: &Webhook, now: Timestamp) -> Result<bool> {
+        let released =
+            self.deliveries.sweep_page(webhook.id, SweepPart::Released, limits::SWEEP_PAGE).await?;
+        let mut wakeups = vec![];
+        for delivery in &released {
+            if delivery.next_step().is_some_and(|(_, at)| later(at, limits::STRAGGLER) <= now) {
+                wakeups.extend(self.attempt_wakeup(delivery).await?);
+            }
+        }
+        if !wakeups.is_empty() {
+            tracing::warn!(webhook.id = %webhook.id, count = wakeups.len(), "released deliveries are woken once more");
+            self.wakeups.send(wakeups).await?;
+        }
+        let moving = self.deliveries.sweep_page(webhook.id, SweepPart::Moving, limits::SWEEP_PAGE).await?;
+        let mut lanes = HashSet::new();
+        for delivery in moving.iter().filter(|delivery| delivery.state == State::Waiting) {
+            if lanes.insert(&delivery.incident_id) {
+                self.wake_lane(delivery).await?;
+            }
+        }
+        Ok(!released.is_empty())
     }
 
     /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot
@@ -152,6 +182,8 @@ struct Swept {
     changed: usize,
     /// Whether there may be more behind it.
     full: bool,
+    /// Whether something that was let go has not been attempted yet.
+    stragglers: bool,
 }
 
 /// How many deliveries a release lets go in this step.
@@ -164,11 +196,12 @@ fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
 
 /// The sweep after a page; `None` at its end.
 fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> Option<Sweep> {
-    if page.changed == 0 && !page.full {
+    if page.changed == 0 && !page.full && !page.stragglers {
         return None;
     }
     let failing = webhook.health.failing_since.is_some();
     let (wait, ramp, setbacks) = match sweep.mode {
+        _ if page.stragglers => (limits::STRAGGLER, 0, 0),
         SweepMode::Release if failing => (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1)),
         SweepMode::Release => (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0),
         // A page that is all in workers' hands hides what is behind it until they are done.
