@@ -68,8 +68,14 @@ fn each_crate_names_only_crates_below_it() {
         ("statuspulse-conformance", &["statuspulse-core"]),
         ("statuspulse-emulator", &[]),
         ("statuspulse-function-host", &["statuspulse-aws", "statuspulse-core", "statuspulse-outbound"]),
-        ("statuspulse-function-registration", &["statuspulse-core", "statuspulse-function-host", "statuspulse-http"]),
-        ("statuspulse-function-fanout", &["statuspulse-core", "statuspulse-function-host", "statuspulse-http"]),
+        (
+            "statuspulse-function-registration",
+            &["statuspulse-core", "statuspulse-function-host", "statuspulse-http"],
+        ),
+        (
+            "statuspulse-function-fanout",
+            &["statuspulse-core", "statuspulse-function-host", "statuspulse-http"],
+        ),
         ("statuspulse-function-delivery", &["statuspulse-function-host"]),
         ("statuspulse-function-pause", &["statuspulse-function-host"]),
         ("statuspulse-function-drain", &["statuspulse-function-host"]),

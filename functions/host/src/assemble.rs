@@ -36,8 +36,9 @@ impl Host {
     pub async fn start() -> Result<Self, Error> {
         log::start();
         let aws = statuspulse_aws::configuration().await;
-        let clock: Arc<dyn Clock> =
-            Arc::new(SystemClock { offset: environment::optional("STATUSPULSE_DEV_CLOCK_FILE").map(Into::into) });
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock {
+            offset: environment::optional("STATUSPULSE_DEV_CLOCK_FILE").map(Into::into),
+        });
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
         let table = environment::required("STATUSPULSE_TABLE")?;
@@ -80,7 +81,9 @@ impl Host {
             random,
             metrics: emf.clone(),
             // Every function asks for announcements; the one that has the bus makes them.
-            announcer: Some(bus.map_or_else(|| Arc::new(MadeElsewhere) as Arc<dyn Announcer>, |bus| Arc::new(bus))),
+            announcer: Some(
+                bus.map_or_else(|| Arc::new(MadeElsewhere) as Arc<dyn Announcer>, |bus| Arc::new(bus)),
+            ),
             deployment,
         });
         Ok(Self { engine, data_key, messages, emf })

@@ -54,7 +54,9 @@ pub(crate) fn ladder() -> Result<Ladder, Misconfigured> {
     let seconds = |wait: &str| wait.trim().strip_suffix('s')?.parse().ok().map(Duration::from_secs);
     let waits: Option<Vec<Duration>> = text.split(',').map(seconds).collect();
     let waits: Option<[Duration; 4]> = waits.and_then(|waits| waits.try_into().ok());
-    waits.map(Ladder::new).ok_or_else(|| Misconfigured { name, detail: format!("{text:?} is not four waits in seconds") })
+    waits
+        .map(Ladder::new)
+        .ok_or_else(|| Misconfigured { name, detail: format!("{text:?} is not four waits in seconds") })
 }
 
 /// Who may be called: public addresses. The template never sets the variable for development.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,7 +105,11 @@ impl Emulator {
 
     /// How many messages stand in a queue, in flight and delayed ones included.
     pub fn messages_in(&self, queue_url: &str) -> u64 {
-        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"];
+        let names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ];
         let body = json!({"QueueUrl": queue_url, "AttributeNames": names}).to_string();
         let headers = [
             owner("sqs"),
@@ -116,6 +121,9 @@ impl Emulator {
         names.iter().map(|name| count(name).unwrap_or(0)).sum()
     }
 }
+
+/// A test that would hang fails instead.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The emulator's root user; it checks who signs, and not the signature.
 fn owner(service: &str) -> (&'static str, String) {
@@ -137,6 +145,7 @@ fn exchange(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> 
     let rest = url.strip_prefix("http://").expect("the emulator is called by http");
     let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(address).expect("the emulator listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
     let mut head = format!("{method} /{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

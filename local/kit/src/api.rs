@@ -1,6 +1,11 @@
 //! A client of the API and events to publish, for tests: what is not as it should be panics, and says so.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test's own helpers may fail it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test's own helpers may fail it"
+)]
 
 use std::time::Duration;
 
@@ -118,7 +123,11 @@ impl Api {
             let answer = answer.map_err(|error| error.to_string())?;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).map_err(|error| format!("{status}: {error}"))? };
+            let body = if body.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&body).map_err(|error| format!("{status}: {error}"))?
+            };
             Ok(Answer { status, body })
         };
         tokio::time::timeout(LONG, exchange).await.expect("an answer")

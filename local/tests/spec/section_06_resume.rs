@@ -243,7 +243,8 @@ async fn kept(world: &World, events: &[String], hook: &Hook) -> Vec<&'static str
     for event in events {
         let event = world.engine.deliveries.event(event.parse().unwrap()).await.unwrap().unwrap();
         let id = DeliveryId::derive(event.id, event.accepted_at, webhook);
-        statuses.push(world.engine.deliveries.delivery(&[webhook], id).await.unwrap().unwrap().status().name());
+        statuses
+            .push(world.engine.deliveries.delivery(&[webhook], id).await.unwrap().unwrap().status().name());
     }
     statuses
 }

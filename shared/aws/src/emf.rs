@@ -86,9 +86,11 @@ impl Emf {
         let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut lines = vec![];
         let mut counts = vec![];
-        for (name, count) in
-            [("DeliverySucceeded", counted.succeeded), ("Retries", counted.retries), ("WebhookPaused", counted.paused)]
-        {
+        for (name, count) in [
+            ("DeliverySucceeded", counted.succeeded),
+            ("Retries", counted.retries),
+            ("WebhookPaused", counted.paused),
+        ] {
             if count > 0 {
                 counts.push((name, "Count", json!(count)));
             }
@@ -113,7 +115,8 @@ impl Emf {
 
 fn line(now: Timestamp, class: Option<&str>, metrics: &[(&str, &str, Value)]) -> String {
     let dimensions = if class.is_some() { json!([["Class"]]) } else { json!([[]]) };
-    let defined: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    let defined: Vec<Value> =
+        metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
     let mut line = Map::new();
     line.insert(
         "_aws".to_owned(),

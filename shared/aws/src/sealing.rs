@@ -14,8 +14,8 @@ use statuspulse_core::ports::{PortResult, Unavailable};
 use statuspulse_core::sealing::Sealer;
 use tokio::sync::OnceCell;
 
-use crate::dynamodb::keys::Key;
 use crate::dynamodb::item::{Read, binary};
+use crate::dynamodb::keys::Key;
 use crate::error::{failed, unreadable};
 
 const DOING: &str = "opening the data key";
@@ -104,7 +104,8 @@ impl DataKey {
 
     async fn unwrap(&self, wrapped: Vec<u8>) -> PortResult<Opened> {
         let request = self.0.kms.decrypt().key_id(&self.0.key_id).ciphertext_blob(Blob::new(wrapped));
-        let answer = request.encryption_context(CONTEXT, &self.0.table).send().await.map_err(failed(DOING))?;
+        let answer =
+            request.encryption_context(CONTEXT, &self.0.table).send().await.map_err(failed(DOING))?;
         let key = answer.plaintext.unwrap_or_else(|| Blob::new([])).into_inner();
         let sealer = Sealer::new(&key).map_err(failed(DOING))?;
         let cursor_key = Sha256::new().chain_update(b"cursors of lists").chain_update(&key).finalize().into();
@@ -129,7 +130,11 @@ impl DataKey {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None);
         match put.send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(failed(doing)(error)),
         }
     }

@@ -173,7 +173,9 @@ impl Messages {
         let wait = wait(now, wakeup.due);
         let step = match &wakeup.message {
             Message::Sweep(_) => return Way::Queue(&self.queues.sweep, Some(wait.min(SQS_DELAY_MAX))),
-            Message::Notice(_) | Message::Announcement(_) => return Way::Queue(&self.queues.notice, Some(wait.min(SQS_DELAY_MAX))),
+            Message::Notice(_) | Message::Announcement(_) => {
+                return Way::Queue(&self.queues.notice, Some(wait.min(SQS_DELAY_MAX)));
+            }
             Message::Attempt(message) => message.step,
         };
         let rung = match (wakeup.message.queue(), step.number) {
@@ -218,7 +220,8 @@ impl Messages {
             let request = self.sqs.send_message_batch().queue_url(queue);
             let request = request.set_entries(Some(entries.map_err(failed(doing))?));
             let answer = request.send().await.map_err(failed(doing))?;
-            let refused: Vec<usize> = answer.failed().iter().filter_map(|entry| entry.id.parse().ok()).collect();
+            let refused: Vec<usize> =
+                answer.failed().iter().filter_map(|entry| entry.id.parse().ok()).collect();
             let Some(entry) = answer.failed().first() else { return Ok(()) };
             last_refusal = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or_default());
             left.retain(|(place, _)| refused.contains(place));
@@ -239,7 +242,9 @@ impl Messages {
             .arn(&self.schedules.queue_arn)
             .role_arn(&self.schedules.role_arn)
             .input(text_of(&wakeup.message)?)
-            .retry_policy(RetryPolicy::builder().maximum_event_age_in_seconds(3600).maximum_retry_attempts(185).build())
+            .retry_policy(
+                RetryPolicy::builder().maximum_event_age_in_seconds(3600).maximum_retry_attempts(185).build(),
+            )
             .build()
             .map_err(failed(doing))?;
         let exactly = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
@@ -276,10 +281,7 @@ impl Outgoing {
         Ok(Self { text: text_of(&message)?, group: message.webhook_id().to_string(), delay })
     }
 
-    fn entry(
-        &self,
-        place: usize,
-    ) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+    fn entry(&self, place: usize) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
         SendMessageBatchRequestEntry::builder()
             .id(place.to_string())
             .message_body(&self.text)
@@ -292,7 +294,8 @@ impl Outgoing {
 /// The message as SQS carries it: with its payload, if that leaves it small enough.
 fn text_of(message: &Message) -> PortResult<String> {
     let write = |message: &Message| {
-        serde_json::to_string(message).map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
+        serde_json::to_string(message)
+            .map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
     };
     let text = write(message)?;
     match message {

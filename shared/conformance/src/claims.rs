@@ -29,7 +29,9 @@ pub(crate) async fn of_many_who_claim_at_once_one_gets_it(stage: Stage) {
         let tasks: Vec<_> = (0..8)
             .map(|_| {
                 let store = stage.store.clone();
-                tokio::spawn(async move { store.claim(delivery.webhook_id, delivery.id, Step { round: 1, number: 1 }, now).await })
+                tokio::spawn(async move {
+                    store.claim(delivery.webhook_id, delivery.id, Step { round: 1, number: 1 }, now).await
+                })
             })
             .collect();
         let mut taken = 0;
@@ -69,7 +71,10 @@ pub(crate) async fn a_step_that_is_past_has_moved(stage: Stage) {
     moved(stage.claim(&second, 1).await, second.state);
     moved(stage.claim(&second, 3).await, second.state);
     let other_round = Step { round: 2, number: 2 };
-    moved(stage.store.claim(second.webhook_id, second.id, other_round, stage.now()).await.unwrap(), second.state);
+    moved(
+        stage.store.claim(second.webhook_id, second.id, other_round, stage.now()).await.unwrap(),
+        second.state,
+    );
     let mut latest = second;
     for state in [State::Held, State::Waiting, State::Delivered] {
         latest = stage.saved(latest, state).await.delivery;

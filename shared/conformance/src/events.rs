@@ -27,7 +27,10 @@ pub(crate) async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries(
     let stage = stage.reopened().await;
     assert_eq!(stage.store.event(event.id).await.unwrap(), Some(Arc::new(event.clone())));
     for delivery in &asked {
-        assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(), Some(delivery));
+        assert_eq!(
+            stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(),
+            Some(delivery)
+        );
     }
     let unknown = stage.event("INC-2");
     assert!(stage.store.event(unknown.id).await.unwrap().is_none());
@@ -35,7 +38,9 @@ pub(crate) async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries(
 }
 
 /// The caller sends the messages of what is not begun, so a repeated call completes a broken one.
-pub(crate) async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now(stage: Stage) {
+pub(crate) async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now(
+    stage: Stage,
+) {
     let (one, two, late) = (stage.webhook_id(), stage.webhook_id(), stage.webhook_id());
     let event = stage.event("INC-1");
     let to = |webhook| Delivery::new(&event, webhook);

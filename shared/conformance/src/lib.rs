@@ -27,7 +27,10 @@ struct Case {
 
 macro_rules! case {
     ($module:ident::$name:ident) => {
-        Case { name: concat!(stringify!($module), "::", stringify!($name)), run: |stage| $module::$name(stage).boxed_local() }
+        Case {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: |stage| $module::$name(stage).boxed_local(),
+        }
     };
 }
 
@@ -70,7 +73,8 @@ pub fn run(stage: impl Fn() -> BoxFuture<'static, Stage> + Clone + Send + 'stati
     let trials = cases().into_iter().map(|case| {
         let stage = stage.clone();
         Trial::test(case.name, move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
             runtime.block_on(async move { (case.run)(stage().await).await });
             Ok(())
         })

@@ -11,7 +11,9 @@ use statuspulse_core::access::Account;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
-use statuspulse_core::ports::{Acceptance, Accounts, Claim, Clock, Deliveries, Random, Saved, Step, Webhooks};
+use statuspulse_core::ports::{
+    Acceptance, Accounts, Claim, Clock, Deliveries, Random, Saved, Step, Webhooks,
+};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;

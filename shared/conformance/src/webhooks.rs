@@ -97,7 +97,9 @@ pub(crate) async fn a_deleted_webhook_is_found_by_its_id_but_not_listed(stage: S
 }
 
 /// The memory of webhooks must never show what a finished save has replaced.
-pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one(stage: Stage) {
+pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one(
+    stage: Stage,
+) {
     const SAVERS: usize = 8;
     const EACH: u64 = 10;
     let stage = Arc::new(stage);

@@ -171,8 +171,7 @@ fn version(version: u64) -> i64 {
 fn key_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     let role: String = row.get("role")?;
     let account: Option<[u8; 16]> = row.get("account_id")?;
-    let moment =
-        |name| row.get::<_, Option<i64>>(name)?.map(from_millis).transpose().map_err(bad);
+    let moment = |name| row.get::<_, Option<i64>>(name)?.map(from_millis).transpose().map_err(bad);
     Ok(ApiKey {
         id: KeyId::from_bytes(bytes16(row, "id")?),
         account_id: account.map(AccountId::from_bytes),

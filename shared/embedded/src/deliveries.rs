@@ -309,9 +309,8 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
 /// An event of this id is kept: the same one, with the deliveries it had then, or another.
 fn accepted_before(connection: &Connection, event: &Event) -> rusqlite::Result<Acceptance> {
     let sql = "SELECT fingerprint, webhooks, accepted_at FROM events WHERE id = ?1";
-    let (fingerprint, webhooks, accepted_at): ([u8; 32], Vec<u8>, Timestamp) = connection
-        .prepare_cached(sql)?
-        .query_row([event.id.to_bytes()], |row| {
+    let (fingerprint, webhooks, accepted_at): ([u8; 32], Vec<u8>, Timestamp) =
+        connection.prepare_cached(sql)?.query_row([event.id.to_bytes()], |row| {
             Ok((bytes32(row, "fingerprint")?, row.get("webhooks")?, time(row, "accepted_at")?))
         })?;
     if fingerprint != event.fingerprint {
@@ -379,7 +378,10 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         webhook_id: WebhookId::from_bytes(bytes16(row, "webhook_id")?),
         accepted_at: time(row, "accepted_at")?,
         round: row.get("round")?,
-        first_failed_at: row.get::<_, Option<i64>>("first_failed_at")?.map(|at| from_millis(at).map_err(bad)).transpose()?,
+        first_failed_at: row
+            .get::<_, Option<i64>>("first_failed_at")?
+            .map(|at| from_millis(at).map_err(bad))
+            .transpose()?,
         state: state_of(row)?,
         attempts: read_attempts(row.get_ref("attempts")?.as_str()?).map_err(bad)?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),

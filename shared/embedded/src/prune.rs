@@ -60,14 +60,10 @@ fn prune_events(connection: &Connection, before: i64, after: i64) -> rusqlite::R
     let sql = "SELECT seq, id, webhooks, accepted_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let rows = read_page(connection, sql, after, |row| {
         let id = EventId::from_bytes(bytes16(row, "id")?);
-        Ok((
-            row.get::<_, i64>("seq")?,
-            id,
-            row.get::<_, Vec<u8>>("webhooks")?,
-            time(row, "accepted_at")?,
-        ))
+        Ok((row.get::<_, i64>("seq")?, id, row.get::<_, Vec<u8>>("webhooks")?, time(row, "accepted_at")?))
     })?;
-    let old: Vec<_> = rows.into_iter().take_while(|(.., accepted_at)| millis(*accepted_at) < before).collect();
+    let old: Vec<_> =
+        rows.into_iter().take_while(|(.., accepted_at)| millis(*accepted_at) < before).collect();
     let Some(&(last, ..)) = old.last() else { return Ok(None) };
     let mut deleted = 0;
     for (seq, id, webhooks, accepted_at) in old {

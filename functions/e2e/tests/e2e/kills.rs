@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use statuspulse_emulator::FUNCTIONS;
 use statuspulse_kit::api::{Api, pause, payload, text};
+
 use statuspulse_kit::{Mood, Received};
 
 use crate::stack::Stack;
@@ -17,6 +19,8 @@ const KILLS: usize = 200;
 const STEADY: &str = "/hooks/steady";
 const FLAKY: &str = "/hooks/flaky";
 const PUBLISHERS: usize = 4;
+/// Calls that are made again because a worker died under them: far fewer than this.
+const TRIES_MAX: usize = 500;
 /// Longer than any queue keeps a message from others that a dead worker had in hand.
 const AFTER_A_DEATH: Duration = Duration::from_secs(181);
 
@@ -83,12 +87,21 @@ async fn publish_until(api: Api, number: usize, over: Arc<AtomicBool>) -> Vec<Ve
         for (n, kind) in ["opened", "updated", "resolved"].into_iter().enumerate() {
             let body = payload(kind, &incident, n);
             let key = format!("{incident}-{kind}");
+            let mut tries = 0;
             let event_id = loop {
+                tries += 1;
                 match api.publish(&[], &body, Some(&key)).await {
                     Ok(answer) if answer.status == 202 => break text(&answer.body, "event_id"),
                     // A worker died under it; the same call again completes what it began.
-                    Ok(answer) => assert!(answer.status >= 500, "{}: {}", answer.status, answer.body),
-                    Err(_) => {}
+                    Ok(answer) => {
+                        assert!(
+                            answer.status >= 500 && tries < TRIES_MAX,
+                            "{}: {}",
+                            answer.status,
+                            answer.body
+                        );
+                    }
+                    Err(error) => assert!(tries < TRIES_MAX, "{error}"),
                 }
                 pause(Duration::from_millis(20)).await;
             };
@@ -114,18 +127,22 @@ async fn call_until_answered(api: &Api, path: &str, body: &Value) {
     }
 }
 
-/// Kills one process after the other, those that are at work twice as often.
+/// Kills one process after the other, mostly those that are at work.
 fn kill(stack: &Stack, kills: &AtomicUsize) -> BTreeMap<String, usize> {
     let mut by_function = BTreeMap::new();
     let mut dice = 0x5eed_u64;
     while kills.load(Ordering::Relaxed) < KILLS {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_millis(10 + (dice >> 33) % 60));
+        std::thread::sleep(Duration::from_millis(30 + (dice >> 33) % 100));
+        // A function first, so that the one with the most processes is not the only one that dies.
+        let function = FUNCTIONS[usize::try_from(dice >> 50).unwrap() % FUNCTIONS.len()];
         let mut processes = stack.emulator.processes();
-        if (dice >> 20) % 3 > 0 {
+        processes.retain(|process| process.function == function);
+        if (dice >> 20) % 3 > 0 && processes.iter().any(|process| process.busy) {
             processes.retain(|process| process.busy);
         }
-        let Some(victim) = usize::try_from(dice >> 40).ok().and_then(|n| processes.get(n % processes.len().max(1)))
+        let Some(victim) =
+            usize::try_from(dice >> 40).ok().and_then(|n| processes.get(n % processes.len().max(1)))
         else {
             continue;
         };
@@ -163,7 +180,11 @@ async fn until_all_is_done(stack: &Stack, webhooks: &[&String]) {
 }
 
 /// I1, I2.
-async fn every_event_has_one_delivery_and_it_is_delivered(api: &Api, webhook: &str, accepted: &[Vec<Accepted>]) {
+async fn every_event_has_one_delivery_and_it_is_delivered(
+    api: &Api,
+    webhook: &str,
+    accepted: &[Vec<Accepted>],
+) {
     let deliveries = api.deliveries(webhook).await;
     let mut of_event: HashMap<String, usize> = HashMap::new();
     for delivery in &deliveries {

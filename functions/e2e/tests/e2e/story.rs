@@ -67,7 +67,8 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     stack.admin.published(&[], &payload("opened", "INC-4", 8), 1).await;
     stack.admin.published(&[], &payload("resolved", "INC-4", 9), 1).await;
     let events: Vec<_> = stack.arrived(HOOK, 7).await.split_off(4);
-    let events: Vec<_> = events.iter().map(|request| request.header("x-statuspulse-event").unwrap()).collect();
+    let events: Vec<_> =
+        events.iter().map(|request| request.header("x-statuspulse-event").unwrap()).collect();
     assert_eq!(events, ["incident_opened", "incident_opened", "incident_resolved"]);
     stack.admin.all_delivered(&webhook).await;
 
@@ -80,7 +81,8 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     assert_eq!(paused["paused"]["reason"], "failures");
     assert_eq!(paused["consecutive_failures"], 4);
     let attempts = deliveries(stack.arrived(HOOK, 12).await).split_off(6);
-    let numbers: Vec<_> = attempts.iter().map(|request| request.header("x-statuspulse-attempt").unwrap()).collect();
+    let numbers: Vec<_> =
+        attempts.iter().map(|request| request.header("x-statuspulse-attempt").unwrap()).collect();
     assert_eq!(numbers, ["1", "2", "3", "4", "5"]);
     assert!(attempts.iter().all(|request| request.body == attempts[0].body), "the same bytes each time");
     for (wait, pair) in [1, 1, 2, 3].into_iter().zip(attempts.windows(2)) {
@@ -89,7 +91,10 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
 
     // Engineers are told once, though Slack was down at first; what comes now is held.
     let notice = String::from_utf8(stack.arrived(SLACK, 2).await[1].body.to_vec()).unwrap();
-    assert!(notice.contains(&webhook) && notice.contains("Acme &amp; Sons") && notice.contains("503"), "{notice}");
+    assert!(
+        notice.contains(&webhook) && notice.contains("Acme &amp; Sons") && notice.contains("503"),
+        "{notice}"
+    );
     stack.admin.published(&[], &payload("opened", "INC-3", 7), 1).await;
     stack.until(&webhook, "three are held", |webhook| webhook["held_deliveries"] == 3).await;
     stack.quiet().await;
@@ -103,14 +108,24 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     let drained = deliveries(stack.arrived(HOOK, 15).await).split_off(11);
     let of = |incident: &str| -> Vec<String> {
         let body = |request: &Received| serde_json::from_slice::<Value>(&request.body).unwrap();
-        drained.iter().map(body).filter(|body| body["incident_id"] == incident).map(|body| text(&body, "event_type")).collect()
+        drained
+            .iter()
+            .map(body)
+            .filter(|body| body["incident_id"] == incident)
+            .map(|body| text(&body, "event_type"))
+            .collect()
     };
     assert_eq!(of("INC-2"), ["incident_opened", "incident_resolved"]);
     assert_eq!(of("INC-3"), ["incident_opened"]);
     stack.admin.all_delivered(&webhook).await;
 
     // Others were told over the bus, and no message was given up.
-    let news = stack.emulator.calls().iter().filter(|call| call.action == "PutEvents" && call.function == "pause").count();
+    let news = stack
+        .emulator
+        .calls()
+        .iter()
+        .filter(|call| call.action == "PutEvents" && call.function == "pause")
+        .count();
     assert!(news >= 2, "the pause and the resume are announced");
     stack.quiet().await;
     no_message_is_dead(stack);

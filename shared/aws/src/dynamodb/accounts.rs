@@ -36,7 +36,8 @@ impl Accounts for Table {
         let token = self.token();
         let change = Change {
             key: Key::Account(account.id),
-            update: "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token".to_owned(),
+            update: "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token"
+                .to_owned(),
             condition: "#version = :version".into(),
             values: HashMap::from([
                 (":name".to_owned(), text(&account.name)),
@@ -80,7 +81,9 @@ impl Accounts for Table {
 
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
         let doing = "revoking a key";
-        let Some(item) = self.get(Key::KeyOfAccount(Some(account), key), doing).await? else { return Ok(false) };
+        let Some(item) = self.get(Key::KeyOfAccount(Some(account), key), doing).await? else {
+            return Ok(false);
+        };
         let known = readable(read_key(&item), doing)?;
         self.keys_seen.forget(&known.hash);
         if known.revoked_at.is_some() {
@@ -94,8 +97,7 @@ impl Accounts for Table {
                 values: HashMap::from([(":now".to_owned(), time(now))]),
             })
         };
-        let writes =
-            vec![revoked(Key::KeyOfAccount(Some(account), key))?, revoked(Key::ApiKey(known.hash))?];
+        let writes = vec![revoked(Key::KeyOfAccount(Some(account), key))?, revoked(Key::ApiKey(known.hash))?];
         // Refused: somebody else revoked it in the meantime.
         self.transact(writes, doing).await.map(|_| true)
     }

@@ -29,7 +29,8 @@ impl Table {
             key: Key::Delivery(webhook, id),
             update: "SET #claimed_until = :until, #token = :token".to_owned(),
             condition: "#state = :scheduled AND #round = :round AND #number = :number AND #due <= :now \
-                        AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)".into(),
+                        AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)"
+                .into(),
             values: HashMap::from([
                 (":until".to_owned(), time(later(now, limits::CLAIM))),
                 (":token".to_owned(), text(&token)),
@@ -41,7 +42,8 @@ impl Table {
         };
         let item = match self.update(change, doing).await? {
             Written::Done(item) => {
-                return readable(read_delivery(&item), doing).map(|delivery| Claim::Taken(Box::new(delivery)));
+                return readable(read_delivery(&item), doing)
+                    .map(|delivery| Claim::Taken(Box::new(delivery)));
             }
             Written::Refused(item) if item.is_empty() => return Ok(Claim::Unknown),
             Written::Refused(item) => item,

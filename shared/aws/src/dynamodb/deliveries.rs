@@ -227,12 +227,7 @@ impl Table {
     }
 
     /// The change to this delivery, from one of the same version that is as `before` says.
-    fn change(
-        &self,
-        asked: &Delivery,
-        before: Before,
-        token: &str,
-    ) -> Result<Change<'static>, Unreadable> {
+    fn change(&self, asked: &Delivery, before: Before, token: &str) -> Result<Change<'static>, Unreadable> {
         let mut item = delivery_item(asked)?;
         item.insert("version".to_owned(), number(asked.version + 1));
         item.insert("token".to_owned(), text(token));
@@ -274,10 +269,9 @@ impl Table {
     fn mark_item(&self, mark: Mark) -> Item {
         match mark {
             // Goes with its delivery.
-            Mark::Failed => Item::from([(
-                "expires".to_owned(),
-                expiry(later(self.clock.now(), limits::RETENTION)),
-            )]),
+            Mark::Failed => {
+                Item::from([("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)))])
+            }
             Mark::Held | Mark::Moving | Mark::Released => Item::new(),
         }
     }

@@ -29,7 +29,11 @@ pub(super) struct Kept {
 
 impl Table {
     /// Keeps the event; answers with the one of its id that was there before, if one was.
-    pub(super) async fn keep_event(&self, event: &Event, deliveries: &[Delivery]) -> PortResult<Option<Kept>> {
+    pub(super) async fn keep_event(
+        &self,
+        event: &Event,
+        deliveries: &[Delivery],
+    ) -> PortResult<Option<Kept>> {
         let doing = "accepting an event";
         let put = self
             .client

@@ -76,7 +76,9 @@ impl Mark {
     }
 
     pub(crate) fn from_letter(letter: &str) -> Option<Self> {
-        [Mark::Held, Mark::Moving, Mark::Released, Mark::Failed].into_iter().find(|mark| mark.letter() == letter)
+        [Mark::Held, Mark::Moving, Mark::Released, Mark::Failed]
+            .into_iter()
+            .find(|mark| mark.letter() == letter)
     }
 
     /// The sort key of this mark on a delivery.

@@ -39,7 +39,8 @@ impl Table {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        let shards = (0..SHARDS).map(|shard| self.list_of_shard(webhook, shard, filter, after, limit + 1).boxed());
+        let shards =
+            (0..SHARDS).map(|shard| self.list_of_shard(webhook, shard, filter, after, limit + 1).boxed());
         let lists = side_by_side(shards.collect()).await?;
         // What lies beyond the nearest end of a shard's look may have something of that shard before it.
         let looked_at = lists.iter().filter_map(|list| list.rest).max();
@@ -126,7 +127,9 @@ impl Table {
         for _ in 0..MARK_LOOKS {
             let mut calls = vec![];
             for mark in marks {
-                calls.extend((0..SHARDS).map(|shard| self.marked(webhook, shard, *mark, since, limit).boxed()));
+                calls.extend(
+                    (0..SHARDS).map(|shard| self.marked(webhook, shard, *mark, since, limit).boxed()),
+                );
             }
             let mut ids: Vec<DeliveryId> = side_by_side(calls).await?.into_iter().flatten().collect();
             ids.sort_unstable();
@@ -196,7 +199,8 @@ impl Table {
 
 /// The sort keys that a list goes through, both ends included.
 fn range(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, String) {
-    let lowest = filter.since.map_or_else(|| "d#".to_owned(), |since| delivery_sort(DeliveryId::lowest_at(since)));
+    let lowest =
+        filter.since.map_or_else(|| "d#".to_owned(), |since| delivery_sort(DeliveryId::lowest_at(since)));
     // The one that a page ended with, and the first of a later time, are not in it.
     let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
     let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(just_below(below)));

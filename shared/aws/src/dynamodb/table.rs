@@ -96,7 +96,8 @@ impl Table {
                 return Ok(items);
             }
             let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
-            let request = self.client.batch_get_item().request_items(&self.name, keys.map_err(failed(doing))?);
+            let request =
+                self.client.batch_get_item().request_items(&self.name, keys.map_err(failed(doing))?);
             let answer = request.send().await.map_err(failed(doing))?;
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             left = answer
@@ -146,9 +147,9 @@ impl Table {
                 TransactWriteItemsError::TransactionCanceledException(cancelled) => {
                     let reasons = cancelled.cancellation_reasons();
                     let codes = || reasons.iter().filter_map(|reason| reason.code());
-                    if codes().all(|code| {
-                        matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict")
-                    }) {
+                    if codes()
+                        .all(|code| matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict"))
+                    {
                         Ok(Err(Conflict))
                     } else {
                         let codes = codes().collect::<Vec<_>>().join(", ");
@@ -183,7 +184,12 @@ impl Table {
         pages.collect::<Result<Vec<Item>, _>>().await.map_err(failed(doing))
     }
 
-    pub(super) fn put_write(&self, key: Key<'_>, item: Item, condition: Condition<'_>) -> PortResult<TransactWriteItem> {
+    pub(super) fn put_write(
+        &self,
+        key: Key<'_>,
+        item: Item,
+        condition: Condition<'_>,
+    ) -> PortResult<TransactWriteItem> {
         let mut item = item;
         item.extend(key.item());
         let put = Put::builder()
@@ -234,7 +240,8 @@ pub(super) struct Condition<'a> {
 
 impl Condition<'_> {
     /// There is no such item yet.
-    pub(super) const IS_NEW: Condition<'static> = Condition { text: Some("attribute_not_exists(#pk)"), values: None };
+    pub(super) const IS_NEW: Condition<'static> =
+        Condition { text: Some("attribute_not_exists(#pk)"), values: None };
 
     fn names(&self) -> Option<HashMap<String, String>> {
         self.text.map(|text| names_in([text]))

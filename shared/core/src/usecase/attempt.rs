@@ -21,16 +21,17 @@ use crate::webhook::{self, FailedAttempt, Webhook};
 impl Engine {
     pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {
         let now = self.clock.now();
-        let delivery = match self.deliveries.claim(message.webhook_id, message.delivery_id, message.step, now).await? {
-            Claim::Taken(delivery) => *delivery,
-            Claim::Later(at) => return Ok(Handled::Again(at)),
-            // Done before, or by somebody else: see to it that what follows was done too.
-            Claim::Moved(delivery) => {
-                self.follow_up(*delivery).await?;
-                return Ok(Handled::Done);
-            }
-            Claim::Unknown => return Ok(Handled::Done),
-        };
+        let delivery =
+            match self.deliveries.claim(message.webhook_id, message.delivery_id, message.step, now).await? {
+                Claim::Taken(delivery) => *delivery,
+                Claim::Later(at) => return Ok(Handled::Again(at)),
+                // Done before, or by somebody else: see to it that what follows was done too.
+                Claim::Moved(delivery) => {
+                    self.follow_up(*delivery).await?;
+                    return Ok(Handled::Done);
+                }
+                Claim::Unknown => return Ok(Handled::Done),
+            };
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
             Some(webhook) if webhook.is_active() => self.make_attempt(&webhook, delivery, message).await?,

@@ -72,7 +72,10 @@ impl Engine {
                     Err(_) => Ok(()),
                 }
             }
-            Some(head) if head.next_step().is_some_and(|(_, at)| at < long_ago) => self.wake_attempt(&head).await,
+            // A later rung has a message for sure: the worker who recorded it comes again if it died.
+            Some(head) if head.next_step().is_some_and(|(step, at)| step.number == 1 && at < long_ago) => {
+                self.wake_attempt(&head).await
+            }
             _ => Ok(()),
         }
     }

@@ -56,7 +56,8 @@ impl Engine {
 
     /// The same, for who knows only the delivery's id: it stands in a header of every attempt.
     pub async fn delivery_by_id(&self, account: AccountId, id: DeliveryId) -> Result<Delivery> {
-        let own: Vec<WebhookId> = self.webhooks.webhooks(account).await?.iter().map(|webhook| webhook.id).collect();
+        let own: Vec<WebhookId> =
+            self.webhooks.webhooks(account).await?.iter().map(|webhook| webhook.id).collect();
         self.deliveries.delivery(&own, id).await?.ok_or(Error::NotFound("delivery"))
     }
 }

@@ -57,7 +57,10 @@ async fn unfinished_deliveries_stay_however_old_with_the_events_they_need() {
     assert!(stage.store.delivery(&[kept[0].webhook_id], kept[0].id).await.unwrap().is_none());
     assert!(stage.store.event(unwanted.id).await.unwrap().is_none());
     for delivery in [held, waiting, scheduled] {
-        assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery.clone()));
+        assert_eq!(
+            stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(),
+            Some(delivery.clone())
+        );
         assert!(stage.store.event(delivery.event_id).await.unwrap().is_some(), "its body is still needed");
     }
 }

@@ -86,7 +86,10 @@ async fn a_copy_of_the_folder_is_a_backup() {
     let mut copy = stage.reopened_after_a_death().await;
     drop(stage);
     for _ in 0..3 {
-        assert_eq!(copy.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(), Some(&delivery));
+        assert_eq!(
+            copy.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().as_ref(),
+            Some(&delivery)
+        );
         copy = copy.reopened();
     }
     assert_eq!(copy.drained().await.len(), 1);
