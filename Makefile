@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test check fmt build bench venv lint-infra
+.PHONY: help run test check fmt build bench venv lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -24,6 +24,24 @@ $(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
 	touch $@
+
+FUNCTIONS := registration fanout delivery pause drain
+FUNCTION_PACKAGES := $(FUNCTIONS:%=-p statuspulse-function-%)
+
+aws-local: venv ## the functions as deployed, in an emulator of AWS, for you to call (Ctrl-C ends it)
+	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
+	$(VENV)/bin/python infra/aws_local.py
+
+invoke: venv ## one function with its sample event, in the emulator: make invoke FUNCTION=fanout
+	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
+	$(VENV)/bin/python infra/aws_local.py --invoke $(FUNCTION)
+
+bill: venv ## what AWS is asked for a thousand deliveries, and what it costs
+	$(CARGO) test --locked -p statuspulse-functions-e2e bill -- --nocapture
+
+coldstart: venv ## each function's start and invocations against a stand-in for Lambda, as released
+	$(CARGO) build --locked --release --bins $(FUNCTION_PACKAGES)
+	$(VENV)/bin/python infra/coldstart.py target/release
 
 lint-infra: venv ## the template: cfn-lint and sam validate
 	target/venv-lint/bin/cfn-lint infra/template.yaml

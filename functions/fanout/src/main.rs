@@ -1,7 +1,7 @@
 //! Events come in, from `POST /v1/events` and from the EventBridge bus; deliveries go out.
 
 use bytes::Bytes;
-use lambda_runtime::{Error, run, service_fn};
+use lambda_runtime::{Diagnostic, Error, run, service_fn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -23,10 +23,10 @@ async fn main() -> Result<(), Error> {
     let host = Host::start().await?;
     let router = statuspulse_http::publishing(host.engine.clone());
     run(service_fn(async |event: Payload| {
-        let bus_event: BusEvent<'_> = serde_json::from_str(event.payload.get())?;
+        let bus_event: BusEvent<'_> = serde_json::from_str(event.payload.get()).map_err(Error::from)?;
         match (bus_event.detail_type, bus_event.id, bus_event.detail) {
             (Some(_), Some(id), Some(detail)) => publish(&host, &id, detail).await,
-            _ => answer_http(&host, router.clone(), event).await,
+            _ => answer_http(&host, router.clone(), event).await.map_err(Diagnostic::from),
         }
     }))
     .await
@@ -35,9 +35,18 @@ async fn main() -> Result<(), Error> {
 /// The rule lets nobody's events in but our own account's, so whoever put this one on the bus may publish for any customer.
 /// Its id is its idempotency key: EventBridge delivers at least once. What is refused is an error: after its retries the
 /// event goes to the dead-letter queue, and nothing is dropped in silence.
-async fn publish(host: &Host, id: &str, detail: &RawValue) -> Result<Value, Error> {
+async fn publish(host: &Host, id: &str, detail: &RawValue) -> Result<Value, Diagnostic> {
     let caller = Caller { role: Role::Operator, account_id: None };
     let envelope = Bytes::copy_from_slice(detail.get().as_bytes());
-    let published = host.engine.publish(caller, &envelope, Some(&format!("eventbridge:{id}"))).await?;
-    Ok(json!({"event_id": published.event_id.to_string(), "deliveries": published.deliveries}))
+    let key = format!("eventbridge:{id}");
+    match host.engine.publish(caller, &envelope, Some(&key)).await {
+        Ok(published) => {
+            Ok(json!({"event_id": published.event_id.to_string(), "deliveries": published.deliveries}))
+        }
+        Err(error) => {
+            // With the fields that are wrong, where it is those.
+            tracing::error!(event.id = id, ?error, "an event of the bus is refused");
+            Err(Diagnostic { error_type: "EventRefused".to_owned(), error_message: error.to_string() })
+        }
+    }
 }

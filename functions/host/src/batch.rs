@@ -115,7 +115,7 @@ async fn put_back(host: &Host, record: &SqsMessage, message: Message, at: jiff::
         tracing::error!("message came from a queue that this function does not know");
         return false;
     };
-    match host.messages.put_back(queue, message, at).await {
+    match host.messages.put_back(queue, &message, at).await {
         Ok(()) => true,
         Err(error) => {
             tracing::error!(%error, "message cannot be put back; it comes again");

@@ -55,7 +55,7 @@ impl Emulator {
     /// All calls of AWS since the start, or since [`forget_calls`](Self::forget_calls).
     pub fn calls(&self) -> Vec<Call> {
         let text = get(&format!("{}/log?since=0", self.control));
-        text.lines().map(|line| read(line)).collect()
+        text.lines().map(read).collect()
     }
 
     /// Forgets the calls so far.
@@ -101,6 +101,17 @@ impl Emulator {
         ];
         let answer: Value = read(&post(&self.endpoint, &headers, &json!({"Entries": [entry]}).to_string()));
         assert_eq!(answer["FailedEntryCount"], 0, "{answer}");
+    }
+
+    /// Sends a text to a queue.
+    pub fn send(&self, queue_url: &str, text: &str) {
+        let headers = [
+            owner("sqs"),
+            ("x-amz-target", "AmazonSQS.SendMessage".to_owned()),
+            ("content-type", "application/x-amz-json-1.0".to_owned()),
+        ];
+        let body = json!({"QueueUrl": queue_url, "MessageBody": text}).to_string();
+        post(&self.endpoint, &headers, &body);
     }
 
     /// How many messages stand in a queue, in flight and delayed ones included.

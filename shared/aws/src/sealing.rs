@@ -94,7 +94,7 @@ impl DataKey {
     }
 
     async fn wrapped(&self) -> PortResult<Option<Vec<u8>>> {
-        let request = self.0.dynamodb.get_item().table_name(&self.0.table).set_key(Some(Key::DataKey.item()));
+        let request = self.0.dynamodb.get_item().table_name(&self.0.table).set_key(Some(Key::Sealing.item()));
         let found = request.consistent_read(true).send().await.map_err(failed(DOING))?;
         match found.item {
             None => Ok(None),
@@ -124,7 +124,7 @@ impl DataKey {
             .dynamodb
             .put_item()
             .table_name(&self.0.table)
-            .set_item(Some(Key::DataKey.item()))
+            .set_item(Some(Key::Sealing.item()))
             .item("wrapped", binary(wrapped))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None);

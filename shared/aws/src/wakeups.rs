@@ -111,7 +111,7 @@ impl Wakeups for Messages {
         for wakeup in wakeups {
             match self.way(&wakeup, now) {
                 Way::Queue(queue, delay) => {
-                    by_queue.entry(queue).or_default().push(Outgoing::new(wakeup.message, delay)?);
+                    by_queue.entry(queue).or_default().push(Outgoing::new(&wakeup.message, delay)?);
                 }
                 Way::Schedule => scheduled.push(wakeup),
             }
@@ -140,7 +140,7 @@ impl Messages {
     }
 
     /// Puts a message back into a queue, to come again then, or as late as SQS can hold it.
-    pub async fn put_back(&self, queue: &str, message: Message, due: Timestamp) -> PortResult<()> {
+    pub async fn put_back(&self, queue: &str, message: &Message, due: Timestamp) -> PortResult<()> {
         let delay = wait(self.clock.now(), due).min(SQS_DELAY_MAX);
         self.send_all(queue, vec![Outgoing::new(message, Some(delay))?]).await
     }
@@ -276,9 +276,9 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(message: Message, delay: Option<Duration>) -> PortResult<Self> {
+    fn new(message: &Message, delay: Option<Duration>) -> PortResult<Self> {
         let delay = delay.map(|delay| i32::try_from(delay.as_secs()).unwrap_or(i32::MAX));
-        Ok(Self { text: text_of(&message)?, group: message.webhook_id().to_string(), delay })
+        Ok(Self { text: text_of(message)?, group: message.webhook_id().to_string(), delay })
     }
 
     fn entry(&self, place: usize) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
@@ -315,4 +315,117 @@ fn wait(now: Timestamp, due: Timestamp) -> Duration {
 fn whole_seconds_up(time: Timestamp) -> Timestamp {
     let up = i64::from(time.subsec_nanosecond() > 0);
     Timestamp::from_second(time.as_second() + up).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+    use statuspulse_core::message::SweepMessage;
+    use statuspulse_core::ports::Step;
+
+    use super::*;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            noon()
+        }
+    }
+
+    fn noon() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn messages() -> Messages {
+        let queue = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/123456789012/{name}");
+        let queues = Queues {
+            first: queue("first"),
+            retry_1m: queue("retry-1m"),
+            retry_5m: queue("retry-5m"),
+            retry_15m: queue("retry-15m"),
+            retry_60m: queue("retry-60m"),
+            sweep: queue("sweep"),
+            notice: queue("notice"),
+        };
+        let configuration = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new("us-east-1"))
+            .build();
+        Messages::new(
+            aws_sdk_sqs::Client::new(&configuration),
+            aws_sdk_scheduler::Client::new(&configuration),
+            queues,
+            Schedules::default(),
+            Ladder::default(),
+            Arc::new(Noon),
+        )
+    }
+
+    fn attempt(round: u32, number: u8, body: &str) -> Message {
+        Message::Attempt(AttemptMessage {
+            delivery_id: DeliveryId::from_bytes([1; 16]),
+            webhook_id: WebhookId::from_bytes([2; 16]),
+            event_id: EventId::from_bytes([3; 16]),
+            step: Step { round, number },
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        })
+    }
+
+    /// Queue, delay; no queue is Scheduler.
+    fn way(message: Message, wait_ms: i64) -> (Option<String>, Option<u64>) {
+        let due = noon().checked_add(jiff::SignedDuration::from_millis(wait_ms)).unwrap();
+        let messages = messages();
+        match messages.way(&Wakeup { message, due }, noon()) {
+            Way::Queue(url, delay) => {
+                (url.rsplit('/').next().map(str::to_owned), delay.map(|delay| delay.as_secs()))
+            }
+            Way::Schedule => (None, None),
+        }
+    }
+
+    #[test]
+    fn each_rung_has_its_queue_and_its_wait() {
+        let queue = |name: &str, delay| (Some(name.to_owned()), delay);
+        assert_eq!(way(attempt(1, 1, "{}"), 0), queue("first", Some(0)));
+        assert_eq!(way(attempt(1, 2, "{}"), 60_000), queue("retry-1m", None));
+        assert_eq!(way(attempt(1, 3, "{}"), 300_000), queue("retry-5m", None));
+        assert_eq!(way(attempt(1, 4, "{}"), 899_001), queue("retry-15m", None));
+        assert_eq!(way(attempt(1, 5, "{}"), 3_600_000), (None, None));
+        // The queue's own delay begins later than the wait: it is enough, also when part of the wait is over.
+        assert_eq!(way(attempt(1, 2, "{}"), 59_100), queue("retry-1m", None));
+        // A receiver that asks for more gets more, by the message's own delay, or by Scheduler.
+        assert_eq!(way(attempt(1, 2, "{}"), 61_001), queue("retry-1m", Some(62)));
+        assert_eq!(way(attempt(1, 2, "{}"), 900_001), (None, None));
+        // Let go by a drain: never among first attempts, and not after a minute.
+        assert_eq!(way(attempt(2, 1, "{}"), 0), queue("retry-1m", Some(0)));
+        assert_eq!(way(attempt(2, 1, "{}"), 1), queue("retry-1m", Some(1)));
+        // A schedule in the past would be refused.
+        assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-60m", Some(0)));
+        let sweep = SweepMessage { webhook_id: WebhookId::from_bytes([2; 16]), epoch: 1, step: 0 };
+        assert_eq!(way(Message::Sweep(sweep), 3_600_000), queue("sweep", Some(900)));
+    }
+
+    #[test]
+    fn a_payload_that_is_too_large_to_travel_stays_at_home() {
+        let small = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000));
+        assert!(text_of(&attempt(1, 1, &small)).unwrap().contains("xxx"));
+        // Quotes and backslashes double in a message.
+        let large = format!("{{\"a\":\"{}\"}}", "\\\"".repeat(60_000));
+        let text = text_of(&attempt(1, 1, &large)).unwrap();
+        assert!(text.len() < 1_000, "{} bytes", text.len());
+        let Message::Attempt(read) = serde_json::from_str(&text).unwrap() else {
+            panic!("an attempt was written")
+        };
+        assert!(read.body.is_empty());
+    }
+
+    #[test]
+    fn a_queue_is_known_by_its_arn() {
+        let messages = messages();
+        let queue = |name: &str| messages.queue_of(&format!("arn:aws:sqs:us-east-1:123456789012:{name}"));
+        assert!(queue("retry-60m").unwrap().ends_with("/retry-60m"));
+        assert_eq!(queue("other"), None);
+        assert_eq!(messages.queue_of(""), None);
+    }
 }

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
+mod bill;
 mod kills;
+mod messages;
 mod permissions;
 mod stack;
 mod story;

@@ -16,7 +16,6 @@ pub(crate) const SLACK: &str = "/slack/secret-path";
 pub(crate) struct Stack {
     pub(crate) emulator: Emulator,
     pub(crate) receiver: Receiver,
-    pub(crate) operator: Api,
     pub(crate) admin: Api,
     pub(crate) account: String,
     _files: TempDir,
@@ -57,7 +56,7 @@ impl Stack {
         let made = operator.post("/v1/accounts", &json!({"name": "Acme & Sons"})).await.expect(201);
         let admin = operator.with_key(made["key"].as_str().unwrap());
         let account = made["id"].as_str().unwrap().to_owned();
-        Self { emulator, receiver, operator, admin, account, _files: files }
+        Self { emulator, receiver, admin, account, _files: files }
     }
 
     /// What came on a path, once that is `n` requests.

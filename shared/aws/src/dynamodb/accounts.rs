@@ -65,7 +65,7 @@ impl Accounts for Table {
             return Ok(Some(known));
         }
         let doing = "reading a key";
-        let item = self.get(Key::ApiKey(*hash), doing).await?;
+        let item = self.get(Key::Credential(*hash), doing).await?;
         let key = readable(item.map(|item| read_key(&item)).transpose(), doing)?;
         if let Some(key) = &key {
             self.keys_seen.remember(key, now);
@@ -81,7 +81,7 @@ impl Accounts for Table {
 
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
         let doing = "revoking a key";
-        let Some(item) = self.get(Key::KeyOfAccount(Some(account), key), doing).await? else {
+        let Some(item) = self.get(Key::CredentialOfAccount(Some(account), key), doing).await? else {
             return Ok(false);
         };
         let known = readable(read_key(&item), doing)?;
@@ -97,7 +97,10 @@ impl Accounts for Table {
                 values: HashMap::from([(":now".to_owned(), time(now))]),
             })
         };
-        let writes = vec![revoked(Key::KeyOfAccount(Some(account), key))?, revoked(Key::ApiKey(known.hash))?];
+        let writes = vec![
+            revoked(Key::CredentialOfAccount(Some(account), key))?,
+            revoked(Key::Credential(known.hash))?,
+        ];
         // Refused: somebody else revoked it in the meantime.
         self.transact(writes, doing).await.map(|_| true)
     }
@@ -106,8 +109,12 @@ impl Accounts for Table {
 impl Table {
     fn key_writes(&self, key: &ApiKey) -> PortResult<Vec<aws_sdk_dynamodb::types::TransactWriteItem>> {
         Ok(vec![
-            self.put_write(Key::ApiKey(key.hash), key_item(key), Condition::IS_NEW)?,
-            self.put_write(Key::KeyOfAccount(key.account_id, key.id), key_item(key), Condition::IS_NEW)?,
+            self.put_write(Key::Credential(key.hash), key_item(key), Condition::IS_NEW)?,
+            self.put_write(
+                Key::CredentialOfAccount(key.account_id, key.id),
+                key_item(key),
+                Condition::IS_NEW,
+            )?,
         ])
     }
 }

@@ -4,14 +4,14 @@
 //! |---|---|---|---|
 //! | [`Account`](Key::Account) | `A#<account>` | `a` | for good |
 //! | [`WebhookOfAccount`](Key::WebhookOfAccount): a copy, for the fan-out | `A#<account>` | `w#<webhook>` | until it is deleted |
-//! | [`KeyOfAccount`](Key::KeyOfAccount): a copy, for lists | `A#<account>` or `A#operator` | `k#<key>` | for good |
-//! | [`ApiKey`](Key::ApiKey) | `K#<hash>` | `k` | for good |
+//! | [`CredentialOfAccount`](Key::CredentialOfAccount): a copy, for lists | `A#<account>` or `A#operator` | `k#<key>` | for good |
+//! | [`Credential`](Key::Credential) | `K#<hash>` | `k` | for good |
 //! | [`Webhook`](Key::Webhook) | `W#<webhook>` | `w` | for good; deleted ones a year |
 //! | [`Event`](Key::Event) | `E#<event>` | `e` | 30 days; a year where a delivery is held |
 //! | [`Delivery`](Key::Delivery) | `D#<webhook>#<shard>` | `d#<delivery>` | 30 days after it is finished |
 //! | [`Mark`](Key::Mark): what a sweep goes through | `D#<webhook>#<shard>` | `h#`, `m#`, `r#` or `f#<delivery>` | as long as it is true |
 //! | [`Lane`](Key::Lane) | `L#<webhook>#<incident>` | `l` | a year after its last event |
-//! | [`DataKey`](Key::DataKey) | `S#data-key` | `s` | for good |
+//! | [`Sealing`](Key::Sealing) | `S#data-key` | `s` | for good |
 //!
 //! **No index.** A secondary index is written beside the table, so it costs a write each and shows yesterday's
 //! truth; every question here is answered by a strongly consistent read of the table.
@@ -43,14 +43,14 @@ pub(crate) enum Key<'a> {
     Account(AccountId),
     WebhookOfAccount(AccountId, WebhookId),
     /// An operator's key has no account.
-    KeyOfAccount(Option<AccountId>, KeyId),
-    ApiKey(KeyHash),
+    CredentialOfAccount(Option<AccountId>, KeyId),
+    Credential(KeyHash),
     Webhook(WebhookId),
     Event(EventId),
     Delivery(WebhookId, DeliveryId),
     Mark(Mark, WebhookId, DeliveryId),
     Lane(WebhookId, &'a str),
-    DataKey,
+    Sealing,
 }
 
 /// Which part of a webhook's deliveries an unfinished or failed one belongs to. A first attempt that is due has no
@@ -94,8 +94,8 @@ impl Key<'_> {
             Key::WebhookOfAccount(account, webhook) => {
                 (account_partition(Some(*account)), format!("w#{webhook}"))
             }
-            Key::KeyOfAccount(account, key) => (account_partition(*account), format!("k#{key}")),
-            Key::ApiKey(hash) => (format!("K#{}", hex(&hash.0)), "k".to_owned()),
+            Key::CredentialOfAccount(account, key) => (account_partition(*account), format!("k#{key}")),
+            Key::Credential(hash) => (format!("K#{}", hex(&hash.0)), "k".to_owned()),
             Key::Webhook(webhook) => (format!("W#{webhook}"), "w".to_owned()),
             Key::Event(event) => (format!("E#{event}"), "e".to_owned()),
             Key::Delivery(webhook, id) => (delivery_partition(*webhook, shard(*id)), delivery_sort(*id)),
@@ -105,7 +105,7 @@ impl Key<'_> {
                 let digest: [u8; 32] = Sha256::digest(incident.as_bytes()).into();
                 (format!("L#{webhook}#{}", hex(&digest[..16])), "l".to_owned())
             }
-            Key::DataKey => ("S#data-key".to_owned(), "s".to_owned()),
+            Key::Sealing => ("S#data-key".to_owned(), "s".to_owned()),
         }
     }
 

@@ -1,0 +1,123 @@
+//! The bill: what AWS is asked for a thousand events that are delivered at once, counted from the emulator's log.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use statuspulse_emulator::{Call, FUNCTIONS};
+use statuspulse_kit::api::{Api, payload};
+
+use crate::stack::Stack;
+
+const EVENTS: usize = 1_000;
+/// Calls of the API under way at once: what makes batches of messages, as a burst of incidents does.
+const PUBLISHERS: usize = 16;
+
+/// us-east-1 list prices in dollars a million, on demand: `docs/cost.md` names the sources.
+const WRITE_UNIT: f64 = 0.625;
+const READ_UNIT: f64 = 0.125;
+const SQS_REQUEST: f64 = 0.40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
+    let stack = Stack::start([60, 300, 900, 3600]).await;
+    let path = "/hooks/bill";
+    let (webhook, _) = stack.admin.webhook(&stack.receiver.url(path), &[]).await;
+    stack.quiet().await;
+    stack.emulator.forget_calls();
+    let publishers: Vec<_> =
+        (0..PUBLISHERS).map(|publisher| tokio::spawn(publish(stack.admin.clone(), publisher))).collect();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    stack.arrived(path, 1 + u64::try_from(EVENTS).unwrap()).await;
+    stack.quiet().await;
+    let calls = stack.emulator.calls();
+    stack.admin.all_delivered(&webhook).await;
+
+    let bill = Bill::of(&calls);
+    eprintln!("{}", bill.table());
+    // One query of the account's webhooks; the webhook before and after the attempt.
+    assert!(bill.reads() < 3.2, "{:.2} reads an event", bill.reads());
+    // Event, delivery, lane, claim, record.
+    assert!(bill.writes() < 5.2, "{:.2} writes an event", bill.writes());
+    assert!(bill.sends() <= 1.01, "{:.2} SQS requests of ours an event", bill.sends());
+    let documented =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cost.md")).unwrap();
+    for call in bill.per_event.keys() {
+        assert!(documented.contains(call.as_str()), "docs/cost.md does not name {call}");
+    }
+}
+
+async fn publish(api: Api, publisher: usize) {
+    for n in (publisher..EVENTS).step_by(PUBLISHERS) {
+        api.published(&[], &payload("opened", &format!("INC-{n}"), n), 1).await;
+    }
+}
+
+struct Bill {
+    /// Calls an event, by `function service:Action`.
+    per_event: BTreeMap<String, f64>,
+    write_units: f64,
+    read_units: f64,
+}
+
+impl Bill {
+    fn of(calls: &[Call]) -> Self {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let (mut writes, mut reads) = (0, 0);
+        for call in calls.iter().filter(|call| FUNCTIONS.contains(&call.function.as_str())) {
+            *counts.entry(format!("{} {}:{}", call.function, call.service, call.action)).or_default() += 1;
+            writes += call.write_units;
+            reads += call.read_units;
+        }
+        let per_event = counts.into_iter().map(|(call, count)| (call, per_event(count))).collect();
+        Self { per_event, write_units: per_event_units(writes), read_units: per_event_units(reads) }
+    }
+
+    fn sum(&self, actions: &[&str]) -> f64 {
+        let counts = |call: &str| actions.iter().any(|action| call.ends_with(&format!(":{action}")));
+        self.per_event.iter().filter(|(call, _)| counts(call)).map(|(_, count)| count).sum()
+    }
+
+    fn reads(&self) -> f64 {
+        self.sum(&["GetItem", "BatchGetItem", "Query"])
+    }
+
+    fn writes(&self) -> f64 {
+        self.sum(&["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"])
+    }
+
+    fn sends(&self) -> f64 {
+        self.sum(&["SendMessage", "SendMessageBatch"])
+    }
+
+    fn table(&self) -> String {
+        let mut table = String::from("| call | an event |\n|---|---|\n");
+        for (call, count) in &self.per_event {
+            writeln!(table, "| {call} | {count:.2} |").unwrap();
+        }
+        let dynamodb = self.write_units * WRITE_UNIT + self.read_units * READ_UNIT;
+        writeln!(
+            table,
+            "\nDynamoDB: {:.2} write units, {:.2} read units: ${dynamodb:.2} a million",
+            self.write_units, self.read_units
+        )
+        .unwrap();
+        writeln!(
+            table,
+            "SQS: {:.2} sends of ours: ${:.2} a million",
+            self.sends(),
+            self.sends() * SQS_REQUEST
+        )
+        .unwrap();
+        table
+    }
+}
+
+fn per_event(count: usize) -> f64 {
+    per_event_units(u64::try_from(count).unwrap())
+}
+
+fn per_event_units(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap()) / f64::from(u32::try_from(EVENTS).unwrap())
+}
