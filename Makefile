@@ -14,7 +14,7 @@ run: ## build, show the whole story on loopback, then stay up with a key and cur
 	target/debug/statuspulse demo --stay
 
 test: venv lint-infra ## all tests, those of the functions in an emulator of AWS included
-	$(VENV)/bin/python -m unittest discover -s infra/emulator
+	$(VENV)/bin/python -m unittest discover --start-directory infra/emulator --pattern test_launch.py
 	$(CARGO) test --locked --workspace
 
 # Python for the emulator and the linters of the template, from lock files with hashes.
