@@ -81,6 +81,34 @@ pub(crate) async fn the_head_of_a_lane_is_its_first_unfinished_delivery(stage: S
     assert_eq!(head(&stage, webhook, "INC-1").await, None);
 }
 
+/// A long incident, held and then delivered one by one, in lanes of which a store may forget what is finished.
+pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
+    let webhook = stage.webhook_id();
+    let mut lane = vec![];
+    for _ in 0..130 {
+        lane.push(stage.accepted(webhook, "INC-1").await.id);
+    }
+    for (place, id) in lane.iter().enumerate() {
+        let first = head(&stage, webhook, "INC-1").await.unwrap();
+        assert_eq!(first.id, *id, "at place {place}");
+        let first = match first.state {
+            State::Waiting => {
+                stage.store.save_delivery(&first.promoted(stage.now())).await.unwrap().unwrap().delivery
+            }
+            _ => first,
+        };
+        assert!(matches!(first.state, State::Scheduled { .. }), "at place {place}");
+        let ended = stage.saved(first, State::Delivered).await;
+        assert_eq!(ended.has_company, place + 1 < lane.len(), "at place {place}");
+    }
+    // Made again, one of the middle stands alone; what comes next waits behind it.
+    let middle = stage.store.delivery(&[webhook], lane[60]).await.unwrap().unwrap();
+    let again = stage.store.save_delivery(&middle.begun_again(stage.now())).await.unwrap().unwrap();
+    assert!(matches!(again.delivery.state, State::Scheduled { number: 1, .. }));
+    assert_eq!(stage.accepted(webhook, "INC-1").await.state, State::Waiting);
+    assert!(stage.saved(again.delivery, State::Delivered).await.has_company);
+}
+
 /// Either the later one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
 pub(crate) async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other(stage: Stage) {
     let webhook = stage.webhook_id();

@@ -45,6 +45,7 @@ fn cases() -> Vec<Case> {
         case!(lanes::an_event_accepted_behind_finished_ones_goes_at_once),
         case!(lanes::one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead),
         case!(lanes::the_head_of_a_lane_is_its_first_unfinished_delivery),
+        case!(lanes::a_long_lane_keeps_its_order_to_the_end),
         case!(lanes::an_end_and_an_acceptance_at_the_same_time_never_miss_each_other),
         case!(events::an_accepted_event_is_kept_byte_for_byte_with_its_deliveries),
         case!(events::an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now),

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
@@ -23,7 +21,6 @@ use super::events::{Kept, later, read_event_type};
 use super::item::{Item, Read, expiry, number, text, time};
 use super::keys::{Key, Mark};
 use super::table::{Change, Condition, Written, readable, side_by_side};
-use crate::error::failed;
 
 /// Tries of a change that others keep getting in the way of: a flag set by a later delivery of the lane is one.
 const CHANGE_TRIES: usize = 10;
@@ -70,7 +67,7 @@ impl Deliveries for Table {
             State::Scheduled { number: 1, .. } => self.schedule_in_lane(delivery).await,
             State::Held => {
                 self.keep_event_longer(delivery.event_id).await?;
-                self.places_ahead(delivery).await?;
+                self.places_around(delivery).await?;
                 self.write_delivery(delivery).await
             }
             _ => self.write_delivery(delivery).await,
@@ -134,24 +131,8 @@ impl Table {
         let doing = "keeping a delivery";
         let mut item = readable(delivery_item(delivery), doing)?;
         item.extend(Key::Delivery(delivery.webhook_id, delivery.id).item());
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match put.send().await {
-            Ok(_) => Ok(None),
-            Err(SdkError::ServiceError(error)) => match error.into_err() {
-                PutItemError::ConditionalCheckFailedException(refused) => {
-                    let item = refused.item.unwrap_or_default();
-                    readable(read_delivery(&item), doing).map(Some)
-                }
-                other => Err(failed(doing)(other)),
-            },
-            Err(error) => Err(failed(doing)(error)),
-        }
+        let found = self.put_if_new(item, doing).await?;
+        readable(found.map(|item| read_delivery(&item)).transpose(), doing)
     }
 
     pub(super) async fn read_delivery(

@@ -3,9 +3,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_core::delivery::Delivery;
@@ -19,7 +16,6 @@ use super::Table;
 use super::item::{Item, Read, binary, expiry, text, time};
 use super::keys::Key;
 use super::table::{Change, Written, readable};
-use crate::error::failed;
 
 /// An event as kept, with the webhooks it went to when it was accepted.
 pub(super) struct Kept {
@@ -35,24 +31,8 @@ impl Table {
         deliveries: &[Delivery],
     ) -> PortResult<Option<Kept>> {
         let doing = "accepting an event";
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(event_item(event, deliveries)))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match put.send().await {
-            Ok(_) => Ok(None),
-            Err(SdkError::ServiceError(error)) => match error.into_err() {
-                PutItemError::ConditionalCheckFailedException(refused) => {
-                    let item = refused.item.unwrap_or_default();
-                    readable(read_event(&item), doing).map(Some)
-                }
-                other => Err(failed(doing)(other)),
-            },
-            Err(error) => Err(failed(doing)(error)),
-        }
+        let found = self.put_if_new(event_item(event, deliveries), doing).await?;
+        readable(found.map(|item| read_event(&item)).transpose(), doing)
     }
 
     pub(super) async fn read_event(&self, id: EventId) -> PortResult<Option<Event>> {

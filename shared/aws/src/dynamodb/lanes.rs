@@ -24,7 +24,7 @@ use statuspulse_core::ports::{Conflict, PortResult, Saved, Unavailable};
 
 use super::Table;
 use super::events::later;
-use super::item::{Item, binary, expiry, text};
+use super::item::{Item, binary, expiry, number, text};
 use super::keys::Key;
 use super::table::{Change, Written};
 
@@ -39,16 +39,15 @@ impl Table {
     /// Gives a delivery that was just kept its place, and lets it wait if one ahead of it is unfinished.
     pub(super) async fn enter_lane(&self, kept: Delivery) -> PortResult<Result<Delivery, Conflict>> {
         let places = self.append(&kept, Append::Last).await?;
-        let ahead = ahead_of(kept.id, &places);
-        let Some(unfinished) = self.nearest_unfinished(&kept, ahead).await? else { return Ok(Ok(kept)) };
+        let Some(unfinished) = self.nearest_unfinished(&kept, &places).await? else { return Ok(Ok(kept)) };
         let asked = kept.state;
         Ok(self.wait_behind(kept, asked, unfinished).await?.map(|saved| saved.delivery))
     }
 
     /// Replaces a delivery that asks for its turn: it gets it, or waits.
     pub(super) async fn schedule_in_lane(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        let ahead = self.places_ahead(asked).await?;
-        match self.nearest_unfinished(asked, &ahead).await? {
+        let places = self.places_around(asked).await?;
+        match self.nearest_unfinished(asked, &places).await? {
             None => self.write_delivery(asked).await,
             Some(unfinished) => self.wait_behind(asked.clone(), asked.state, unfinished).await,
         }
@@ -66,7 +65,7 @@ impl Table {
                 return Ok(None);
             };
             if finished > TRIM_AT {
-                self.trim(webhook, incident_id, &places[..finished]).await?;
+                self.trim(webhook, incident_id, &places, finished).await?;
             }
             if finished + 1 == places.len() || self.flag(&head).await? {
                 return Ok(Some(head));
@@ -75,14 +74,11 @@ impl Table {
         Err(Unavailable { doing: "reading a lane", source: "it keeps changing".into() })
     }
 
-    /// The places ahead of a delivery that was in the lane before. One that was taken off it since goes to the
-    /// front: its event was accepted before those that are still there.
-    pub(super) async fn places_ahead(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
-        let mut places = self.places(delivery.webhook_id, &delivery.incident_id).await?;
-        if !places.contains(&delivery.id) {
-            places = self.append(delivery, Append::First).await?;
-        }
-        Ok(ahead_of(delivery.id, &places).to_vec())
+    /// The lane of a delivery that was in it before. One that was taken off it since goes to the front: its event was
+    /// accepted before those that are still there.
+    pub(super) async fn places_around(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
+        let places = self.places(delivery.webhook_id, &delivery.incident_id).await?;
+        if places.contains(&delivery.id) { Ok(places) } else { self.append(delivery, Append::First).await }
     }
 
     async fn wait_behind(
@@ -100,7 +96,7 @@ impl Table {
             if self.flag(&ahead).await? {
                 return Ok(Ok(waiting));
             }
-            let places = self.places_ahead(&waiting.delivery).await?;
+            let places = self.places_around(&waiting.delivery).await?;
             match self.nearest_unfinished(&waiting.delivery, &places).await? {
                 Some(unfinished) => ahead = unfinished,
                 None => return self.write_delivery(&waiting.delivery.moved(asked)).await,
@@ -154,12 +150,13 @@ impl Table {
         Ok(matches!(self.update(change, "waiting in a lane").await?, Written::Done(_)))
     }
 
-    /// The last unfinished delivery among these places.
+    /// The last unfinished delivery ahead of this one in its lane.
     async fn nearest_unfinished(
         &self,
         delivery: &Delivery,
-        ahead: &[DeliveryId],
+        places: &[DeliveryId],
     ) -> PortResult<Option<Delivery>> {
+        let ahead = ahead_of(delivery.id, places);
         for chunk in ahead.rchunks(WALKED_AT_ONCE) {
             let found = self.in_places(delivery.webhook_id, chunk).await?;
             if let Some(unfinished) = found.into_iter().rev().find(|delivery| !delivery.is_finished()) {
@@ -167,7 +164,7 @@ impl Table {
             }
         }
         if ahead.len() > TRIM_AT {
-            self.trim(delivery.webhook_id, &delivery.incident_id, ahead).await?;
+            self.trim(delivery.webhook_id, &delivery.incident_id, places, ahead.len()).await?;
         }
         Ok(None)
     }
@@ -195,15 +192,30 @@ impl Table {
         Ok(found)
     }
 
-    /// Takes finished deliveries off the front, unless somebody was faster.
-    async fn trim(&self, webhook: WebhookId, incident_id: &str, finished: &[DeliveryId]) -> PortResult<()> {
-        let Some(first) = finished.first() else { return Ok(()) };
-        let removed: Vec<String> = (0..finished.len()).map(|place| format!("#places[{place}]")).collect();
+    /// Takes the first `finished` places off the front, unless the lane is not what it was any more.
+    async fn trim(
+        &self,
+        webhook: WebhookId,
+        incident_id: &str,
+        places: &[DeliveryId],
+        finished: usize,
+    ) -> PortResult<()> {
+        let ([first, ..], [.., last]) = (places, places) else { return Ok(()) };
+        let rest = places[finished..].iter().map(|id| binary(id.to_bytes())).collect();
         let change = Change {
             key: Key::Lane(webhook, incident_id),
-            update: format!("REMOVE {}", removed.join(", ")),
-            condition: "#places[0] = :first".into(),
-            values: HashMap::from([(":first".to_owned(), binary(first.to_bytes()))]),
+            update: "SET #places = :rest".to_owned(),
+            condition: format!(
+                "size(#places) = :length AND #places[0] = :first AND #places[{}] = :last",
+                places.len() - 1
+            )
+            .into(),
+            values: HashMap::from([
+                (":rest".to_owned(), AttributeValue::L(rest)),
+                (":length".to_owned(), number(places.len())),
+                (":first".to_owned(), binary(first.to_bytes())),
+                (":last".to_owned(), binary(last.to_bytes())),
+            ]),
         };
         match self.update(change, "trimming a lane").await? {
             Written::Done(_) | Written::Refused(_) => Ok(()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -27,6 +28,8 @@ use crate::sealing::DataKey;
 const BATCH_GET: usize = 100;
 /// Tries of what a BatchGetItem left out because the table was throttled.
 const BATCH_GET_TRIES: usize = 5;
+/// Tries of a write whose item is part of a transaction at that moment.
+const CONFLICT_TRIES: usize = 10;
 /// Calls of one use case that are under way side by side: an event may go to 500 webhooks.
 const SIDE_BY_SIDE: usize = 32;
 
@@ -108,6 +111,27 @@ impl Table {
         Err(Unavailable { doing, source: "the table is throttled".into() })
     }
 
+    /// Writes an item that is not there yet; else answers with the one that is.
+    pub(super) async fn put_if_new(&self, item: Item, doing: &'static str) -> PortResult<Option<Item>> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(None),
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                PutItemError::ConditionalCheckFailedException(refused) => {
+                    Ok(Some(refused.item.unwrap_or_default()))
+                }
+                other => Err(failed(doing)(other)),
+            },
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+
     /// Changes an item by an expression in which `#name` stands for the attribute `name`.
     pub(super) async fn update(&self, change: Change<'_>, doing: &'static str) -> PortResult<Written> {
         let Change { key, update, condition, values } = change;
@@ -122,16 +146,21 @@ impl Table {
             .set_expression_attribute_values(Some(values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
-            Ok(answer) => Ok(Written::Done(answer.attributes.unwrap_or_default())),
-            Err(SdkError::ServiceError(error)) => match error.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(refused) => {
-                    Ok(Written::Refused(refused.item.unwrap_or_default()))
-                }
-                other => Err(failed(doing)(other)),
-            },
-            Err(error) => Err(failed(doing)(error)),
+        for _ in 0..CONFLICT_TRIES {
+            match request.clone().send().await {
+                Ok(answer) => return Ok(Written::Done(answer.attributes.unwrap_or_default())),
+                Err(SdkError::ServiceError(error)) => match error.into_err() {
+                    UpdateItemError::ConditionalCheckFailedException(refused) => {
+                        return Ok(Written::Refused(refused.item.unwrap_or_default()));
+                    }
+                    // A transaction has the item for a few milliseconds; the SDK takes that for final.
+                    UpdateItemError::TransactionConflictException(_) => {}
+                    other => return Err(failed(doing)(other)),
+                },
+                Err(error) => return Err(failed(doing)(error)),
+            }
         }
+        Err(Unavailable { doing, source: "transactions keep getting in the way".into() })
     }
 
     /// Writes all or nothing. A conflict with another transaction is a conflict like one of versions.

@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use statuspulse_conformance::{Dice, Watch};
 use statuspulse_core::access::Account;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
 use statuspulse_core::message::{AttemptMessage, Message, Queue, Wakeup};
-use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Random, Saved, Step, Wakeups};
+use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Saved, Step, Wakeups};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
@@ -22,30 +22,6 @@ use statuspulse_embedded::{Embedded, OpenError, Purpose, Received};
 use tempfile::TempDir;
 
 pub(crate) const START: &str = "2026-11-24T12:00:00Z";
-
-/// Shows what the test says.
-pub(crate) struct Watch(Mutex<Timestamp>);
-
-impl Clock for Watch {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-}
-
-/// Never the same bytes twice, and the same ones in every run.
-#[derive(Default)]
-pub(crate) struct Dice(AtomicU64);
-
-impl Random for Dice {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            let mut x = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            chunk.copy_from_slice(&(x ^ (x >> 31)).to_be_bytes()[..chunk.len()]);
-        }
-    }
-}
 
 pub(crate) struct Stage {
     pub(crate) store: Arc<Embedded>,
@@ -56,8 +32,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let clock = Arc::new(Watch(Mutex::new(START.parse().unwrap())));
-        let dice = Arc::new(Dice(AtomicU64::new(42)));
+        let clock = Arc::new(Watch::at(START.parse().unwrap()));
+        let dice = Arc::new(Dice::seeded(42));
         Self::on(tempfile::tempdir().unwrap(), clock, dice)
     }
 
@@ -102,8 +78,7 @@ impl Stage {
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        let mut now = self.clock.0.lock().unwrap();
-        *now = now.checked_add(time).unwrap();
+        self.clock.pass(time);
     }
 
     // --- Things to keep ----------------------------------------------------------------------------------
