@@ -241,7 +241,8 @@ impl Messages {
         let target = Target::builder()
             .arn(&self.schedules.queue_arn)
             .role_arn(&self.schedules.role_arn)
-            .input(text_of(&wakeup.message)?)
+            // Scheduler fills in what stands between angle brackets; a payload is nothing to fill in.
+            .input(text_of(&wakeup.message)?.replace('<', "\\u003c"))
             .retry_policy(
                 RetryPolicy::builder().maximum_event_age_in_seconds(3600).maximum_retry_attempts(185).build(),
             )
@@ -298,12 +299,14 @@ fn text_of(message: &Message) -> PortResult<String> {
             .map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
     };
     let text = write(message)?;
-    match message {
+    let text = match message {
         Message::Attempt(attempt) if text.len() > MESSAGE_BYTES => {
-            write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))
+            write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))?
         }
-        _ => Ok(text),
-    }
+        _ => text,
+    };
+    // The two characters of JSON that SQS does not carry. They stand in strings alone, where an escape is the same.
+    Ok(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
 }
 
 /// The wait until `due`, in whole seconds, rounded up.
@@ -418,6 +421,19 @@ mod tests {
             panic!("an attempt was written")
         };
         assert!(read.body.is_empty());
+    }
+
+    #[test]
+    fn characters_that_sqs_does_not_carry_travel_as_escapes() {
+        let body = "{\"a\":\"\u{fffe}\u{ffff}<aws.scheduler.execution-id>\"}";
+        let text = text_of(&attempt(1, 1, body)).unwrap();
+        assert!(!text.contains('\u{fffe}') && !text.contains('\u{ffff}'), "{text}");
+        for text in [text.clone(), text.replace('<', "\\u003c")] {
+            let Message::Attempt(read) = serde_json::from_str(&text).unwrap() else {
+                panic!("an attempt was written")
+            };
+            assert_eq!(read.body, body.as_bytes());
+        }
     }
 
     #[test]

@@ -66,6 +66,9 @@ impl Table {
     ) -> PortResult<ShardList> {
         let doing = "listing deliveries";
         let (lowest, highest) = range(filter, after);
+        if highest < lowest {
+            return Ok(ShardList { found: vec![], rest: None });
+        }
         let (conditions, mut values) = conditions(filter);
         values.extend([
             (":pk".to_owned(), text(delivery_partition(webhook, shard))),

@@ -103,7 +103,9 @@ impl Engine {
     /// The message a scheduled delivery waits for.
     pub(super) async fn attempt_wakeup(&self, delivery: &Delivery) -> Result<Option<Wakeup>> {
         let event = self.deliveries.event(delivery.event_id).await?;
-        Ok(event.and_then(|event| Wakeup::of_attempt(delivery, &event.body)))
+        // Without its event the attempt discards the delivery; without a message nobody would.
+        let body = event.map(|event| event.body.clone()).unwrap_or_default();
+        Ok(Wakeup::of_attempt(delivery, &body))
     }
 
     /// Does what a webhook's recorded state calls for: the next step of its sweep, or else its notice.
@@ -137,7 +139,9 @@ impl Engine {
             let Some(webhook) = self.webhooks.webhook(webhook_id).await? else { return Ok(()) };
             let mut next = Webhook::clone(&webhook);
             if !next.begin_release(self.clock.now()) {
-                return Ok(());
+                // Who began this one may have died before its first message; a later step has a message of its own.
+                let begun = webhook.is_active() && webhook.sweep.is_some_and(|sweep| sweep.step == 0);
+                return if begun { self.follow_up_webhook(&webhook).await } else { Ok(()) };
             }
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 return self.follow_up_webhook(&next).await;
