@@ -10,6 +10,8 @@ mod serve;
 mod system;
 
 use clap::Parser;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use arguments::{Arguments, Command};
 
@@ -38,9 +40,15 @@ fn main() -> std::process::ExitCode {
 
 /// Logs go to standard error; `STATUSPULSE_LOG` says which (`info`, `debug`, `statuspulse_core=trace`, ...).
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_env_var("STATUSPULSE_LOG")
-        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let wanted = std::env::var("STATUSPULSE_LOG").unwrap_or_default();
+    let targets = wanted.parse::<Targets>().unwrap_or_else(|error| {
+        eprintln!("statuspulse: STATUSPULSE_LOG={wanted:?}: {error}; only warnings are logged");
+        Targets::new()
+    });
+    let targets = match targets.default_level() {
+        None => targets.with_default(LevelFilter::WARN),
+        Some(_) => targets,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
 }

@@ -35,7 +35,7 @@ impl Host {
     /// If the environment is not what the template sets, or AWS does not answer.
     pub async fn start() -> Result<Self, Error> {
         log::start();
-        let aws = statuspulse_aws::configuration().await;
+        let aws = statuspulse_aws::configuration()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock {
             offset: environment::optional("STATUSPULSE_DEV_CLOCK_FILE").map(Into::into),
         });

@@ -44,6 +44,7 @@ pub(crate) fn schedules() -> Schedules {
         group: optional("STATUSPULSE_SCHEDULE_GROUP").unwrap_or_default(),
         role_arn: optional("STATUSPULSE_SCHEDULE_ROLE_ARN").unwrap_or_default(),
         queue_arn: optional("STATUSPULSE_RETRY_60M_QUEUE_ARN").unwrap_or_default(),
+        dead_letters_arn: optional("STATUSPULSE_RETRY_60M_DLQ_ARN").unwrap_or_default(),
     }
 }
 

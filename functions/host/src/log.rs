@@ -1,19 +1,21 @@
 //! Logs: a line of JSON each on standard output, with the ids of the message that is worked on.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
-/// Begins to log. The level is the one that the function's logging configuration sets.
+/// Begins to log. The level is the one that the function's logging configuration sets; libraries say what is wrong and no
+/// more: what the SDK tells of its calls below that has customers' data in it.
 pub(crate) fn start() {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
-    let filter = EnvFilter::try_new(level.to_ascii_lowercase()).unwrap_or_else(|_| EnvFilter::new("info"));
-    let begun = tracing_subscriber::fmt()
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+    let level: LevelFilter = level.to_ascii_lowercase().parse().unwrap_or(LevelFilter::INFO);
+    let ours = Targets::new().with_target("statuspulse", level).with_default(level.min(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_target(false)
-        .with_env_filter(filter)
-        .try_init();
+        .with_target(false);
+    let begun = tracing_subscriber::registry().with(lines.with_filter(ours)).try_init();
     if let Err(error) = begun {
         tracing::debug!(%error, "logging was begun before");
     }

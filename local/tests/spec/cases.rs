@@ -185,6 +185,67 @@ async fn what_is_held_after_the_drain_has_ended_is_let_go_all_the_same() {
     assert_eq!(world.statuses(&hook).await, ["delivered"]);
 }
 
+/// The same with the worker of the sweep that holds: it falls asleep before it holds what waits behind an attempt in flight.
+#[tokio::test]
+async fn what_a_sweep_holds_after_the_drain_has_ended_is_let_go_all_the_same() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let answer = Arc::new(Notify::new());
+    let answered = answer.clone();
+    world.receivers.meanwhile(URL, async move { answered.notified().await });
+    world.publish(&opened("A")).await;
+    let mut in_flight = hanging(&world, 1).await;
+    world.publish(&resolved("A")).await;
+    world.act(&hook, "pause").await;
+    let sweep = world.next_message().await.unwrap();
+    let (work, go_on) = stopped_before(&world, Write::Held, Box::pin(world.work_on(sweep))).await;
+    world.act(&hook, "resume").await;
+    world.advance(SECOND * 2).await;
+    go_on.notify_one();
+    work.await;
+    answer.notify_one();
+    in_flight.remove(0).await;
+    world.advance(MINUTE * 2).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
+}
+
+/// A publisher is cut off after its event was kept and before its message was sent, and never comes back. Nobody was
+/// promised that event; the next one of its incident was, and stands behind it.
+#[tokio::test]
+async fn an_event_behind_one_whose_publisher_was_cut_off_does_not_wait_for_another() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.fuse.light(1);
+    assert_eq!(world.publish_with(&opened("A"), &[], None).await.status.as_u16(), 503);
+    world.fuse.put_out();
+    world.publish(&resolved("A")).await;
+    world.advance(HOUR).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
+    let attempts = world.attempts(URL);
+    let arrived: Vec<_> = attempts.iter().map(Seen::event).collect();
+    assert_eq!(arrived, ["incident_opened", "incident_resolved"]);
+}
+
+/// A delete is cut off before the message that cancels; to its caller, who repeats it, the webhook is gone already.
+#[tokio::test]
+async fn a_delete_that_was_cut_off_is_completed_by_its_repetition() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.act(&hook, "pause").await;
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    let id = hook.id.parse().unwrap();
+    world.fuse.light(1);
+    let path = format!("/v1/webhooks/{}", hook.id);
+    assert_eq!(world.delete(&path).await.status.as_u16(), 503);
+    world.fuse.put_out();
+    world.advance(HOUR).await;
+    assert_eq!(world.engine.deliveries.held(id).await.unwrap(), 1, "nobody has come for it");
+    assert_eq!(world.delete(&path).await.status.as_u16(), 404);
+    world.settle().await;
+    assert_eq!(world.engine.deliveries.held(id).await.unwrap(), 0);
+}
+
 /// The same, but it is held between the drain's last look and its end: the worker sees a drain at work, and the drain has
 /// to look once more.
 #[tokio::test]

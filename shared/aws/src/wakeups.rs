@@ -23,10 +23,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_scheduler::error::SdkError;
 use aws_sdk_scheduler::types::{
-    ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target,
+    ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target,
 };
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use bytes::Bytes;
+use futures_util::{TryStreamExt, stream};
 use jiff::Timestamp;
 use statuspulse_core::message::{AttemptMessage, Message, Queue, Wakeup};
 use statuspulse_core::ports::{Clock, PortResult, Unavailable, Wakeups};
@@ -38,11 +39,16 @@ use crate::error::failed;
 const SQS_DELAY_MAX: Duration = Duration::from_secs(900);
 /// Messages that one SendMessageBatch takes.
 const BATCH: usize = 10;
+/// Batches and schedules on their way at the same time: an event may go to 500 webhooks.
+const SIDE_BY_SIDE: usize = 16;
 /// Bytes of one message, and of a batch of them: an SQS message has 1 MiB, but 256 KiB in some places (Scheduler, older
 /// tools). A larger message goes without its payload, which is read from the event then.
 const MESSAGE_BYTES: usize = 200 * 1024;
 /// Tries of what SQS left out of a batch.
 const BATCH_TRIES: usize = 4;
+/// How often and how long, in seconds, Scheduler tries to send: the most it can.
+const SCHEDULE_TRIES: i32 = 185;
+const SCHEDULE_TRIED_FOR: i32 = 86_400;
 /// A schedule is for a time that is still to come when AWS has it; what is due sooner goes to the queue.
 const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
 
@@ -74,6 +80,8 @@ pub struct Schedules {
     pub role_arn: String,
     /// The queue it sends to.
     pub queue_arn: String,
+    /// Where it puts what it could not send for a day.
+    pub dead_letters_arn: String,
 }
 
 /// Messages for later.
@@ -119,10 +127,9 @@ impl Wakeups for Messages {
         for (queue, outgoing) in by_queue {
             self.send_all(queue, outgoing).await?;
         }
-        for wakeup in scheduled {
-            self.schedule(wakeup).await?;
-        }
-        Ok(())
+        stream::iter(scheduled.into_iter().map(Ok))
+            .try_for_each_concurrent(SIDE_BY_SIDE, |wakeup| self.schedule(wakeup))
+            .await
     }
 }
 
@@ -197,17 +204,9 @@ impl Messages {
     }
 
     async fn send_all(&self, queue: &str, outgoing: Vec<Outgoing>) -> PortResult<()> {
-        let mut batch: Vec<Outgoing> = vec![];
-        let mut bytes = 0;
-        for message in outgoing {
-            if batch.len() == BATCH || bytes + message.text.len() > MESSAGE_BYTES && !batch.is_empty() {
-                self.send_batch(queue, std::mem::take(&mut batch)).await?;
-                bytes = 0;
-            }
-            bytes += message.text.len();
-            batch.push(message);
-        }
-        if batch.is_empty() { Ok(()) } else { self.send_batch(queue, batch).await }
+        stream::iter(batches(outgoing).into_iter().map(Ok))
+            .try_for_each_concurrent(SIDE_BY_SIDE, |batch| self.send_batch(queue, batch))
+            .await
     }
 
     /// A batch may be taken in part: what was not is sent again.
@@ -244,8 +243,12 @@ impl Messages {
             // Scheduler fills in what stands between angle brackets; a payload is nothing to fill in.
             .input(text_of(&wakeup.message)?.replace('<', "\\u003c"))
             .retry_policy(
-                RetryPolicy::builder().maximum_event_age_in_seconds(3600).maximum_retry_attempts(185).build(),
+                RetryPolicy::builder()
+                    .maximum_event_age_in_seconds(SCHEDULE_TRIED_FOR)
+                    .maximum_retry_attempts(SCHEDULE_TRIES)
+                    .build(),
             )
+            .dead_letter_config(DeadLetterConfig::builder().arn(&self.schedules.dead_letters_arn).build())
             .build()
             .map_err(failed(doing))?;
         let exactly = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
@@ -290,6 +293,23 @@ impl Outgoing {
             .set_delay_seconds(self.delay)
             .build()
     }
+}
+
+/// The messages in batches that SQS takes.
+fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut batches: Vec<Vec<Outgoing>> = vec![];
+    let mut bytes = 0;
+    for message in outgoing {
+        bytes += message.text.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && bytes <= MESSAGE_BYTES => batch.push(message),
+            _ => {
+                bytes = message.text.len();
+                batches.push(vec![message]);
+            }
+        }
+    }
+    batches
 }
 
 /// The message as SQS carries it: with its payload, if that leaves it small enough.
@@ -351,10 +371,8 @@ mod tests {
             sweep: queue("sweep"),
             notice: queue("notice"),
         };
-        let configuration = aws_config::SdkConfig::builder()
-            .behavior_version(aws_config::BehaviorVersion::latest())
-            .region(aws_config::Region::new("us-east-1"))
-            .build();
+        let credentials = aws_sdk_sqs::config::Credentials::new("none", "none", None, None, "no calls");
+        let configuration = crate::chosen("us-east-1", credentials).build();
         Messages::new(
             aws_sdk_sqs::Client::new(&configuration),
             aws_sdk_scheduler::Client::new(&configuration),
@@ -385,6 +403,21 @@ mod tests {
             }
             Way::Schedule => (None, None),
         }
+    }
+
+    #[test]
+    fn a_batch_has_ten_messages_at_most_and_no_more_bytes_than_one_may_have() {
+        let outgoing = |bytes: usize| Outgoing { text: "x".repeat(bytes), group: String::new(), delay: None };
+        let sizes = |outgoing: Vec<Outgoing>| -> Vec<Vec<usize>> {
+            let batches = super::batches(outgoing);
+            batches.iter().map(|batch| batch.iter().map(|message| message.text.len()).collect()).collect()
+        };
+        assert_eq!(sizes(vec![]), Vec::<Vec<usize>>::new());
+        let many = sizes((0..23).map(|_| outgoing(1_000)).collect());
+        assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 3]);
+        let half = MESSAGE_BYTES / 2;
+        let large = [half, half, 1, MESSAGE_BYTES, 1].map(outgoing);
+        assert_eq!(sizes(large.into()), [vec![half, half], vec![1], vec![MESSAGE_BYTES], vec![1]]);
     }
 
     #[test]

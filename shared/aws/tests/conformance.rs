@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::config::Credentials;
 use futures_util::FutureExt;
 use statuspulse_aws::{DataKey, Table};
@@ -28,11 +27,9 @@ struct InTable {
 impl Place for InTable {
     async fn open(&self) -> Arc<dyn Store> {
         // Clients of its own: a runtime ends with its case, and with it the connections it made.
-        let loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(&*self.endpoint)
-            .credentials_provider(Credentials::new("test", "test", None, None, "the emulator's root user"));
-        let configuration = statuspulse_aws::chosen(loader).load().await;
+        let credentials = Credentials::new("test", "test", None, None, "the emulator's root user");
+        let chosen = statuspulse_aws::chosen("us-east-1", credentials);
+        let configuration = chosen.endpoint_url(&*self.endpoint).build();
         let dynamodb = aws_sdk_dynamodb::Client::new(&configuration);
         let kms = aws_sdk_kms::Client::new(&configuration);
         let key = DataKey::new(kms, &*self.key, dynamodb.clone(), &*self.table);

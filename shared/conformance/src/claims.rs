@@ -52,6 +52,21 @@ pub(crate) async fn saving_ends_the_claim(stage: Stage) {
     assert!(matches!(stage.claim(&saved, 2).await, Claim::Later(_)));
 }
 
+/// A publisher repeats itself while the attempt is on its way, and others of the incident are at work again.
+pub(crate) async fn a_repeated_acceptance_takes_nobodys_claim(stage: Stage) {
+    let webhook = stage.webhook_id();
+    let first = stage.accepted(webhook, "INC-1").await;
+    let first = stage.saved(first, State::Delivered).await.delivery;
+    let event = stage.event("INC-1");
+    let delivery = stage.accepted_event(&event, webhook).await;
+    let Claim::Taken(claimed) = stage.claim(&delivery, 1).await else { panic!("it is due") };
+    stage.store.save_delivery(&first.begun_again(stage.now())).await.unwrap().unwrap();
+    let again = stage.accepted_event(&event, webhook).await;
+    assert_eq!((again.id, again.state), (claimed.id, claimed.state));
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(_)), "it is still somebody's");
+    stage.saved(*claimed, State::Delivered).await;
+}
+
 pub(crate) async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let due = stage.now().checked_add(Duration::from_secs(60)).unwrap();

@@ -109,6 +109,26 @@ pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
     assert!(stage.saved(again.delivery, State::Delivered).await.has_company);
 }
 
+/// Made again after others have forgotten them, deliveries stand in the order in which their events were accepted.
+pub(crate) async fn deliveries_made_again_keep_the_order_of_their_events(stage: Stage) {
+    let webhook = stage.webhook_id();
+    let mut lane = vec![];
+    for _ in 0..40 {
+        stage.pass(Duration::from_millis(1));
+        let delivery = stage.accepted(webhook, "INC-1").await;
+        lane.push(stage.saved(delivery, State::Delivered).await.delivery);
+    }
+    for n in [1, 0, 2] {
+        stage.store.save_delivery(&lane[n].clone().begun_again(stage.now())).await.unwrap().unwrap();
+    }
+    for (n, expected) in lane[..3].iter().enumerate() {
+        let first = head(&stage, webhook, "INC-1").await.unwrap();
+        assert_eq!(first.id, expected.id, "at place {n}");
+        stage.saved(first, State::Delivered).await;
+    }
+    assert_eq!(head(&stage, webhook, "INC-1").await, None);
+}
+
 /// Either the later one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
 pub(crate) async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other(stage: Stage) {
     let webhook = stage.webhook_id();

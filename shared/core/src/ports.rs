@@ -97,10 +97,6 @@ pub struct Sent {
 pub trait Sender: Send + Sync {
     /// Makes the call. A failure of the receiver is an answer like any other.
     async fn send(&self, call: Call) -> Sent;
-
-    /// Whether the URL's host may be called now: a literal address or every address its name resolves to.
-    /// `Err` is what an attempt would fail with.
-    async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure>;
 }
 
 /// Accounts and API keys.

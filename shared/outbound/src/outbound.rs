@@ -66,6 +66,15 @@ impl Outbound {
         })
     }
 
+    /// Whether the URL's host may be called now. Nothing is opened for it.
+    ///
+    /// # Errors
+    /// What a call would fail with.
+    pub async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure> {
+        let by = Deadlines::new(clock::now(), CONNECT_TIMEOUT);
+        self.vetting.vet(url, by.connected).await.map(drop)
+    }
+
     /// The call at addresses that were vetted.
     async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, Failure> {
         // First, so that nothing is opened for a request that cannot be made.
@@ -112,11 +121,6 @@ impl Sender for Outbound {
             Err(failure) => Err(failure),
         };
         Sent { result, began_after: began.duration_since(started), duration: began.elapsed() }
-    }
-
-    async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure> {
-        let by = Deadlines::new(clock::now(), CONNECT_TIMEOUT);
-        self.vetting.vet(url, by.connected).await.map(drop)
     }
 }
 

@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
 use statuspulse_core::ports::{Call, Clock, Sender, Sent};
-use statuspulse_core::target::EndpointUrl;
 
 use super::ports::{Happening, VirtualClock};
 
@@ -210,9 +209,5 @@ impl Sender for Receivers {
         }
         self.clock.pass(reply.began_after + reply.lasts);
         Sent { result: reply.result, began_after: reply.began_after, duration: reply.lasts }
-    }
-
-    async fn vet(&self, _: &EndpointUrl) -> Result<(), Failure> {
-        Ok(())
     }
 }

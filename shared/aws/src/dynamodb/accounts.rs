@@ -17,6 +17,9 @@ use super::item::{Item, Read, binary, number, text, time};
 use super::keys::{Key, account_partition};
 use super::table::{Change, Condition, Written, readable};
 
+/// Tries of a revocation that others get in the way of.
+const REVOKE_TRIES: usize = 5;
+
 #[async_trait]
 impl Accounts for Table {
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
@@ -81,14 +84,6 @@ impl Accounts for Table {
 
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
         let doing = "revoking a key";
-        let Some(item) = self.get(Key::CredentialOfAccount(Some(account), key), doing).await? else {
-            return Ok(false);
-        };
-        let known = readable(read_key(&item), doing)?;
-        self.keys_seen.forget(&known.hash);
-        if known.revoked_at.is_some() {
-            return Ok(true);
-        }
         let revoked = |key| {
             self.update_write(Change {
                 key,
@@ -97,12 +92,25 @@ impl Accounts for Table {
                 values: HashMap::from([(":now".to_owned(), time(now))]),
             })
         };
-        let writes = vec![
-            revoked(Key::CredentialOfAccount(Some(account), key))?,
-            revoked(Key::Credential(known.hash))?,
-        ];
-        // Refused: somebody else revoked it in the meantime.
-        self.transact(writes, doing).await.map(|_| true)
+        for _ in 0..REVOKE_TRIES {
+            let Some(item) = self.get(Key::CredentialOfAccount(Some(account), key), doing).await? else {
+                return Ok(false);
+            };
+            let known = readable(read_key(&item), doing)?;
+            self.keys_seen.forget(&known.hash);
+            if known.revoked_at.is_some() {
+                return Ok(true);
+            }
+            let writes = vec![
+                revoked(Key::CredentialOfAccount(Some(account), key))?,
+                revoked(Key::Credential(known.hash))?,
+            ];
+            // Refused: somebody else revokes it at this moment, or it only seems so.
+            if self.transact(writes, doing).await?.is_ok() {
+                return Ok(true);
+            }
+        }
+        Err(Unavailable { doing, source: "others keep changing it".into() })
     }
 }
 

@@ -20,10 +20,10 @@ use super::Table;
 use super::events::{Kept, later, read_event_type};
 use super::item::{Item, Read, expiry, number, text, time};
 use super::keys::{Key, Mark};
-use super::table::{Change, Condition, Written, readable, side_by_side};
+use super::table::{Change, Condition, Written, pause_before, readable, side_by_side};
 
 /// Tries of a change that others keep getting in the way of: a flag set by a later delivery of the lane is one.
-const CHANGE_TRIES: usize = 10;
+const CHANGE_TRIES: u32 = 7;
 
 #[async_trait]
 impl Deliveries for Table {
@@ -162,6 +162,15 @@ impl Table {
     /// Replaces a delivery if it has this version, and keeps its mark true. One write where the mark stays as it
     /// is, as in a delivery that goes well; else a transaction.
     pub(super) async fn write_delivery(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        self.write_if(asked, Holder::Anybody).await
+    }
+
+    /// The same for one that is in no worker's hands: a repeated acceptance comes at any time.
+    pub(super) async fn write_unclaimed(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        self.write_if(asked, Holder::Nobody).await
+    }
+
+    async fn write_if(&self, asked: &Delivery, holder: Holder) -> PortResult<Result<Saved, Conflict>> {
         let doing = "changing a delivery";
         let mark = mark_of(asked);
         let token = self.token();
@@ -169,8 +178,9 @@ impl Table {
             let delivery = Delivery { version: asked.version + 1, ..asked.clone() };
             Ok(Ok(Saved { has_company: has_company && delivery.is_finished(), delivery }))
         };
-        for _ in 0..CHANGE_TRIES {
-            let unmoved = Before { mark, followed: None };
+        for again in 0..CHANGE_TRIES {
+            pause_before(again).await;
+            let unmoved = Before { mark, followed: None, holder };
             let change = readable(self.change(asked, unmoved, &token), doing)?;
             let item = match self.update(change, doing).await? {
                 Written::Done(item) => return saved(item.contains_key("followed")),
@@ -179,7 +189,10 @@ impl Table {
             if item.maybe_text("token") == Some(&token) {
                 return saved(item.contains_key("followed"));
             }
-            if item.is_empty() || readable(item.small::<u64>("version"), doing)? != asked.version {
+            if item.is_empty()
+                || readable(item.small::<u64>("version"), doing)? != asked.version
+                || holder == Holder::Nobody && item.contains_key("claimed_until")
+            {
                 return Ok(Err(Conflict));
             }
             // A transaction does not answer with the item: what it would say stands in its condition.
@@ -187,6 +200,7 @@ impl Table {
             let before = Before {
                 mark: item.maybe_text("mark").and_then(Mark::from_letter),
                 followed: Some(followed),
+                holder,
             };
             let mut writes = vec![self.update_write(readable(self.change(asked, before, &token), doing)?)?];
             if let Some(old) = before.mark {
@@ -243,6 +257,9 @@ impl Table {
             Some(true) => condition.push_str(" AND attribute_exists(#followed)"),
             Some(false) => condition.push_str(" AND attribute_not_exists(#followed)"),
         }
+        if before.holder == Holder::Nobody {
+            condition.push_str(" AND attribute_not_exists(#claimed_until)");
+        }
         let key = Key::Delivery(asked.webhook_id, asked.id);
         Ok(Change { key, update, condition: condition.into(), values })
     }
@@ -264,6 +281,15 @@ struct Before {
     mark: Option<Mark>,
     /// `None` where it does not matter.
     followed: Option<bool>,
+    holder: Holder,
+}
+
+/// Who may hold a delivery's claim when it is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// Whoever changes it, or nobody.
+    Anybody,
+    Nobody,
 }
 
 const FIXED: [&str; 6] = ["id", "event_id", "event_type", "incident_id", "webhook_id", "accepted_at"];

@@ -24,21 +24,21 @@ use statuspulse_core::ports::{Conflict, PortResult, Saved, Unavailable};
 
 use super::Table;
 use super::events::later;
-use super::item::{Item, binary, expiry, number, text};
+use super::item::{Item, binary, expiry, text};
 use super::keys::Key;
-use super::table::{Change, Written};
+use super::table::{Change, Written, pause_before};
 
 /// Deliveries that are read at a time when a lane is walked.
 const WALKED_AT_ONCE: usize = 16;
 /// Finished deliveries at the front of a lane that are left where they are.
 const TRIM_AT: usize = 8;
 /// Looks at a lane whose deliveries end while it is looked at.
-const LOOKS: usize = 20;
+const LOOKS: u32 = 7;
 
 impl Table {
     /// Gives a delivery that was just kept its place, and lets it wait if one ahead of it is unfinished.
     pub(super) async fn enter_lane(&self, kept: Delivery) -> PortResult<Result<Delivery, Conflict>> {
-        let places = self.append(&kept, Append::Last).await?;
+        let places = self.append(&kept).await?;
         let Some(unfinished) = self.nearest_unfinished(&kept, &places).await? else { return Ok(Ok(kept)) };
         let asked = kept.state;
         Ok(self.wait_behind(kept, asked, unfinished).await?.map(|saved| saved.delivery))
@@ -59,13 +59,14 @@ impl Table {
         webhook: WebhookId,
         incident_id: &str,
     ) -> PortResult<Option<Delivery>> {
-        for _ in 0..LOOKS {
+        for again in 0..LOOKS {
+            pause_before(again).await;
             let places = self.places(webhook, incident_id).await?;
             let Some((finished, head)) = self.first_unfinished(webhook, &places).await? else {
                 return Ok(None);
             };
             if finished > TRIM_AT {
-                self.trim(webhook, incident_id, &places, finished).await?;
+                self.replace(webhook, incident_id, &places, &places[finished..]).await?;
             }
             if finished + 1 == places.len() || self.flag(&head).await? {
                 return Ok(Some(head));
@@ -74,11 +75,23 @@ impl Table {
         Err(Unavailable { doing: "reading a lane", source: "it keeps changing".into() })
     }
 
-    /// The lane of a delivery that was in it before. One that was taken off it since goes to the front: its event was
-    /// accepted before those that are still there.
+    /// The lane of a delivery that was in it before. One that was taken off it since goes back in, before those whose events
+    /// were accepted after its own.
     pub(super) async fn places_around(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
-        let places = self.places(delivery.webhook_id, &delivery.incident_id).await?;
-        if places.contains(&delivery.id) { Ok(places) } else { self.append(delivery, Append::First).await }
+        for again in 0..LOOKS {
+            pause_before(again).await;
+            let places = self.places(delivery.webhook_id, &delivery.incident_id).await?;
+            if places.contains(&delivery.id) {
+                return Ok(places);
+            }
+            let mine = places.iter().position(|id| *id > delivery.id).unwrap_or(places.len());
+            let mut with_it = places.clone();
+            with_it.insert(mine, delivery.id);
+            if self.replace(delivery.webhook_id, &delivery.incident_id, &places, &with_it).await? {
+                return Ok(with_it);
+            }
+        }
+        Err(Unavailable { doing: "entering a lane again", source: "it keeps changing".into() })
     }
 
     async fn wait_behind(
@@ -87,12 +100,13 @@ impl Table {
         asked: State,
         ahead: Delivery,
     ) -> PortResult<Result<Saved, Conflict>> {
-        let waiting = match self.write_delivery(&delivery.moved(State::Waiting)).await? {
+        let waiting = match self.write_unclaimed(&delivery.moved(State::Waiting)).await? {
             Ok(saved) => saved,
             Err(Conflict) => return Ok(Err(Conflict)),
         };
         let mut ahead = ahead;
-        for _ in 0..LOOKS {
+        for again in 0..LOOKS {
+            pause_before(again).await;
             if self.flag(&ahead).await? {
                 return Ok(Ok(waiting));
             }
@@ -111,16 +125,13 @@ impl Table {
     }
 
     /// Appends a delivery's id, once. Answers with the list as it is then.
-    async fn append(&self, delivery: &Delivery, end: Append) -> PortResult<Vec<DeliveryId>> {
-        let list = match end {
-            Append::Last => "list_append(if_not_exists(#places, :none), :mine)",
-            Append::First => "list_append(:mine, if_not_exists(#places, :none))",
-        };
+    async fn append(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
         let id = binary(delivery.id.to_bytes());
         let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
         let change = Change {
             key: Key::Lane(delivery.webhook_id, &delivery.incident_id),
-            update: format!("SET #places = {list}, #expires = :until"),
+            update: "SET #places = list_append(if_not_exists(#places, :none), :mine), #expires = :until"
+                .to_owned(),
             condition: "attribute_not_exists(#places) OR NOT contains(#places, :id)".into(),
             values: HashMap::from([
                 (":none".to_owned(), AttributeValue::L(vec![])),
@@ -164,7 +175,8 @@ impl Table {
             }
         }
         if ahead.len() > TRIM_AT {
-            self.trim(delivery.webhook_id, &delivery.incident_id, places, ahead.len()).await?;
+            // Somebody else changed it: then it is trimmed another time.
+            self.replace(delivery.webhook_id, &delivery.incident_id, places, &places[ahead.len()..]).await?;
         }
         Ok(None)
     }
@@ -192,42 +204,33 @@ impl Table {
         Ok(found)
     }
 
-    /// Takes the first `finished` places off the front, unless the lane is not what it was any more.
-    async fn trim(
+    /// Writes a lane's list anew, unless it is not as it was read any more.
+    async fn replace(
         &self,
         webhook: WebhookId,
         incident_id: &str,
-        places: &[DeliveryId],
-        finished: usize,
-    ) -> PortResult<()> {
-        let ([first, ..], [.., last]) = (places, places) else { return Ok(()) };
-        let rest = places[finished..].iter().map(|id| binary(id.to_bytes())).collect();
+        read: &[DeliveryId],
+        new: &[DeliveryId],
+    ) -> PortResult<bool> {
+        let list =
+            |ids: &[DeliveryId]| AttributeValue::L(ids.iter().map(|id| binary(id.to_bytes())).collect());
+        let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
+        let unchanged = "#places = :read";
         let change = Change {
             key: Key::Lane(webhook, incident_id),
-            update: "SET #places = :rest".to_owned(),
-            condition: format!(
-                "size(#places) = :length AND #places[0] = :first AND #places[{}] = :last",
-                places.len() - 1
-            )
-            .into(),
+            update: "SET #places = :new, #expires = :until".to_owned(),
+            condition: match read {
+                [] => format!("attribute_not_exists(#places) OR {unchanged}").into(),
+                _ => unchanged.into(),
+            },
             values: HashMap::from([
-                (":rest".to_owned(), AttributeValue::L(rest)),
-                (":length".to_owned(), number(places.len())),
-                (":first".to_owned(), binary(first.to_bytes())),
-                (":last".to_owned(), binary(last.to_bytes())),
+                (":read".to_owned(), list(read)),
+                (":new".to_owned(), list(new)),
+                (":until".to_owned(), expiry(until)),
             ]),
         };
-        match self.update(change, "trimming a lane").await? {
-            Written::Done(_) | Written::Refused(_) => Ok(()),
-        }
+        Ok(matches!(self.update(change, "changing a lane").await?, Written::Done(_)))
     }
-}
-
-/// Where a delivery's place is made.
-#[derive(Clone, Copy)]
-enum Append {
-    First,
-    Last,
 }
 
 fn ahead_of(id: DeliveryId, places: &[DeliveryId]) -> &[DeliveryId] {

@@ -21,8 +21,6 @@ use crate::error::failed;
 const SHARD_PAGES: usize = 4;
 /// Deliveries looked at in one page of a shard.
 const SHARD_PAGE: i32 = 500;
-/// Looks for a page whose marks were all overtaken by their deliveries.
-const MARK_LOOKS: usize = 3;
 
 /// What one shard has to say to a list.
 struct ShardList {
@@ -127,26 +125,28 @@ impl Table {
             return Ok(vec![]);
         }
         let mut page = vec![];
-        for _ in 0..MARK_LOOKS {
+        let mut from = since;
+        loop {
             let mut calls = vec![];
             for mark in marks {
-                calls.extend(
-                    (0..SHARDS).map(|shard| self.marked(webhook, shard, *mark, since, limit).boxed()),
-                );
+                calls
+                    .extend((0..SHARDS).map(|shard| self.marked(webhook, shard, *mark, from, limit).boxed()));
             }
             let mut ids: Vec<DeliveryId> = side_by_side(calls).await?.into_iter().flatten().collect();
             ids.sort_unstable();
             // One that moved between two of these reads is in both.
             ids.dedup();
             ids.truncate(limit);
-            let any = !ids.is_empty();
-            page = self.read_deliveries(ids.into_iter().map(|id| (webhook, id)).collect()).await?;
-            page.retain(|delivery| belongs(delivery, part));
-            if !any || !page.is_empty() {
-                break;
+            let whole = ids.len() == limit;
+            from = ids.last().and_then(|last| just_above(*last));
+            let found = self.read_deliveries(ids.into_iter().map(|id| (webhook, id)).collect()).await?;
+            page.extend(found.into_iter().filter(|delivery| belongs(delivery, part)));
+            // A page that is short because its deliveries were faster than their marks is not the last one.
+            if !whole || from.is_none() || page.len() >= limit {
+                page.truncate(limit);
+                return Ok(page);
             }
         }
-        Ok(page)
     }
 
     async fn marked(
@@ -154,10 +154,10 @@ impl Table {
         webhook: WebhookId,
         shard: u8,
         mark: Mark,
-        since: Option<DeliveryId>,
+        from: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Vec<DeliveryId>> {
-        let lowest = since.map_or_else(|| format!("{}#", mark.letter()), |id| mark.sort(id));
+        let lowest = from.map_or_else(|| format!("{}#", mark.letter()), |id| mark.sort(id));
         let request = self
             .client
             .query()
@@ -210,6 +210,12 @@ fn range(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, String)
     let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
     let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(just_below(below)));
     (lowest, highest)
+}
+
+/// The id after this one.
+fn just_above(id: DeliveryId) -> Option<DeliveryId> {
+    let above = u128::from_be_bytes(id.to_bytes()).checked_add(1)?;
+    Some(DeliveryId::from_bytes(above.to_be_bytes()))
 }
 
 fn just_below(id: DeliveryId) -> DeliveryId {

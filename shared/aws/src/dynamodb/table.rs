@@ -27,9 +27,9 @@ use crate::sealing::DataKey;
 /// Items that one BatchGetItem takes.
 const BATCH_GET: usize = 100;
 /// Tries of what a BatchGetItem left out because the table was throttled.
-const BATCH_GET_TRIES: usize = 5;
+const BATCH_GET_TRIES: u32 = 5;
 /// Tries of a write whose item is part of a transaction at that moment.
-const CONFLICT_TRIES: usize = 10;
+const CONFLICT_TRIES: u32 = 7;
 /// Calls of one use case that are under way side by side: an event may go to 500 webhooks.
 const SIDE_BY_SIDE: usize = 32;
 
@@ -94,10 +94,11 @@ impl Table {
     async fn get_batch(&self, keys: Vec<Item>, doing: &'static str) -> PortResult<Vec<Item>> {
         let mut items = vec![];
         let mut left = keys;
-        for _ in 0..BATCH_GET_TRIES {
+        for again in 0..BATCH_GET_TRIES {
             if left.is_empty() {
                 return Ok(items);
             }
+            pause_before(again).await;
             let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
             let request =
                 self.client.batch_get_item().request_items(&self.name, keys.map_err(failed(doing))?);
@@ -146,7 +147,8 @@ impl Table {
             .set_expression_attribute_values(Some(values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        for _ in 0..CONFLICT_TRIES {
+        for again in 0..CONFLICT_TRIES {
+            pause_before(again).await;
             match request.clone().send().await {
                 Ok(answer) => return Ok(Written::Done(answer.attributes.unwrap_or_default())),
                 Err(SdkError::ServiceError(error)) => match error.into_err() {
@@ -185,7 +187,6 @@ impl Table {
                         Err(Unavailable { doing, source: format!("transaction cancelled: {codes}").into() })
                     }
                 }
-                TransactWriteItemsError::TransactionInProgressException(_) => Ok(Err(Conflict)),
                 other => Err(failed(doing)(other)),
             },
             Err(error) => Err(failed(doing)(error)),
@@ -278,6 +279,17 @@ impl Condition<'_> {
 
     fn expression(&self) -> Option<String> {
         self.text.map(str::to_owned)
+    }
+}
+
+/// What is in the way goes within milliseconds, or is a partition that must be given time: 10 ms, doubling.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two tries of one call, as the SDK does between its own"
+)]
+pub(super) async fn pause_before(again: u32) {
+    if again > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5 << again)).await;
     }
 }
 

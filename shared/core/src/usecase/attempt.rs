@@ -32,12 +32,19 @@ impl Engine {
                 }
                 Claim::Unknown => return Ok(Handled::Done),
             };
+        let step = message.step;
+        let body = self.body_of(message).await?;
+        // Last of all that is read: between this look and the attempt nothing is waited for.
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
-            Some(webhook) if webhook.is_active() => self.make_attempt(&webhook, delivery, message).await?,
+            Some(webhook) if webhook.is_active() => match body {
+                Some(body) => self.make_attempt(&webhook, delivery, step.number, body).await?,
+                // Only what was kept beyond every limit has lost its event.
+                None => self.record(&delivery.moved(State::Discarded)).await?,
+            },
             Some(webhook) if !webhook.is_deleted() => {
                 // It may have been this very attempt that paused it, by a worker that died before it acted.
-                if message.step.number == retry::ATTEMPTS || webhook.is_gone() {
+                if step.number == retry::ATTEMPTS || webhook.is_gone() {
                     self.follow_up_webhook(&webhook).await?;
                 }
                 self.record(&delivery.moved(State::Held)).await?;
@@ -51,13 +58,9 @@ impl Engine {
         &self,
         webhook: &Webhook,
         delivery: Delivery,
-        message: AttemptMessage,
+        number: u8,
+        body: Bytes,
     ) -> Result<()> {
-        let number = message.step.number;
-        let Some(body) = self.body_of(message).await? else {
-            // Only what was kept beyond every limit has lost its event.
-            return self.record(&delivery.moved(State::Discarded)).await;
-        };
         let began = self.clock.now();
         let sent = self.sender.send(delivery_call(webhook, &delivery, number, body, began)).await;
         let at = later(began, sent.began_after);

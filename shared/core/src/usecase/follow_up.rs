@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{Message, NoticeMessage, SweepMessage, Wakeup};
+use crate::signature::later;
 use crate::webhook::{self, Notice, Webhook};
 
 impl Engine {
@@ -26,15 +27,18 @@ impl Engine {
         let mut delivery = delivery;
         loop {
             match delivery.state {
-                State::Waiting => match self.hold_if_paused(&delivery).await? {
-                    Some(held) => delivery = held,
+                State::Waiting => match self.stop_with_webhook(&delivery).await? {
+                    Some(stopped) => delivery = stopped,
                     // Whoever is before it in the lane wakes it.
                     None => return self.wake_lane(&delivery).await,
                 },
                 State::Scheduled { .. } => return self.wake_attempt(&delivery).await,
                 // Hold, then look again: a webhook that was resumed between the look that said "paused" and the
                 // record "held" may have ended its drain already, and nobody else would come for this one.
-                State::Held => return self.ensure_release(delivery.webhook_id).await,
+                State::Held => match self.stop_with_webhook(&delivery).await? {
+                    Some(cancelled) => delivery = cancelled,
+                    None => return self.ensure_release(delivery.webhook_id).await,
+                },
                 State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
                     self.send_news(self.news_of_delivery(&delivery)).await?;
                     match self.promote_next(&delivery).await? {
@@ -46,15 +50,19 @@ impl Engine {
         }
     }
 
-    /// What comes to wait while its webhook is paused is held like all the rest: the sweep that holds may be over.
-    async fn hold_if_paused(&self, waiting: &Delivery) -> Result<Option<Delivery>> {
-        match self.webhooks.webhook(waiting.webhook_id).await? {
-            Some(webhook) if matches!(webhook.state, webhook::State::Paused(_)) => {
-                let saved = self.deliveries.save_delivery(&waiting.clone().moved(State::Held)).await?;
-                Ok(saved.ok().map(|saved| saved.delivery))
-            }
-            _ => Ok(None),
+    /// What comes to wait or is held while its webhook is paused or deleted shares the fate of all the rest: the sweep that
+    /// holds or cancels may be over.
+    async fn stop_with_webhook(&self, delivery: &Delivery) -> Result<Option<Delivery>> {
+        let state = match self.webhooks.webhook(delivery.webhook_id).await? {
+            Some(webhook) if webhook.is_deleted() => State::Cancelled,
+            Some(webhook) if matches!(webhook.state, webhook::State::Paused(_)) => State::Held,
+            _ => return Ok(None),
+        };
+        if delivery.state == state {
+            return Ok(None);
         }
+        let saved = self.deliveries.save_delivery(&delivery.clone().moved(state)).await?;
+        Ok(saved.ok().map(|saved| saved.delivery))
     }
 
     /// Sees to it that a lane in which somebody waits goes on. Its head may be one whose publisher broke off before a message
@@ -62,7 +70,6 @@ impl Engine {
     /// itself, because who was before it died before waking it.
     pub(super) async fn wake_lane(&self, waiting: &Delivery) -> Result<()> {
         let head = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await?;
-        let long_ago = self.clock.now().checked_sub(limits::OVERDUE).unwrap_or(jiff::Timestamp::MIN);
         match head {
             Some(head) if head.state == State::Waiting => {
                 let saved = self.deliveries.save_delivery(&head.promoted(self.clock.now())).await?;
@@ -73,8 +80,15 @@ impl Engine {
                 }
             }
             // A later rung has a message for sure: the worker who recorded it comes again if it died.
-            Some(head) if head.next_step().is_some_and(|(step, at)| step.number == 1 && at < long_ago) => {
-                self.wake_attempt(&head).await
+            Some(head) if matches!(head.state, State::Scheduled { number: 1, .. }) => {
+                let overdue = head.next_step().map(|(_, at)| later(at, limits::OVERDUE));
+                let wakeup = self.attempt_wakeup(&head).await?;
+                match (wakeup, overdue) {
+                    (Some(wakeup), Some(due)) => {
+                        Ok(self.wakeups.send(vec![Wakeup { due, ..wakeup }]).await?)
+                    }
+                    _ => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -89,8 +103,8 @@ impl Engine {
                 Ok(saved.ok().map(|saved| saved.delivery))
             }
             // Promoted before, by one who may have died before its message was sent.
-            Some(head) if matches!(head.state, State::Scheduled { .. }) => Ok(Some(head)),
-            // A held one is let go by its webhook's resume.
+            Some(head) if matches!(head.state, State::Scheduled { number: 1, .. }) => Ok(Some(head)),
+            // A held one is let go by its webhook's resume, one on a later rung has a message.
             _ => Ok(None),
         }
     }

@@ -23,7 +23,7 @@ impl Engine {
             let delivery = self.delivery(account, webhook.id, id).await?;
             if !delivery.is_finished() {
                 // A call that broke off before its message was sent is completed by its repetition.
-                if delivery.is_released() {
+                if delivery.is_released() || delivery.state == State::Waiting {
                     self.follow_up(delivery.clone()).await?;
                 }
                 let detail = match delivery.status() {

@@ -149,7 +149,11 @@ impl Engine {
     async fn next_step(&self, webhook: &Webhook, sweep: Sweep, page: Swept) -> Result<()> {
         let mut latest = std::sync::Arc::new(webhook.clone());
         loop {
-            if latest.epoch != webhook.epoch || latest.sweep != Some(sweep) {
+            if latest.epoch != webhook.epoch {
+                // What was just held may have come too late for the release of a resume.
+                return self.after_step(&latest).await;
+            }
+            if latest.sweep != Some(sweep) {
                 return Ok(());
             }
             let mut next = Webhook::clone(&latest);

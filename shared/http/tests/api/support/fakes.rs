@@ -17,7 +17,6 @@ use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
     Sender, Sent, Step, SweepPart, Unavailable, Wakeups, Webhooks,
 };
-use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::Webhook;
 
 /// What goes wrong with the store.
@@ -277,10 +276,6 @@ impl Sender for Receiver {
         let well = || Ok(Reply { status: 200, retry_after: None, body: vec![] });
         let result = self.0.lock().unwrap().clone().unwrap_or_else(well);
         Sent { result, began_after: Duration::ZERO, duration: Duration::from_millis(42) }
-    }
-
-    async fn vet(&self, _: &EndpointUrl) -> Result<(), Failure> {
-        Ok(())
     }
 }
 
