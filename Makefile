@@ -19,10 +19,11 @@ test: venv lint-infra ## all tests, those of the functions in an emulator of AWS
 
 # Python for the emulator and the linters of the template, from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt
+$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt
 	rm -rf $(VENV) target/venv-lint && $(PYTHON) -m venv $(VENV) && $(PYTHON) -m venv target/venv-lint
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
 	touch $@
 
 FUNCTIONS := registration fanout delivery pause drain
@@ -32,7 +33,7 @@ aws-local: venv ## the functions as deployed, in an emulator of AWS, for you to 
 	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
 	$(VENV)/bin/python infra/aws_local.py
 
-invoke: venv ## one function with its sample event, in the emulator: make invoke FUNCTION=fanout
+invoke: venv ## one function with its sample event, by cargo lambda invoke, in the emulator: make invoke FUNCTION=fanout
 	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
 	$(VENV)/bin/python infra/aws_local.py --invoke $(FUNCTION)
 

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Starts each function against a stand-in for Lambda's Runtime API and measures it, as released.
+"""Starts each function, as released, against a stand-in for Lambda's Runtime API, and measures it.
 
-    coldstart.py BOOTSTRAPS     (a folder with the binaries: target/release)
+    coldstart.py BOOTSTRAPS     (the folder with the binaries: target/release)
 
-AWS is the emulator, on loopback: so the figures are those of our own process, its SDK included, and of nothing on the
-other side. CPU is what the kernel counts in nanoseconds for all threads (schedstat). Exits with 1 if a target is missed.
+AWS is the emulator, on loopback, with plain HTTP: what is measured is our own process, the work of the SDK included, and
+no TLS. Judged is CPU time, which other work on the machine disturbs less than wall time. Exits with 1 if a target is missed.
 """
 
 import http.server
 import io
 import json
+import os
 import queue
 import statistics
 import subprocess
@@ -20,58 +21,82 @@ import uuid
 import zipfile
 from pathlib import Path
 
-import boto3
+import boto3  # the emulator's own: its venv runs this
 
 INFRA = Path(__file__).resolve().parent
 STARTS = 10
 INVOCATIONS = 200
-FUNCTIONS = ("registration", "fanout", "delivery", "pause", "drain")
 INIT_CPU_MS_MAX = 30.0
 DELIVERY_CPU_MS_MAX = 1.0
 BINARY_MB_MAX = 10.0
+ZIPPED_MB_MAX = 10.0
+PATIENCE_SECONDS = 30
+# A process that has just polled still has a few instructions to go until it sleeps, and the kernel brings a thread's
+# count up to date when it does.
+SETTLE_SECONDS = 0.002
+
+# As in the template: memory in MB, timeout in seconds, and which output goes into which variable.
+COMMON = {"STATUSPULSE_TABLE": "TableName", "STATUSPULSE_KMS_KEY_ID": "KmsKeyArn"}
+FIRST = {"STATUSPULSE_FIRST_QUEUE_URL": "FirstQueueUrl"}
+RETRY_1M = {"STATUSPULSE_RETRY_1M_QUEUE_URL": "Retry1mQueueUrl"}
+SWEEP = {"STATUSPULSE_SWEEP_QUEUE_URL": "SweepQueueUrl"}
+NOTICE = {"STATUSPULSE_NOTICE_QUEUE_URL": "NoticeQueueUrl"}
+FUNCTIONS = {
+    "registration": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
+    "fanout": (512, 15, FIRST | RETRY_1M | SWEEP),
+    "delivery": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE | {
+        "STATUSPULSE_RETRY_5M_QUEUE_URL": "Retry5mQueueUrl", "STATUSPULSE_RETRY_15M_QUEUE_URL": "Retry15mQueueUrl",
+        "STATUSPULSE_RETRY_60M_QUEUE_URL": "Retry60mQueueUrl", "STATUSPULSE_RETRY_60M_QUEUE_ARN": "Retry60mQueueArn",
+        "STATUSPULSE_SCHEDULE_GROUP": "ScheduleGroupName", "STATUSPULSE_SCHEDULE_ROLE_ARN": "ScheduleRoleArn"}),
+    "pause": (256, 20, NOTICE | {"STATUSPULSE_EVENT_BUS": "EventBusName"}),
+    "drain": (512, 30, FIRST | RETRY_1M | SWEEP | NOTICE),
+}
 
 
 class Runtime(http.server.ThreadingHTTPServer):
-    """Lambda, for one process: hands out events, takes answers, and counts polls."""
+    """Lambda, for one process: hands out events, takes answers, notes when it is asked for the next."""
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, name: str, timeout_seconds: int):
         super().__init__(("127.0.0.1", 0), RuntimeHandler)
+        self.name = name
+        self.timeout_seconds = timeout_seconds
+        self.polls: queue.Queue = queue.Queue()
         self.events: queue.Queue = queue.Queue()
         self.answers: queue.Queue = queue.Queue()
-        self.polled = threading.Event()
 
     def handle_error(self, request, client_address):
-        """A function that is ended leaves its poll behind."""
+        """A function that is ended leaves its poll behind: no fault."""
 
 
 class RuntimeHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # TCP_NODELAY: head and body are two writes, and the second would wait for an acknowledgement.
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        self.server.polled.set()
-        event = self.server.events.get()
-        body = json.dumps(event).encode()
-        self.send_response(200)
-        self.send_header("Lambda-Runtime-Aws-Request-Id", str(uuid.uuid4()))
-        self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 20_000))
-        self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:x")
-        self.answer(body)
+        self.server.polls.put("polled")
+        body = json.dumps(self.server.events.get()).encode()
+        deadline_ms = int((time.time() + self.server.timeout_seconds) * 1000)
+        self.answer(200, body, {
+            "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()), "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+            "Lambda-Runtime-Invoked-Function-Arn": f"arn:aws:lambda:us-east-1:000000000000:function:{self.server.name}"})
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path.endswith("/response"):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.path.endswith("/init/error"):
+            self.server.polls.put(f"failed: {body.decode()}")
+        elif self.path.endswith("/response"):
             self.server.answers.put(json.loads(body))
         else:
             self.server.answers.put({"failed": body.decode()})
-        self.send_response(202)
-        self.answer(b"{}")
+        self.answer(202, b"{}", {})
 
-    def answer(self, body: bytes):
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+    def answer(self, status: int, body: bytes, headers: dict[str, str]):
+        self.send_response(status)
+        for name, value in (headers | {"Content-Type": "application/json", "Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -79,12 +104,26 @@ class RuntimeHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Receiver(http.server.BaseHTTPRequestHandler):
+class Receiver(http.server.ThreadingHTTPServer):
+    """A customer's endpoint that takes everything, and counts."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), ReceiverHandler)
+        self.lock = threading.Lock()
+        self.taken = 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
+
+
+class ReceiverHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            self.server.taken += 1
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -94,180 +133,294 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 
 class Function:
-    """One bootstrap that runs."""
+    """One bootstrap that runs, and waits for an event."""
 
-    def __init__(self, binary: Path, environment: dict[str, str]):
-        self.runtime = Runtime()
-        threading.Thread(target=self.runtime.serve_forever, daemon=True).start()
-        address = "127.0.0.1:%d" % self.runtime.server_address[1]
-        own = {"AWS_LAMBDA_RUNTIME_API": address, "AWS_LAMBDA_FUNCTION_NAME": binary.name,
-               "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-               "AWS_LAMBDA_LOG_LEVEL": "ERROR"}
+    def __init__(self, binaries: Path, name: str, environment: dict[str, str]):
+        memory_mb, timeout_seconds, _ = FUNCTIONS[name]
+        self.name = name
+        self.runtime = Runtime(name, timeout_seconds)
+        threading.Thread(target=self.runtime.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        lambdas = {
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.runtime.server_address[1]}", "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb), "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            # The template's. A quieter level would measure less than what runs.
+            "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
         began = time.perf_counter()
-        self.process = subprocess.Popen([binary], env=environment | own, stdout=subprocess.DEVNULL)
-        if not self.runtime.polled.wait(30):
-            raise SystemExit(f"{binary.name} never polled")
+        self.process = subprocess.Popen([binaries / name], env=environment | lambdas, stdout=subprocess.DEVNULL)
+        try:
+            self.wait_for_poll()
+        except BaseException:
+            self.end()
+            raise
         self.start_ms = (time.perf_counter() - began) * 1000
         self.start_cpu_ms = self.cpu_ms()
 
+    def wait_for_poll(self):
+        try:
+            said = self.runtime.polls.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty:
+            said = f"failed: it did not poll within {PATIENCE_SECONDS} s"
+        if said != "polled":
+            raise SystemExit(f"{self.name} {said}")
+
     def cpu_ms(self) -> float:
-        nanoseconds = 0
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            nanoseconds += int((task / "schedstat").read_text().split()[0])
-        return nanoseconds / 1e6
+        """CPU of all threads since the start, once they sleep."""
+        time.sleep(SETTLE_SECONDS)
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
+    def ticked_cpu_ms(self) -> float:
+        """The same in steps of 10 ms, but with the threads that have ended: to check the other."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
     def peak_mb(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def invoke(self, event) -> tuple[dict, float, float]:
-        """The answer, and the milliseconds and CPU milliseconds it took."""
+        """The answer, its milliseconds, and the CPU milliseconds until the next poll: sending the answer is work too."""
         cpu, began = self.cpu_ms(), time.perf_counter()
         self.runtime.events.put(event)
-        answer = self.runtime.answers.get(timeout=30)
-        return answer, (time.perf_counter() - began) * 1000, self.cpu_ms() - cpu
+        try:
+            answer = self.runtime.answers.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty:
+            raise SystemExit(f"{self.name} does not answer") from None
+        wall_ms = (time.perf_counter() - began) * 1000
+        self.wait_for_poll()
+        self.check(answer)
+        return answer, wall_ms, self.cpu_ms() - cpu
+
+    def check(self, answer: dict):
+        """What fails is fast; it must not pass for a good figure."""
+        if "failed" in answer or answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 300:
+            raise SystemExit(f"{self.name} answers {answer}")
 
     def end(self):
         self.process.kill()
         self.process.wait()
         self.runtime.shutdown()
+        self.runtime.server_close()
 
 
-def api_call(method: str, path: str, key: str, body=None, headers=None) -> dict:
-    """A call as API Gateway passes it on."""
-    return {"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
-            "headers": {"authorization": f"Bearer {key}", "content-type": "application/json", "host": "api"} | (headers or {}),
-            "requestContext": {"accountId": "0", "apiId": "a", "domainName": "api", "domainPrefix": "api", "requestId": "r",
-                               "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
-                                        "userAgent": "coldstart"},
-                               "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:12:00:00 +0000",
-                               "timeEpoch": 0},
-            "body": None if body is None else json.dumps(body), "isBase64Encoded": False}
+def api_call(method: str, path: str, key: str, body=None) -> dict:
+    """A call as an HTTP API passes it on (payload format 2.0)."""
+    return {
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": {"authorization": f"Bearer {key}", "content-type": "application/json", "host": "api.example.com"},
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api.example.com", "domainPrefix": "api",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "coldstart"},
+            "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:12:00:00 +0000", "timeEpoch": 0},
+        "body": None if body is None else json.dumps(body), "isBase64Encoded": False}
 
 
-def messages(queue_name: str, bodies: list[str]) -> dict:
-    return {"Records": [
-        {"messageId": str(uuid.uuid4()), "receiptHandle": "r", "body": body,
-         "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs",
-         "eventSourceARN": f"arn:aws:sqs:us-east-1:000000000000:{queue_name}", "awsRegion": "us-east-1"}
-        for body in bodies]}
+def message(queue_url: str, body: str) -> dict:
+    """A batch of one, as SQS hands it to a function."""
+    name = queue_url.rpartition("/")[2]
+    return {"Records": [{
+        "messageId": str(uuid.uuid4()), "receiptHandle": "r", "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:us-east-1:000000000000:{name}", "awsRegion": "us-east-1"}]}
 
 
 class Stage:
-    """The emulator, a receiver, an account and a webhook; and an event for each invocation of each function."""
+    """The emulator, a receiver, and what functions are invoked with."""
 
     def __init__(self, binaries: Path):
+        self.binaries = binaries
+        self.helpers: dict[str, Function] = {}
+        self.incidents = 0
         self.emulator = subprocess.Popen(
             [sys.executable, INFRA / "emulator/launch.py", INFRA / "template.yaml", "--data-only", "--until-stdin-closes"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        ready = json.loads(self.emulator.stdout.readline())
-        out = ready["outputs"]
-        self.first_queue = out["FirstQueueUrl"]
-        self.environment = ready["environment"] | {
-            "STATUSPULSE_TABLE": out["TableName"], "STATUSPULSE_KMS_KEY_ID": out["KmsKeyArn"],
-            "STATUSPULSE_FIRST_QUEUE_URL": out["FirstQueueUrl"], "STATUSPULSE_RETRY_1M_QUEUE_URL": out["Retry1mQueueUrl"],
-            "STATUSPULSE_SWEEP_QUEUE_URL": out["SweepQueueUrl"], "STATUSPULSE_NOTICE_QUEUE_URL": out["NoticeQueueUrl"],
-            "STATUSPULSE_EVENT_BUS": out["EventBusName"], "STATUSPULSE_LADDER": "60s,300s,900s,3600s",
+        try:
+            self.set_up()
+        except BaseException:
+            self.end()
+            raise
+
+    def set_up(self):
+        line = self.emulator.stdout.readline()
+        if not line:
+            raise SystemExit("the emulator did not start; see above")
+        ready = json.loads(line)
+        self.outputs = ready["outputs"]
+        # Without the file that moves the clock: it is read whenever the time is asked for, which costs, and AWS has none.
+        self.aws = {name: value for name, value in ready["environment"].items() if not name.startswith("STATUSPULSE_DEV_")}
+        self.sqs = boto3.client(
+            "sqs", endpoint_url=ready["endpoint"], region_name=self.aws["AWS_REGION"],
+            aws_access_key_id=self.aws["AWS_ACCESS_KEY_ID"], aws_secret_access_key=self.aws["AWS_SECRET_ACCESS_KEY"])
+        self.receiver = Receiver()
+        threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
+        self.operator = self.helper("registration").invoke({"operator_key": {}})[0]["key"]
+
+    def environment(self, name: str) -> dict[str, str]:
+        variables = {variable: self.outputs[output] for variable, output in (COMMON | FUNCTIONS[name][2]).items()}
+        return self.aws | variables | {
+            "STATUSPULSE_LADDER": "60s,300s,900s,3600s", "STATUSPULSE_NOTICES": "false",
+            "STATUSPULSE_PUBLIC_URL": "https://api.example.com",
+            # The receiver is on loopback. A deployment never has this.
             "STATUSPULSE_DEV_ALLOW_CIDR": "127.0.0.0/8"}
-        self.sqs = boto3.client("sqs", endpoint_url=ready["endpoint"], region_name="us-east-1",
-                                aws_access_key_id="test", aws_secret_access_key="test")
-        receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        api = Function(binaries / "registration", self.environment)
-        key = api.invoke({"operator_key": {}})[0]["key"]
-        made = api.invoke(api_call("POST", "/v1/accounts", key, {"name": "Acme"}))[0]
-        self.admin = json.loads(made["body"])["key"]
-        hook = {"url": "http://127.0.0.1:%d/hook" % receiver.server_address[1], "events": ["incident_opened"]}
-        answer = api.invoke(api_call("POST", "/v1/webhooks", self.admin, hook))[0]
-        if json.loads(answer["body"])["status"] != "active":
-            raise SystemExit(f"the webhook is not active: {answer}")
-        api.end()
-        self.incidents = 0
 
-    def publish(self) -> dict:
+    def start(self, name: str) -> Function:
+        return Function(self.binaries, name, self.environment(name))
+
+    def helper(self, name: str) -> Function:
+        """A function that is not measured: it makes what others are measured with."""
+        if name not in self.helpers:
+            self.helpers[name] = self.start(name)
+        return self.helpers[name]
+
+    def customer(self) -> str:
+        """The key of a new account with one webhook: what one function leaves undelivered does not slow the next."""
+        registration = self.helper("registration")
+        made = registration.invoke(api_call("POST", "/v1/accounts", self.operator, {"name": "Acme"}))[0]
+        key = json.loads(made["body"])["key"]
+        webhook = {"url": self.receiver.url, "events": ["incident_opened"]}
+        made = json.loads(registration.invoke(api_call("POST", "/v1/webhooks", key, webhook))[0]["body"])
+        if made["status"] != "active":
+            raise SystemExit(f"the webhook is not active: {made}")
+        return key
+
+    def event(self, key: str) -> dict:
         self.incidents += 1
-        payload = {"event_type": "incident_opened", "incident_id": f"INC-{self.incidents}", "monitor_name": "checkout",
-                   "status": "investigating", "triggered_at": "2024-03-15T14:22:01Z", "details": {"latency_ms": 1240}}
-        return api_call("POST", "/v1/events", self.admin, {"payload": payload})
+        return api_call("POST", "/v1/events", key, {"payload": {
+            "event_type": "incident_opened", "incident_id": f"INC-{self.incidents}", "monitor_name": "checkout-api-prod",
+            "status": "investigating", "triggered_at": "2024-03-15T14:22:01Z", "details": {"latency_ms": 1240}}})
 
-    def first_attempt(self, fanout: Function) -> dict:
-        """Publishes an event and takes its message from the queue."""
-        fanout.invoke(self.publish())
-        received = self.sqs.receive_message(QueueUrl=self.first_queue, WaitTimeSeconds=5)["Messages"][0]
-        self.sqs.delete_message(QueueUrl=self.first_queue, ReceiptHandle=received["ReceiptHandle"])
-        return messages("statuspulse-first", [received["Body"]])
+    def take_first_attempt(self) -> dict:
+        url = self.outputs["FirstQueueUrl"]
+        taken = self.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5).get("Messages")
+        if not taken:
+            raise SystemExit("fanout sent no message")
+        self.sqs.delete_message(QueueUrl=url, ReceiptHandle=taken[0]["ReceiptHandle"])
+        return message(url, taken[0]["Body"])
 
-    def events(self, function: str, count: int, fanout: Function) -> list[dict]:
+    def invocations(self, name: str):
+        """One event after the other, each made while the function sleeps."""
         nobody = "whe_01HS17VFS8E8W4T3VT3N9EWKT5"
-        if function == "registration":
-            return [api_call("GET", "/v1/webhooks", self.admin)] * count
-        if function == "fanout":
-            return [self.publish() for _ in range(count)]
-        if function == "delivery":
-            return [self.first_attempt(fanout) for _ in range(count)]
-        kind = {"kind": "notice", "webhook_id": nobody, "epoch": 1} if function == "pause" else {
-            "kind": "sweep", "webhook_id": nobody, "epoch": 1, "step": 0}
-        return [messages("statuspulse-notice" if function == "pause" else "statuspulse-sweep", [json.dumps(kind)])] * count
+        key = self.customer() if name in ("fanout", "delivery") else self.operator
+        # Real attempts only: nothing that fanout's turn left.
+        self.sqs.purge_queue(QueueUrl=self.outputs["FirstQueueUrl"])
+        for _ in range(1 + INVOCATIONS):
+            match name:
+                case "registration":
+                    yield api_call("GET", "/v1/egress-ips", key)
+                case "fanout":
+                    yield self.event(key)
+                case "delivery":
+                    self.helper("fanout").invoke(self.event(key))
+                    yield self.take_first_attempt()
+                case "pause":
+                    body = {"kind": "notice", "webhook_id": nobody, "epoch": 1}
+                    yield message(self.outputs["NoticeQueueUrl"], json.dumps(body))
+                case "drain":
+                    body = {"kind": "sweep", "webhook_id": nobody, "epoch": 1, "step": 0}
+                    yield message(self.outputs["SweepQueueUrl"], json.dumps(body))
 
     def end(self):
+        for function in self.helpers.values():
+            function.end()
         self.emulator.stdin.close()
         self.emulator.wait()
 
 
-def measure(stage: Stage, binaries: Path, name: str, fanout: Function) -> tuple[str, list[str]]:
+def measure(stage: Stage, name: str) -> tuple[str, list[str]]:
     """A row of the table, and the targets it misses."""
-    binary = binaries / name
+    binary = stage.binaries / name
+    binary_mb, zipped_mb = binary.stat().st_size / 1e6, zipped_size(binary) / 1e6
     starts = []
     for _ in range(STARTS):
-        function = Function(binary, stage.environment)
+        function = stage.start(name)
         starts.append((function.start_ms, function.start_cpu_ms))
         function.end()
-    function = Function(binary, stage.environment)
-    first, *later = stage.events(name, 1 + INVOCATIONS, fanout)
-    answer, first_ms, first_cpu = function.invoke(first)
-    if answer.get("batchItemFailures") or "failed" in answer or answer.get("statusCode", 200) >= 300:
-        raise SystemExit(f"{name} answers {answer}")
-    measured = [function.invoke(event)[1:] for event in later]
-    later_ms, later_cpu = (statistics.median(column) for column in zip(*measured))
-    peak = function.peak_mb()
-    function.end()
-    start_ms, start_cpu = (statistics.median(column) for column in zip(*starts))
-    size = binary.stat().st_size / 1e6
-    missed = []
-    if start_cpu > INIT_CPU_MS_MAX:
-        missed.append(f"{name}: init takes {start_cpu:.1f} ms CPU, the target is {INIT_CPU_MS_MAX:.0f}")
-    if size > BINARY_MB_MAX:
-        missed.append(f"{name}: the binary has {size:.1f} MB, the target is {BINARY_MB_MAX:.0f}")
-    if name == "delivery" and later_cpu > DELIVERY_CPU_MS_MAX:
-        missed.append(f"{name}: a delivery takes {later_cpu:.2f} ms CPU, the target is {DELIVERY_CPU_MS_MAX:.0f}")
-    return (f"| {name} | {size:.1f} | {zipped_mb(binary):.1f} | {start_ms:.0f} | {start_cpu:.1f} | {first_ms:.1f} | {first_cpu:.1f} "
-            f"| {later_ms:.1f} | {later_cpu:.2f} | {peak:.0f} |"), missed
+    start_ms, start_cpu = medians(starts)
+
+    function = stage.start(name)
+    try:
+        events = stage.invocations(name)
+        event = next(events)
+        taken = stage.receiver.taken
+        _, first_ms, first_cpu = function.invoke(event)
+        ticked = function.ticked_cpu_ms()
+        later = [function.invoke(event)[1:] for event in events]
+        later_ms, later_cpu = medians(later)
+        mean_cpu = statistics.fmean(cpu for _, cpu in later)
+        ticked_mean = (function.ticked_cpu_ms() - ticked) / INVOCATIONS
+        peak_mb = function.peak_mb()
+    finally:
+        function.end()
+    if name == "delivery" and stage.receiver.taken - taken != 1 + INVOCATIONS:
+        raise SystemExit(f"{1 + INVOCATIONS} deliveries, but the receiver took {stage.receiver.taken - taken}")
+
+    missed = [f"{name}: {what} {value:.2f} {unit}, the target is {most:g}" for what, value, unit, most in (
+        ("CPU to the first poll", start_cpu, "ms", INIT_CPU_MS_MAX),
+        ("binary", binary_mb, "MB", BINARY_MB_MAX),
+        ("zipped", zipped_mb, "MB", ZIPPED_MB_MAX),
+    ) if value > most]
+    return (f"| {name} | {binary_mb:.1f} | {zipped_mb:.1f} | {start_ms:.0f} | {start_cpu:.1f} | {first_ms:.1f} | {first_cpu:.2f} "
+            f"| {later_ms:.1f} | {later_cpu:.2f} | {mean_cpu:.2f} ({ticked_mean:.2f}) | {peak_mb:.0f} |"), missed
 
 
-def zipped_mb(binary: Path) -> float:
+def paces(stage: Stage) -> tuple[str, list[str]]:
+    """CPU of a delivery as messages come: one at a time was measured above; here without a pause between, and in batches."""
+    function = stage.start("delivery")
+    try:
+        records = [event["Records"][0] for event in stage.invocations("delivery")]
+        singles, tens = records[1:101], records[101:201]
+        function.invoke({"Records": records[:1]})
+        cpu = function.cpu_ms()
+        for record in singles:
+            function.runtime.events.put({"Records": [record]})
+        for _ in singles:
+            function.check(function.runtime.answers.get(timeout=PATIENCE_SECONDS))
+            function.wait_for_poll()
+        back_to_back = (function.cpu_ms() - cpu) / len(singles)
+        batches = [function.invoke({"Records": tens[at:at + 10]})[2] / 10 for at in range(0, len(tens), 10)]
+    finally:
+        function.end()
+    in_tens = statistics.median(batches)
+    missed = in_tens > DELIVERY_CPU_MS_MAX
+    return (f"A delivery's CPU back to back: {back_to_back:.2f} ms; in batches of ten: {in_tens:.2f} ms.",
+            [f"delivery: CPU in batches of ten {in_tens:.2f} ms, the target is {DELIVERY_CPU_MS_MAX:g}"] if missed else [])
+
+
+def medians(rows: list[tuple]) -> list[float]:
+    return [statistics.median(column) for column in zip(*rows)]
+
+
+def zipped_size(binary: Path) -> int:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.write(binary, "bootstrap")
-    return len(archive.getvalue()) / 1e6
+    return len(archive.getvalue())
 
 
 def main() -> int:
-    binaries = Path(sys.argv[1]).resolve()
-    stage = Stage(binaries)
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    stage = Stage(Path(sys.argv[1]).resolve())
     missed = []
     try:
-        print("| function | binary MB | zipped MB | start ms | start CPU ms | first ms | first CPU ms | later ms | later CPU ms | peak MB |")
-        print("|---|---|---|---|---|---|---|---|---|---|")
-        fanout = Function(binaries / "fanout", stage.environment)
+        print("| function | binary MB | zipped MB | start ms | start CPU ms | first ms | first CPU ms | later ms | later CPU ms "
+              "| its mean (by ticks) | peak MB |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
         for name in FUNCTIONS:
-            row, misses = measure(stage, binaries, name, fanout)
+            row, misses = measure(stage, name)
             print(row, flush=True)
             missed += misses
-        fanout.end()
+        line, misses = paces(stage)
+        print(f"\n{line}")
+        missed += misses
     finally:
         stage.end()
+    print(f"\nMedians of {STARTS} starts and {INVOCATIONS} later invocations. CPU is that of the whole process: the SDK's work for "
+          "the calls of AWS\n(the emulator, plain HTTP) and the Runtime API's are in it. Start: from exec to the first poll.")
+    print("\nMissed:" if missed else "\nNo target is missed.")
     for line in missed:
-        print(line, file=sys.stderr)
+        print(f"- {line}")
     return 1 if missed else 0
 
 

@@ -21,6 +21,7 @@ struct BusEvent<'a> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let host = Host::start().await?;
+    host.connect_to_queues().await;
     let router = statuspulse_http::publishing(host.engine.clone());
     run(service_fn(async |event: Payload| {
         let bus_event: BusEvent<'_> = serde_json::from_str(event.payload.get()).map_err(Error::from)?;

@@ -90,6 +90,13 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Opens what the first event needs to send its messages, in a function whose every event sends some.
+    pub async fn connect_to_queues(&self) {
+        self.messages.connect().await;
+    }
+}
+
 /// In a function without the bus: it sends the message that asks for an announcement, and never gets one.
 #[derive(Debug)]
 struct MadeElsewhere;

@@ -45,7 +45,17 @@ pub struct ItemFailure {
 pub async fn work_batch(host: &Host, event: LambdaEvent<SqsEvent>) -> Result<BatchResponse, Error> {
     let LambdaEvent { payload, context } = event;
     let left = time_left(context.deadline());
-    let tasks: Vec<_> = payload.records.into_iter().map(|record| begin(host, record, left)).collect();
+    let work = payload.records.into_iter().map(|record| one(host, record, left));
+    let response = each_on_its_own(work).await;
+    host.emf.flush(host.engine.clock.now());
+    Ok(response)
+}
+
+/// Everything side by side, each in a task of its own: one that panics takes nobody with it.
+async fn each_on_its_own(
+    work: impl Iterator<Item = (String, impl Future<Output = bool> + Send + 'static)>,
+) -> BatchResponse {
+    let tasks: Vec<_> = work.map(|(id, work)| (id, tokio::spawn(work))).collect();
     let mut response = BatchResponse::default();
     for (id, task) in tasks {
         // A task that panicked or was broken off has done nothing that cannot be done again.
@@ -53,13 +63,11 @@ pub async fn work_batch(host: &Host, event: LambdaEvent<SqsEvent>) -> Result<Bat
             response.batch_item_failures.push(ItemFailure { item_identifier: id });
         }
     }
-    host.emf.flush(host.engine.clock.now());
-    Ok(response)
+    response
 }
 
-type Task = tokio::task::JoinHandle<bool>;
-
-fn begin(host: &Host, record: SqsMessage, left: Duration) -> (String, Task) {
+/// The message's id, and the work on it.
+fn one(host: &Host, record: SqsMessage, left: Duration) -> (String, impl Future<Output = bool> + use<>) {
     let id = record.message_id.clone().unwrap_or_default();
     let span = tracing::info_span!(
         "message",
@@ -70,7 +78,7 @@ fn begin(host: &Host, record: SqsMessage, left: Duration) -> (String, Task) {
         attempt = tracing::field::Empty,
     );
     let host = host.clone();
-    (id, tokio::spawn(async move { work(&host, record, left).await }.instrument(span)))
+    (id, async move { work(&host, record, left).await }.instrument(span))
 }
 
 /// Whether the message is done.
@@ -152,4 +160,25 @@ fn time_left(deadline: std::time::SystemTime) -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the deadline is Lambda's, by the machine's clock")]
     let now = std::time::SystemTime::now();
     deadline.duration_since(now).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_that_panics_fails_alone() {
+        let work = [
+            ("done", async { true }.boxed()),
+            ("panics", async { panic!("this test's own panic") }.boxed()),
+            ("done too", async { true }.boxed()),
+            ("fails", async { false }.boxed()),
+        ];
+        let response = each_on_its_own(work.into_iter().map(|(id, work)| (id.to_owned(), work))).await;
+        let failed: Vec<_> =
+            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        assert_eq!(failed, ["panics", "fails"]);
+    }
 }

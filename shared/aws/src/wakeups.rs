@@ -146,6 +146,16 @@ impl Messages {
         Self { sqs, scheduler, queues, schedules, ladder, clock }
     }
 
+    /// Opens the connection to SQS, so that no event waits for its TLS handshake: by an empty batch, which SQS refuses.
+    pub async fn connect(&self) {
+        let nothing = self.sqs.send_message_batch().queue_url(&self.queues.first).set_entries(Some(vec![]));
+        if let Err(error) = nothing.send().await
+            && error.as_service_error().is_none()
+        {
+            tracing::warn!(error = %failed("connecting to SQS")(error), "the first message will have to connect");
+        }
+    }
+
     /// Puts a message back into a queue, to come again then, or as late as SQS can hold it.
     pub async fn put_back(&self, queue: &str, message: &Message, due: Timestamp) -> PortResult<()> {
         let delay = wait(self.clock.now(), due).min(SQS_DELAY_MAX);

@@ -40,7 +40,8 @@ async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
     assert!(bill.reads() < 3.2, "{:.2} reads an event", bill.reads());
     // Event, delivery, lane, claim, record.
     assert!(bill.writes() < 5.2, "{:.2} writes an event", bill.writes());
-    assert!(bill.sends() <= 1.01, "{:.2} SQS requests of ours an event", bill.sends());
+    // One an event, and one an environment, to connect.
+    assert!(bill.sends() <= 1.05, "{:.2} SQS requests of ours an event", bill.sends());
     let documented =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cost.md")).unwrap();
     for call in bill.per_event.keys() {

@@ -9,3 +9,4 @@ mod messages;
 mod permissions;
 mod stack;
 mod story;
+mod trace;

@@ -7,7 +7,7 @@ use statuspulse_kit::api::payload;
 
 use crate::stack::Stack;
 
-fn sample(function: &str) -> Value {
+pub(crate) fn sample(function: &str) -> Value {
     let file = format!("{}/../../events/invoke/{function}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
