@@ -1,0 +1,342 @@
+//! Who is in a run: workers, publishers, customers, and the weather that receivers live in.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use statuspulse_core::Engine;
+use statuspulse_core::access::{Caller, Role};
+use statuspulse_core::error::{Error, Result};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use statuspulse_core::retry::Ladder;
+use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::target::{EndpointUrl, TargetPolicy};
+use statuspulse_core::usecase::pause::HeldDeliveries;
+use statuspulse_core::usecase::{Deployment, Handled, Notices};
+use statuspulse_core::webhook::State;
+
+use crate::check::Accepted;
+use crate::history::{brief, short};
+use crate::ports::{Ports, SKEW_MS_MAX};
+use crate::receivers::{MOODS, Mood};
+use crate::world::{Who, World};
+
+const SLACK: &str = "https://hooks.slack.com/services/T0/B0/x";
+/// Waits of a message that failed.
+const COME_BACK_AFTER: [u64; 5] = [1, 5, 20, 60, 300];
+/// How often somebody who got no answer asks again.
+const ASKED_AT_MOST: usize = 60;
+
+/// An engine of one's own, with a clock of one's own.
+pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
+    let skew = world.with(|inner| inner.dice.below(usize::try_from(2 * SKEW_MS_MAX).unwrap_or(1)));
+    let skew_ms = i64::try_from(skew).unwrap_or(0) - SKEW_MS_MAX;
+    let ports = Arc::new(Ports { world: world.clone(), name: name.clone(), skew_ms });
+    #[expect(clippy::expect_used, reason = "a constant")]
+    let slack = EndpointUrl::restore(SLACK).expect("a URL");
+    Engine {
+        accounts: ports.clone(),
+        webhooks: ports.clone(),
+        deliveries: ports.clone(),
+        wakeups: ports.clone(),
+        sender: ports.clone(),
+        clock: ports.clone(),
+        random: ports.clone(),
+        metrics: ports,
+        announcer: None,
+        deployment: Deployment {
+            ladder: Ladder::default(),
+            policy: TargetPolicy::deployed(),
+            notices: Notices::Slack(slack),
+            public_url: String::new(),
+            egress_ips: vec![],
+        },
+    }
+}
+
+/// Begins a worker. When it dies another one of its name takes its place.
+pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
+    let (world, name) = (world.clone(), name.clone());
+    let engine = engine(&world, &name);
+    let who = Who { name: name.clone(), mortal: true };
+    world.clone().spawn(who, async move {
+        world.sleep(after).await;
+        loop {
+            let received = world.receive().await;
+            world.with(|inner| {
+                let task = inner.current;
+                inner.last_call.insert(task, "receive");
+                inner.ledger.begins(task, &received.message);
+                inner.history.note(inner.now, &name, || format!("gets {}", brief(&received.message)));
+            });
+            let handled = engine.handle(received.message.clone()).await;
+            world.with(|inner| match handled {
+                Ok(Handled::Done) => inner.queue.done(received.number),
+                Ok(Handled::Again(at)) => inner.queue.again_at(received.number, at),
+                Err(error) => {
+                    inner.history.note(inner.now, &name, || format!("fails: {error}"));
+                    let tries = usize::try_from(received.receives).unwrap_or(1);
+                    let wait = COME_BACK_AFTER[tries.clamp(1, COME_BACK_AFTER.len()) - 1];
+                    let at = inner.now.checked_add(Duration::from_secs(wait)).unwrap_or(inner.now);
+                    inner.queue.again_at(received.number, at);
+                }
+            });
+        }
+    });
+}
+
+/// A call of the API.
+type Work<T> = Box<dyn FnOnce(Engine) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>> + Send>;
+
+/// Somebody outside, who asks until there is an answer.
+pub(crate) struct Outside {
+    pub(crate) world: World,
+    pub(crate) name: Arc<str>,
+    pub(crate) account: AccountId,
+}
+
+impl Outside {
+    async fn once<T: Send + 'static>(&self, work: Work<T>) -> Option<Result<T>> {
+        let answer = Arc::new(Mutex::new(None));
+        let slot = answer.clone();
+        let engine = engine(&self.world, &self.name);
+        let who = Who { name: self.name.clone(), mortal: true };
+        let task = self.world.spawn(who, async move {
+            let came = work(engine).await;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
+        });
+        self.world.end_of(task).await;
+        answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Asks until there is an answer that says yes or no.
+    async fn ask<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
+        for _ in 0..ASKED_AT_MOST {
+            match self.once(work()).await {
+                None | Some(Err(Error::Unavailable(_))) => {
+                    let wait = self.world.with(|inner| inner.dice.up_to(Duration::from_secs(5)));
+                    self.world.sleep(wait).await;
+                }
+                answered => return answered,
+            }
+        }
+        None
+    }
+
+    async fn rest(&self, longest: Duration) {
+        let time = self.world.with(|inner| inner.dice.up_to(longest));
+        self.world.sleep(time).await;
+    }
+}
+
+const LONG: Duration = Duration::from_secs(1500);
+const SHORT: Duration = Duration::from_secs(4);
+
+/// Publishes some events of a few incidents.
+pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize) {
+    for n in 0..events {
+        let pause = outside.world.with(|inner| if inner.dice.once_in(4) { LONG } else { SHORT });
+        outside.rest(pause).await;
+        let (incident, keyed, poison) = outside
+            .world
+            .with(|inner| (inner.dice.below(incidents), !inner.dice.once_in(4), inner.dice.once_in(12)));
+        let body = payload(&format!("INC-{incident}"), &format!("{} {n}", outside.name));
+        let key = keyed.then(|| format!("{}-{n}", outside.name));
+        if let (Some(key), true) = (&key, poison) {
+            let id = EventId::from_idempotency_key(outside.account, key).to_string();
+            outside.world.with(|inner| inner.receivers.poison.insert(id));
+        }
+        let before = wanting(&outside);
+        let caller = Caller { role: Role::Publisher, account_id: Some(outside.account) };
+        let publish = || -> Work<EventId> {
+            let (body, key) = (body.clone(), key.clone());
+            Box::new(move |engine| {
+                Box::pin(async move {
+                    engine.publish(caller, &body, key.as_deref()).await.map(|published| published.event_id)
+                })
+            })
+        };
+        // Without a key a repetition would be another event: it is not repeated.
+        let answer = if keyed { outside.ask(publish).await } else { outside.once(publish()).await };
+        match answer {
+            Some(Ok(event)) => {
+                let mut wanted = wanting(&outside);
+                wanted.retain(|webhook| before.contains(webhook));
+                outside.world.note(&outside.name, || format!("202 {}", short(event)));
+                outside.world.with(|inner| inner.ledger.accepted.push(Accepted { event, wanted }));
+            }
+            None | Some(Err(Error::Unavailable(_))) => {}
+            Some(Err(refused)) => outside.world.with(|inner| {
+                inner.ledger.violated(format!("a good event is refused: {refused}"));
+            }),
+        }
+    }
+}
+
+/// The webhooks that want events now: all that are there.
+fn wanting(outside: &Outside) -> Vec<WebhookId> {
+    let account = outside.account;
+    outside.world.with(|inner| inner.store.webhooks_of(account).iter().map(|webhook| webhook.id).collect())
+}
+
+fn payload(incident: &str, name: &str) -> Bytes {
+    Bytes::from(format!(
+        r#"{{"payload":{{"event_type":"incident_opened","incident_id":"{incident}","monitor_name":"{name}","status":"investigating","triggered_at":"2024-03-15T14:22:01Z","details":{{}}}}}}"#
+    ))
+}
+
+/// Does this and that with its webhooks.
+pub(crate) async fn customer(outside: Outside, acts: usize) {
+    for _ in 0..acts {
+        let pause = outside.world.with(|inner| if inner.dice.once_in(2) { LONG } else { SHORT });
+        outside.rest(pause).await;
+        let webhooks = wanting(&outside);
+        if webhooks.is_empty() {
+            return;
+        }
+        let (webhook, act) = outside.world.with(|inner| (inner.dice.one_of(&webhooks), inner.dice.below(16)));
+        outside.world.note(&outside.name, || format!("act {act} on {}", short(webhook)));
+        act_on(&outside, webhook, act).await;
+    }
+}
+
+async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
+    let account = outside.account;
+    match act {
+        0..=2 => drop(
+            outside
+                .ask(|| {
+                    Box::new(move |engine| {
+                        Box::pin(async move { engine.pause(account, webhook).await.map(drop) })
+                    })
+                })
+                .await,
+        ),
+        3..=6 => resume(outside, webhook, HeldDeliveries::Deliver).await,
+        7 => {
+            outside.world.with(|inner| inner.ledger.discarded.insert(webhook));
+            resume(outside, webhook, HeldDeliveries::Discard).await;
+        }
+        8 => drop(
+            outside
+                .ask(|| {
+                    Box::new(move |engine| {
+                        Box::pin(async move {
+                            engine.rotate_secret(account, webhook, RotationStyle::default()).await.map(drop)
+                        })
+                    })
+                })
+                .await,
+        ),
+        9 => drop(
+            outside
+                .ask(|| {
+                    Box::new(move |engine| {
+                        Box::pin(async move { engine.finish_rotation(account, webhook).await })
+                    })
+                })
+                .await,
+        ),
+        10 => {
+            let host = outside.world.with(|inner| inner.dice.below(4));
+            let body = format!(r#"{{"url":"https://h{host}.example.com/in"}}"#);
+            drop(
+                outside
+                    .ask(|| {
+                        let body = body.clone();
+                        Box::new(move |engine| {
+                            Box::pin(async move {
+                                engine.update(account, webhook, body.as_bytes()).await.map(drop)
+                            })
+                        })
+                    })
+                    .await,
+            );
+        }
+        11 => drop(
+            outside
+                .ask(|| {
+                    Box::new(move |engine| {
+                        Box::pin(async move {
+                            let since =
+                                engine.clock.now().checked_sub(Duration::from_secs(7200)).unwrap_or_default();
+                            engine.redeliver_failed(account, webhook, since).await.map(drop)
+                        })
+                    })
+                })
+                .await,
+        ),
+        12 => drop(
+            outside
+                .ask(|| {
+                    Box::new(move |engine| Box::pin(async move { engine.delete(account, webhook).await }))
+                })
+                .await,
+        ),
+        _ => {
+            let chosen: Option<DeliveryId> = outside.world.with(|inner| {
+                let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
+                let own: Vec<DeliveryId> = of.map(|kept| kept.delivery.id).collect();
+                (!own.is_empty()).then(|| inner.dice.one_of(&own))
+            });
+            let Some(delivery) = chosen else { return };
+            drop(
+                outside
+                    .ask(|| {
+                        Box::new(move |engine| {
+                            Box::pin(
+                                async move { engine.redeliver(account, webhook, delivery).await.map(drop) },
+                            )
+                        })
+                    })
+                    .await,
+            );
+        }
+    }
+}
+
+async fn resume(outside: &Outside, webhook: WebhookId, held: HeldDeliveries) {
+    let account = outside.account;
+    drop(
+        outside
+            .ask(|| {
+                Box::new(move |engine| {
+                    Box::pin(async move { engine.resume(account, webhook, held).await.map(drop) })
+                })
+            })
+            .await,
+    );
+}
+
+/// When all is well again: every paused webhook is resumed.
+pub(crate) async fn resume_all(outside: Outside) {
+    for webhook in wanting(&outside) {
+        let paused = outside.world.with(|inner| {
+            inner
+                .store
+                .webhooks
+                .get(&webhook)
+                .is_some_and(|webhook| matches!(webhook.state, State::Paused(_)))
+        });
+        if paused {
+            resume(&outside, webhook, HeldDeliveries::Deliver).await;
+        }
+    }
+}
+
+/// Receivers change their moods.
+pub(crate) async fn weather(outside: Outside, changes: usize) {
+    for _ in 0..changes {
+        let pause = outside.world.with(|inner| if inner.dice.once_in(3) { LONG * 3 } else { LONG / 5 });
+        outside.rest(pause).await;
+        outside.world.with(|inner| {
+            let host = match inner.dice.below(6) {
+                5 => "hooks.slack.com".to_owned(),
+                host => format!("h{host}.example.com"),
+            };
+            let mood = if inner.dice.once_in(3) { Mood::Well } else { inner.dice.one_of(&MOODS) };
+            inner.history.note(inner.now, &outside.name, || format!("{host} is {mood:?}"));
+            inner.receivers.moods.insert(host, mood);
+        });
+    }
+}

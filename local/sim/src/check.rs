@@ -1,0 +1,254 @@
+//! The invariants of the design, I1 to I7, watched while a run goes on and once more at its end. (I8, that no secret is
+//! shown, is a matter of what is written out, and has tests of its own.)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::message::Message;
+use statuspulse_core::ports::Step;
+use statuspulse_core::retry::{ATTEMPTS, Ladder};
+use statuspulse_core::webhook::{self, PauseReason, Webhook};
+
+use crate::history::short;
+use crate::store::Store;
+use crate::world::{Inner, TaskId};
+
+/// Clocks differ by this much at most, twice over.
+const SKEW: Duration = Duration::from_millis(2 * crate::ports::SKEW_MS_MAX.unsigned_abs());
+
+/// What a task is at work on.
+#[derive(Default)]
+struct Job {
+    attempt: Option<(DeliveryId, Step)>,
+    notice: Option<(WebhookId, u64)>,
+    posted: bool,
+    /// The last webhook it read, and whether that was active.
+    look: Option<(WebhookId, bool)>,
+}
+
+#[derive(Default)]
+struct Posts {
+    count: usize,
+    /// How often a worker was struck after it had made the POST.
+    excuses: usize,
+}
+
+/// An event whose publisher has its 202.
+pub(crate) struct Accepted {
+    pub(crate) event: EventId,
+    /// The webhooks that wanted it all the time its publisher was at it.
+    pub(crate) wanted: Vec<WebhookId>,
+}
+
+/// What was seen, and what was wrong with it.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    jobs: BTreeMap<TaskId, Job>,
+    posts: BTreeMap<(DeliveryId, u32, u8), Posts>,
+    told: BTreeMap<(WebhookId, u64), Posts>,
+    sent: BTreeMap<DeliveryId, (String, Bytes)>,
+    pub(crate) accepted: Vec<Accepted>,
+    pub(crate) discarded: BTreeSet<WebhookId>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) attempts: usize,
+}
+
+impl Ledger {
+    pub(crate) fn violated(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    pub(crate) fn begins(&mut self, task: TaskId, message: &Message) {
+        let notice = match message {
+            Message::Notice(notice) => Some((notice.webhook_id, notice.epoch)),
+            _ => None,
+        };
+        self.jobs.insert(task, Job { notice, ..Job::default() });
+    }
+
+    pub(crate) fn forget(&mut self, task: TaskId) {
+        self.jobs.remove(&task);
+    }
+
+    pub(crate) fn claimed(&mut self, task: TaskId, delivery: DeliveryId, step: Step) {
+        let job = self.jobs.entry(task).or_default();
+        (job.attempt, job.look, job.posted) = (Some((delivery, step)), None, false);
+    }
+
+    pub(crate) fn looked(&mut self, task: TaskId, webhook: &Webhook) {
+        self.jobs.entry(task).or_default().look = Some((webhook.id, webhook.is_active()));
+    }
+
+    /// The task was struck by a fault: what it posted may be posted again.
+    pub(crate) fn excuse(&mut self, task: TaskId) {
+        let Some(job) = self.jobs.get(&task) else { return };
+        if let (Some((delivery, step)), true) = (job.attempt, job.posted) {
+            self.posts.entry((delivery, step.round, step.number)).or_default().excuses += 1;
+        }
+        if let (Some(pause), true) = (job.notice, job.posted) {
+            self.told.entry(pause).or_default().excuses += 1;
+        }
+    }
+
+    /// The task slept, for longer perhaps than its claim holds.
+    pub(crate) fn overslept(&mut self, task: TaskId) {
+        if let Some(job) = self.jobs.get_mut(&task) {
+            job.posted |= job.attempt.is_some() || job.notice.is_some();
+        }
+        self.excuse(task);
+    }
+
+    /// A notice goes to Slack (I6).
+    pub(crate) fn tells(&mut self, task: TaskId) {
+        let Some(job) = self.jobs.get_mut(&task) else { return };
+        job.posted = true;
+        let Some((webhook, epoch)) = job.notice else { return };
+        let told = self.told.entry((webhook, epoch)).or_default();
+        told.count += 1;
+        if told.count > 1 + told.excuses {
+            self.violations.push(format!("I6: told twice of {} epoch {epoch}", short(webhook)));
+        }
+    }
+
+    /// An attempt's POST begins (I3, I4, I5, I7, and the ladder's waits).
+    pub(crate) fn posts(&mut self, task: TaskId, post: &Post<'_>, store: &Store, now: Timestamp) {
+        self.attempts += 1;
+        let job = self.jobs.entry(task).or_default();
+        job.posted = true;
+        let (attempt, look) = (job.attempt, job.look);
+        let Some(kept) = store.deliveries.get(&post.delivery) else {
+            return self.violated(format!("I1: {} is posted and not kept", short(post.delivery)));
+        };
+        let delivery = &kept.delivery;
+        let name = short(delivery.id);
+        let Some((_, step)) = attempt.filter(|(id, step)| *id == delivery.id && step.number == post.number)
+        else {
+            return self.violated(format!("I7: {name} is posted without its claim"));
+        };
+        let posts = self.posts.entry((delivery.id, step.round, step.number)).or_default();
+        posts.count += 1;
+        if posts.count > 1 + posts.excuses {
+            let (count, Step { round, number }) = (posts.count, step);
+            self.violated(format!("I7: {name} round {round} number {number} is posted {count} times"));
+        }
+        if look != Some((delivery.webhook_id, true)) {
+            self.violated(format!("I4: {name} is posted though its webhook was not seen active"));
+        }
+        let event = store.events.get(&delivery.event_id).map(|kept| kept.event.clone());
+        if event.is_none_or(|event| event.body != post.body || event.id.to_string() != post.event) {
+            self.violated(format!("I3: {name} is not what was published"));
+        }
+        let first =
+            self.sent.entry(delivery.id).or_insert_with(|| (post.event.to_owned(), post.body.clone()));
+        if first.0 != post.event || first.1 != post.body {
+            self.violated(format!("I3: {name} is posted with other bytes or another id than before"));
+        }
+        let earlier = store.unfinished_before(delivery, kept.place).find(|earlier| !earlier.ended_once);
+        if let Some(earlier) = earlier {
+            let earlier = short(earlier.delivery.id);
+            self.violated(format!("I5: {name} is posted before {earlier} of its incident is done"));
+        }
+        self.check_wait(delivery, step, now);
+    }
+
+    /// A retry is never early.
+    fn check_wait(&mut self, delivery: &Delivery, step: Step, now: Timestamp) {
+        let Some(last) = delivery.attempts.last().filter(|last| last.number + 1 == step.number) else {
+            return;
+        };
+        let wait = Ladder::default().wait_after(last.number, None).unwrap_or_default();
+        let earliest = last.at.checked_add(last.duration + wait).unwrap_or(now);
+        if now.checked_add(SKEW).unwrap_or(now) < earliest {
+            self.violated(format!("ladder: {} number {} is early", short(delivery.id), step.number));
+        }
+    }
+
+    /// A delivery was changed (I7: no rung twice).
+    pub(crate) fn saved(&mut self, saved: &Delivery) {
+        for pair in saved.attempts.windows(2) {
+            let (before, after) = (pair[0].number, pair[1].number);
+            if after != 1 && after != before + 1 {
+                self.violated(format!("I7: {} went from {before} to {after}", short(saved.id)));
+            }
+        }
+        let last = saved.attempts.last().map(|attempt| attempt.number);
+        if saved.state == State::Failed && last != Some(ATTEMPTS) {
+            self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
+        }
+        if saved.state == State::Delivered && !saved.attempts.last().is_some_and(|last| last.succeeded()) {
+            self.violated(format!("{} is called delivered without a 2xx", short(saved.id)));
+        }
+    }
+
+    /// A webhook was changed: it is paused by the fourth failed retry, or by a 410, and by nothing before.
+    pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook) {
+        let webhook::State::Paused(pause) = &after.state else { return };
+        if before.is_active() && pause.reason == PauseReason::Failures {
+            let number = self.jobs.get(&task).and_then(|job| job.attempt).map(|(_, step)| step.number);
+            if number != Some(ATTEMPTS) {
+                self.violated(format!("pause: {} is paused by attempt {number:?}", short(after.id)));
+            }
+        }
+    }
+}
+
+/// A POST of an attempt.
+pub(crate) struct Post<'a> {
+    pub(crate) delivery: DeliveryId,
+    pub(crate) event: &'a str,
+    pub(crate) number: u8,
+    pub(crate) body: Bytes,
+}
+
+/// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6).
+pub(crate) fn at_rest(inner: &mut Inner) {
+    for webhook in inner.store.webhooks.values() {
+        let webhook::State::Paused(pause) = &webhook.state else { continue };
+        let told = inner.ledger.told.get(&(webhook.id, webhook.epoch)).map_or(0, |told| told.count);
+        if pause.reason != PauseReason::Manual && told == 0 {
+            let name = short(webhook.id);
+            inner.ledger.violations.push(format!("I6: nobody was told that {name} was paused"));
+        }
+    }
+}
+
+/// Everything is over (I1, I2).
+pub(crate) fn at_end(inner: &mut Inner) {
+    let Inner { store, ledger, .. } = inner;
+    let known: BTreeSet<EventId> = ledger.accepted.iter().map(|accepted| accepted.event).collect();
+    for accepted in &ledger.accepted {
+        for webhook in &accepted.wanted {
+            let of =
+                |delivery: &&Delivery| delivery.event_id == accepted.event && delivery.webhook_id == *webhook;
+            let count = store.deliveries.values().map(|kept| &kept.delivery).filter(of).count();
+            if count != 1 {
+                let (event, webhook) = (short(accepted.event), short(*webhook));
+                ledger.violations.push(format!("I1: {event} has {count} deliveries to {webhook}"));
+            }
+        }
+    }
+    for kept in store.deliveries.values() {
+        let delivery = &kept.delivery;
+        let name = short(delivery.id);
+        let webhook = store.webhooks.get(&delivery.webhook_id);
+        let deleted = webhook.is_none_or(|webhook| webhook.is_deleted());
+        // Nobody was promised an event whose publisher has no answer.
+        if !delivery.is_finished() && known.contains(&delivery.event_id) {
+            ledger
+                .violations
+                .push(format!("I2: {name} is {} and nothing comes for it", delivery.status().name()));
+        }
+        let wrong = match delivery.state {
+            State::Cancelled => !deleted,
+            State::Discarded => !ledger.discarded.contains(&delivery.webhook_id),
+            _ => false,
+        };
+        if wrong {
+            ledger.violations.push(format!("{name} is {} and nobody asked for it", delivery.status().name()));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What happened, in lines for a person.
+
+use jiff::Timestamp;
+use statuspulse_core::message::Message;
+
+/// Kept on demand: a run without it does the same.
+pub(crate) struct History {
+    lines: Option<Vec<String>>,
+}
+
+impl History {
+    pub(crate) fn new(kept: bool) -> Self {
+        Self { lines: kept.then(Vec::new) }
+    }
+
+    pub(crate) fn note(&mut self, now: Timestamp, who: &str, what: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            let line = format!("{:>9.3}s {who:<12} {}", seconds(now), what());
+            lines.push(line);
+        }
+    }
+
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        self.lines.unwrap_or_default()
+    }
+}
+
+/// Seconds since the run began.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn seconds(now: Timestamp) -> f64 {
+    now.duration_since(crate::world::start()).as_millis() as f64 / 1000.0
+}
+
+/// The last characters of an id: enough to tell it from its neighbours.
+pub(crate) fn short(id: impl std::fmt::Display) -> String {
+    let text = id.to_string();
+    let tail = text.len().saturating_sub(5);
+    format!("{}_{}", &text[..3], &text[tail..])
+}
+
+pub(crate) fn brief(message: &Message) -> String {
+    match message {
+        Message::Attempt(attempt) => {
+            format!(
+                "attempt {} round {} number {}",
+                short(attempt.delivery_id),
+                attempt.step.round,
+                attempt.step.number
+            )
+        }
+        Message::Sweep(sweep) => {
+            format!("sweep {} epoch {} step {}", short(sweep.webhook_id), sweep.epoch, sweep.step)
+        }
+        Message::Notice(notice) => format!("notice {} epoch {}", short(notice.webhook_id), notice.epoch),
+        Message::Announcement(news) => {
+            format!("announcement {} {}", short(news.webhook_id), news.news.name())
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The whole system over the ports, from a seed: publishers, fan-outs, delivery workers, pause and drain handlers,
+//! customers, and receivers with moods, on a virtual clock, in one thread. Every call of a port may fail before it has
+//! taken effect or after, be slow, be refused for throttling or taken in part; messages come twice, late and out of order;
+//! workers die between any two awaits; clocks differ. Afterwards the invariants of `docs/architecture.md` hold, or the run
+//! says which does not, and its seed makes the same run again.
+
+mod actors;
+mod check;
+mod dice;
+mod history;
+mod ports;
+mod queue;
+mod receivers;
+mod store;
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use statuspulse_core::access::Account;
+use statuspulse_core::event::EventType;
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::secret::Secret;
+use statuspulse_core::signature::SigningKeys;
+use statuspulse_core::target::{AllowedDomains, EndpointUrl};
+use statuspulse_core::webhook::{Destination, Handshake, Headers, Health, Settings, State, Webhook};
+
+use actors::Outside;
+use ports::Ports;
+use world::{Driver, Inner, Who, World};
+
+/// What came of a run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What did not hold; empty if all did.
+    pub violations: Vec<String>,
+    /// The history, where it was asked for.
+    pub history: Vec<String>,
+    /// Calls that went wrong, by port and kind.
+    pub points: BTreeSet<(&'static str, &'static str)>,
+    /// POSTs of attempts.
+    pub attempts: usize,
+    /// Events whose publishers had their 202.
+    pub events: usize,
+}
+
+/// Whatever is begun ends within this, with actors that rest for up to 25 minutes between their acts.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Once all is well: the longest wait on the ladder, a message that was late, one that a dead worker had, and what a
+/// failed message waits.
+const LADDER: Duration = Duration::from_secs(3600 + 60 + 120 + 600);
+/// And what was held, with the looks a drain takes at what has not been attempted.
+const DRAIN: Duration = Duration::from_secs(1800);
+
+/// Makes the run of this seed.
+#[must_use]
+pub fn run(seed: u64, keep_history: bool) -> Outcome {
+    let world = World::new(seed, keep_history);
+    let account = furnish(&world);
+    let mut driver = Driver::new(world.clone(), |world, who| {
+        if who.name.starts_with("worker") {
+            let after = world.with(|inner| inner.dice.up_to(Duration::from_secs(20)));
+            actors::begin_worker(world, &who.name, after);
+        }
+    });
+    let outside = |name: &str| Outside { world: world.clone(), name: name.into(), account };
+    let immortal = |name: &str| Who { name: name.into(), mortal: false };
+    let (workers, publishers, customers, incidents) = world.with(|inner| {
+        (1 + inner.dice.below(4), 1 + inner.dice.below(3), inner.dice.below(3), 1 + inner.dice.below(3))
+    });
+    for n in 0..workers {
+        actors::begin_worker(&world, &Arc::from(format!("worker {n}")), Duration::ZERO);
+    }
+    let mut outsiders = vec![];
+    for n in 0..publishers {
+        let name = format!("publisher {n}");
+        let events = world.with(|inner| 1 + inner.dice.below(6));
+        outsiders.push(world.spawn(immortal(&name), actors::publisher(outside(&name), events, incidents)));
+    }
+    for n in 0..customers {
+        let name = format!("customer {n}");
+        let acts = world.with(|inner| 1 + inner.dice.below(6));
+        outsiders.push(world.spawn(immortal(&name), actors::customer(outside(&name), acts)));
+    }
+    let changes = world.with(|inner| inner.dice.below(7));
+    outsiders.push(world.spawn(immortal("weather"), actors::weather(outside("weather"), changes)));
+
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = over.clone();
+    let watched = world.clone();
+    world.spawn(immortal("watch"), async move {
+        for outsider in outsiders {
+            watched.end_of(outsider).await;
+        }
+        told.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
+    let acted = driver.drive(DAY, |_| is_over());
+    let acted = acted.and_then(|()| end_well(&mut driver, &world, || outside("customer")));
+    world.with(|inner| {
+        if let Err(stuck) = acted {
+            let left = inner.queue.kinds().join(", ");
+            inner.ledger.violated(format!("liveness: {stuck}; messages: {left}"));
+        }
+        check::at_end(inner);
+        Outcome {
+            violations: std::mem::take(&mut inner.ledger.violations),
+            history: std::mem::replace(&mut inner.history, history::History::new(false)).into_lines(),
+            points: std::mem::take(&mut inner.points),
+            attempts: inner.ledger.attempts,
+            events: inner.ledger.accepted.len(),
+        }
+    })
+}
+
+/// Faults stop and receivers are well: everything ends, within the time it may take.
+fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -> Result<(), String> {
+    world.with(|inner| {
+        inner.faults = false;
+        inner.throttled = 0;
+        inner.receivers.moods.clear();
+        inner.receivers.poison.clear();
+        inner.history.note(inner.now, "world", || "all is well from here on".to_owned());
+    });
+    let quiet = |inner: &Inner| inner.queue.is_empty();
+    driver.drive(LADDER, quiet)?;
+    world.with(check::at_rest);
+    world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
+    driver.drive(DRAIN, quiet)
+}
+
+/// An account with a few webhooks.
+fn furnish(world: &World) -> statuspulse_core::ids::AccountId {
+    let ports = Ports { world: world.clone(), name: "world".into(), skew_ms: 0 };
+    let now = world.with(|inner| inner.now);
+    #[expect(clippy::expect_used, reason = "constants")]
+    let mut account = Account::new("Acme", now, &ports).expect("a name");
+    account.allowed_domains = AllowedDomains::default();
+    let webhooks = 1 + world.with(|inner| inner.dice.below(3));
+    for n in 0..webhooks {
+        let webhook = webhook(&ports, &account, n);
+        world.with(|inner| inner.store.webhooks.insert(webhook.id, Arc::new(webhook)));
+    }
+    let id = account.id;
+    world.with(|inner| inner.store.accounts.insert(id, account));
+    id
+}
+
+fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
+    let now = account.created_at;
+    #[expect(clippy::expect_used, reason = "constants")]
+    let url = EndpointUrl::restore(&format!("https://h{n}.example.com/in")).expect("a URL");
+    Webhook {
+        id: WebhookId::new(now, ports),
+        account_id: account.id,
+        settings: Settings {
+            url,
+            destination: Destination::Json,
+            events: EventType::ALL.to_vec(),
+            monitor_groups: vec![],
+            description: None,
+            headers: Headers::default(),
+        },
+        keys: SigningKeys::new(Secret::generate(ports)),
+        state: State::Active,
+        health: Health::default(),
+        handshake: Handshake { ok: true, status_code: Some(200), reason: None, at: now },
+        resumed_at: None,
+        sweep: None,
+        epoch: 1,
+        created_at: now,
+        updated_at: now,
+        version: 0,
+    }
+}

@@ -1,0 +1,390 @@
+//! The ports of one worker or caller: its own clock, and faults at every call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use statuspulse_core::access::{Account, ApiKey, KeyHash};
+use statuspulse_core::attempt::Class;
+use statuspulse_core::delivery::{Delivery, DeliveryFilter};
+use statuspulse_core::event::Event;
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use statuspulse_core::message::Wakeup;
+use statuspulse_core::ports::{
+    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
+    Sender, Sent, Step, SweepPart, Unavailable, Wakeups, Webhooks,
+};
+use statuspulse_core::webhook::Webhook;
+
+use crate::check::Post;
+use crate::history::{brief, short};
+use crate::world::{Inner, World};
+
+/// How far a clock may be off.
+pub(crate) const SKEW_MS_MAX: i64 = 40;
+/// The longest a call that is slow takes: longer than a claim holds.
+const SLOWEST: Duration = Duration::from_secs(45);
+
+/// Everything an engine needs, as one worker has it.
+#[derive(Clone)]
+pub(crate) struct Ports {
+    pub(crate) world: World,
+    pub(crate) name: Arc<str>,
+    /// How far this one's clock is off.
+    pub(crate) skew_ms: i64,
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Before,
+    After,
+    /// Taken in part.
+    Partly,
+    Slow(Duration),
+    Throttled,
+}
+
+fn unavailable(doing: &'static str, why: &'static str) -> Unavailable {
+    Unavailable { doing, source: why.into() }
+}
+
+impl Ports {
+    /// Makes a call. Others may go before it and after it, so what it answers may be old when it is read.
+    async fn call<T>(
+        &self,
+        port: &'static str,
+        work: impl FnOnce(&mut Inner, bool) -> (T, String) + Send,
+    ) -> PortResult<T> {
+        self.world.with(|inner| {
+            let task = inner.current;
+            inner.last_call.insert(task, port);
+        });
+        self.world.turn().await;
+        let fault = self.world.with(|inner| roll(inner, port));
+        match fault {
+            Some(Fault::Before) => return self.fails(port, "fails before"),
+            Some(Fault::Throttled) => return self.fails(port, "is throttled"),
+            Some(Fault::Slow(time)) => self.world.sleep(time).await,
+            _ => {}
+        }
+        let partly = fault == Some(Fault::Partly);
+        let answer = self.world.with(|inner| {
+            let (answer, told) = work(inner, partly);
+            inner.history.note(inner.now, &self.name, || format!("{port} {told}"));
+            answer
+        });
+        match fault {
+            Some(Fault::After) => return self.fails(port, "fails after"),
+            Some(Fault::Partly) => return self.fails(port, "is cut off"),
+            _ => {}
+        }
+        if self.world.with(|inner| inner.dice.once_in(3)) {
+            self.world.turn().await;
+        }
+        Ok(answer)
+    }
+
+    fn fails<T>(&self, port: &'static str, why: &'static str) -> PortResult<T> {
+        self.world.note(&self.name, || format!("{port} {why}"));
+        Err(unavailable(port, why))
+    }
+}
+
+fn roll(inner: &mut Inner, port: &'static str) -> Option<Fault> {
+    if !inner.faults {
+        return None;
+    }
+    if inner.throttled > 0 && port != "send" {
+        inner.throttled -= 1;
+        inner.struck("is throttled");
+        return Some(Fault::Throttled);
+    }
+    if !inner.dice.once_in(40) {
+        return None;
+    }
+    let in_parts = matches!(port, "accept" | "send");
+    let (fault, kind) = match inner.dice.below(8) {
+        0..=1 => (Fault::Before, "fails before"),
+        2..=4 => (Fault::After, "fails after"),
+        5 if in_parts => (Fault::Partly, "is cut off"),
+        5 => (Fault::After, "fails after"),
+        6 => (Fault::Slow(inner.dice.up_to(SLOWEST)), "is slow"),
+        _ => {
+            inner.throttled = inner.dice.below(4);
+            (Fault::Throttled, "is throttled")
+        }
+    };
+    inner.struck(kind);
+    if let Fault::Slow(_) = fault {
+        inner.ledger.overslept(inner.current);
+    }
+    Some(fault)
+}
+
+impl Clock for Ports {
+    fn now(&self) -> Timestamp {
+        let true_ms = self.world.with(|inner| inner.now.as_millisecond());
+        Timestamp::from_millisecond(true_ms + self.skew_ms).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Random for Ports {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.world.with(|inner| {
+            for chunk in bytes.chunks_mut(8) {
+                chunk.copy_from_slice(&inner.dice.next().to_le_bytes()[..chunk.len()]);
+            }
+        });
+    }
+}
+
+impl Metrics for Ports {
+    fn attempt_began(&self, _: bool, _: Duration) {}
+    fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
+    fn webhook_paused(&self) {}
+}
+
+/// Accounts stand still here: nothing about them is in question.
+#[async_trait]
+impl Accounts for Ports {
+    async fn create_account(&self, _: &Account, _: &ApiKey) -> PortResult<()> {
+        Err(unavailable("create_account", "not part of a run"))
+    }
+    async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
+        self.call("account", |inner, _| (inner.store.accounts.get(&id).cloned(), String::new())).await
+    }
+    async fn save_account(&self, _: &Account) -> PortResult<Result<(), Conflict>> {
+        Ok(Err(Conflict))
+    }
+    async fn create_key(&self, _: &ApiKey) -> PortResult<()> {
+        Err(unavailable("create_key", "not part of a run"))
+    }
+    async fn key_by_hash(&self, _: &KeyHash) -> PortResult<Option<ApiKey>> {
+        Ok(None)
+    }
+    async fn keys(&self, _: AccountId) -> PortResult<Vec<ApiKey>> {
+        Ok(vec![])
+    }
+    async fn revoke_key(&self, _: AccountId, _: KeyId, _: Timestamp) -> PortResult<bool> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl Webhooks for Ports {
+    async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
+        self.call("webhook", |inner, _| {
+            let webhook = inner.store.webhooks.get(&id).cloned();
+            if let Some(webhook) = &webhook {
+                inner.ledger.looked(inner.current, webhook);
+            }
+            let told = webhook.as_ref().map_or_else(String::new, |webhook| state(webhook));
+            (webhook, told)
+        })
+        .await
+    }
+
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+        self.call("webhooks", |inner, _| (Arc::new(inner.store.webhooks_of(account)), String::new())).await
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        self.call("create_webhook", |inner, _| {
+            inner.store.webhooks.insert(webhook.id, Arc::new(webhook.clone()));
+            ((), state(webhook))
+        })
+        .await
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        self.call("save_webhook", |inner, _| {
+            let before = inner.store.webhooks.get(&webhook.id).cloned();
+            let saved = inner.store.save_webhook(webhook);
+            if let (Ok(()), Some(before)) = (&saved, before) {
+                inner.ledger.changed(inner.current, &before, webhook);
+            }
+            let told = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });
+            (saved, told)
+        })
+        .await
+    }
+}
+
+fn state(webhook: &Webhook) -> String {
+    let sweep = webhook.sweep.map(|sweep| format!(" {} {}", sweep.mode.name(), sweep.step));
+    let state = format!("{:?}", webhook.state);
+    let state: String = state.chars().take_while(|c| c.is_alphanumeric()).collect();
+    format!(
+        "{} {state} v{} e{}{}",
+        short(webhook.id),
+        webhook.version,
+        webhook.epoch,
+        sweep.unwrap_or_default()
+    )
+}
+
+fn standing(delivery: &Delivery) -> String {
+    let step = delivery.next_step().map(|(step, _)| format!(" {}/{}", step.round, step.number));
+    format!("{} {}{}", short(delivery.id), delivery.status().name(), step.unwrap_or_default())
+}
+
+#[async_trait]
+impl Deliveries for Ports {
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        self.call("accept", |inner, partly| {
+            let at_most = if partly { inner.dice.below(deliveries.len() + 1) } else { usize::MAX };
+            let accepted = inner.store.accept(event, &deliveries, at_most);
+            let told = match &accepted {
+                Acceptance::Accepted(kept) => kept.iter().map(standing).collect::<Vec<_>>().join(", "),
+                Acceptance::Different => "different".to_owned(),
+            };
+            (accepted, format!("{} {}: {told}", short(event.id), event.incident_id))
+        })
+        .await
+    }
+
+    async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
+        self.call("event", |inner, _| (inner.store.events.get(&id).map(|kept| kept.event.clone()), short(id)))
+            .await
+    }
+
+    async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>> {
+        self.call("delivery", |inner, _| {
+            let kept = inner.store.deliveries.get(&id).map(|kept| kept.delivery.clone());
+            (kept.filter(|delivery| webhooks.contains(&delivery.webhook_id)), short(id))
+        })
+        .await
+    }
+
+    async fn claim(&self, _: WebhookId, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim> {
+        self.call("claim", |inner, _| {
+            let claim = inner.store.claim(id, step, now);
+            let told = match &claim {
+                Claim::Taken(delivery) => {
+                    inner.ledger.claimed(inner.current, id, step);
+                    format!("taken {}", standing(delivery))
+                }
+                Claim::Later(_) => format!("later {}", short(id)),
+                Claim::Moved(delivery) => format!("moved {}", standing(delivery)),
+                Claim::Unknown => format!("unknown {}", short(id)),
+            };
+            (claim, told)
+        })
+        .await
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        self.call("save_delivery", |inner, _| {
+            let saved = inner.store.save_delivery(delivery);
+            let told = match &saved {
+                Ok(saved) => {
+                    inner.ledger.saved(&saved.delivery);
+                    standing(&saved.delivery)
+                }
+                Err(Conflict) => format!("{} conflict", standing(delivery)),
+            };
+            (saved, told)
+        })
+        .await
+    }
+
+    async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
+        self.call("lane_head", |inner, _| {
+            let head = inner.store.head(webhook, incident_id);
+            let told = head.as_ref().map_or_else(|| "nobody".to_owned(), standing);
+            (head, told)
+        })
+        .await
+    }
+
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        _: Option<DeliveryId>,
+        _: usize,
+    ) -> PortResult<Page<Delivery, DeliveryId>> {
+        self.call("deliveries", |inner, _| (inner.store.list(webhook, filter), String::new())).await
+    }
+
+    async fn sweep_page(
+        &self,
+        webhook: WebhookId,
+        part: SweepPart,
+        limit: usize,
+    ) -> PortResult<Vec<Delivery>> {
+        self.call("sweep_page", |inner, _| {
+            let page = inner.store.sweep_page(webhook, part, limit);
+            let told = format!("{part:?}: {}", page.iter().map(standing).collect::<Vec<_>>().join(", "));
+            (page, told)
+        })
+        .await
+    }
+
+    async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
+        self.call("held", |inner, _| (inner.store.held(webhook), String::new())).await
+    }
+
+    async fn settled(&self) -> PortResult<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Wakeups for Ports {
+    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()> {
+        self.call("send", |inner, partly| {
+            let told = wakeups.iter().map(|wakeup| brief(&wakeup.message)).collect::<Vec<_>>().join(", ");
+            for wakeup in wakeups {
+                if partly && inner.dice.once_in(2) {
+                    continue;
+                }
+                let late = inner.dice.once_in(4);
+                inner.queue.send(wakeup, inner.now, late, &mut inner.dice);
+            }
+            ((), told)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Sender for Ports {
+    async fn send(&self, call: Call) -> Sent {
+        self.world.with(|inner| {
+            let task = inner.current;
+            inner.last_call.insert(task, "post");
+        });
+        let header = |name: &str| {
+            call.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
+        };
+        let (event, host) = (header("webhook-id"), call.url.host_text().to_owned());
+        let delivery: Option<DeliveryId> = header("X-StatusPulse-Delivery-Id").parse().ok();
+        let probe = matches!(header("X-StatusPulse-Event"), "handshake" | "test");
+        let (takes, result) = self.world.with(|inner| {
+            match delivery.filter(|_| !probe) {
+                Some(delivery) => {
+                    let number = header("X-StatusPulse-Attempt").parse().unwrap_or_default();
+                    let post = Post { delivery, event, number, body: call.body.clone() };
+                    inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
+                }
+                None => {}
+            }
+            let answer = inner.receivers.answer(&host, event, &mut inner.dice);
+            let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);
+            if delivery.is_none() && taken {
+                inner.ledger.tells(inner.current);
+            }
+            inner.history.note(inner.now, &self.name, || {
+                let what = delivery.map_or_else(|| "notice".to_owned(), short);
+                let came = answer.1.as_ref().map(|reply| reply.status);
+                format!("POST {what} number {} to {host}: {came:?}", header("X-StatusPulse-Attempt"))
+            });
+            answer
+        });
+        self.world.sleep(takes).await;
+        Sent { result, began_after: Duration::ZERO, duration: takes }
+    }
+}

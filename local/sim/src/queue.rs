@@ -1,0 +1,81 @@
+//! Messages that come at least once, not before their time, in any order.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use statuspulse_core::message::{Message, Wakeup};
+
+use crate::dice::Dice;
+
+/// How long a message that was received stays away when nobody says what became of it.
+pub(crate) const VISIBILITY: Duration = Duration::from_secs(120);
+/// How late a message may come that was sent for later: a schedule fires within its minute.
+const LATE: Duration = Duration::from_secs(60);
+
+struct Kept {
+    number: u64,
+    message: Message,
+    visible_at: Timestamp,
+    receives: u32,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    kept: Vec<Kept>,
+    next_number: u64,
+}
+
+/// A message in a worker's hands.
+#[derive(Clone)]
+pub(crate) struct Received {
+    pub(crate) number: u64,
+    pub(crate) message: Message,
+    pub(crate) receives: u32,
+}
+
+impl Queue {
+    pub(crate) fn send(&mut self, wakeup: Wakeup, now: Timestamp, late: bool, dice: &mut Dice) {
+        let due = wakeup.due.max(now);
+        let wait = if late && due > now { dice.up_to(LATE) } else { Duration::ZERO };
+        let visible_at = due.checked_add(wait).unwrap_or(due);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.kept.push(Kept { number, message: wakeup.message, visible_at, receives: 0 });
+    }
+
+    /// One of those that are due, any of them. `twice`: another worker may get it at the same time.
+    pub(crate) fn receive(&mut self, now: Timestamp, twice: bool, dice: &mut Dice) -> Option<Received> {
+        let due: Vec<usize> = (0..self.kept.len()).filter(|at| self.kept[*at].visible_at <= now).collect();
+        if due.is_empty() {
+            return None;
+        }
+        let kept = &mut self.kept[due[dice.below(due.len())]];
+        kept.receives += 1;
+        if !twice {
+            kept.visible_at = now.checked_add(VISIBILITY).unwrap_or(now);
+        }
+        Some(Received { number: kept.number, message: kept.message.clone(), receives: kept.receives })
+    }
+
+    pub(crate) fn done(&mut self, number: u64) {
+        self.kept.retain(|kept| kept.number != number);
+    }
+
+    pub(crate) fn again_at(&mut self, number: u64, at: Timestamp) {
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.number == number) {
+            kept.visible_at = at;
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.kept.iter().map(|kept| kept.visible_at).min()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        self.kept.iter().map(|kept| crate::history::brief(&kept.message)).collect()
+    }
+}
