@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test check fmt build bench venv lint-infra aws-local invoke bill coldstart
+.PHONY: help run test check fmt build sim bench venv lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -58,6 +58,9 @@ fmt: ## format the code
 
 build: ## the release program: target/release/statuspulse
 	$(CARGO) build --locked --release -p statuspulse
+
+sim: ## the whole system from seeds, with faults everywhere: make sim SEED=7 shows one run, make sim RUNS=100000 makes many
+	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- --seed $(or $(SEED),1) --runs $(or $(RUNS),$(if $(SEED),1,100000))
 
 bench: build ## measure speed, memory and isolation on loopback (BENCH="--quick --scenario low")
 	$(CARGO) run --locked --release -p statuspulse-bench -- --program target/release/statuspulse $(BENCH)

@@ -163,7 +163,11 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
                 let mut wanted = wanting(&outside);
                 wanted.retain(|webhook| before.contains(webhook));
                 outside.world.note(&outside.name, || format!("202 {}", short(event)));
-                outside.world.with(|inner| inner.ledger.accepted.push(Accepted { event, wanted }));
+                outside.world.with(|inner| {
+                    let keyed =
+                        keyed.then(|| inner.store.events.get(&event).map(|kept| kept.event.body.clone()));
+                    inner.ledger.accepted.push(Accepted { event, wanted, keyed: keyed.flatten() });
+                });
             }
             None | Some(Err(Error::Unavailable(_))) => {}
             Some(Err(refused)) => outside.world.with(|inner| {

@@ -1,5 +1,7 @@
 //! `make sim SEED=7 RUNS=100000`: makes runs, and says which seed failed and what happened in it.
 
+#![expect(clippy::print_stdout, reason = "what it finds is its output")]
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 

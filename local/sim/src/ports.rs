@@ -117,9 +117,6 @@ fn roll(inner: &mut Inner, port: &'static str) -> Option<Fault> {
         }
     };
     inner.struck(kind);
-    if let Fault::Slow(_) = fault {
-        inner.ledger.overslept(inner.current);
-    }
     Some(fault)
 }
 
@@ -364,13 +361,10 @@ impl Sender for Ports {
         let delivery: Option<DeliveryId> = header("X-StatusPulse-Delivery-Id").parse().ok();
         let probe = matches!(header("X-StatusPulse-Event"), "handshake" | "test");
         let (takes, result) = self.world.with(|inner| {
-            match delivery.filter(|_| !probe) {
-                Some(delivery) => {
-                    let number = header("X-StatusPulse-Attempt").parse().unwrap_or_default();
-                    let post = Post { delivery, event, number, body: call.body.clone() };
-                    inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
-                }
-                None => {}
+            if let Some(delivery) = delivery.filter(|_| !probe) {
+                let number = header("X-StatusPulse-Attempt").parse().unwrap_or_default();
+                let post = Post { delivery, event, number, body: call.body.clone() };
+                inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
             }
             let answer = inner.receivers.answer(&host, event, &mut inner.dice);
             let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);

@@ -197,12 +197,14 @@ impl Inner {
     }
 }
 
+type Successor = Box<dyn Fn(&World, &Who)>;
+
 /// What drives a run.
 pub(crate) struct Driver {
     pub(crate) world: World,
     tasks: Vec<Task>,
     /// Begins a worker's successor.
-    successor: Box<dyn Fn(&World, &Who)>,
+    successor: Successor,
     polls: usize,
 }
 

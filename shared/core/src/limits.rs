@@ -60,6 +60,8 @@ pub const RESPONSE_HEADERS: usize = 100;
 /// How long a claimed attempt is its worker's alone: longer than any attempt, so that a second worker only
 /// ever finds a crashed one's claim expired.
 pub const CLAIM: Duration = Duration::from_secs(30);
+/// How far the clocks of two workers may be apart.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(1);
 /// A delivery that was due this long ago, and that others wait for, is woken once more: longer than a message takes that
 /// was in the hands of a worker that died.
 pub const OVERDUE: Duration = Duration::from_secs(600);

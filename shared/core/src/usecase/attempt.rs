@@ -32,21 +32,20 @@ impl Engine {
                 }
                 Claim::Unknown => return Ok(Handled::Done),
             };
+        let claimed_until = later(now, limits::CLAIM);
         let step = message.step;
         let body = self.body_of(message).await?;
         // Last of all that is read: between this look and the attempt nothing is waited for.
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
             Some(webhook) if webhook.is_active() => match body {
+                _ if self.may_outlive(claimed_until) => return Ok(Handled::Again(claimed_until)),
                 Some(body) => self.make_attempt(&webhook, delivery, step.number, body).await?,
                 // Only what was kept beyond every limit has lost its event.
                 None => self.record(&delivery.moved(State::Discarded)).await?,
             },
             Some(webhook) if !webhook.is_deleted() => {
-                // It may have been this very attempt that paused it, by a worker that died before it acted.
-                if step.number == retry::ATTEMPTS || webhook.is_gone() {
-                    self.follow_up_webhook(&webhook).await?;
-                }
+                self.complete_pause(&webhook, step.number).await?;
                 self.record(&delivery.moved(State::Held)).await?;
             }
             _ => self.record(&delivery.moved(State::Cancelled)).await?,
@@ -97,6 +96,9 @@ impl Engine {
         let notify = self.deployment.notices.are_wanted();
         let change = |webhook: &Webhook| webhook.after_failure(failed, notify, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?;
+        if let Some(webhook) = &webhook {
+            self.complete_pause(webhook, number).await?;
+        }
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
         let wait = self.deployment.ladder.wait_after(number, retry_after);
         // From the end of the attempt: never early, however long it hung.
@@ -105,9 +107,23 @@ impl Engine {
         self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await
     }
 
-    /// Takes an attempt's outcome into the webhook's health, as often as others are faster, and does what the
-    /// record calls for. Answers with the webhook as it is then. It is read anew: what others recorded during the
-    /// attempt counts.
+    /// Whether a call that begins now could go on when the claim it is made under has ended, and another worker may call too:
+    /// the store took its time.
+    pub(super) fn may_outlive(&self, claimed_until: Timestamp) -> bool {
+        later(self.clock.now(), limits::ATTEMPT_TIMEOUT + limits::CLOCK_SKEW) > claimed_until
+    }
+
+    /// It may have been this very attempt that paused the webhook, by a worker that died before it acted.
+    async fn complete_pause(&self, webhook: &Webhook, number: u8) -> Result<()> {
+        let paused = matches!(webhook.state, webhook::State::Paused(_));
+        if paused && (number == retry::ATTEMPTS || webhook.is_gone()) {
+            self.follow_up_webhook(webhook).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes an attempt's outcome into the webhook's health, as often as others are faster. Answers with the webhook as it
+    /// is then. It is read anew: what others recorded during the attempt counts.
     async fn change_health(
         &self,
         id: WebhookId,
@@ -120,7 +136,6 @@ impl Engine {
                 if let webhook::State::Paused(pause) = &next.state {
                     self.metrics.webhook_paused();
                     tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
-                    self.follow_up_webhook(&next).await?;
                 }
                 return Ok(Some(Arc::new(next)));
             }

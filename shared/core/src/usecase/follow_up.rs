@@ -6,19 +6,24 @@ use crate::error::Result;
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{Message, NoticeMessage, SweepMessage, Wakeup};
+use crate::ports::Conflict;
 use crate::signature::later;
 use crate::webhook::{self, Notice, Webhook};
 
 impl Engine {
-    /// Keeps a delivery's new state, and does what it calls for. If somebody else changed it meanwhile, what
-    /// they recorded holds, and the acting is theirs.
+    /// Keeps a delivery's new state, and does what it calls for. If somebody else changed it meanwhile, what they
+    /// recorded holds. The acting is ours all the same: they may have had the same message and died before they acted, and
+    /// the message goes when we are done.
     pub(super) async fn record(&self, delivery: &Delivery) -> Result<()> {
         match self.deliveries.save_delivery(delivery).await? {
             Ok(saved) if saved.delivery.is_finished() && !saved.has_company => {
                 self.send_news(self.news_of_delivery(&saved.delivery)).await
             }
             Ok(saved) => self.follow_up(saved.delivery).await,
-            Err(_) => Ok(()),
+            Err(Conflict) => match self.deliveries.delivery(&[delivery.webhook_id], delivery.id).await? {
+                Some(latest) => self.follow_up(latest).await,
+                None => Ok(()),
+            },
         }
     }
 
@@ -41,7 +46,7 @@ impl Engine {
                 },
                 State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
                     self.send_news(self.news_of_delivery(&delivery)).await?;
-                    match self.promote_next(&delivery).await? {
+                    match self.first_attempt_of_lane(&delivery).await? {
                         Some(next) => delivery = next,
                         None => return Ok(()),
                     }
@@ -69,43 +74,31 @@ impl Engine {
     /// was sent, and never came back: nobody was promised that event, but those behind it would wait for ever. Or it waits
     /// itself, because who was before it died before waking it.
     pub(super) async fn wake_lane(&self, waiting: &Delivery) -> Result<()> {
-        let head = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await?;
-        match head {
-            Some(head) if head.state == State::Waiting => {
-                let saved = self.deliveries.save_delivery(&head.promoted(self.clock.now())).await?;
-                match saved {
-                    Ok(saved) => self.wake_attempt(&saved.delivery).await,
-                    // Somebody else saw to it.
-                    Err(_) => Ok(()),
-                }
-            }
-            // A later rung has a message for sure: the worker who recorded it comes again if it died.
-            Some(head) if matches!(head.state, State::Scheduled { number: 1, .. }) => {
-                let overdue = head.next_step().map(|(_, at)| later(at, limits::OVERDUE));
-                let wakeup = self.attempt_wakeup(&head).await?;
-                match (wakeup, overdue) {
-                    (Some(wakeup), Some(due)) => {
-                        Ok(self.wakeups.send(vec![Wakeup { due, ..wakeup }]).await?)
-                    }
-                    _ => Ok(()),
-                }
-            }
+        // A later rung has a message for sure: the worker who recorded it comes again if it died.
+        let Some(head) = self.first_attempt_of_lane(waiting).await? else { return Ok(()) };
+        let overdue = head.next_step().map(|(_, at)| later(at, limits::OVERDUE));
+        match (self.attempt_wakeup(&head).await?, overdue) {
+            (Some(wakeup), Some(due)) => Ok(self.wakeups.send(vec![Wakeup { due, ..wakeup }]).await?),
             _ => Ok(()),
         }
     }
 
-    /// Wakes the next of the lane, if its end is what the next was waiting for.
-    async fn promote_next(&self, finished: &Delivery) -> Result<Option<Delivery>> {
-        let head = self.deliveries.lane_head(finished.webhook_id, &finished.incident_id).await?;
-        match head {
-            Some(head) if head.state == State::Waiting => {
-                let saved = self.deliveries.save_delivery(&head.promoted(self.clock.now())).await?;
-                Ok(saved.ok().map(|saved| saved.delivery))
+    /// The head of this delivery's lane, if it is to make the first attempt of its round; one that waits is promoted first.
+    async fn first_attempt_of_lane(&self, of: &Delivery) -> Result<Option<Delivery>> {
+        loop {
+            let head = self.deliveries.lane_head(of.webhook_id, &of.incident_id).await?;
+            match head {
+                Some(head) if head.state == State::Waiting => {
+                    let promoted = head.promoted(self.clock.now());
+                    if let Ok(saved) = self.deliveries.save_delivery(&promoted).await? {
+                        return Ok(Some(saved.delivery));
+                    }
+                    // Somebody else saw to it, and may have died before they acted: look again.
+                }
+                head => {
+                    return Ok(head.filter(|head| matches!(head.state, State::Scheduled { number: 1, .. })));
+                }
             }
-            // Promoted before, by one who may have died before its message was sent.
-            Some(head) if matches!(head.state, State::Scheduled { number: 1, .. }) => Ok(Some(head)),
-            // A held one is let go by its webhook's resume, one on a later rung has a message.
-            _ => Ok(None),
         }
     }
 

@@ -33,13 +33,17 @@ impl Engine {
             Notice::Sending { tries, .. } => tries + 1,
         };
         // Only one worker gets past this: however many messages there are, one notice.
-        let sending = Notice::Sending { tries, until: later(now, limits::CLAIM) };
+        let until = later(now, limits::CLAIM);
+        let sending = Notice::Sending { tries, until };
         let Some(claimed) = self.set_notice(&webhook, sending).await? else {
             return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         };
         let account = self.accounts.account(webhook.account_id).await?.map(|account| account.name);
         let held = self.deliveries.held(webhook.id).await?;
         let text = text(&webhook, pause, &account.unwrap_or_default(), held, &self.deployment.public_url);
+        if self.may_outlive(until) {
+            return Ok(Handled::Again(until));
+        }
         self.send_notice(slack, &text, claimed, tries).await
     }
 

@@ -63,6 +63,7 @@ impl Engine {
         // Spread over the time until the next page: oldest first also where they arrive, and no bursts.
         let gap = limits::DRAIN_INTERVAL / u32::try_from(page.len().max(1)).unwrap_or(u32::MAX);
         let mut saved = Vec::with_capacity(page.len());
+        let mut in_hands = false;
         for (place, delivery) in (0..).zip(page) {
             let next = match sweep.mode {
                 SweepMode::Release => Some(delivery.begun_again(later(now, gap * place))),
@@ -74,7 +75,10 @@ impl Engine {
                     self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Cancelled))
                 }
             };
-            let Some(next) = next else { continue };
+            let Some(next) = next else {
+                in_hands = true;
+                continue;
+            };
             if let Ok(kept) = self.deliveries.save_delivery(&next).await? {
                 saved.push(kept.delivery);
             }
@@ -82,8 +86,14 @@ impl Engine {
         let changed = saved.len();
         self.follow_up_page(sweep.mode, saved).await?;
         let lets_go = matches!(sweep.mode, SweepMode::Release | SweepMode::Discard);
-        let stragglers = lets_go && changed == 0 && !full && self.wake_stragglers(webhook, now).await?;
-        Ok(Swept { changed, full, stragglers })
+        let again_after = if changed > 0 || full {
+            None
+        } else if lets_go {
+            self.wake_stragglers(webhook, now).await?.then_some(limits::STRAGGLER)
+        } else {
+            in_hands.then_some(limits::ATTEMPT_TIMEOUT)
+        };
+        Ok(Swept { changed, full, again_after })
     }
 
     /// Whether something is on its way that was let go and not attempted yet.
@@ -110,8 +120,8 @@ impl Engine {
         Ok(!released.is_empty())
     }
 
-    /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot
-    /// be had is left to its worker, who sees the webhook's new state.
+    /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot be had is left
+    /// to its worker, who sees the webhook's new state; if that died, its claim ends some day, and the sweep looks until then.
     async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Option<Delivery>> {
         let Some((step, at)) = delivery.next_step() else { return Ok(Some(delivery)) };
         match self.deliveries.claim(delivery.webhook_id, delivery.id, step, at.max(now)).await? {
@@ -149,12 +159,10 @@ impl Engine {
     async fn next_step(&self, webhook: &Webhook, sweep: Sweep, page: Swept) -> Result<()> {
         let mut latest = std::sync::Arc::new(webhook.clone());
         loop {
-            if latest.epoch != webhook.epoch {
-                // What was just held may have come too late for the release of a resume.
+            if latest.epoch != webhook.epoch || latest.sweep != Some(sweep) {
+                // What was just held may have come too late for the release of a resume. And who recorded this step may
+                // have died before it acted, with this very message in its hands, which goes when we are done.
                 return self.after_step(&latest).await;
-            }
-            if latest.sweep != Some(sweep) {
-                return Ok(());
             }
             let mut next = Webhook::clone(&latest);
             next.sweep = after_page(&latest, sweep, page, self.clock.now());
@@ -186,8 +194,9 @@ struct Swept {
     changed: usize,
     /// Whether there may be more behind it.
     full: bool,
-    /// Whether something that was let go has not been attempted yet.
-    stragglers: bool,
+    /// When to look again, where nothing could be done: something that was let go has not been attempted yet, or is in a
+    /// worker's hands.
+    again_after: Option<Duration>,
 }
 
 /// How many deliveries a release lets go in this step.
@@ -200,17 +209,19 @@ fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
 
 /// The sweep after a page; `None` at its end.
 fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> Option<Sweep> {
-    if page.changed == 0 && !page.full && !page.stragglers {
+    if page.changed == 0 && !page.full && page.again_after.is_none() {
         return None;
     }
     let failing = webhook.health.failing_since.is_some();
-    let (wait, ramp, setbacks) = match sweep.mode {
-        _ if page.stragglers => (limits::STRAGGLER, 0, 0),
-        SweepMode::Release if failing => (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1)),
-        SweepMode::Release => (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0),
+    let (wait, ramp, setbacks) = match (sweep.mode, page.again_after) {
+        (_, Some(wait)) => (wait, 0, 0),
+        (SweepMode::Release, None) if failing => {
+            (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1))
+        }
+        (SweepMode::Release, None) => (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0),
         // A page that is all in workers' hands hides what is behind it until they are done.
         _ if page.changed == 0 => (limits::DRAIN_INTERVAL, 0, 0),
-        SweepMode::Hold | SweepMode::Discard | SweepMode::Cancel => (Duration::ZERO, 0, 0),
+        (SweepMode::Hold | SweepMode::Discard | SweepMode::Cancel, None) => (Duration::ZERO, 0, 0),
     };
     Some(Sweep { mode: sweep.mode, step: sweep.step + 1, due: later(now, wait), ramp, setbacks })
 }

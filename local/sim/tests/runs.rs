@@ -1,0 +1,35 @@
+//! Runs from seeds. `make sim` makes more of them.
+
+use std::collections::BTreeSet;
+
+/// As many as fit into the time of `make test`, in a debug build.
+const RUNS: u64 = 10_000;
+/// Fault points that so many runs hit: fewer, and the exploring has quietly stopped somewhere.
+const POINTS: usize = 65;
+
+#[test]
+fn whatever_goes_wrong_the_invariants_hold() {
+    let mut points = BTreeSet::new();
+    for seed in 1..=RUNS {
+        let outcome = statuspulse_sim::run(seed, false);
+        assert!(
+            outcome.violations.is_empty(),
+            "make sim SEED={seed} shows what happened:\n{}",
+            outcome.violations.join("\n")
+        );
+        points.extend(outcome.points);
+    }
+    eprintln!("{} fault points hit in {RUNS} runs", points.len());
+    assert!(points.len() >= POINTS, "{} fault points hit: {points:?}", points.len());
+}
+
+#[test]
+fn the_same_seed_makes_the_same_run() {
+    for seed in [3, 41, 77, 11_659] {
+        let (one, other) = (statuspulse_sim::run(seed, true), statuspulse_sim::run(seed, true));
+        assert!(one.history.len() > 100, "seed {seed} is hardly a run");
+        assert_eq!(one, other, "seed {seed}");
+        let unwatched = statuspulse_sim::run(seed, false);
+        assert_eq!(one.attempts, unwatched.attempts, "seed {seed}, with and without its history");
+    }
+}
