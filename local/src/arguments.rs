@@ -41,6 +41,10 @@ pub(crate) struct ServeOptions {
     /// The waits between the attempts of one payload.
     #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s", value_parser = parse_ladder)]
     pub(crate) ladder: Ladder,
+
+    /// Whether what waits on the ladder is delivered at once when a webhook that was failing answers again.
+    #[arg(long, env = "STATUSPULSE_BRING_FORWARD", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) bring_forward: bool,
     /// For development alone: addresses that may be called although they are not public, also by plain http.
     #[arg(long, env = "STATUSPULSE_DEV_ALLOW_CIDR", value_delimiter = ',')]
     pub(crate) dev_allow_cidr: Vec<Cidr>,

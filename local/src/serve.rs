@@ -133,6 +133,7 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
         ladder: options.ladder,
         policy,
         notices,
+        bring_forward: options.bring_forward,
         public_url: public_url.trim_end_matches('/').to_owned(),
         egress_ips: options.egress_ips.iter().map(ToString::to_string).collect(),
     })

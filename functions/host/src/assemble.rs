@@ -62,6 +62,7 @@ impl Host {
             ladder,
             notices: notices(&policy, &aws_sdk_secretsmanager::Client::new(&aws)).await?,
             policy: policy.clone(),
+            bring_forward: environment::optional("STATUSPULSE_BRING_FORWARD").is_none_or(|on| on == "true"),
             public_url: environment::optional("STATUSPULSE_PUBLIC_URL").unwrap_or_default(),
             egress_ips: egress_ips(),
         };

@@ -48,6 +48,7 @@ pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
             notices: Notices::Slack(slack),
+            bring_forward: true,
             public_url: String::new(),
             egress_ips: vec![],
         },
@@ -75,6 +76,7 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
                 Ok(Handled::Again(at)) => inner.queue.again_at(received.number, at),
                 Err(error) => {
                     inner.history.note(inner.now, &name, || format!("fails: {error}"));
+                    inner.ledger.errors.push(format!("{error} {error:?} {:?}", received.message));
                     let tries = usize::try_from(received.receives).unwrap_or(1);
                     let wait = COME_BACK_AFTER[tries.clamp(1, COME_BACK_AFTER.len()) - 1];
                     let at = inner.now.checked_add(Duration::from_secs(wait)).unwrap_or(inner.now);

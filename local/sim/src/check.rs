@@ -1,5 +1,4 @@
-//! The invariants of the design, I1 to I7, watched while a run goes on and once more at its end. (I8, that no secret is
-//! shown, is a matter of what is written out, and has tests of its own.)
+//! The invariants of the design, watched while a run goes on and once more at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::message::Message;
 use statuspulse_core::ports::Step;
-use statuspulse_core::webhook::{self, PauseReason, Webhook};
+use statuspulse_core::webhook::{self, PauseReason, SweepMode, Webhook};
 
 use crate::history::short;
 use crate::store::Store;
@@ -28,6 +27,7 @@ const ATTEMPTS: u8 = 5;
 #[derive(Default)]
 struct Job {
     attempt: Option<(DeliveryId, Step)>,
+    early: bool,
     notice: Option<(WebhookId, u64)>,
     posted: bool,
     /// The last webhook it read, and whether that was active.
@@ -54,12 +54,17 @@ pub(crate) struct Accepted {
 #[derive(Default)]
 pub(crate) struct Ledger {
     jobs: BTreeMap<TaskId, Job>,
-    posts: BTreeMap<(DeliveryId, u32, u8), Posts>,
+    /// By delivery, round, number, and whether it was brought forward.
+    posts: BTreeMap<(DeliveryId, u32, u8, bool), Posts>,
     told: BTreeMap<(WebhookId, u64), Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
+    /// When an outage of each webhook last ended.
+    recovered: BTreeMap<WebhookId, Timestamp>,
+    /// What was logged of failures.
+    pub(crate) errors: Vec<String>,
     pub(crate) attempts: usize,
 }
 
@@ -93,7 +98,7 @@ impl Ledger {
     pub(crate) fn excuse(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get(&task) else { return };
         if let (Some((delivery, step)), true) = (job.attempt, job.posted) {
-            self.posts.entry((delivery, step.round, step.number)).or_default().excuses += 1;
+            self.posts.entry((delivery, step.round, step.number, job.early)).or_default().excuses += 1;
         }
         if let (Some(pause), true) = (job.notice, job.posted) {
             self.told.entry(pause).or_default().excuses += 1;
@@ -127,7 +132,9 @@ impl Ledger {
         else {
             return self.violated(format!("I7: {name} is posted without its claim"));
         };
-        let posts = self.posts.entry((delivery.id, step.round, step.number)).or_default();
+        let early = self.is_early(delivery, step, now);
+        self.jobs.entry(task).or_default().early = early;
+        let posts = self.posts.entry((delivery.id, step.round, step.number, early)).or_default();
         posts.count += 1;
         if posts.count > 1 + posts.excuses {
             let (count, Step { round, number }) = (posts.count, step);
@@ -150,26 +157,30 @@ impl Ledger {
             let earlier = short(earlier.delivery.id);
             self.violated(format!("I5: {name} is posted before {earlier} of its incident is done"));
         }
-        self.check_wait(delivery, step, now);
+        // A retry is never early, unless an outage has ended since it failed.
+        let failed = delivery.attempts.last().map(|last| last.at);
+        let ended = self.recovered.get(&delivery.webhook_id).copied();
+        if early && ended < failed {
+            self.violated(format!("ladder: {name} number {} is early", step.number));
+        }
     }
 
-    /// A retry is never early.
-    fn check_wait(&mut self, delivery: &Delivery, step: Step, now: Timestamp) {
+    /// Whether the ladder has this attempt later.
+    fn is_early(&self, delivery: &Delivery, step: Step, now: Timestamp) -> bool {
         let Some(last) = delivery.attempts.last().filter(|last| last.number + 1 == step.number) else {
-            return;
+            return false;
         };
         let wait = WAITS[usize::from(last.number.clamp(1, 4)) - 1];
-        let earliest = last.at.checked_add(last.duration + wait).unwrap_or(now);
-        if now.checked_add(SKEW).unwrap_or(now) < earliest {
-            self.violated(format!("ladder: {} number {} is early", short(delivery.id), step.number));
-        }
+        let own = last.at.checked_add(last.duration + wait).unwrap_or(now);
+        now.checked_add(SKEW).unwrap_or(now) < own
     }
 
     /// A delivery was changed (I7: no rung twice).
     pub(crate) fn saved(&mut self, saved: &Delivery) {
         for pair in saved.attempts.windows(2) {
             let (before, after) = (pair[0].number, pair[1].number);
-            if after != 1 && after != before + 1 {
+            // One that was brought forward is made once more at its own time.
+            if after != 1 && after != before + 1 && after != before {
                 self.violated(format!("I7: {} went from {before} to {after}", short(saved.id)));
             }
         }
@@ -182,8 +193,11 @@ impl Ledger {
         }
     }
 
-    /// A webhook was changed: it is paused by the fourth failed retry, or by a 410, and by nothing before.
-    pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook) {
+    /// A webhook was changed. An outage may have ended. It is paused by the fourth failed retry, or by a 410, and by nothing before.
+    pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook, now: Timestamp) {
+        if after.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover && sweep.step == 0) {
+            self.recovered.insert(after.id, now);
+        }
         let webhook::State::Paused(pause) = &after.state else { return };
         if before.is_active() && pause.reason == PauseReason::Failures {
             let number = self.jobs.get(&task).and_then(|job| job.attempt).map(|(_, step)| step.number);
@@ -232,6 +246,13 @@ pub(crate) fn at_end(inner: &mut Inner) {
                 let (event, webhook) = (short(accepted.event), short(*webhook));
                 ledger.violations.push(format!("I1: {event} has {count} deliveries to {webhook}"));
             }
+        }
+    }
+    for webhook in store.webhooks.values() {
+        let secret = webhook.keys.current().reveal();
+        let shown = format!("{webhook:?} {:?}", ledger.errors);
+        if shown.contains(secret) {
+            ledger.violations.push(format!("I8: the secret of {} is written out", short(webhook.id)));
         }
     }
     for kept in store.deliveries.values() {

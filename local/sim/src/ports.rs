@@ -200,7 +200,7 @@ impl Webhooks for Ports {
             let before = inner.store.webhooks.get(&webhook.id).cloned();
             let saved = inner.store.save_webhook(webhook);
             if let (Ok(()), Some(before)) = (&saved, before) {
-                inner.ledger.changed(inner.current, &before, webhook);
+                inner.ledger.changed(inner.current, &before, webhook, inner.now);
             }
             let told = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });
             (saved, told)

@@ -150,6 +150,7 @@ impl Store {
             SweepPart::Moving => is_moving(delivery),
             SweepPart::Released => delivery.is_released(),
             SweepPart::Unfinished => delivery.state == State::Held || is_moving(delivery),
+            SweepPart::DueAfter(time) => is_on_rung_after(delivery, time),
             SweepPart::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
         };
         let own = self.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
@@ -176,4 +177,8 @@ fn is_moving(delivery: &Delivery) -> bool {
         State::Scheduled { number, .. } => number > 1 || delivery.round > 1,
         _ => false,
     }
+}
+
+fn is_on_rung_after(delivery: &Delivery, time: Timestamp) -> bool {
+    matches!(delivery.state, State::Scheduled { number, at } if number > 1 && at > time)
 }

@@ -17,7 +17,7 @@ const CORE: &str = "shared/core/src/";
 /// Runs in which a defect has to show. The rarest of them takes a few thousand.
 const RUNS: &str = "20000";
 
-const MUTATIONS: [Mutation; 17] = [
+const MUTATIONS: [Mutation; 18] = [
     Mutation {
         name: "what came of an attempt is not recorded",
         file: "usecase/attempt.rs",
@@ -95,6 +95,12 @@ const MUTATIONS: [Mutation; 17] = [
         file: "retry.rs",
         from: "pub const FAILURES_TO_PAUSE: u8 = 4;",
         to: "pub const FAILURES_TO_PAUSE: u8 = 3;",
+    },
+    Mutation {
+        name: "a secret is shown by Debug",
+        file: "secret.rs",
+        from: "f.write_str(\"Secret\")",
+        to: "f.write_str(self.reveal())",
     },
     Mutation {
         name: "port: a claim is given to everybody",

@@ -65,6 +65,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
         listen,
         data: data.to_owned(),
         ladder: Ladder::new(LADDER),
+        bring_forward: true,
         dev_allow_cidr: "127.0.0.0/8".parse::<Cidr>().into_iter().collect(),
         dev_extra_ca: Some(ca.to_owned()),
         slack_url: Some(receiver.url(story::SLACK)),

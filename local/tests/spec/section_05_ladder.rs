@@ -152,3 +152,63 @@ async fn what_was_due_while_the_machine_was_down_is_due_at_once_when_it_is_up() 
     world.settle().await;
     assert_eq!(world.seconds(URL), [0, 3600]);
 }
+
+/// Down for ten minutes: three payloads wait for their third retry, at 21 minutes.
+async fn after_an_outage(bring_forward: bool) -> (World, Hook) {
+    let world = World::with(1, |deployment| deployment.bring_forward = bring_forward).await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    for incident in ["A", "B", "C"] {
+        world.publish(&opened(incident)).await;
+    }
+    world.advance_to(MINUTE * 10).await;
+    world.receivers.answers(URL, 200);
+    (world, hook)
+}
+
+/// When a webhook that was failing answers again, what waits on the ladder does not wait for its time.
+#[tokio::test]
+async fn the_end_of_an_outage_brings_forward_what_waits() {
+    let (world, hook) = after_an_outage(true).await;
+    world.publish(&opened("D")).await;
+    world.advance(SECOND * 2).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 4]);
+    let attempts = world.attempts(URL);
+    let numbers: Vec<_> = attempts.iter().rev().take(4).map(Seen::attempt).collect();
+    assert_eq!(numbers, [4, 4, 4, 1], "the next of the ladder each, right behind the new event");
+    world.advance(HOUR * 2).await;
+    assert_eq!(world.attempts(URL).len(), 3 * 4 + 1, "and nothing more");
+}
+
+#[tokio::test]
+async fn a_deployment_may_leave_what_waits_to_the_ladder() {
+    let (world, hook) = after_an_outage(false).await;
+    world.publish(&opened("D")).await;
+    world.advance(MINUTE * 10).await;
+    assert_eq!(world.statuses(&hook).await, ["retrying", "retrying", "retrying", "delivered"]);
+    world.advance(MINUTE * 2).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 4]);
+}
+
+/// A is brought forward and fails once more: that was one attempt more, and the ladder's own are made at their times.
+#[tokio::test]
+async fn what_was_brought_forward_and_fails_has_its_whole_ladder_still() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    let poison = world.publish(&opened("A")).await;
+    world.receivers.answers_event(URL, &poison, 422);
+    world.advance_to(MINUTE * 10).await;
+    world.receivers.answers(URL, 200);
+    for n in 0..20 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+        world.advance(SECOND).await;
+    }
+    world.advance(HOUR * 2).await;
+    let delivery = world.delivery(&hook, &poison).await;
+    let attempts = delivery["attempts"].as_array().unwrap();
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt["number"].as_u64().unwrap()).collect();
+    assert_eq!((numbers, text(&delivery["status"])), (vec![1, 2, 3, 4, 4, 5], "failed"));
+    let minute = |at: usize| text(&attempts[at]["at"])[14..16].to_owned();
+    assert_eq!([minute(3), minute(4), minute(5)], ["32", "43", "43"], "10, 21 and 81 minutes after 14:22");
+}

@@ -81,7 +81,7 @@ async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
 /// CASES 52.
 #[tokio::test]
 async fn any_2xx_sets_the_streak_back_to_0() {
-    let world = World::new().await;
+    let world = World::with(1, |deployment| deployment.bring_forward = false).await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     let failing = world.publish(&opened("A")).await;
@@ -149,7 +149,7 @@ async fn a_success_before_the_outage_does_not_put_off_the_pause() {
 /// A webhook that fails for half an hour, recovers, and fails again is paused by a ladder of the second outage.
 #[tokio::test]
 async fn a_pause_counts_the_second_outage_alone() {
-    let world = World::new().await;
+    let world = World::with(1, |deployment| deployment.bring_forward = false).await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     world.publish(&opened("A")).await;

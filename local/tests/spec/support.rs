@@ -299,6 +299,7 @@ fn deployment() -> Deployment {
         ladder: Ladder::default(),
         policy: TargetPolicy::deployed(),
         notices: Notices::Slack(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
+        bring_forward: true,
         public_url: "https://webhooks.statuspulse.io".to_owned(),
         egress_ips: ["104.21.45.112", "172.67.188.94", "198.41.215.33"].map(str::to_owned).to_vec(),
     }

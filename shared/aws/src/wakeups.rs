@@ -6,7 +6,8 @@
 //! 5th attempt                    Scheduler, at its second -> retry-60m: SQS holds a message for 15 minutes at most
 //! any attempt a receiver wants
 //!   more than 15 minutes later   Scheduler -> retry-60m
-//! let go by a drain, redelivered retry-1m, with a delay of the message's own
+//! let go by a drain, redelivered,
+//!   brought forward              retry-1m, with a delay of the message's own
 //! sweeps                         sweep        with a delay of the message's own
 //! notices, announcements         notice       with a delay of the message's own
 //! ```
@@ -46,6 +47,8 @@ const SIDE_BY_SIDE: usize = 16;
 const MESSAGE_BYTES: usize = 200 * 1024;
 /// Tries of what SQS left out of a batch.
 const BATCH_TRIES: usize = 4;
+/// What a drain lets go is due within this.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// How often and how long, in seconds, Scheduler tries to send: the most it can.
 const SCHEDULE_TRIES: i32 = 185;
 const SCHEDULE_TRIED_FOR: i32 = 86_400;
@@ -195,21 +198,23 @@ impl Messages {
             }
             Message::Attempt(message) => message.step,
         };
+        let usual = self.ladder.wait_after(step.number.saturating_sub(1), None).unwrap_or_default();
         let rung = match (wakeup.message.queue(), step.number) {
             (Queue::First, _) => return Way::Queue(&self.queues.first, Some(wait)),
             (_, 1) => return Way::Queue(&self.queues.retry_1m, Some(wait)),
+            // Brought forward, by a function that knows no other queue.
+            _ if wait <= AT_ONCE && wait < usual => return Way::Queue(&self.queues.retry_1m, Some(wait)),
             (_, 2) => &self.queues.retry_1m,
             (_, 3) => &self.queues.retry_5m,
             (_, 4) => &self.queues.retry_15m,
             _ if wait < SCHEDULE_AHEAD => return Way::Queue(&self.queues.retry_60m, Some(wait)),
             _ => return Way::Schedule,
         };
-        let usual = self.ladder.wait_after(step.number - 1, None).unwrap_or_default();
         if wait > SQS_DELAY_MAX {
             Way::Schedule
         } else {
             // The queue's own delay begins now, after the attempt that failed: it is not early.
-            Way::Queue(rung, (wait > usual).then_some(wait))
+            Way::Queue(rung, (wait.abs_diff(usual) > Duration::from_secs(1)).then_some(wait))
         }
     }
 
@@ -446,8 +451,10 @@ mod tests {
         // Let go by a drain: never among first attempts, and not after a minute.
         assert_eq!(way(attempt(2, 1, "{}"), 0), queue("retry-1m", Some(0)));
         assert_eq!(way(attempt(2, 1, "{}"), 1), queue("retry-1m", Some(1)));
-        // A schedule in the past would be refused.
-        assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-60m", Some(0)));
+        // Brought forward: at once, whatever the rung's own wait is. A schedule in the past would be refused.
+        assert_eq!(way(attempt(1, 4, "{}"), 500), queue("retry-1m", Some(1)));
+        assert_eq!(way(attempt(1, 5, "{}"), 500), queue("retry-1m", Some(1)));
+        assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-1m", Some(0)));
         let sweep = SweepMessage { webhook_id: WebhookId::from_bytes([2; 16]), epoch: 1, step: 0 };
         assert_eq!(way(Message::Sweep(sweep), 3_600_000), queue("sweep", Some(900)));
     }

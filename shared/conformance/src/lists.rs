@@ -128,6 +128,18 @@ pub(crate) async fn a_sweep_sees_its_part_oldest_first_whatever_the_states(stage
         stage.accepted(stage.webhook_id(), &format!("INC-{n}")).await;
     }
     let since = kept[5].accepted_at;
+    // Of the retries, every second one is due later.
+    let late: Vec<Delivery> =
+        kept.iter().filter(|delivery| delivery.next_step().is_some()).cloned().collect();
+    let later = stage.now().checked_add(Duration::from_secs(300)).unwrap();
+    let retry = State::Scheduled { number: 3, at: later };
+    let moved = stage.saved(late[1].clone(), retry).await.delivery;
+    if let Some(kept) = kept.iter_mut().find(|delivery| delivery.id == moved.id) {
+        *kept = moved.clone();
+    }
+    for (time, expected) in [(stage.now(), vec![moved]), (later, vec![])] {
+        assert_eq!(stage.store.sweep_page(webhook, SweepPart::DueAfter(time), 5).await.unwrap(), expected);
+    }
     type Wanted = fn(Status) -> bool;
     let parts: [(SweepPart, Wanted); 4] = [
         (SweepPart::Held, |status| status == Status::Held),

@@ -30,7 +30,8 @@ fn eventful(stage: &Stage) -> Webhook {
     webhook.health = Health { failing_since: Some(now), consecutive_failures: 4 };
     webhook.handshake.status_code = None;
     webhook.handshake.reason = Some("no answer".to_owned());
-    webhook.sweep = Some(Sweep { mode: SweepMode::Release, step: 3, due: now, ramp: 2, setbacks: 1 });
+    webhook.sweep =
+        Some(Sweep { mode: SweepMode::Release, begun: now, step: 3, due: now, ramp: 2, setbacks: 1 });
     webhook.epoch = 9;
     webhook
 }

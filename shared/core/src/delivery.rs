@@ -207,6 +207,20 @@ impl Delivery {
         self.moved(State::Scheduled { number: 1, at: now })
     }
 
+    /// Makes an attempt sooner than the ladder has it: one more, as the ladder's own is made at its time if this one fails.
+    /// `None` if none is due, if it was brought forward before, or if it failed after the outage had ended.
+    #[must_use]
+    pub fn brought_forward(self, at: Timestamp, outage_ended: Timestamp) -> Option<Self> {
+        match (self.state, self.attempts.last()) {
+            (State::Scheduled { number, .. }, Some(last))
+                if last.number + 1 == number && last.at < outage_ended =>
+            {
+                Some(self.moved(State::Scheduled { number, at }))
+            }
+            _ => None,
+        }
+    }
+
     /// Begins the ladder afresh, in a round of its own.
     #[must_use]
     pub fn begun_again(self, now: Timestamp) -> Self {

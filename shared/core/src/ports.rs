@@ -232,6 +232,8 @@ pub enum SweepPart {
     Released,
     /// All that are not finished; with the same exception.
     Unfinished,
+    /// Those that wait on a rung of the ladder which is due after that time.
+    DueAfter(Timestamp),
     /// Failed ones whose event was accepted at that time or later.
     FailedSince(Timestamp),
 }

@@ -206,6 +206,8 @@ pub struct Handshake {
 pub struct Sweep {
     /// What.
     pub mode: SweepMode,
+    /// Since when.
+    pub begun: Timestamp,
     /// The step that is next: counts up.
     pub step: u32,
     /// Not before this time.
@@ -227,12 +229,14 @@ pub enum SweepMode {
     Discard,
     /// Cancels all that is unfinished, after a delete.
     Cancel,
+    /// Brings forward what waits on the ladder, when a webhook that was failing answers again.
+    Recover,
 }
 
 impl SweepMode {
     /// All of them.
-    pub const ALL: [SweepMode; 4] =
-        [SweepMode::Hold, SweepMode::Release, SweepMode::Discard, SweepMode::Cancel];
+    pub const ALL: [SweepMode; 5] =
+        [SweepMode::Hold, SweepMode::Release, SweepMode::Discard, SweepMode::Cancel, SweepMode::Recover];
 
     /// The name in a store.
     pub fn name(self) -> &'static str {
@@ -241,6 +245,7 @@ impl SweepMode {
             SweepMode::Release => "release",
             SweepMode::Discard => "discard",
             SweepMode::Cancel => "cancel",
+            SweepMode::Recover => "recover",
         }
     }
 
@@ -289,6 +294,11 @@ impl Webhook {
         self.state == State::Active
     }
 
+    /// Whether an outage has just ended, and what waits on the ladder is to be brought forward.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover && sweep.step == 0)
+    }
+
     /// Whether it is paused because its endpoint answered 410.
     pub fn is_gone(&self) -> bool {
         matches!(&self.state, State::Paused(pause) if pause.reason == PauseReason::Gone)
@@ -300,12 +310,19 @@ impl Webhook {
     }
 
     /// The webhook after an attempt got a 2xx; `None` if that changes nothing, as on every ordinary day.
+    ///
+    /// With `recover` the end of an outage begins to bring forward what waits on the ladder. An outage is one in which a retry
+    /// failed too, and nothing got through in between: a poison payload among others that are taken is none.
     #[must_use]
-    pub fn after_success(&self) -> Option<Self> {
+    pub fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
         if !self.is_active() || self.health == Health::default() {
             return None;
         }
-        Some(Self { health: Health::default(), ..self.clone() })
+        let mut next = Self { health: Health::default(), ..self.clone() };
+        if recover && self.health.consecutive_failures > 0 {
+            next.begin_idle(SweepMode::Recover, now);
+        }
+        Some(next)
     }
 
     /// The webhook after an attempt failed; `None` if that changes nothing.
@@ -376,10 +393,14 @@ impl Webhook {
 
     /// Begins to let go of what is held, where nothing is being done yet.
     pub(crate) fn begin_release(&mut self, now: Timestamp) -> bool {
+        self.begin_idle(SweepMode::Release, now)
+    }
+
+    fn begin_idle(&mut self, mode: SweepMode, now: Timestamp) -> bool {
         let idle = self.is_active() && self.sweep.is_none();
         if idle {
             self.epoch += 1;
-            self.begin_sweep(SweepMode::Release, now);
+            self.begin_sweep(mode, now);
         }
         idle
     }
@@ -392,7 +413,7 @@ impl Webhook {
     }
 
     fn begin_sweep(&mut self, mode: SweepMode, now: Timestamp) {
-        self.sweep = Some(Sweep { mode, step: 0, due: now, ramp: 0, setbacks: 0 });
+        self.sweep = Some(Sweep { mode, begun: now, step: 0, due: now, ramp: 0, setbacks: 0 });
     }
 }
 

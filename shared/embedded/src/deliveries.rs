@@ -157,6 +157,7 @@ impl Deliveries for Embedded {
             SweepPart::Moving => &[SCHEDULED, WAITING],
             SweepPart::Unfinished => &[SCHEDULED, WAITING, HELD],
             SweepPart::Released => return self.released(webhook, limit),
+            SweepPart::DueAfter(time) => return self.due_after(webhook, time, limit),
             SweepPart::FailedSince(since) => return self.failed_since(webhook, since, limit),
         };
         let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3
@@ -205,6 +206,18 @@ impl Embedded {
 }
 
 impl Embedded {
+    fn due_after(&self, webhook: WebhookId, time: Timestamp, limit: usize) -> PortResult<Vec<Delivery>> {
+        let sql = "SELECT * FROM deliveries INDEXED BY unfinished
+                   WHERE webhook_id = ?1 AND state = 1 AND state < 3 AND number > 1 AND due > ?2
+                   ORDER BY seq LIMIT ?3";
+        self.readers.read("reading deliveries on the ladder", |connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_map((webhook.to_bytes(), millis(time), rows(limit)), delivery_row)?
+                .collect()
+        })
+    }
+
     fn released(&self, webhook: WebhookId, limit: usize) -> PortResult<Vec<Delivery>> {
         let sql = "SELECT * FROM deliveries INDEXED BY unfinished
                    WHERE webhook_id = ?1 AND state = 1 AND state < 3 AND number = 1 AND round > 1

@@ -119,6 +119,7 @@ impl Table {
             SweepPart::Moving => (&[Mark::Moving, Mark::Released], None),
             SweepPart::Released => (&[Mark::Released], None),
             SweepPart::Unfinished => (&[Mark::Held, Mark::Moving, Mark::Released], None),
+            SweepPart::DueAfter(_) => (&[Mark::Moving], None),
             SweepPart::FailedSince(since) => (&[Mark::Failed], Some(DeliveryId::lowest_at(since))),
         };
         if limit == 0 {
@@ -249,6 +250,9 @@ fn belongs(delivery: &Delivery, part: SweepPart) -> bool {
         SweepPart::Moving => matches!(delivery.state, State::Scheduled { .. } | State::Waiting),
         SweepPart::Released => delivery.is_released(),
         SweepPart::Unfinished => !delivery.is_finished(),
+        SweepPart::DueAfter(time) => {
+            matches!(delivery.state, State::Scheduled { number, at } if number > 1 && at > time)
+        }
         SweepPart::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
     }
 }

@@ -121,6 +121,7 @@ struct HandshakeRecord {
 #[derive(Serialize, Deserialize)]
 struct SweepRecord {
     mode: String,
+    begun: i64,
     step: u32,
     due: i64,
     ramp: u32,
@@ -170,6 +171,7 @@ impl Record {
             resumed_at: webhook.resumed_at.map(millis),
             sweep: webhook.sweep.map(|sweep| SweepRecord {
                 mode: sweep.mode.name().to_owned(),
+                begun: millis(sweep.begun),
                 step: sweep.step,
                 due: millis(sweep.due),
                 ramp: sweep.ramp,
@@ -209,7 +211,8 @@ impl Record {
         let mode =
             SweepMode::from_name(&sweep.mode).ok_or_else(|| Unreadable::unknown("sweep", &sweep.mode))?;
         let due = from_millis(sweep.due)?;
-        Ok(Some(Sweep { mode, step: sweep.step, due, ramp: sweep.ramp, setbacks: sweep.setbacks }))
+        let begun = from_millis(sweep.begun)?;
+        Ok(Some(Sweep { mode, begun, step: sweep.step, due, ramp: sweep.ramp, setbacks: sweep.setbacks }))
     }
 }
 

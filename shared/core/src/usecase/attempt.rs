@@ -83,7 +83,12 @@ impl Engine {
     }
 
     async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<()> {
-        self.change_health(delivery.webhook_id, Webhook::after_success).await?;
+        let (recover, now) = (self.deployment.bring_forward, self.clock.now());
+        let change = |webhook: &Webhook| webhook.after_success(recover, now);
+        let webhook = self.change_health(delivery.webhook_id, change).await?;
+        if let Some(webhook) = webhook.filter(|webhook| webhook.is_recovering()) {
+            self.follow_up_webhook(&webhook).await?;
+        }
         self.record(&delivery.attempted(attempt, None, State::Delivered)).await
     }
 
@@ -101,8 +106,14 @@ impl Engine {
         }
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
         let wait = self.deployment.ladder.wait_after(number, retry_after);
-        // From the end of the attempt: never early, however long it hung.
-        let next = wait.map(|wait| State::Scheduled { number: number + 1, at: later(now, wait) });
+        let own = self.own_time(&delivery, number).unwrap_or(now).max(now);
+        let next = if own > later(now, limits::CLAIM) {
+            // It was brought forward: the ladder's own attempt stays where it is.
+            Some(State::Scheduled { number, at: own.max(later(now, retry_after.unwrap_or_default())) })
+        } else {
+            // From the end of the attempt: never early, however long it hung.
+            wait.map(|wait| State::Scheduled { number: number + 1, at: later(own, wait) })
+        };
         let state = state_after_failure(webhook.as_deref(), first_failed_at, next);
         self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await
     }
@@ -111,6 +122,14 @@ impl Engine {
     /// the store took its time.
     pub(super) fn may_outlive(&self, claimed_until: Timestamp) -> bool {
         later(self.clock.now(), limits::ATTEMPT_TIMEOUT + limits::CLOCK_SKEW) > claimed_until
+    }
+
+    /// When the ladder has the attempt of this number that is about to be recorded. `None` if it was made before: an attempt is
+    /// brought forward once.
+    fn own_time(&self, delivery: &Delivery, number: u8) -> Option<Timestamp> {
+        let before = delivery.attempts.last().filter(|before| before.number + 1 == number)?;
+        let wait = self.deployment.ladder.wait_after(before.number, None)?;
+        Some(later(later(before.at, before.duration), wait))
     }
 
     /// It may have been this very attempt that paused the webhook, by a worker that died before it acted.

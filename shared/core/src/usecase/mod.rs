@@ -76,6 +76,8 @@ pub struct Deployment {
     pub policy: TargetPolicy,
     /// Who tells engineers of a pause.
     pub notices: Notices,
+    /// Whether the end of a webhook's outage brings forward what waits on the ladder, or leaves it for up to an hour.
+    pub bring_forward: bool,
     /// Where the API is reached, for links.
     pub public_url: String,
     /// The addresses attempts leave from.

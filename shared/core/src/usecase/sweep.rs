@@ -6,6 +6,9 @@
 //! doubling waits, as a probe: a receiver that is down is left alone, and one poison payload among the held
 //! cannot stop the rest. A pause in the middle ends it: the rest is still held.
 //!
+//! **The end of an outage** brings forward what waits on the ladder, by the same pages: one attempt more, once a rung. If it
+//! fails, the ladder's own attempt is made at its time; if the webhook fails again, the rest stays where it is.
+//!
 //! **Nothing is left lying.** A worker that dies after it recorded a page and before it sent the messages leaves deliveries
 //! that nobody comes for: they are in no page any more. So a release or discard that finds nothing more to do looks at what
 //! it has let go, wakes what has not been attempted for long, and ends when there is no such thing.
@@ -57,6 +60,11 @@ impl Engine {
             SweepMode::Release => (SweepPart::Held, release_size(webhook, sweep)),
             SweepMode::Discard => (SweepPart::Held, limits::SWEEP_PAGE),
             SweepMode::Cancel => (SweepPart::Unfinished, limits::SWEEP_PAGE),
+            // It fails again: what waits is left where it is.
+            SweepMode::Recover if webhook.health.failing_since.is_some() => return Ok(Swept::NOTHING),
+            SweepMode::Recover => {
+                (SweepPart::DueAfter(later(now, limits::DRAIN_INTERVAL)), release_size(webhook, sweep))
+            }
         };
         let page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
         let full = page.len() >= limit;
@@ -71,6 +79,15 @@ impl Engine {
                     self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Held))
                 }
                 SweepMode::Discard => Some(delivery.moved(State::Discarded)),
+                SweepMode::Recover => {
+                    let at = later(now, gap * place);
+                    let sooner = |delivery: Delivery| delivery.brought_forward(at, sweep.begun);
+                    // A claim that is not used would stand in the way of the attempt's own time.
+                    match sooner(delivery.clone()) {
+                        Some(_) => self.claimed(delivery, now).await?.and_then(sooner),
+                        None => None,
+                    }
+                }
                 SweepMode::Cancel => {
                     self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Cancelled))
                 }
@@ -91,7 +108,8 @@ impl Engine {
         } else if lets_go {
             self.wake_stragglers(webhook, now).await?.then_some(limits::STRAGGLER)
         } else {
-            in_hands.then_some(limits::ATTEMPT_TIMEOUT)
+            let stops = matches!(sweep.mode, SweepMode::Hold | SweepMode::Cancel);
+            (stops && in_hands).then_some(limits::ATTEMPT_TIMEOUT)
         };
         Ok(Swept { changed, full, again_after })
     }
@@ -134,7 +152,7 @@ impl Engine {
     async fn follow_up_page(&self, mode: SweepMode, saved: Vec<Delivery>) -> Result<()> {
         match mode {
             SweepMode::Hold => Ok(()),
-            SweepMode::Release => {
+            SweepMode::Release | SweepMode::Recover => {
                 let mut wakeups: Vec<Wakeup> = Vec::with_capacity(saved.len());
                 for delivery in &saved {
                     wakeups.extend(self.attempt_wakeup(delivery).await?);
@@ -199,6 +217,10 @@ struct Swept {
     again_after: Option<Duration>,
 }
 
+impl Swept {
+    const NOTHING: Self = Self { changed: 0, full: false, again_after: None };
+}
+
 /// How many deliveries a release lets go in this step.
 fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
     if webhook.health.failing_since.is_some() {
@@ -209,7 +231,8 @@ fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
 
 /// The sweep after a page; `None` at its end.
 fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> Option<Sweep> {
-    if page.changed == 0 && !page.full && page.again_after.is_none() {
+    let full = page.full && sweep.mode != SweepMode::Recover;
+    if page.changed == 0 && !full && page.again_after.is_none() {
         return None;
     }
     let failing = webhook.health.failing_since.is_some();
@@ -218,12 +241,14 @@ fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> O
         (SweepMode::Release, None) if failing => {
             (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1))
         }
-        (SweepMode::Release, None) => (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0),
+        (SweepMode::Release | SweepMode::Recover, None) => {
+            (limits::DRAIN_INTERVAL, sweep.ramp.saturating_add(1).min(16), 0)
+        }
         // A page that is all in workers' hands hides what is behind it until they are done.
         _ if page.changed == 0 => (limits::DRAIN_INTERVAL, 0, 0),
         (SweepMode::Hold | SweepMode::Discard | SweepMode::Cancel, None) => (Duration::ZERO, 0, 0),
     };
-    Some(Sweep { mode: sweep.mode, step: sweep.step + 1, due: later(now, wait), ramp, setbacks })
+    Some(Sweep { step: sweep.step + 1, due: later(now, wait), ramp, setbacks, ..sweep })
 }
 
 fn probe_wait(setbacks: u32) -> Duration {

@@ -57,7 +57,7 @@ async fn sweeps_and_notices_without_a_message_go_on() {
     let stage = Stage::new();
     let now = stage.now();
     let quiet = stage.webhook(stage.account_id());
-    let sweep = Some(Sweep { mode: SweepMode::Release, step: 3, due: now, ramp: 0, setbacks: 0 });
+    let sweep = Some(Sweep { mode: SweepMode::Release, begun: now, step: 3, due: now, ramp: 0, setbacks: 0 });
     let swept = Webhook { sweep, epoch: 8, ..stage.webhook(quiet.account_id) };
     let paused = |notice| {
         let (last_error, failing_since) = (None, None);

@@ -165,6 +165,7 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
             notices: Notices::None,
+            bring_forward: true,
             public_url: "https://webhooks.example.com".to_owned(),
             egress_ips: vec!["104.21.45.112".to_owned(), "172.67.188.94".to_owned()],
         },
