@@ -102,7 +102,7 @@ async fn all_read(receiver: &Receiver) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_is_delivered_though_the_server_is_killed_again_and_again() {
-    let kills = from_env("E2E_KILLS", 15);
+    let kills = from_env("E2E_KILLS", 100);
     let seed = from_env("E2E_SEED", unix_nanos() | 1);
     eprintln!("E2E_SEED={seed} E2E_KILLS={kills}");
     let mut dice = Dice(seed.max(1));

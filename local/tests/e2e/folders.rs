@@ -1,9 +1,11 @@
 //! Data folders that cannot be served, and that a refusal leaves as they were.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use statuspulse_kit::{Receiver, ReceiverOptions};
 
 use crate::support::{Ended, Home, payload};
@@ -42,6 +44,51 @@ async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     api.published(&[], &payload("opened", "INC-1", 1), 0).await;
     program.stop().await;
     home.serve(&[]).await.stop().await;
+}
+
+/// What got its 202 is kept and delivered, whatever could not be written any more; what got none has a clear answer.
+#[tokio::test]
+async fn a_full_disk_loses_nothing_that_was_accepted() {
+    let home = Home::new();
+    let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
+    let program = home.serve(&[]).await;
+    let api = home.admin(&program).await;
+    let (webhook, _) = api.webhook(&receiver.url("/"), &[]).await;
+    program.stop().await;
+
+    let program = home.serve_on_a_full_disk(2048).await;
+    let api = api.at(&program.origin);
+    let note = "x".repeat(50_000);
+    let mut accepted = 0;
+    let refused = loop {
+        let text = payload("opened", &format!("INC-{accepted}"), accepted);
+        let text = text.replacen("\"details\":{", &format!("\"details\":{{\"note\":\"{note}\","), 1);
+        assert!(text.len() > note.len(), "{text}");
+        let answer = api.publish(&[], &text, None).await.unwrap();
+        if answer.status != 202 {
+            break answer;
+        }
+        accepted += 1;
+        assert!(accepted < 1_000, "the disk is never full");
+    };
+    assert!(accepted > 5, "{accepted} events, and the disk is full");
+    let problem = refused.expect(503);
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("unavailable"), &json!(503)), "{problem}");
+    // It is there still, and reads.
+    assert_eq!(api.shown(&webhook).await["status"], "active");
+    program.kill().await;
+
+    let program = home.serve(&[]).await;
+    let api = api.at(&program.origin);
+    api.published(&[], &payload("opened", "INC-LAST", accepted), 1).await;
+    api.all_delivered(&webhook).await;
+    let ids: HashSet<_> = receiver
+        .received("/")
+        .iter()
+        .filter_map(|seen| seen.header("webhook-id").map(str::to_owned))
+        .collect();
+    assert!(ids.len() > accepted + 1, "{} of {accepted} arrived, and the handshake", ids.len());
+    program.stop().await;
 }
 
 #[tokio::test]

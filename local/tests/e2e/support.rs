@@ -62,6 +62,17 @@ impl Home {
         Program::start(command).await
     }
 
+    /// Serves where no file grows past so many KiB: what a full disk is to a program, without a disk.
+    pub(crate) async fn serve_on_a_full_disk(&self, kib: u32) -> Program {
+        let served = self.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
+        let served = served.as_std();
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).arg(served.get_program()).args(served.get_args());
+        command.current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
+        Program::start(command).await
+    }
+
     /// Runs `statuspulse keys …` on this home's data.
     pub(crate) async fn keys(&self, action: &str, more: &[&str]) -> Ended {
         let mut command = self.command(&["keys", action, "--data"]);
