@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::Engine;
+use statuspulse_core::limits;
 use statuspulse_core::message::Queue;
 use statuspulse_core::ports::{Clock, Metrics, Random, Sender};
 use statuspulse_core::usecase::{Deployment, Handled};
@@ -45,7 +46,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker for each queue, one for what becomes due, one for what is old.
+    /// Starts a worker for each queue, one for what becomes due, one for what nothing wakes, one for what is old.
     pub(crate) fn start(engine: &Arc<Engine>, store: &Arc<Embedded>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -53,6 +54,7 @@ impl Workers {
             tasks.spawn(work(engine.clone(), store.clone(), queue, stopped.clone()));
         }
         tasks.spawn(until_stopped(stopped.clone(), wake(engine.clone(), store.clone())));
+        tasks.spawn(until_stopped(stopped.clone(), look_after(engine.clone())));
         tasks.spawn(until_stopped(stopped, prune(engine.clone(), store.clone())));
         Self { tasks, stop }
     }
@@ -119,6 +121,15 @@ async fn wake(engine: Arc<Engine>, store: Arc<Embedded>) {
             // Not much longer than a minute at once: the machine's clock may be set, or the machine asleep.
             () = pause(wait.unwrap_or(Duration::MAX).min(Duration::from_secs(60))) => {}
             () = store.next_due_came_closer() => {}
+        }
+    }
+}
+
+async fn look_after(engine: Arc<Engine>) {
+    loop {
+        pause(limits::LOOK_AFTER_EVERY).await;
+        if let Err(error) = engine.look_after_all().await {
+            tracing::error!(%error, "the look for what nothing wakes failed; it is taken again later");
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Counters {
     succeeded: AtomicU64,
     failed: Mutex<BTreeMap<&'static str, u64>>,
     paused: AtomicU64,
+    stranded: AtomicU64,
 }
 
 impl Metrics for Counters {
@@ -53,6 +54,10 @@ impl Metrics for Counters {
 
     fn webhook_paused(&self) {
         self.paused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn stranded(&self, count: u64) {
+        self.stranded.fetch_add(count, Ordering::Relaxed);
     }
 }
 
@@ -104,6 +109,12 @@ impl Counters {
             "statuspulse_webhooks_paused_total",
             "Webhooks paused by their failures.",
             self.paused.load(Ordering::Relaxed),
+        )?;
+        counter(
+            out,
+            "statuspulse_stranded_total",
+            "What no message would have woken, found by a look every 15 minutes; should be nothing.",
+            self.stranded.load(Ordering::Relaxed),
         )?;
         writeln!(out, "# HELP statuspulse_dead_letters Messages given up; put back at the next start.")?;
         writeln!(out, "# TYPE statuspulse_dead_letters gauge\nstatuspulse_dead_letters {dead_letters}")

@@ -92,6 +92,16 @@ impl Host {
 }
 
 impl Host {
+    /// Wakes what no message will wake. Answers with how much that was.
+    ///
+    /// # Errors
+    /// If AWS does not answer; the next look is as good.
+    pub async fn look_after(&self) -> Result<u64, Error> {
+        let found = self.engine.look_after_all().await;
+        self.emf.flush(self.engine.clock.now());
+        Ok(found?)
+    }
+
     /// Opens what the first event needs to send its messages, in a function whose every event sends some.
     pub async fn connect_to_queues(&self) {
         self.messages.connect().await;

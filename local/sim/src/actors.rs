@@ -330,6 +330,11 @@ pub(crate) async fn resume_all(outside: Outside) {
     }
 }
 
+/// When all is over: nothing is found that should have been woken.
+pub(crate) async fn look_after(outside: Outside) {
+    drop(outside.ask(|| Box::new(|engine| Box::pin(async move { engine.look_after_all().await }))).await);
+}
+
 /// Receivers change their moods.
 pub(crate) async fn weather(outside: Outside, changes: usize) {
     for _ in 0..changes {

@@ -127,6 +127,8 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     driver.drive(LADDER, quiet)?;
     world.with(check::at_rest);
     world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
+    driver.drive(DRAIN, quiet)?;
+    world.spawn(Who { name: "sweeper".into(), mortal: false }, actors::look_after(outside()));
     driver.drive(DRAIN, quiet)
 }
 

@@ -141,6 +141,9 @@ impl Metrics for Ports {
     fn attempt_began(&self, _: bool, _: Duration) {}
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
+    fn stranded(&self, count: u64) {
+        self.world.with(|inner| inner.ledger.violated(format!("I2: {count} things had to be looked for")));
+    }
 }
 
 /// Accounts stand still here: nothing about them is in question.
@@ -151,6 +154,14 @@ impl Accounts for Ports {
     }
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
         self.call("account", |inner, _| (inner.store.accounts.get(&id).cloned(), String::new())).await
+    }
+    async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>> {
+        self.call("accounts", |inner, _| {
+            let known = inner.store.accounts.keys().copied();
+            let page = known.filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect();
+            (page, String::new())
+        })
+        .await
     }
     async fn save_account(&self, _: &Account) -> PortResult<Result<(), Conflict>> {
         Ok(Err(Conflict))

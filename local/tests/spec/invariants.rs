@@ -2,6 +2,7 @@
 //! anything does in `deaths.rs`.
 
 use serde_json::{Value, json};
+use statuspulse_core::delivery::{DeliveryFilter, State};
 use statuspulse_core::message::Message;
 
 use crate::support::*;
@@ -243,4 +244,44 @@ async fn i8_no_secret_is_in_any_error() {
         assert!(!error.status.is_success());
         assert!(!error.text.contains(&hook.secret) && !error.text.contains(&world.key), "{}", error.text);
     }
+}
+
+/// I2, belt and braces: whatever lost its message is found by a look, counted, and goes on.
+#[tokio::test]
+async fn what_nothing_would_wake_is_looked_for() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let other = world.register(OTHER).await;
+    world.receivers.answers_next(URL, [500]);
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    world.publish(&resolved("A")).await;
+    world.settle().await;
+    assert_eq!(world.engine.look_after_all().await.unwrap(), 0, "all of this has its messages");
+
+    // A retry whose message is lost, and with it the one that waits behind it; and the first message of a sweep.
+    assert!(world.skip_to_next().await);
+    while let Some(lost) = world.next_message().await {
+        lost.done();
+    }
+    world.act(&other, "pause").await;
+    while let Some(lost) = world.next_message().await {
+        lost.done();
+    }
+    world.advance(HOUR).await;
+    assert_eq!(world.statuses(&hook).await, ["retrying", "waiting"]);
+    assert_eq!(world.engine.look_after_all().await.unwrap(), 2, "the retry, and the sweep");
+    world.settle().await;
+    assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
+    assert_eq!(*world.metrics.stranded.lock().unwrap(), 2);
+    assert_eq!(world.engine.look_after_all().await.unwrap(), 0);
+
+    // Held though its webhook is active, by one who did not look again.
+    let filter = DeliveryFilter::default();
+    let page = world.engine.deliveries.deliveries(hook.id.parse().unwrap(), &filter, None, 1).await.unwrap();
+    let held = page.items[0].clone().moved(State::Held);
+    world.engine.deliveries.save_delivery(&held).await.unwrap().unwrap();
+    assert_eq!(world.engine.look_after_all().await.unwrap(), 1);
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
 }

@@ -8,6 +8,7 @@
 //! | `DeliveryFailed` | count | `Class` | attempts that failed |
 //! | `Retries` | count | – | attempts that were not first ones |
 //! | `WebhookPaused` | count | – | webhooks paused by their failures |
+//! | `Stranded` | count | – | what no message would have woken, found by the look every 15 minutes; should be nothing |
 //! | `OldestUndeliveredAgeSeconds` | s | – | the age of the oldest event that an attempt of this invocation left undelivered |
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ struct Counted {
     succeeded: u64,
     failed: BTreeMap<&'static str, u64>,
     paused: u64,
+    stranded: u64,
     oldest: Option<Duration>,
 }
 
@@ -64,6 +66,10 @@ impl Metrics for Emf {
     fn webhook_paused(&self) {
         self.count(|counted| counted.paused += 1);
     }
+
+    fn stranded(&self, count: u64) {
+        self.count(|counted| counted.stranded += count);
+    }
 }
 
 impl Emf {
@@ -90,6 +96,7 @@ impl Emf {
             ("DeliverySucceeded", counted.succeeded),
             ("Retries", counted.retries),
             ("WebhookPaused", counted.paused),
+            ("Stranded", counted.stranded),
         ] {
             if count > 0 {
                 counts.push((name, "Count", json!(count)));

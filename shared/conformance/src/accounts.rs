@@ -74,3 +74,29 @@ pub(crate) async fn a_revoked_key_is_still_found_and_says_since_when(stage: Stag
     assert_eq!(found.revoked_at, Some(first), "the first revocation holds");
     assert!(stage.store.key_by_hash(&KeyHash::of("spk_unknown")).await.unwrap().is_none());
 }
+
+pub(crate) async fn accounts_are_listed_in_the_order_of_their_ids(stage: Stage) {
+    let mut made = vec![];
+    for n in 0..5 {
+        stage.pass(Duration::from_millis(1));
+        let account = stage.account(&format!("Account {n}"));
+        let (key, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), stage.dice());
+        stage.store.create_account(&account, &key).await.unwrap();
+        made.push(account.id);
+    }
+    // Others may be there too.
+    let mut after = None;
+    let mut listed = vec![];
+    loop {
+        let page = stage.store.accounts(after, 2).await.unwrap();
+        after = page.last().copied();
+        listed.extend(page);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(listed.is_sorted());
+    made.sort_unstable();
+    let own: Vec<_> = listed.into_iter().filter(|id| made.contains(id)).collect();
+    assert_eq!(own, made);
+}

@@ -65,6 +65,7 @@ fn cases() -> Vec<Case> {
         case!(webhooks::a_deleted_webhook_is_found_by_its_id_but_not_listed),
         case!(webhooks::of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one),
         case!(accounts::an_account_is_kept_with_its_first_key),
+        case!(accounts::accounts_are_listed_in_the_order_of_their_ids),
         case!(accounts::an_account_whose_key_cannot_be_kept_is_not_kept_either),
         case!(accounts::saving_an_account_from_an_old_version_is_a_conflict_and_writes_nothing),
         case!(accounts::a_revoked_key_is_still_found_and_says_since_when),

@@ -65,6 +65,8 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(1);
 /// A delivery that was due this long ago, and that others wait for, is woken once more: longer than a message takes that
 /// was in the hands of a worker that died.
 pub const OVERDUE: Duration = Duration::from_secs(600);
+/// How often is looked for what no message will wake.
+pub const LOOK_AFTER_EVERY: Duration = Duration::from_secs(900);
 /// Attempts kept with a delivery: five for each of ten times round the ladder.
 pub const ATTEMPTS_KEPT: usize = 50;
 

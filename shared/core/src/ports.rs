@@ -104,6 +104,8 @@ pub trait Sender: Send + Sync {
 pub trait Accounts: Send + Sync {
     /// Keeps a new account and its first key, both or neither.
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()>;
+    /// The accounts past `after`, in the order of their ids.
+    async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>>;
     /// The account, if there is one of this id.
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>>;
     /// Replaces the account's settings.
@@ -273,4 +275,6 @@ pub trait Metrics: Send + Sync {
     fn attempt_ended(&self, failure: Option<Class>, age: Duration);
     /// A webhook was paused by its failures.
     fn webhook_paused(&self);
+    /// So much was found that no message would have woken.
+    fn stranded(&self, count: u64);
 }

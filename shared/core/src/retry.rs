@@ -15,6 +15,9 @@
 //! in one second are one outage. Any 2xx sets it back to 0. A payload whose ladder ends though others got a
 //! 2xx meanwhile is a poison payload: it fails alone, and the webhook stays active.
 //!
+//! When an outage ends that had lasted past a retry, the attempts that wait are brought forward: one more each, and the
+//! ladder's own stay where they are (see the sweeps).
+//!
 //! How that is told without counting every success: a webhook knows since when it has been failing
 //! (`failing_since`, cleared by any 2xx), a delivery when it first failed. If the webhook has been failing at
 //! least since then, nothing reached it in between. See [`Webhook::after_failure`](crate::webhook::Webhook).

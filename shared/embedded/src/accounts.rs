@@ -29,6 +29,18 @@ impl Accounts for Embedded {
         self.writer.write("creating an account", work, |()| {}).await
     }
 
+    async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>> {
+        let after = after.map_or_else(Vec::new, |after| after.to_bytes().to_vec());
+        self.readers.read("listing accounts", |connection| {
+            connection
+                .prepare_cached("SELECT id FROM accounts WHERE id > ?1 ORDER BY id LIMIT ?2")?
+                .query_map((after, i64::try_from(limit).unwrap_or(i64::MAX)), |row| {
+                    Ok(AccountId::from_bytes(row.get(0)?))
+                })?
+                .collect()
+        })
+    }
+
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
         self.readers.read("reading an account", |connection| {
             connection

@@ -81,6 +81,7 @@ pub(crate) struct Counted {
     pub(crate) began: Mutex<Vec<(bool, Duration)>>,
     pub(crate) ended: Mutex<Vec<Option<Class>>>,
     pub(crate) pauses: Mutex<usize>,
+    pub(crate) stranded: Mutex<u64>,
 }
 
 impl Metrics for Counted {
@@ -94,6 +95,10 @@ impl Metrics for Counted {
 
     fn webhook_paused(&self) {
         *self.pauses.lock().unwrap() += 1;
+    }
+
+    fn stranded(&self, count: u64) {
+        *self.stranded.lock().unwrap() += count;
     }
 }
 

@@ -3,6 +3,7 @@
 //! | item | `pk` | `sk` | lives |
 //! |---|---|---|---|
 //! | [`Account`](Key::Account) | `A#<account>` | `a` | for good |
+//! | [`AccountListed`](Key::AccountListed): that it exists | `A#all` | `a#<account>` | for good |
 //! | [`WebhookOfAccount`](Key::WebhookOfAccount): a copy, for the fan-out | `A#<account>` | `w#<webhook>` | until it is deleted |
 //! | [`CredentialOfAccount`](Key::CredentialOfAccount): a copy, for lists | `A#<account>` or `A#operator` | `k#<key>` | for good |
 //! | [`Credential`](Key::Credential) | `K#<hash>` | `k` | for good |
@@ -41,6 +42,7 @@ pub(crate) const SK: &str = "sk";
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key<'a> {
     Account(AccountId),
+    AccountListed(AccountId),
     WebhookOfAccount(AccountId, WebhookId),
     /// An operator's key has no account.
     CredentialOfAccount(Option<AccountId>, KeyId),
@@ -91,6 +93,7 @@ impl Key<'_> {
     pub(crate) fn parts(&self) -> (String, String) {
         match self {
             Key::Account(account) => (account_partition(Some(*account)), "a".to_owned()),
+            Key::AccountListed(account) => (ALL_ACCOUNTS.to_owned(), format!("a#{account}")),
             Key::WebhookOfAccount(account, webhook) => {
                 (account_partition(Some(*account)), format!("w#{webhook}"))
             }
@@ -114,6 +117,9 @@ impl Key<'_> {
         HashMap::from([(PK.to_owned(), AttributeValue::S(pk)), (SK.to_owned(), AttributeValue::S(sk))])
     }
 }
+
+/// The partition that lists the accounts. It is written when one is made, and read now and then.
+pub(crate) const ALL_ACCOUNTS: &str = "A#all";
 
 /// What an account has: itself, its webhooks, its keys.
 pub(crate) fn account_partition(account: Option<AccountId>) -> String {

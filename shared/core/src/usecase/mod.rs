@@ -6,13 +6,15 @@
 //! and then does what the record calls for: sends a message, wakes the next in the lane, goes on with a sweep.
 //! A worker that dies in between leaves its message in the queue; the one that gets it finds the record further
 //! on than the message says, and does what *that* calls for. So the acting is written once, as a function of
-//! the record, and doing it twice is harmless: [`follow_up`].
+//! the record, and doing it twice is harmless: [`follow_up`]. Two workers may have the same message, and it is gone when
+//! one of them is done with it: so who finds that another was faster acts all the same, as the other may have died.
 
 pub mod accounts;
 pub mod announce;
 pub mod attempt;
 pub mod explain;
 pub mod follow_up;
+pub mod look_after;
 pub mod notice;
 pub mod pause;
 pub mod probe;

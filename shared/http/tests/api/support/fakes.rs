@@ -95,6 +95,10 @@ impl Accounts for Store {
         self.create_key(key).await
     }
 
+    async fn accounts(&self, _: Option<AccountId>, _: usize) -> PortResult<Vec<AccountId>> {
+        Ok(vec![])
+    }
+
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
         Ok(self.tables().accounts.get(&id).cloned())
     }
@@ -317,4 +321,5 @@ impl Metrics for NoMetrics {
     fn attempt_began(&self, _: bool, _: Duration) {}
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
+    fn stranded(&self, _: u64) {}
 }

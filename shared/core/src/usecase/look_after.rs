@@ -1,0 +1,94 @@
+//! Belt and braces: what no message will wake is looked for now and then, and woken. Every step of ours leaves a message
+//! behind, so there should be nothing; what is found is counted, and is a fault of ours or a queue that is far behind.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::Engine;
+use crate::delivery::{Delivery, State};
+use crate::error::Result;
+use crate::limits;
+use crate::ports::SweepPart;
+use crate::webhook::{self, Notice, Webhook};
+
+impl Engine {
+    /// Goes through all webhooks. Answers with how much had to be woken.
+    pub async fn look_after_all(&self) -> Result<u64> {
+        let mut found = 0;
+        let mut after = None;
+        loop {
+            let accounts = self.accounts.accounts(after, limits::PAGE_MAX).await?;
+            for account in &accounts {
+                for webhook in self.webhooks.webhooks(*account).await?.iter() {
+                    found += self.look_after(webhook).await?;
+                }
+            }
+            after = accounts.last().copied();
+            if accounts.len() < limits::PAGE_MAX {
+                break;
+            }
+        }
+        if found > 0 {
+            tracing::error!(found, "nothing would have come for these; they are woken");
+            self.metrics.stranded(found);
+        }
+        Ok(found)
+    }
+
+    async fn look_after(&self, webhook: &Webhook) -> Result<u64> {
+        let long_ago = self.clock.now().checked_sub(limits::OVERDUE).unwrap_or(Timestamp::MIN);
+        if let Some(sweep) = webhook.sweep {
+            // It sees to the deliveries, if it goes on itself.
+            return if sweep.due < long_ago { self.wake_webhook(webhook).await } else { Ok(0) };
+        }
+        let mut found = 0;
+        if self.deployment.notices.are_wanted() && owes_a_notice_since(webhook, long_ago) {
+            found += self.wake_webhook(webhook).await?;
+        }
+        let held = self.deliveries.sweep_page(webhook.id, SweepPart::Held, 1).await?;
+        if webhook.is_active() && !held.is_empty() {
+            self.ensure_release(webhook.id).await?;
+            found += 1;
+        }
+        let moving = self.deliveries.sweep_page(webhook.id, SweepPart::Moving, limits::SWEEP_PAGE).await?;
+        let mut lanes = HashSet::new();
+        for delivery in moving {
+            let stranded = match delivery.state {
+                State::Scheduled { at, .. } => at < long_ago,
+                State::Waiting if lanes.insert(delivery.incident_id.clone()) => {
+                    delivery.accepted_at < long_ago && self.waits_for_nobody(webhook, &delivery).await?
+                }
+                _ => false,
+            };
+            if stranded {
+                self.follow_up(delivery).await?;
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn wake_webhook(&self, webhook: &Webhook) -> Result<u64> {
+        self.follow_up_webhook(webhook).await?;
+        Ok(1)
+    }
+
+    /// Who is first in its lane has nobody to wake it; and what waits on a paused webhook should be held.
+    async fn waits_for_nobody(&self, webhook: &Webhook, waiting: &Delivery) -> Result<bool> {
+        if !webhook.is_active() {
+            return Ok(true);
+        }
+        let head = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await?;
+        Ok(head.is_some_and(|head| head.state == State::Waiting))
+    }
+}
+
+fn owes_a_notice_since(webhook: &Webhook, long_ago: Timestamp) -> bool {
+    let webhook::State::Paused(pause) = &webhook.state else { return false };
+    match pause.notice {
+        Notice::Due => pause.since < long_ago,
+        Notice::Sending { until, .. } => until < long_ago,
+        Notice::None | Notice::Done => false,
+    }
+}
