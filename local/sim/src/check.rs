@@ -9,7 +9,7 @@ use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::message::Message;
 use statuspulse_core::ports::Step;
-use statuspulse_core::webhook::{self, PauseReason, SweepMode, Webhook};
+use statuspulse_core::webhook::{self, PauseReason, Sweep, SweepMode, Webhook};
 
 use crate::history::short;
 use crate::store::Store;
@@ -61,6 +61,8 @@ pub(crate) struct Ledger {
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
+    /// When each webhook's failures were last forgotten: it took something, or has a new endpoint.
+    cleared: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
     /// What was logged of failures.
@@ -188,6 +190,11 @@ impl Ledger {
         if saved.state == State::Failed && last != Some(ATTEMPTS) {
             self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
         }
+        // What ends though nothing got through since it began is an outage: that pauses, and holds.
+        let began = saved.first_failed_at.and_then(|at| at.checked_sub(SKEW).ok());
+        if saved.state == State::Failed && self.cleared.get(&saved.webhook_id).copied() < began {
+            self.violated(format!("pause: {} is given up though nothing got through", short(saved.id)));
+        }
         if saved.state == State::Delivered && !saved.attempts.last().is_some_and(|last| last.succeeded()) {
             self.violated(format!("{} is called delivered without a 2xx", short(saved.id)));
         }
@@ -195,7 +202,11 @@ impl Ledger {
 
     /// A webhook was changed. An outage may have ended. It is paused by the fourth failed retry, or by a 410, and by nothing before.
     pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook, now: Timestamp) {
-        if after.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover && sweep.step == 0) {
+        if before.health.failing_since.is_some() && after.health.failing_since.is_none() {
+            self.cleared.insert(after.id, now);
+        }
+        let begins = |sweep: Sweep| sweep.mode == SweepMode::Recover && before.epoch != after.epoch;
+        if after.sweep.is_some_and(begins) {
             self.recovered.insert(after.id, now);
         }
         let webhook::State::Paused(pause) = &after.state else { return };
@@ -249,6 +260,10 @@ pub(crate) fn at_end(inner: &mut Inner) {
         }
     }
     for webhook in store.webhooks.values() {
+        if let Some(sweep) = webhook.sweep {
+            let (name, mode) = (short(webhook.id), sweep.mode.name());
+            ledger.violations.push(format!("I2: the {mode} of {name} has not come to its end"));
+        }
         let secret = webhook.keys.current().reveal();
         let shown = format!("{webhook:?} {:?}", ledger.errors);
         if shown.contains(secret) {

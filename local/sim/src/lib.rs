@@ -128,6 +128,8 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     world.with(check::at_rest);
     world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
     driver.drive(DRAIN, quiet)?;
+    // Before anybody looks for what is stuck, and once more after.
+    world.with(check::at_end);
     world.spawn(Who { name: "sweeper".into(), mortal: false }, actors::look_after(outside()));
     driver.drive(DRAIN, quiet)
 }

@@ -17,7 +17,7 @@ const CORE: &str = "shared/core/src/";
 /// Runs in which a defect has to show. The rarest of them takes a few thousand.
 const RUNS: &str = "20000";
 
-const MUTATIONS: [Mutation; 18] = [
+const MUTATIONS: [Mutation; 21] = [
     Mutation {
         name: "what came of an attempt is not recorded",
         file: "usecase/attempt.rs",
@@ -39,7 +39,7 @@ const MUTATIONS: [Mutation; 18] = [
     Mutation {
         name: "the next of a lane is not woken",
         file: "usecase/follow_up.rs",
-        from: "Some(next) => delivery = next,",
+        from: "Some(Head::Promoted(next) | Head::Found(next)) => delivery = next,",
         to: "Some(_) => return Ok(()),",
     },
     Mutation {
@@ -95,6 +95,24 @@ const MUTATIONS: [Mutation; 18] = [
         file: "retry.rs",
         from: "pub const FAILURES_TO_PAUSE: u8 = 4;",
         to: "pub const FAILURES_TO_PAUSE: u8 = 3;",
+    },
+    Mutation {
+        name: "a webhook is never paused",
+        file: "retry.rs",
+        from: "pub const FAILURES_TO_PAUSE: u8 = 4;",
+        to: "pub const FAILURES_TO_PAUSE: u8 = 5;",
+    },
+    Mutation {
+        name: "what was brought forward and fails has lost its rung",
+        file: "usecase/attempt.rs",
+        from: "if own > later(now, limits::CLAIM) {",
+        to: "if own > later(now, limits::CLAIM * 9999) {",
+    },
+    Mutation {
+        name: "an attempt is begun however little is left of its claim",
+        file: "usecase/attempt.rs",
+        from: "later(self.clock.now(), limits::ATTEMPT_TIMEOUT + limits::CLOCK_SKEW) > claimed_until",
+        to: "later(self.clock.now(), limits::CLOCK_SKEW * 0) > later(claimed_until, limits::CLAIM * 9)",
     },
     Mutation {
         name: "a secret is shown by Debug",

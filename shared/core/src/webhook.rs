@@ -294,9 +294,14 @@ impl Webhook {
         self.state == State::Active
     }
 
-    /// Whether an outage has just ended, and what waits on the ladder is to be brought forward.
+    /// Whether an outage has ended, and what waits on the ladder is being brought forward.
     pub(crate) fn is_recovering(&self) -> bool {
-        self.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover && sweep.step == 0)
+        self.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover)
+    }
+
+    /// Whether a sweep was begun that has made no step yet.
+    pub(crate) fn has_just_begun_a_sweep(&self) -> bool {
+        self.sweep.is_some_and(|sweep| sweep.step == 0)
     }
 
     /// Whether it is paused because its endpoint answered 410.

@@ -352,8 +352,9 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         .query_row((asked.id.to_bytes(), version), |row| row.get(0))
         .optional()?;
     let Some(seq) = seq else { return Ok(Err(Conflict)) };
-    let scheduled = matches!(asked.state, State::Scheduled { .. });
-    let delivery = if scheduled && lane_is_occupied(connection, &asked, seq)? {
+    // Who is on a later rung has had its turn.
+    let asks_for_its_turn = matches!(asked.state, State::Scheduled { number: 1, .. });
+    let delivery = if asks_for_its_turn && lane_is_occupied(connection, &asked, seq)? {
         asked.moved(State::Waiting)
     } else {
         asked

@@ -27,6 +27,9 @@ impl Engine {
                 Claim::Later(at) => return Ok(Handled::Again(at)),
                 // Done before, or by somebody else: see to it that what follows was done too.
                 Claim::Moved(delivery) => {
+                    if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
+                        self.complete_change(&webhook, message.step.number).await?;
+                    }
                     self.follow_up(*delivery).await?;
                     return Ok(Handled::Done);
                 }
@@ -45,7 +48,7 @@ impl Engine {
                 None => self.record(&delivery.moved(State::Discarded)).await?,
             },
             Some(webhook) if !webhook.is_deleted() => {
-                self.complete_pause(&webhook, step.number).await?;
+                self.complete_change(&webhook, step.number).await?;
                 self.record(&delivery.moved(State::Held)).await?;
             }
             _ => self.record(&delivery.moved(State::Cancelled)).await?,
@@ -85,11 +88,18 @@ impl Engine {
     async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<()> {
         let (recover, now) = (self.deployment.bring_forward, self.clock.now());
         let change = |webhook: &Webhook| webhook.after_success(recover, now);
-        let webhook = self.change_health(delivery.webhook_id, change).await?;
-        if let Some(webhook) = webhook.filter(|webhook| webhook.is_recovering()) {
-            self.follow_up_webhook(&webhook).await?;
+        let changed = self.change_health(delivery.webhook_id, change).await?;
+        // Recorded first: what was delivered is not delivered again because a message could not be sent.
+        self.record(&delivery.attempted(attempt, None, State::Delivered)).await?;
+        match changed {
+            Some(Changed::Now(webhook)) if webhook.is_recovering() => self.follow_up_webhook(&webhook).await,
+            // Who began this may have died before its first message: it may have been this very attempt.
+            Some(Changed::Before(webhook)) if webhook.has_just_begun_a_sweep() && webhook.is_recovering() => {
+                let overdue = webhook.sweep.is_some_and(|sweep| later(sweep.due, limits::CLAIM) < now);
+                if overdue { self.follow_up_webhook(&webhook).await } else { Ok(()) }
+            }
+            _ => Ok(()),
         }
-        self.record(&delivery.attempted(attempt, None, State::Delivered)).await
     }
 
     async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
@@ -100,10 +110,7 @@ impl Engine {
         let failed = FailedAttempt { number, status_code, failure: &failure, first_failed_at };
         let notify = self.deployment.notices.are_wanted();
         let change = |webhook: &Webhook| webhook.after_failure(failed, notify, now);
-        let webhook = self.change_health(delivery.webhook_id, change).await?;
-        if let Some(webhook) = &webhook {
-            self.complete_pause(webhook, number).await?;
-        }
+        let webhook = self.change_health(delivery.webhook_id, change).await?.map(Changed::webhook);
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
         let wait = self.deployment.ladder.wait_after(number, retry_after);
         let own = self.own_time(&delivery, number).unwrap_or(now).max(now);
@@ -115,7 +122,11 @@ impl Engine {
             wait.map(|wait| State::Scheduled { number: number + 1, at: later(own, wait) })
         };
         let state = state_after_failure(webhook.as_deref(), first_failed_at, next);
-        self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await
+        self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await?;
+        match webhook {
+            Some(webhook) => self.complete_change(&webhook, number).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether a call that begins now could go on when the claim it is made under has ended, and another worker may call too:
@@ -132,10 +143,11 @@ impl Engine {
         Some(later(later(before.at, before.duration), wait))
     }
 
-    /// It may have been this very attempt that paused the webhook, by a worker that died before it acted.
-    async fn complete_pause(&self, webhook: &Webhook, number: u8) -> Result<()> {
-        let paused = matches!(webhook.state, webhook::State::Paused(_));
-        if paused && (number == retry::ATTEMPTS || webhook.is_gone()) {
+    /// It may have been this very attempt that paused the webhook or ended its outage, by this worker or by one that died
+    /// before it acted. Once the sweep has gone on it has messages of its own.
+    async fn complete_change(&self, webhook: &Webhook, number: u8) -> Result<()> {
+        let pauses = !webhook.is_active() && (number == retry::ATTEMPTS || webhook.is_gone());
+        if webhook.has_just_begun_a_sweep() && (pauses || webhook.is_recovering()) {
             self.follow_up_webhook(webhook).await?;
         }
         Ok(())
@@ -147,18 +159,31 @@ impl Engine {
         &self,
         id: WebhookId,
         change: impl Fn(&Webhook) -> Option<Webhook> + Send + Sync,
-    ) -> Result<Option<Arc<Webhook>>> {
+    ) -> Result<Option<Changed>> {
         loop {
             let Some(now) = self.webhooks.webhook(id).await? else { return Ok(None) };
-            let Some(next) = change(&now) else { return Ok(Some(now)) };
+            let Some(next) = change(&now) else { return Ok(Some(Changed::Before(now))) };
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 if let webhook::State::Paused(pause) = &next.state {
                     self.metrics.webhook_paused();
                     tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
                 }
-                return Ok(Some(Arc::new(next)));
+                return Ok(Some(Changed::Now(Arc::new(next))));
             }
         }
+    }
+}
+
+/// A webhook, and whether this attempt changed it.
+enum Changed {
+    Now(Arc<Webhook>),
+    Before(Arc<Webhook>),
+}
+
+impl Changed {
+    fn webhook(self) -> Arc<Webhook> {
+        let (Changed::Now(webhook) | Changed::Before(webhook)) = self;
+        webhook
     }
 }
 

@@ -47,7 +47,7 @@ impl Engine {
                 State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
                     self.send_news(self.news_of_delivery(&delivery)).await?;
                     match self.first_attempt_of_lane(&delivery).await? {
-                        Some(next) => delivery = next,
+                        Some(Head::Promoted(next) | Head::Found(next)) => delivery = next,
                         None => return Ok(()),
                     }
                 }
@@ -74,30 +74,36 @@ impl Engine {
     /// was sent, and never came back: nobody was promised that event, but those behind it would wait for ever. Or it waits
     /// itself, because who was before it died before waking it.
     pub(super) async fn wake_lane(&self, waiting: &Delivery) -> Result<()> {
-        // A later rung has a message for sure: the worker who recorded it comes again if it died.
-        let Some(head) = self.first_attempt_of_lane(waiting).await? else { return Ok(()) };
-        let overdue = head.next_step().map(|(_, at)| later(at, limits::OVERDUE));
-        match (self.attempt_wakeup(&head).await?, overdue) {
-            (Some(wakeup), Some(due)) => Ok(self.wakeups.send(vec![Wakeup { due, ..wakeup }]).await?),
-            _ => Ok(()),
+        let head = match self.first_attempt_of_lane(waiting).await? {
+            None => return Ok(()),
+            Some(Head::Promoted(head)) => return self.wake_attempt(&head).await,
+            Some(Head::Found(head)) => head,
+        };
+        let Some((_, at)) = head.next_step() else { return Ok(()) };
+        let due = later(at, limits::OVERDUE);
+        match self.attempt_wakeup(&head).await? {
+            Some(wakeup) => Ok(self.wakeups.send(vec![Wakeup { due, ..wakeup }]).await?),
+            None => Ok(()),
         }
     }
 
     /// The head of this delivery's lane, if it is to make the first attempt of its round; one that waits is promoted first.
-    async fn first_attempt_of_lane(&self, of: &Delivery) -> Result<Option<Delivery>> {
+    /// A later rung has a message for sure: the worker who recorded it comes again if it died.
+    async fn first_attempt_of_lane(&self, of: &Delivery) -> Result<Option<Head>> {
         loop {
             let head = self.deliveries.lane_head(of.webhook_id, &of.incident_id).await?;
             match head {
                 Some(head) if head.state == State::Waiting => {
                     let promoted = head.promoted(self.clock.now());
                     if let Ok(saved) = self.deliveries.save_delivery(&promoted).await? {
-                        return Ok(Some(saved.delivery));
+                        return Ok(Some(Head::Promoted(saved.delivery)));
                     }
                     // Somebody else saw to it, and may have died before they acted: look again.
                 }
-                head => {
-                    return Ok(head.filter(|head| matches!(head.state, State::Scheduled { number: 1, .. })));
+                Some(head) if matches!(head.state, State::Scheduled { number: 1, .. }) => {
+                    return Ok(Some(Head::Found(head)));
                 }
+                _ => return Ok(None),
             }
         }
     }
@@ -155,4 +161,10 @@ impl Engine {
             }
         }
     }
+}
+
+/// The first unfinished delivery of a lane, and whether it was promoted just now.
+enum Head {
+    Promoted(Delivery),
+    Found(Delivery),
 }

@@ -13,25 +13,35 @@ use crate::ports::SweepPart;
 use crate::webhook::{self, Notice, Webhook};
 
 impl Engine {
-    /// Goes through all webhooks. Answers with how much had to be woken.
+    /// Goes through all webhooks, from a random account on: a look that is broken off has seen some, and another sees the
+    /// others. Answers with how much had to be woken.
     pub async fn look_after_all(&self) -> Result<u64> {
-        let mut found = 0;
-        let mut after = None;
+        let mut accounts = vec![];
         loop {
-            let accounts = self.accounts.accounts(after, limits::PAGE_MAX).await?;
-            for account in &accounts {
-                for webhook in self.webhooks.webhooks(*account).await?.iter() {
-                    found += self.look_after(webhook).await?;
-                }
-            }
-            after = accounts.last().copied();
-            if accounts.len() < limits::PAGE_MAX {
+            let page = self.accounts.accounts(accounts.last().copied(), limits::PAGE_MAX).await?;
+            accounts.extend_from_slice(&page);
+            if page.len() < limits::PAGE_MAX {
                 break;
             }
         }
-        if found > 0 {
-            tracing::error!(found, "nothing would have come for these; they are woken");
-            self.metrics.stranded(found);
+        let mut dice = [0; 8];
+        self.random.fill(&mut dice);
+        let start = usize::try_from(u64::from_le_bytes(dice) % (accounts.len().max(1) as u64)).unwrap_or(0);
+        accounts.rotate_left(start);
+        let mut found = 0;
+        for account in accounts {
+            for webhook in self.webhooks.webhooks(account).await?.iter() {
+                match self.look_after(webhook).await {
+                    Ok(0) => {}
+                    Ok(woken) => {
+                        tracing::error!(webhook.id = %webhook.id, woken, "nothing would have come for these");
+                        self.metrics.stranded(woken);
+                        found += woken;
+                    }
+                    // One that cannot be looked at hides no other.
+                    Err(error) => tracing::error!(webhook.id = %webhook.id, %error, "cannot be looked after"),
+                }
+            }
         }
         Ok(found)
     }
@@ -57,7 +67,8 @@ impl Engine {
             let stranded = match delivery.state {
                 State::Scheduled { at, .. } => at < long_ago,
                 State::Waiting if lanes.insert(delivery.incident_id.clone()) => {
-                    delivery.accepted_at < long_ago && self.waits_for_nobody(webhook, &delivery).await?
+                    delivery.accepted_at < long_ago
+                        && self.waits_for_nobody(webhook, &delivery, long_ago).await?
                 }
                 _ => false,
             };
@@ -74,13 +85,24 @@ impl Engine {
         Ok(1)
     }
 
-    /// Who is first in its lane has nobody to wake it; and what waits on a paused webhook should be held.
-    async fn waits_for_nobody(&self, webhook: &Webhook, waiting: &Delivery) -> Result<bool> {
+    /// Who is first in its lane has nobody to wake it, nor has one whose head was due long ago; and what waits on a paused
+    /// webhook should be held.
+    async fn waits_for_nobody(
+        &self,
+        webhook: &Webhook,
+        waiting: &Delivery,
+        long_ago: Timestamp,
+    ) -> Result<bool> {
         if !webhook.is_active() {
             return Ok(true);
         }
         let head = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await?;
-        Ok(head.is_some_and(|head| head.state == State::Waiting))
+        Ok(head.is_some_and(|head| match head.state {
+            State::Waiting => true,
+            // On a later rung it is one of those that are looked through themselves.
+            State::Scheduled { number: 1, at } => at < long_ago,
+            _ => false,
+        }))
     }
 }
 

@@ -46,11 +46,12 @@ impl Engine {
             return Ok(Handled::Again(sweep.due));
         }
         if message.step != sweep.step && now < overdue {
-            return Ok(Handled::Again(overdue));
+            // The message of the step before watches over this one; earlier ones have others behind them.
+            let watches = message.step + 1 >= sweep.step;
+            return Ok(if watches { Handled::Again(overdue) } else { Handled::Done });
         }
         let page = self.sweep_page(&webhook, sweep, now).await?;
-        self.next_step(&webhook, sweep, page).await?;
-        Ok(Handled::Done)
+        self.next_step(&webhook, sweep, page).await
     }
 
     /// Works on one page.
@@ -60,19 +61,22 @@ impl Engine {
             SweepMode::Release => (SweepPart::Held, release_size(webhook, sweep)),
             SweepMode::Discard => (SweepPart::Held, limits::SWEEP_PAGE),
             SweepMode::Cancel => (SweepPart::Unfinished, limits::SWEEP_PAGE),
-            // It fails again: what waits is left where it is.
-            SweepMode::Recover if webhook.health.failing_since.is_some() => return Ok(Swept::NOTHING),
             SweepMode::Recover => {
-                (SweepPart::DueAfter(later(now, limits::DRAIN_INTERVAL)), release_size(webhook, sweep))
+                (SweepPart::DueAfter(later(now, limits::DRAIN_INTERVAL)), limits::SWEEP_PAGE)
             }
         };
-        let page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
+        let mut page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
         let full = page.len() >= limit;
+        if sweep.mode == SweepMode::Recover {
+            page.retain(|delivery| delivery.clone().brought_forward(now, sweep.begun).is_some());
+            page.truncate(release_size(webhook, sweep));
+        }
         // Spread over the time until the next page: oldest first also where they arrive, and no bursts.
         let gap = limits::DRAIN_INTERVAL / u32::try_from(page.len().max(1)).unwrap_or(u32::MAX);
         let mut saved = Vec::with_capacity(page.len());
         let mut in_hands = false;
         for (place, delivery) in (0..).zip(page) {
+            let due = delivery.next_step().map(|(_, at)| at);
             let next = match sweep.mode {
                 SweepMode::Release => Some(delivery.begun_again(later(now, gap * place))),
                 SweepMode::Hold => {
@@ -81,19 +85,15 @@ impl Engine {
                 SweepMode::Discard => Some(delivery.moved(State::Discarded)),
                 SweepMode::Recover => {
                     let at = later(now, gap * place);
-                    let sooner = |delivery: Delivery| delivery.brought_forward(at, sweep.begun);
-                    // A claim that is not used would stand in the way of the attempt's own time.
-                    match sooner(delivery.clone()) {
-                        Some(_) => self.claimed(delivery, now).await?.and_then(sooner),
-                        None => None,
-                    }
+                    let delivery = self.claimed(delivery, now).await?;
+                    delivery.and_then(|delivery| delivery.brought_forward(at, sweep.begun))
                 }
                 SweepMode::Cancel => {
                     self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Cancelled))
                 }
             };
             let Some(next) = next else {
-                in_hands = true;
+                in_hands |= due.is_none_or(|due| due <= later(now, limits::CLAIM));
                 continue;
             };
             if let Ok(kept) = self.deliveries.save_delivery(&next).await? {
@@ -174,21 +174,29 @@ impl Engine {
     /// Records that this step is done, and sends for the next, or for what follows the end. If the webhook was
     /// changed meanwhile, its new state has a sweep of its own or none; the step is then recorded on top, or
     /// dropped.
-    async fn next_step(&self, webhook: &Webhook, sweep: Sweep, page: Swept) -> Result<()> {
+    async fn next_step(&self, webhook: &Webhook, sweep: Sweep, page: Swept) -> Result<Handled> {
         let mut latest = std::sync::Arc::new(webhook.clone());
         loop {
-            if latest.epoch != webhook.epoch || latest.sweep != Some(sweep) {
-                // What was just held may have come too late for the release of a resume. And who recorded this step may
-                // have died before it acted, with this very message in its hands, which goes when we are done.
-                return self.after_step(&latest).await;
+            match latest.sweep {
+                Some(current) if latest.epoch == webhook.epoch && current == sweep => {}
+                // Who recorded this step may have died before it acted, with this very message in its hands.
+                Some(current) if latest.epoch == webhook.epoch => {
+                    return Ok(Handled::Again(later(current.due, limits::CLAIM)));
+                }
+                // The same; or what was just held came too late for the release of a resume.
+                _ => {
+                    self.after_step(&latest).await?;
+                    return Ok(Handled::Done);
+                }
             }
             let mut next = Webhook::clone(&latest);
             next.sweep = after_page(&latest, sweep, page, self.clock.now());
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 next.version += 1;
-                return self.after_step(&next).await;
+                self.after_step(&next).await?;
+                return Ok(Handled::Done);
             }
-            let Some(again) = self.webhooks.webhook(webhook.id).await? else { return Ok(()) };
+            let Some(again) = self.webhooks.webhook(webhook.id).await? else { return Ok(Handled::Done) };
             latest = again;
         }
     }
@@ -217,10 +225,6 @@ struct Swept {
     again_after: Option<Duration>,
 }
 
-impl Swept {
-    const NOTHING: Self = Self { changed: 0, full: false, again_after: None };
-}
-
 /// How many deliveries a release lets go in this step.
 fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
     if webhook.health.failing_since.is_some() {
@@ -231,14 +235,16 @@ fn release_size(webhook: &Webhook, sweep: Sweep) -> usize {
 
 /// The sweep after a page; `None` at its end.
 fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> Option<Sweep> {
+    // An outage that goes on is none that has ended: what waits is left where it is.
+    let relapsed = sweep.mode == SweepMode::Recover && sweep.setbacks >= RELAPSES;
     let full = page.full && sweep.mode != SweepMode::Recover;
-    if page.changed == 0 && !full && page.again_after.is_none() {
+    if relapsed || page.changed == 0 && !full && page.again_after.is_none() {
         return None;
     }
     let failing = webhook.health.failing_since.is_some();
     let (wait, ramp, setbacks) = match (sweep.mode, page.again_after) {
         (_, Some(wait)) => (wait, 0, 0),
-        (SweepMode::Release, None) if failing => {
+        (SweepMode::Release | SweepMode::Recover, None) if failing => {
             (probe_wait(sweep.setbacks), 0, sweep.setbacks.saturating_add(1))
         }
         (SweepMode::Release | SweepMode::Recover, None) => {
@@ -250,6 +256,9 @@ fn after_page(webhook: &Webhook, sweep: Sweep, page: Swept, now: Timestamp) -> O
     };
     Some(Sweep { step: sweep.step + 1, due: later(now, wait), ramp, setbacks, ..sweep })
 }
+
+/// Looks on end at which a webhook that was to be well again fails.
+const RELAPSES: u32 = 3;
 
 fn probe_wait(setbacks: u32) -> Duration {
     limits::DRAIN_RECHECK.saturating_mul(1 << setbacks.min(6)).min(limits::DRAIN_RECHECK_MAX)
