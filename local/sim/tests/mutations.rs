@@ -22,7 +22,7 @@ const MUTATIONS: [Mutation; 21] = [
         name: "what came of an attempt is not recorded",
         file: "usecase/attempt.rs",
         from: "self.record(&delivery.attempted(attempt, None, State::Delivered)).await",
-        to: "{ drop((delivery, attempt)); Ok(()) }",
+        to: "{ drop((delivery, attempt)); Result::<()>::Ok(()) }",
     },
     Mutation {
         name: "a message of a step that was done is dropped, whatever followed from the step",
