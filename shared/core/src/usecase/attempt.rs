@@ -91,15 +91,15 @@ impl Engine {
         let changed = self.change_health(delivery.webhook_id, change).await?;
         // Recorded first: what was delivered is not delivered again because a message could not be sent.
         self.record(&delivery.attempted(attempt, None, State::Delivered)).await?;
-        match changed {
-            Some(Changed::Now(webhook)) if webhook.is_recovering() => self.follow_up_webhook(&webhook).await,
-            // Who began this may have died before its first message: it may have been this very attempt.
-            Some(Changed::Before(webhook)) if webhook.has_just_begun_a_sweep() && webhook.is_recovering() => {
-                let overdue = webhook.sweep.is_some_and(|sweep| later(sweep.due, limits::CLAIM) < now);
-                if overdue { self.follow_up_webhook(&webhook).await } else { Ok(()) }
-            }
-            _ => Ok(()),
+        let Some(changed) = changed else { return Ok(()) };
+        let begun_here = matches!(changed, Changed::Now(_));
+        let webhook = changed.webhook();
+        // Who began it may have died before its first message: it may have been this very attempt.
+        let overdue = webhook.sweep.is_some_and(|sweep| later(sweep.due, limits::CLAIM) < now);
+        if webhook.is_recovering() && webhook.has_just_begun_a_sweep() && (begun_here || overdue) {
+            self.follow_up_webhook(&webhook).await?;
         }
+        Ok(())
     }
 
     async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
