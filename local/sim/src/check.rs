@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use statuspulse_core::attempt::Reply;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::limits;
 use statuspulse_core::message::Message;
 use statuspulse_core::ports::Step;
 use statuspulse_core::webhook::{self, PauseReason, Sweep, SweepMode, Webhook};
@@ -22,6 +24,8 @@ const SKEW: Duration = Duration::from_millis(2 * crate::ports::SKEW_MS_MAX.unsig
 const WAITS: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900), Duration::from_secs(3600)];
 const ATTEMPTS: u8 = 5;
+/// What a receiver may ask for.
+const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
 /// What a task is at work on.
 #[derive(Default)]
@@ -58,6 +62,10 @@ pub(crate) struct Ledger {
     posts: BTreeMap<(DeliveryId, u32, u8, bool), Posts>,
     told: BTreeMap<(WebhookId, u64), Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
+    /// What a receiver took.
+    taken: BTreeSet<DeliveryId>,
+    /// Until when a receiver asked for patience, with the ladder it asked in.
+    patience: BTreeMap<DeliveryId, (u32, Timestamp)>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
@@ -101,6 +109,8 @@ impl Ledger {
         let Some(job) = self.jobs.get(&task) else { return };
         if let (Some((delivery, step)), true) = (job.attempt, job.posted) {
             self.posts.entry((delivery, step.round, step.number, job.early)).or_default().excuses += 1;
+            // What it was told may be lost with it.
+            self.patience.remove(&delivery);
         }
         if let (Some(pause), true) = (job.notice, job.posted) {
             self.told.entry(pause).or_default().excuses += 1;
@@ -162,9 +172,22 @@ impl Ledger {
         // A retry is never early, unless an outage has ended since it failed.
         let failed = delivery.attempts.last().map(|last| last.at);
         let ended = self.recovered.get(&delivery.webhook_id).copied();
-        if early && ended < failed {
+        let patience = self.patience.get(&delivery.id);
+        let impatient = patience.is_some_and(|(round, until)| *round == step.round && now < *until);
+        if (early || impatient) && ended < failed {
             self.violated(format!("ladder: {name} number {} is early", step.number));
         }
+    }
+
+    /// A receiver has answered.
+    pub(crate) fn answered(&mut self, delivery: &Delivery, reply: &Reply, at: Timestamp) {
+        if (200..300).contains(&reply.status) {
+            self.taken.insert(delivery.id);
+        }
+        let asked = reply.retry_after.as_ref().and_then(|seconds| seconds.parse().ok());
+        let asked = asked.map(Duration::from_secs).unwrap_or_default().min(PATIENCE_MAX);
+        let until = at.checked_add(asked).unwrap_or(at).checked_sub(SKEW).unwrap_or(at);
+        self.patience.insert(delivery.id, (delivery.round, until));
     }
 
     /// Whether the ladder has this attempt later.
@@ -178,7 +201,7 @@ impl Ledger {
     }
 
     /// A delivery was changed (I7: no rung twice).
-    pub(crate) fn saved(&mut self, saved: &Delivery) {
+    pub(crate) fn saved(&mut self, saved: &Delivery, now: Timestamp) {
         for pair in saved.attempts.windows(2) {
             let (before, after) = (pair[0].number, pair[1].number);
             // One that was brought forward is made once more at its own time.
@@ -195,8 +218,16 @@ impl Ledger {
         if saved.state == State::Failed && self.cleared.get(&saved.webhook_id).copied() < began {
             self.violated(format!("pause: {} is given up though nothing got through", short(saved.id)));
         }
-        if saved.state == State::Delivered && !saved.attempts.last().is_some_and(|last| last.succeeded()) {
-            self.violated(format!("{} is called delivered without a 2xx", short(saved.id)));
+        let succeeded = saved.attempts.last().is_some_and(|last| last.succeeded());
+        if saved.state == State::Delivered && !(succeeded && self.taken.contains(&saved.id)) {
+            self.violated(format!("{} is called delivered and no receiver took it", short(saved.id)));
+        }
+        // The longest wait, after an attempt that may have been brought forward by a little.
+        let wait = PATIENCE_MAX + limits::CLAIM + SKEW;
+        if let State::Scheduled { at, .. } = saved.state
+            && now.checked_add(wait).unwrap_or(now) < at
+        {
+            self.violated(format!("ladder: {} is due at {at} only", short(saved.id)));
         }
     }
 

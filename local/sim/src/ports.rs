@@ -296,7 +296,7 @@ impl Deliveries for Ports {
             let saved = inner.store.save_delivery(delivery);
             let told = match &saved {
                 Ok(saved) => {
-                    inner.ledger.saved(&saved.delivery);
+                    inner.ledger.saved(&saved.delivery, inner.now);
                     standing(&saved.delivery)
                 }
                 Err(Conflict) => format!("{} conflict", standing(delivery)),
@@ -386,6 +386,11 @@ impl Sender for Ports {
                 inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
             }
             let answer = inner.receivers.answer(&host, event, &mut inner.dice);
+            let kept = delivery.filter(|_| !probe).and_then(|id| inner.store.deliveries.get(&id));
+            if let (Some(kept), Ok(reply)) = (kept, &answer.1) {
+                let at = inner.now.checked_add(answer.0).unwrap_or(inner.now);
+                inner.ledger.answered(&kept.delivery, reply, at);
+            }
             let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);
             if delivery.is_none() && taken {
                 inner.ledger.tells(inner.current);

@@ -170,13 +170,9 @@ impl Store {
     }
 }
 
-/// A first attempt that is due is left out, as DynamoDB's adapter does: its message comes at once.
+/// One that is as accepted is left out, as DynamoDB's adapter does.
 fn is_moving(delivery: &Delivery) -> bool {
-    match delivery.state {
-        State::Waiting => true,
-        State::Scheduled { number, .. } => number > 1 || delivery.round > 1,
-        _ => false,
-    }
+    matches!(delivery.state, State::Waiting | State::Scheduled { .. }) && !delivery.is_as_accepted()
 }
 
 fn is_on_rung_after(delivery: &Delivery, time: Timestamp) -> bool {

@@ -17,7 +17,25 @@ const CORE: &str = "shared/core/src/";
 /// Runs in which a defect has to show. The rarest of them takes a few thousand.
 const RUNS: &str = "20000";
 
-const MUTATIONS: [Mutation; 21] = [
+const MUTATIONS: [Mutation; 24] = [
+    Mutation {
+        name: "a receiver asks for patience in vain",
+        file: "usecase/attempt.rs",
+        from: "made.retry_after.and_then(|header| retry::retry_after(&header, now));",
+        to: "made.retry_after.and_then(|header| retry::retry_after(&header, now)).filter(|_| false);",
+    },
+    Mutation {
+        name: "a receiver may ask for a day",
+        file: "retry.rs",
+        from: "Some(asked.min(limits::RETRY_AFTER_MAX))",
+        to: "Some(asked)",
+    },
+    Mutation {
+        name: "a redirect is taken for a success",
+        file: "attempt.rs",
+        from: "200..=299 => None,",
+        to: "200..=399 => None,",
+    },
     Mutation {
         name: "what came of an attempt is not recorded",
         file: "usecase/attempt.rs",

@@ -212,3 +212,22 @@ async fn what_was_brought_forward_and_fails_has_its_whole_ladder_still() {
     let minute = |at: usize| text(&attempts[at]["at"])[14..16].to_owned();
     assert_eq!([minute(3), minute(4), minute(5)], ["32", "43", "43"], "10, 21 and 81 minutes after 14:22");
 }
+
+/// A receiver may ask for an hour at most, also where the attempt was one more.
+#[tokio::test]
+async fn what_was_brought_forward_waits_as_long_as_it_is_told_and_no_longer_than_an_hour() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers(URL, 500);
+    let event = world.publish(&opened("A")).await;
+    world.advance_to(MINUTE * 10).await;
+    world.receivers.answers(URL, 200);
+    world.receivers.answers_next(URL, [Reply::from(200), Reply::from(503).retry_after("99999")]);
+    world.publish(&opened("B")).await;
+    world.advance(MINUTE).await;
+    assert_eq!(world.delivery(&hook, &event).await["attempts"].as_array().unwrap().len(), 4);
+    world.advance(MINUTE * 58).await;
+    assert_eq!(world.delivery(&hook, &event).await["status"], "retrying");
+    world.advance(MINUTE * 2).await;
+    assert_eq!(world.delivery(&hook, &event).await["status"], "delivered");
+}

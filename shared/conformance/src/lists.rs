@@ -121,16 +121,25 @@ pub(crate) async fn a_sweep_sees_its_part_oldest_first_whatever_the_states(stage
     for n in 0..12 {
         stage.pass(Duration::from_secs(1));
         let delivery = stage.accepted(webhook, &format!("INC-{n}")).await;
-        // A first attempt that is due may be in the moving part or not: its message comes at once.
+        // One that is as accepted may be in the moving part or not; one that took its turn is.
         let retry = State::Scheduled { number: 2, at: stage.now() };
-        let states = [State::Held, State::Waiting, retry, State::Delivered, State::Failed];
-        kept.push(stage.saved(delivery, states[n % 5]).await.delivery);
+        let promoted = State::Scheduled { number: 1, at: stage.now() };
+        let states = [State::Held, State::Waiting, retry, State::Delivered, State::Failed, promoted];
+        let mut saved = stage.saved(delivery, states[n % 6]).await.delivery;
+        if saved.state == promoted {
+            let waiting = stage.saved(saved, State::Waiting).await.delivery;
+            saved = stage.saved(waiting, promoted).await.delivery;
+        }
+        kept.push(saved);
         stage.accepted(stage.webhook_id(), &format!("INC-{n}")).await;
     }
     let since = kept[5].accepted_at;
     // Of the retries, every second one is due later.
-    let late: Vec<Delivery> =
-        kept.iter().filter(|delivery| delivery.next_step().is_some()).cloned().collect();
+    let late: Vec<Delivery> = kept
+        .iter()
+        .filter(|delivery| matches!(delivery.state, State::Scheduled { number: 2, .. }))
+        .cloned()
+        .collect();
     let later = stage.now().checked_add(Duration::from_secs(300)).unwrap();
     let retry = State::Scheduled { number: 3, at: later };
     let moved = stage.saved(late[1].clone(), retry).await.delivery;

@@ -177,6 +177,12 @@ impl Delivery {
         self.round > 1 && matches!(self.state, State::Scheduled { number: 1, .. })
     }
 
+    /// Whether its first attempt is due since it was accepted: whoever accepted it sends its message, or is asked once more to
+    /// accept it.
+    pub fn is_as_accepted(&self) -> bool {
+        self.version == 0 && matches!(self.state, State::Scheduled { number: 1, .. })
+    }
+
     /// The attempt that is due next, if one is.
     pub fn next_step(&self) -> Option<(Step, Timestamp)> {
         match self.state {

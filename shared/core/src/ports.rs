@@ -228,7 +228,7 @@ pub trait Deliveries: Send + Sync {
 pub enum SweepPart {
     /// Held ones.
     Held,
-    /// Those scheduled or waiting; first attempts that are due may be left out, as their messages come at once.
+    /// Those scheduled or waiting; one that is [as accepted](Delivery::is_as_accepted) may be left out.
     Moving,
     /// Those let go by a resume or a redelivery whose first attempt since is still to come.
     Released,

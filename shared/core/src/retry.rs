@@ -52,11 +52,10 @@ impl Ladder {
 
     /// How long to wait after the attempt of this number failed; `None` after the last.
     ///
-    /// A receiver's `Retry-After` may lengthen the wait, up to an hour, and never shortens it.
+    /// A receiver's `Retry-After` may lengthen the wait, and never shortens it.
     pub fn wait_after(&self, number: u8, retry_after: Option<Duration>) -> Option<Duration> {
         let wait = *self.0.get(usize::from(number).checked_sub(1)?)?;
-        let asked = retry_after.unwrap_or_default().min(limits::RETRY_AFTER_MAX);
-        Some(wait.max(asked))
+        Some(wait.max(retry_after.unwrap_or_default()))
     }
 }
 
@@ -65,12 +64,15 @@ pub fn rung(number: u8) -> u8 {
     number.saturating_sub(1).min(FAILURES_TO_PAUSE)
 }
 
-/// What a `Retry-After` header asks for: seconds, or a date (RFC 9110, section 10.2.3). Nonsense asks nothing.
+/// What a `Retry-After` header asks for: seconds, or a date (RFC 9110, section 10.2.3). No receiver gets more than an hour, and
+/// nonsense asks nothing.
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
-    if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(header.parse().unwrap_or(u64::MAX)));
-    }
-    let date = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
-    Duration::try_from(date.duration_since(now)).ok()
+    let asked = if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(header.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
+        Duration::try_from(date.duration_since(now)).ok()?
+    };
+    Some(asked.min(limits::RETRY_AFTER_MAX))
 }

@@ -23,8 +23,9 @@ use jiff::Timestamp;
 use crate::attempt::Failure;
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
+use crate::limits;
 use crate::retry;
-use crate::signature::SigningKeys;
+use crate::signature::{SigningKeys, later};
 use crate::target::EndpointUrl;
 
 /// A webhook.
@@ -339,7 +340,8 @@ impl Webhook {
             return None;
         }
         let failing_since = self.health.failing_since.unwrap_or(now);
-        let nothing_got_through = failing_since <= failed.first_failed_at;
+        // Two payloads that fail at the same moment may have it from two clocks.
+        let nothing_got_through = failing_since <= later(failed.first_failed_at, limits::CLOCK_SKEW);
         let climbed = if nothing_got_through { retry::rung(failed.number) } else { 0 };
         let consecutive_failures = self.health.consecutive_failures.max(climbed);
         let health = Health { failing_since: Some(failing_since), consecutive_failures };

@@ -172,16 +172,16 @@ impl Table {
 
     async fn write_if(&self, asked: &Delivery, holder: Holder) -> PortResult<Result<Saved, Conflict>> {
         let doing = "changing a delivery";
-        let mark = mark_of(asked);
+        let next = Delivery { version: asked.version + 1, ..asked.clone() };
+        let mark = mark_of(&next);
         let token = self.token();
         let saved = |has_company| {
-            let delivery = Delivery { version: asked.version + 1, ..asked.clone() };
-            Ok(Ok(Saved { has_company: has_company && delivery.is_finished(), delivery }))
+            Ok(Ok(Saved { has_company: has_company && next.is_finished(), delivery: next.clone() }))
         };
         for again in 0..CHANGE_TRIES {
             pause_before(again).await;
             let unmoved = Before { mark, followed: None, holder };
-            let change = readable(self.change(asked, unmoved, &token), doing)?;
+            let change = readable(self.change(&next, unmoved, &token), doing)?;
             let item = match self.update(change, doing).await? {
                 Written::Done(item) => return saved(item.contains_key("followed")),
                 Written::Refused(item) => item,
@@ -202,7 +202,7 @@ impl Table {
                 followed: Some(followed),
                 holder,
             };
-            let mut writes = vec![self.update_write(readable(self.change(asked, before, &token), doing)?)?];
+            let mut writes = vec![self.update_write(readable(self.change(&next, before, &token), doing)?)?];
             if let Some(old) = before.mark {
                 writes.push(self.delete_write(Key::Mark(old, asked.webhook_id, asked.id))?);
             }
@@ -221,12 +221,11 @@ impl Table {
         Err(Unavailable { doing, source: "others keep changing it".into() })
     }
 
-    /// The change to this delivery, from one of the same version that is as `before` says.
-    fn change(&self, asked: &Delivery, before: Before, token: &str) -> Result<Change<'static>, Unreadable> {
-        let mut item = delivery_item(asked)?;
-        item.insert("version".to_owned(), number(asked.version + 1));
+    /// The change to this delivery, from one of the version before that is as `before` says.
+    fn change(&self, next: &Delivery, before: Before, token: &str) -> Result<Change<'static>, Unreadable> {
+        let mut item = delivery_item(next)?;
         item.insert("token".to_owned(), text(token));
-        if asked.is_finished() {
+        if next.is_finished() {
             item.insert("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)));
         }
         let optional = ["number", "due", "first_failed_at", "mark", "expires"];
@@ -243,7 +242,7 @@ impl Table {
         let update = format!("SET {} REMOVE {}", set.join(", "), absent.join(", "));
         let mut values: HashMap<String, AttributeValue> =
             item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
-        values.insert(":read".to_owned(), number(asked.version));
+        values.insert(":read".to_owned(), number(next.version - 1));
         let mut condition = "#version = :read".to_owned();
         match before.mark {
             None => condition.push_str(" AND attribute_not_exists(#mark)"),
@@ -260,7 +259,7 @@ impl Table {
         if before.holder == Holder::Nobody {
             condition.push_str(" AND attribute_not_exists(#claimed_until)");
         }
-        let key = Key::Delivery(asked.webhook_id, asked.id);
+        let key = Key::Delivery(next.webhook_id, next.id);
         Ok(Change { key, update, condition: condition.into(), values })
     }
 
@@ -298,9 +297,9 @@ fn mark_of(delivery: &Delivery) -> Option<Mark> {
     match delivery.state {
         State::Held => Some(Mark::Held),
         State::Waiting => Some(Mark::Moving),
-        State::Scheduled { number, .. } if number > 1 => Some(Mark::Moving),
         State::Failed => Some(Mark::Failed),
         _ if delivery.is_released() => Some(Mark::Released),
+        State::Scheduled { .. } if !delivery.is_as_accepted() => Some(Mark::Moving),
         State::Scheduled { .. } | State::Delivered | State::Discarded | State::Cancelled => None,
     }
 }

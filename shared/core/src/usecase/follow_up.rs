@@ -1,5 +1,7 @@
 //! What a record calls for. See the module above: this is the "act" of "record, then act".
 
+use std::time::Duration;
+
 use super::Engine;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
@@ -77,14 +79,20 @@ impl Engine {
         let head = match self.first_attempt_of_lane(waiting).await? {
             None => return Ok(()),
             Some(Head::Promoted(head)) => return self.wake_attempt(&head).await,
+            // Who promoted it comes again if it died.
+            Some(Head::Found(head)) if !head.is_as_accepted() => return Ok(()),
             Some(Head::Found(head)) => head,
         };
-        let Some((_, at)) = head.next_step() else { return Ok(()) };
-        let due = later(at, limits::OVERDUE);
-        match self.attempt_wakeup(&head).await? {
-            Some(wakeup) => Ok(self.wakeups.send(vec![Wakeup { due, ..wakeup }]).await?),
-            None => Ok(()),
-        }
+        self.watch(&head, limits::OVERDUE).await
+    }
+
+    /// Sends a scheduled delivery's message once more, for a time when its attempt should have been made.
+    pub(super) async fn watch(&self, scheduled: &Delivery, after: Duration) -> Result<()> {
+        let (Some((_, at)), Some(wakeup)) = (scheduled.next_step(), self.attempt_wakeup(scheduled).await?)
+        else {
+            return Ok(());
+        };
+        Ok(self.wakeups.send(vec![Wakeup { due: later(at, after), ..wakeup }]).await?)
     }
 
     /// The head of this delivery's lane, if it is to make the first attempt of its round; one that waits is promoted first.

@@ -14,7 +14,7 @@
 //! it has let go, wakes what has not been attempted for long, and ends when there is no such thing.
 //!
 //! **One sweep at a time.** Its step is part of the webhook's record; a message of another step or an older
-//! epoch does no work. One of the running epoch stays as a watchdog, and takes over a step that is overdue.
+//! epoch does no work. One of the running epoch stays as a watchdog, and sends for a step that is overdue.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -49,6 +49,11 @@ impl Engine {
             // The message of the step before watches over this one; earlier ones have others behind them.
             let watches = message.step + 1 >= sweep.step;
             return Ok(if watches { Handled::Again(overdue) } else { Handled::Done });
+        }
+        if message.step != sweep.step {
+            // Not worked on by this one: if that broke off, nobody would watch over the step after.
+            self.follow_up_webhook(&webhook).await?;
+            return Ok(Handled::Done);
         }
         let page = self.sweep_page(&webhook, sweep, now).await?;
         self.next_step(&webhook, sweep, page).await
@@ -130,9 +135,13 @@ impl Engine {
         }
         let moving = self.deliveries.sweep_page(webhook.id, SweepPart::Moving, limits::SWEEP_PAGE).await?;
         let mut lanes = HashSet::new();
-        for delivery in moving.iter().filter(|delivery| delivery.state == State::Waiting) {
-            if lanes.insert(&delivery.incident_id) {
-                self.wake_lane(delivery).await?;
+        for delivery in &moving {
+            match delivery.state {
+                State::Waiting if lanes.insert(&delivery.incident_id) => self.wake_lane(delivery).await?,
+                State::Scheduled { number: 1, .. } if delivery.round == 1 => {
+                    self.watch(delivery, limits::STRAGGLER).await?
+                }
+                _ => {}
             }
         }
         Ok(!released.is_empty())
