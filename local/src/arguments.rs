@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use statuspulse_core::access::Role;
+use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::Cidr;
 
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the API and deliver.
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Make, list and revoke API keys, also while a server runs.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -41,10 +42,12 @@ pub(crate) struct ServeOptions {
     /// The waits between the attempts of one payload.
     #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s", value_parser = parse_ladder)]
     pub(crate) ladder: Ladder,
-
     /// Whether what waits on the ladder is delivered at once when a webhook that was failing answers again.
     #[arg(long, env = "STATUSPULSE_BRING_FORWARD", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) bring_forward: bool,
+    /// Where PagerDuty takes events: https://events.eu.pagerduty.com/v2/enqueue in its EU region.
+    #[arg(long, env = "STATUSPULSE_PAGERDUTY_URL", default_value = PAGERDUTY_EVENTS)]
+    pub(crate) pagerduty_url: String,
     /// For development alone: addresses that may be called although they are not public, also by plain http.
     #[arg(long, env = "STATUSPULSE_DEV_ALLOW_CIDR", value_delimiter = ',')]
     pub(crate) dev_allow_cidr: Vec<Cidr>,

@@ -22,7 +22,7 @@ fn main() -> std::process::ExitCode {
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match arguments.command {
-                Command::Serve(options) => serve::run(options).await,
+                Command::Serve(options) => serve::run(*options).await,
                 Command::Keys(command) => keys::run(command).await,
                 Command::Demo(options) => demo::run(options).await,
                 Command::Receive(options) => receive::run(options).await,

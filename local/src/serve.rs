@@ -128,12 +128,14 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
         None => Notices::None,
         Some(url) => Notices::Slack(EndpointUrl::parse(url, &policy).context("--slack-url")?),
     };
+    let pagerduty = EndpointUrl::parse(&options.pagerduty_url, &policy).context("--pagerduty-url")?;
     let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     Ok(Deployment {
         ladder: options.ladder,
         policy,
         notices,
         bring_forward: options.bring_forward,
+        pagerduty,
         public_url: public_url.trim_end_matches('/').to_owned(),
         egress_ips: options.egress_ips.iter().map(ToString::to_string).collect(),
     })

@@ -148,3 +148,16 @@ fn collect_sources(folder: &Path, sources: &mut Vec<PathBuf>) {
         }
     }
 }
+
+/// What an answer means stands in the code and in the documentation: the same.
+#[test]
+fn the_table_of_verdicts_is_the_same_in_code_and_documentation() {
+    let code = std::fs::read_to_string(root().join("shared/core/src/destination.rs")).unwrap();
+    let documented = std::fs::read_to_string(root().join("docs/destinations.md")).unwrap();
+    let table: Vec<&str> = code.lines().filter_map(|line| line.strip_prefix("//! |")).collect();
+    assert_eq!(table.len(), 5, "its head, a rule, and three destinations");
+    assert!(
+        documented.contains(&format!("|{}\n\n", table.join("\n|"))),
+        "docs/destinations.md has another table"
+    );
+}

@@ -8,6 +8,7 @@ use lambda_runtime::Error;
 use ring::rand::SystemRandom;
 use statuspulse_aws::{Bus, DataKey, Emf, Messages, Table};
 use statuspulse_core::Engine;
+use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::ports::{Announcement, Announcer, Clock, PortResult, Unavailable};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_core::usecase::{Deployment, Notices};
@@ -61,6 +62,10 @@ impl Host {
         let deployment = Deployment {
             ladder,
             notices: notices(&policy, &aws_sdk_secretsmanager::Client::new(&aws)).await?,
+            pagerduty: EndpointUrl::parse(
+                environment::optional("STATUSPULSE_PAGERDUTY_URL").as_deref().unwrap_or(PAGERDUTY_EVENTS),
+                &policy,
+            )?,
             policy: policy.clone(),
             bring_forward: environment::optional("STATUSPULSE_BRING_FORWARD").is_none_or(|on| on == "true"),
             public_url: environment::optional("STATUSPULSE_PUBLIC_URL").unwrap_or_default(),

@@ -139,7 +139,7 @@ impl Ledger {
         let mut book = self.book();
         let Book { paths, listener } = &mut *book;
         let entry = paths.entry(request.target.clone()).or_default();
-        let mood = entry.next_mood(&request);
+        let mood = entry.next_mood(&request).towards(&request.body);
         let answered = mood.status_sent();
         match self.record {
             Record::Marks => entry.mark(&request, at, answered),

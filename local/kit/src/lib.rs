@@ -9,6 +9,7 @@
 //! - [`Mood`]: what it answers on a path, from `200 ok` to a body that never ends;
 //! - [`Received`] and [`Mark`]: what arrived, in full for a test, or in 40 bytes a request for a bench;
 //! - [`api`]: a client of the API, and events to publish;
+//! - [`services`]: PagerDuty and Slack, as strict as the real ones;
 //! - [`verify`]: both signature schemes, written from their descriptions and not from our signer, so that a
 //!   mistake shared by signer and checker cannot hide.
 //!
@@ -26,6 +27,7 @@ mod ledger;
 mod mood;
 mod perform;
 mod receiver;
+pub mod services;
 pub mod verify;
 mod wire;
 

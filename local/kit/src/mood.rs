@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::services;
+
 /// A complete, well-formed answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
 }
 
 impl Answer {
@@ -62,6 +64,10 @@ pub enum Mood {
         per: Per,
         steps: Vec<Mood>,
     },
+    /// Checks and answers as PagerDuty does: [`pagerduty`](crate::services::pagerduty).
+    PagerDuty,
+    /// Checks and answers as Slack does: [`slack`](crate::services::slack).
+    Slack,
     /// Takes the request and stays silent until the sender leaves.
     Hang,
     /// Takes the request and closes the connection.
@@ -143,6 +149,16 @@ impl Mood {
         }
     }
 
+    /// What it comes to for this body.
+    pub(crate) fn towards(self, body: &[u8]) -> Self {
+        match self {
+            Self::PagerDuty => services::pagerduty(body).into(),
+            Self::Slack => services::slack(body).into(),
+            Self::Delay(by, then) => Self::Delay(by, Box::new(then.towards(body))),
+            other => other,
+        }
+    }
+
     /// The final status this mood sets out to send; 0 where there is none.
     pub(crate) fn status_sent(&self) -> u16 {
         match self {
@@ -157,6 +173,8 @@ impl Mood {
             Self::HeaderFlood(_) => 200,
             Self::SwitchingProtocols => 101,
             Self::Sequence { .. }
+            | Self::PagerDuty
+            | Self::Slack
             | Self::Hang
             | Self::Close
             | Self::Reset

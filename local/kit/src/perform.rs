@@ -101,8 +101,9 @@ pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) 
             send(connection, head).await?;
             until_the_sender_leaves(connection).await;
         }
-        // The ledger has chosen a step already; a sequence in a sequence, which is not promised, is a close.
-        Mood::Close | Mood::Delay(..) | Mood::Sequence { .. } => {}
+        // The ledger has chosen a step already, and a service's answer; a sequence in a sequence, which is not promised, is
+        // a close.
+        Mood::Close | Mood::Delay(..) | Mood::Sequence { .. } | Mood::PagerDuty | Mood::Slack => {}
     }
     Ok(Then::Cut)
 }

@@ -47,8 +47,9 @@ pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
         deployment: Deployment {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
-            notices: Notices::Slack(slack),
+            notices: Notices::Slack(slack.clone()),
             bring_forward: true,
+            pagerduty: slack,
             public_url: String::new(),
             egress_ips: vec![],
         },

@@ -19,12 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::access::Account;
+use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
-use statuspulse_core::webhook::{Destination, Handshake, Headers, Health, Settings, State, Webhook};
+use statuspulse_core::webhook::{Handshake, Headers, Health, Settings, State, Webhook};
 
 use actors::Outside;
 use ports::Ports;

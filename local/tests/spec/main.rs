@@ -3,7 +3,10 @@
 
 mod cases;
 mod deaths;
+mod destinations_pagerduty;
+mod destinations_slack;
 mod invariants;
+mod preview;
 mod random_runs;
 mod section_01_registration;
 mod section_02_triggers;

@@ -26,6 +26,7 @@ async fn each_role_may_do_its_own_and_nothing_else() {
         ("GET", format!("{path}/deliveries")),
         ("GET", one.clone()),
         ("GET", format!("{path}/explain?event=incident_opened")),
+        ("POST", format!("{path}/preview")),
         ("GET", "/v1/keys".to_owned()),
         ("GET", "/v1/account".to_owned()),
     ];
@@ -95,6 +96,7 @@ async fn another_accounts_object_is_404_whatever_is_done_to_it() {
         ("POST", format!("{path}/rotate-secret")),
         ("POST", format!("{path}/rotate-secret/finish")),
         ("POST", format!("{path}/test")),
+        ("POST", format!("{path}/preview")),
         ("GET", format!("{path}/explain?event=incident_opened")),
         ("GET", format!("{path}/deliveries")),
         ("GET", one.clone()),

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use statuspulse_core::Engine;
 use statuspulse_core::access::{ApiKey, Role};
+pub(crate) use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::message::{Message, Queue};
 use statuspulse_core::ports::{Accounts, Clock, Wakeups};
 use statuspulse_core::retry::Ladder;
@@ -300,6 +301,7 @@ fn deployment() -> Deployment {
         policy: TargetPolicy::deployed(),
         notices: Notices::Slack(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
         bring_forward: true,
+        pagerduty: EndpointUrl::parse(PAGERDUTY_EVENTS, &TargetPolicy::deployed()).unwrap(),
         public_url: "https://webhooks.statuspulse.io".to_owned(),
         egress_ips: ["104.21.45.112", "172.67.188.94", "198.41.215.33"].map(str::to_owned).to_vec(),
     }

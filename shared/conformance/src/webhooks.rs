@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use statuspulse_core::destination::{Destination, RoutingKey};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::secret::Secret;
@@ -41,12 +42,26 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     stage.store.create_webhook(&webhook).await.unwrap();
     let pending = Webhook { state: State::Pending, ..stage.webhook(webhook.account_id) };
     stage.store.create_webhook(&pending).await.unwrap();
+    let key = RoutingKey::parse("R01234567890abcdefghijklmnopqrst").unwrap();
+    let told = [Destination::PagerDuty(key), Destination::Slack].map(|destination| {
+        let mut webhook = stage.webhook(webhook.account_id);
+        webhook.settings.destination = destination;
+        webhook
+    });
+    for webhook in &told {
+        stage.store.create_webhook(webhook).await.unwrap();
+    }
 
     let stage = stage.reopened().await;
-    for kept in [&webhook, &pending] {
+    for kept in [&webhook, &pending, &told[0], &told[1]] {
         assert_eq!(stage.store.webhook(kept.id).await.unwrap().as_deref(), Some(kept));
     }
-    for (reason, notice) in [(PauseReason::Gone, Notice::Due), (PauseReason::Manual, Notice::None)] {
+    let pauses = [
+        (PauseReason::Gone, Notice::Due),
+        (PauseReason::Permanent, Notice::Done),
+        (PauseReason::Manual, Notice::None),
+    ];
+    for (reason, notice) in pauses {
         let mut latest = Webhook::clone(&stage.store.webhook(webhook.id).await.unwrap().unwrap());
         let State::Paused(pause) = &mut latest.state else { panic!("it is paused") };
         (pause.reason, pause.notice) = (reason, notice);

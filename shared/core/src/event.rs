@@ -48,6 +48,58 @@ impl EventType {
         Self::ALL.map(Self::name).join(", ")
     }
 
+    /// A payload of this type, to show what it looks like.
+    pub fn sample(self) -> &'static str {
+        match self {
+            EventType::IncidentOpened => {
+                r#"{
+  "event_type": "incident_opened",
+  "incident_id": "INC-8842-ALPHA",
+  "monitor_name": "checkout-api-prod",
+  "status": "investigating",
+  "triggered_at": "2024-03-15T14:22:01Z",
+  "details": {
+    "endpoint": "https://api.yourcompany.com/v2/checkout",
+    "response_code": 503,
+    "latency_ms": 1240,
+    "region": "us-east-1"
+  }
+}"#
+            }
+            EventType::IncidentUpdated => {
+                r#"{
+  "event_type": "incident_updated",
+  "incident_id": "INC-8842-ALPHA",
+  "monitor_name": "checkout-api-prod",
+  "status": "identified",
+  "updated_at": "2024-03-15T14:31:12Z",
+  "details": {
+    "previous_status": "investigating",
+    "message": "Cache nodes are being replaced",
+    "response_code": 503,
+    "latency_ms": 980,
+    "region": "us-east-1"
+  }
+}"#
+            }
+            EventType::IncidentResolved => {
+                r#"{
+  "event_type": "incident_resolved",
+  "incident_id": "INC-8842-ALPHA",
+  "monitor_name": "checkout-api-prod",
+  "status": "resolved",
+  "resolved_at": "2024-03-15T15:05:44Z",
+  "details": {
+    "downtime_duration_seconds": 2623,
+    "final_response_code": 200,
+    "auto_resolved": true,
+    "engineer_notes": "Cache flush restored connectivity"
+  }
+}"#
+            }
+        }
+    }
+
     /// The field that says when it happened.
     fn time_field(self) -> &'static str {
         match self {
@@ -229,7 +281,7 @@ pub(crate) fn check_groups(groups: &[String]) -> std::result::Result<(), String>
 }
 
 /// Checks a payload against its type's shape; what it does not know it lets pass.
-fn check_payload(raw: &RawValue) -> std::result::Result<(EventType, String), Vec<FieldError>> {
+pub(crate) fn check_payload(raw: &RawValue) -> std::result::Result<(EventType, String), Vec<FieldError>> {
     let mut fields = Fields::of_value("/payload", raw).map_err(|error| vec![error])?;
     let name = fields.text("event_type");
     let Some(name) = fields.require("event_type", name) else { return Err(fields.into_errors()) };

@@ -4,12 +4,14 @@
 //! rolls dice or does I/O: what is proved about this crate is true on AWS and on one machine alike.
 //!
 //! Where is ...? The ladder: [`retry`]. Signatures: [`signature`]. Who may be called: [`target`]. What a
-//! webhook or a delivery may become: [`webhook`], [`delivery`]. What is accepted: [`event`]. Every number:
+//! webhook or a delivery may become: [`webhook`], [`delivery`]. What PagerDuty and Slack get, and what an answer means:
+//! [`destination`]. What is accepted: [`event`]. Every number:
 //! [`limits`]. What is done, step by step: [`usecase`].
 
 pub mod access;
 pub mod attempt;
 pub mod delivery;
+pub mod destination;
 pub mod error;
 pub mod event;
 pub mod fields;

@@ -141,3 +141,11 @@ pub const IDLE_FOR: Duration = Duration::from_secs(55);
 /// A kept connection that breaks within this time, without a byte of an answer, was stale: the request goes out
 /// once more on a fresh one. After it the receiver may well be at work on the request.
 pub const STALE_WITHIN: Duration = Duration::from_secs(1);
+/// Characters of a PagerDuty summary.
+pub const PAGERDUTY_SUMMARY_CHARS: usize = 1024;
+/// Characters of a text in a Slack message.
+pub const SLACK_TEXT_CHARS: usize = 3000;
+/// Characters of a field in a Slack message.
+pub const SLACK_FIELD_CHARS: usize = 2000;
+/// Characters of a monitor's name or an incident's id that a Slack message shows.
+pub const SLACK_NAME_CHARS: usize = 150;

@@ -3,7 +3,7 @@
 //! # States, and who may change them
 //!
 //! ```text
-//!            handshake answered 200            4th failed retry | 410 | by hand
+//!            handshake passed                  4th failed retry | 410 | by hand | permanent
 //! Pending ---------------------------> Active ----------------------------------> Paused
 //!                                         ^                                          |
 //!                                         +------------------- resume ---------------+
@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::attempt::Failure;
+use crate::destination::{Consequence, Destination};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
 use crate::limits;
@@ -86,23 +87,6 @@ impl std::fmt::Debug for Headers {
     }
 }
 
-/// In which form a webhook is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Destination {
-    /// The payload as it is, signed.
-    #[default]
-    Json,
-}
-
-impl Destination {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Destination::Json => "json",
-        }
-    }
-}
-
 /// Whether a webhook may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -140,11 +124,14 @@ pub enum PauseReason {
     Gone,
     /// Its owner paused it.
     Manual,
+    /// It answered that it will take nothing any more: see [`Destination::verdict`].
+    Permanent,
 }
 
 impl PauseReason {
     /// All of them.
-    pub const ALL: [PauseReason; 3] = [PauseReason::Failures, PauseReason::Gone, PauseReason::Manual];
+    pub const ALL: [PauseReason; 4] =
+        [PauseReason::Failures, PauseReason::Gone, PauseReason::Manual, PauseReason::Permanent];
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
@@ -152,6 +139,7 @@ impl PauseReason {
             PauseReason::Failures => "failures",
             PauseReason::Gone => "gone",
             PauseReason::Manual => "manual",
+            PauseReason::Permanent => "permanent",
         }
     }
 
@@ -305,9 +293,10 @@ impl Webhook {
         self.sweep.is_some_and(|sweep| sweep.step == 0)
     }
 
-    /// Whether it is paused because its endpoint answered 410.
-    pub fn is_gone(&self) -> bool {
-        matches!(&self.state, State::Paused(pause) if pause.reason == PauseReason::Gone)
+    /// Whether it is paused because of a single answer, whichever attempt that was.
+    pub fn is_paused_at_once(&self) -> bool {
+        let at_once = |pause: &Pause| matches!(pause.reason, PauseReason::Gone | PauseReason::Permanent);
+        matches!(&self.state, State::Paused(pause) if at_once(pause))
     }
 
     /// Whether it does not exist any more for its owner.
@@ -336,7 +325,7 @@ impl Webhook {
     /// `first_failed_at` is when this round of the delivery first failed: `now`, if this is its first failure.
     #[must_use]
     pub fn after_failure(&self, failed: FailedAttempt<'_>, notify: bool, now: Timestamp) -> Option<Self> {
-        if !self.is_active() {
+        if !self.is_active() || failed.consequence == Consequence::GiveUp {
             return None;
         }
         let failing_since = self.health.failing_since.unwrap_or(now);
@@ -345,8 +334,8 @@ impl Webhook {
         let climbed = if nothing_got_through { retry::rung(failed.number) } else { 0 };
         let consecutive_failures = self.health.consecutive_failures.max(climbed);
         let health = Health { failing_since: Some(failing_since), consecutive_failures };
-        let reason = if failed.status_code == Some(410) {
-            Some(PauseReason::Gone)
+        let reason = if let Consequence::Pause(reason) = failed.consequence {
+            Some(reason)
         } else if consecutive_failures >= retry::FAILURES_TO_PAUSE {
             Some(PauseReason::Failures)
         } else {
@@ -429,10 +418,10 @@ impl Webhook {
 pub struct FailedAttempt<'a> {
     /// Which attempt of the ladder it was.
     pub number: u8,
-    /// What was answered, if anything was.
-    pub status_code: Option<u16>,
     /// Why it failed.
     pub failure: &'a Failure,
+    /// What follows from that.
+    pub consequence: Consequence,
     /// When this round of the delivery first failed.
     pub first_failed_at: Timestamp,
 }

@@ -1,5 +1,7 @@
 //! `/v1/webhooks`: registered endpoints, and what their owner can do to them.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
@@ -14,6 +16,7 @@ use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::usecase::pause::HeldDeliveries;
+use statuspulse_core::usecase::preview::Preview;
 use statuspulse_core::webhook::Webhook;
 
 use crate::auth::{Manages, Reads};
@@ -36,6 +39,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate_secret))
         .route("/v1/webhooks/{id}/rotate-secret/finish", post(finish_rotation))
         .route("/v1/webhooks/{id}/test", post(send_test))
+        .route("/v1/webhooks/{id}/preview", post(preview))
         .route("/v1/webhooks/{id}/explain", get(explain))
 }
 
@@ -163,6 +167,13 @@ async fn send_test(
 }
 
 /// `monitor_groups` is split at commas; an event whose groups have commas in their names is named by its id.
+async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, account, id).await?;
+    let body = body::read_optional(body).await?;
+    let preview = api.engine.preview(account, id, &body).await?;
+    Ok(Json(PreviewView::of(&preview)).into_response())
+}
+
 async fn explain(
     State(api): State<Api>,
     Reads(account): Reads,
@@ -226,6 +237,21 @@ fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -
     fields.refuse_rest();
     fields.finish()?;
     Ok(chosen.flatten().map_or_else(T::default, |(_, value)| value))
+}
+
+#[derive(Serialize)]
+struct PreviewView<'a> {
+    method: &'static str,
+    url: &'a str,
+    headers: BTreeMap<&'a str, &'a str>,
+    body: &'a str,
+}
+
+impl<'a> PreviewView<'a> {
+    fn of(preview: &'a Preview) -> Self {
+        let headers = preview.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { method: "POST", url: &preview.url, headers, body: &preview.body }
+    }
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
+use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::ports::{Call, Clock, Sender, Sent};
+use statuspulse_kit::services;
 
 use super::ports::{Happening, VirtualClock};
 
@@ -109,15 +111,29 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn reply(&mut self, event: &str, event_id: &str) -> Reply {
+    fn reply(&mut self, seen: &Seen) -> Reply {
+        let (event, event_id) = (seen.event(), seen.event_id());
+        let usual = || usual_reply(&seen.url, &seen.body);
         if event == "handshake" {
-            return self.handshakes.clone().unwrap_or_else(|| Reply::from(200));
+            return self.handshakes.clone().unwrap_or_else(usual);
         }
         if let Some(reply) = self.by_event.get(event_id) {
             return reply.clone();
         }
-        self.next.pop_front().or_else(|| self.standing.clone()).unwrap_or_else(|| Reply::from(200))
+        self.next.pop_front().or_else(|| self.standing.clone()).unwrap_or_else(usual)
     }
+}
+
+/// What an endpoint does that was told nothing: PagerDuty and Slack check what they get.
+fn usual_reply(url: &str, body: &[u8]) -> Reply {
+    let answer = if url == PAGERDUTY_EVENTS {
+        services::pagerduty(body)
+    } else if url.starts_with("https://hooks.slack.com/") {
+        services::slack(body)
+    } else {
+        return Reply::from(200);
+    };
+    Reply::from(answer.status).body(answer.body)
 }
 
 /// All endpoints there are: 200 to everything, until told otherwise.
@@ -198,7 +214,7 @@ impl Sender for Receivers {
         let (reply, happening) = {
             let mut endpoints = self.endpoints.lock().unwrap();
             let endpoint = endpoints.entry(seen.url.clone()).or_default();
-            (endpoint.reply(seen.event(), seen.event_id()), endpoint.happening.take())
+            (endpoint.reply(&seen), endpoint.happening.take())
         };
         seen.status = reply.result.as_ref().ok().map(|taken| taken.status);
         self.seen.lock().unwrap().push(seen);

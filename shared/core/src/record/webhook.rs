@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, millis, optional_time};
+use crate::destination::{Destination, RoutingKey};
 use crate::event::EventType;
 use crate::ids::{AccountId, WebhookId};
 use crate::secret::Secret;
 use crate::signature::{Outgoing, RotationStyle, SigningKeys};
 use crate::target::EndpointUrl;
 use crate::webhook::{
-    Destination, Handshake, Headers, Health, Notice, Pause, PauseReason, Settings, State, Sweep, SweepMode,
-    Webhook,
+    Handshake, Headers, Health, Notice, Pause, PauseReason, Settings, State, Sweep, SweepMode, Webhook,
 };
 
 /// A webhook as a store keeps it, `secrets` still to be sealed. No `Debug`: it would show them.
@@ -52,7 +52,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
         id: parts.id,
         account_id: parts.account_id,
         keys: secrets.keys()?,
-        settings: record.settings(secrets.headers)?,
+        settings: record.settings(secrets)?,
         state: record.state()?,
         health: Health {
             failing_since: optional_time(record.failing_since)?,
@@ -134,6 +134,11 @@ struct Secrets {
     current: String,
     outgoing: Option<OutgoingRecord>,
     headers: BTreeMap<String, String>,
+    /// The whole URL, where it is a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    routing_key: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,7 +158,7 @@ impl Record {
             State::Deleted => ("deleted", None),
         };
         Self {
-            url: settings.url.as_str().to_owned(),
+            url: settings.shown_url(),
             destination: settings.destination.name().to_owned(),
             events: settings.events.iter().map(|event| event.name().to_owned()).collect(),
             monitor_groups: settings.monitor_groups.clone(),
@@ -183,16 +188,17 @@ impl Record {
         }
     }
 
-    fn settings(&self, headers: BTreeMap<String, String>) -> Result<Settings, Unreadable> {
+    fn settings(&self, secrets: Secrets) -> Result<Settings, Unreadable> {
         let event =
             |name: &String| EventType::from_name(name).ok_or_else(|| Unreadable::unknown("event", name));
         Ok(Settings {
-            url: EndpointUrl::restore(&self.url).map_err(Unreadable::because)?,
-            destination: Destination::Json,
+            url: EndpointUrl::restore(secrets.url.as_ref().unwrap_or(&self.url))
+                .map_err(Unreadable::because)?,
+            destination: secrets.destination(&self.destination)?,
             events: self.events.iter().map(event).collect::<Result<_, _>>()?,
             monitor_groups: self.monitor_groups.clone(),
             description: self.description.clone(),
-            headers: Headers(headers),
+            headers: Headers(secrets.headers),
         })
     }
 
@@ -259,10 +265,29 @@ impl Secrets {
             until: millis(outgoing.until),
             split: outgoing.style == RotationStyle::Split,
         });
+        let settings = &webhook.settings;
+        let (url, routing_key) = match &settings.destination {
+            Destination::Json => (None, None),
+            Destination::PagerDuty(key) => (None, Some(key.reveal().to_owned())),
+            Destination::Slack => (Some(settings.url.as_str().to_owned()), None),
+        };
         Self {
             current: webhook.keys.current().reveal().to_owned(),
             outgoing,
-            headers: webhook.settings.headers.0.clone(),
+            headers: settings.headers.0.clone(),
+            url,
+            routing_key,
+        }
+    }
+
+    fn destination(&self, name: &str) -> Result<Destination, Unreadable> {
+        match (name, &self.routing_key) {
+            ("json", None) => Ok(Destination::Json),
+            ("slack", None) => Ok(Destination::Slack),
+            ("pagerduty", Some(key)) => {
+                Ok(Destination::PagerDuty(RoutingKey::parse(key).map_err(Unreadable::because)?))
+            }
+            _ => Err(Unreadable::unknown("destination", name)),
         }
     }
 

@@ -52,9 +52,7 @@ impl Engine {
         fields.finish()?;
         let Some(domains) = domains else { return self.account(account).await };
         let webhooks = self.webhooks.webhooks(account).await?;
-        if let Some(outside) =
-            webhooks.iter().find(|webhook| !domains.admits(webhook.settings.url.host_text()))
-        {
+        if let Some(outside) = webhooks.iter().find(|webhook| !webhook.settings.keeps_to(&domains)) {
             return Err(Error::Conflict {
                 code: "webhook_outside_domains",
                 detail: format!("webhook {} is registered at a domain that is not on the list", outside.id),

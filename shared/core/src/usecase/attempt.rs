@@ -7,8 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Engine, Handled};
-use crate::attempt::{Attempt, Failure, judge, response_text};
+use crate::attempt::{Attempt, Failure, response_text};
 use crate::delivery::{Delivery, State};
+use crate::destination::{Consequence, Destination, Verdict};
 use crate::error::Result;
 use crate::ids::{DeliveryId, EventId, WebhookId};
 use crate::limits;
@@ -61,13 +62,13 @@ impl Engine {
         webhook: &Webhook,
         delivery: Delivery,
         number: u8,
-        body: Bytes,
+        payload: Bytes,
     ) -> Result<()> {
         let began = self.clock.now();
-        let sent = self.sender.send(delivery_call(webhook, &delivery, number, body, began)).await;
+        let sent = self.sender.send(delivery_call(webhook, &delivery, number, &payload, began)).await;
         let at = later(began, sent.began_after);
         self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
-        let made = Made::new(number, at, sent);
+        let made = Made::new(&webhook.settings.destination, number, at, sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
         match made.attempt.failure.clone() {
@@ -106,15 +107,17 @@ impl Engine {
         let now = self.clock.now();
         let number = made.attempt.number;
         let first_failed_at = delivery.first_failed_at.unwrap_or(now);
-        let status_code = made.attempt.status_code;
-        let failed = FailedAttempt { number, status_code, failure: &failure, first_failed_at };
+        let consequence = made.consequence;
+        let failed = FailedAttempt { number, failure: &failure, consequence, first_failed_at };
         let notify = self.deployment.notices.are_wanted();
         let change = |webhook: &Webhook| webhook.after_failure(failed, notify, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?.map(Changed::webhook);
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
         let wait = self.deployment.ladder.wait_after(number, retry_after);
         let own = self.own_time(&delivery, number).unwrap_or(now).max(now);
-        let next = if own > later(now, limits::CLAIM) {
+        let next = if consequence == Consequence::GiveUp {
+            None
+        } else if own > later(now, limits::CLAIM) {
             // It was brought forward: the ladder's own attempt stays where it is.
             Some(State::Scheduled { number, at: own.max(later(now, retry_after.unwrap_or_default())) })
         } else {
@@ -146,7 +149,7 @@ impl Engine {
     /// It may have been this very attempt that paused the webhook or ended its outage, by this worker or by one that died
     /// before it acted. Once the sweep has gone on it has messages of its own.
     async fn complete_change(&self, webhook: &Webhook, number: u8) -> Result<()> {
-        let pauses = !webhook.is_active() && (number == retry::ATTEMPTS || webhook.is_gone());
+        let pauses = !webhook.is_active() && (number == retry::ATTEMPTS || webhook.is_paused_at_once());
         if webhook.has_just_begun_a_sweep() && (pauses || webhook.is_recovering()) {
             self.follow_up_webhook(webhook).await?;
         }
@@ -202,29 +205,40 @@ fn state_after_failure(webhook: Option<&Webhook>, first_failed_at: Timestamp, ne
 /// An attempt that was made.
 struct Made {
     attempt: Attempt,
+    consequence: Consequence,
     retry_after: Option<String>,
 }
 
 impl Made {
-    fn new(number: u8, at: Timestamp, sent: Sent) -> Self {
-        let (status_code, failure, response, retry_after) = match sent.result {
-            Ok(reply) => {
-                (Some(reply.status), judge(reply.status), response_text(&reply.body), reply.retry_after)
-            }
-            Err(failure) => (None, Some(failure), None, None),
+    fn new(destination: &Destination, number: u8, at: Timestamp, sent: Sent) -> Self {
+        let verdict = destination.verdict(&sent.result);
+        let (failure, consequence) = match verdict {
+            Verdict::Taken => (None, Consequence::Climb),
+            Verdict::Failed(failure, consequence) => (Some(failure), consequence),
+        };
+        let (status_code, response, retry_after) = match sent.result {
+            Ok(reply) => (Some(reply.status), response_text(&reply.body), reply.retry_after),
+            Err(_) => (None, None, None),
         };
         let attempt = Attempt { number, at, status_code, failure, duration: sent.duration, response };
-        Self { attempt, retry_after }
+        Self { attempt, consequence, retry_after }
     }
 }
 
-fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, now: Timestamp) -> Call {
+fn delivery_call(
+    webhook: &Webhook,
+    delivery: &Delivery,
+    number: u8,
+    payload: &Bytes,
+    now: Timestamp,
+) -> Call {
     let about = About {
         event: delivery.event_type.name(),
         event_id: delivery.event_id,
         delivery_id: delivery.id,
         number,
     };
+    let body = webhook.settings.render(delivery.event_type, payload);
     signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)
 }
 

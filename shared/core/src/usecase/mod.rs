@@ -17,6 +17,7 @@ pub mod follow_up;
 pub mod look_after;
 pub mod notice;
 pub mod pause;
+pub mod preview;
 pub mod probe;
 pub mod publish;
 pub mod query;
@@ -80,6 +81,8 @@ pub struct Deployment {
     pub notices: Notices,
     /// Whether the end of a webhook's outage brings forward what waits on the ladder, or leaves it for up to an hour.
     pub bring_forward: bool,
+    /// Where PagerDuty takes events.
+    pub pagerduty: EndpointUrl,
     /// Where the API is reached, for links.
     pub public_url: String,
     /// The addresses attempts leave from.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Engine, Handled, Notices};
 use crate::attempt::judge;
+use crate::destination::escaped;
 use crate::error::Result;
 use crate::limits;
 use crate::message::NoticeMessage;
@@ -116,19 +117,20 @@ fn text(webhook: &Webhook, pause: &Pause, account: &str, held: u64, public_url: 
         PauseReason::Failures => "after four consecutive failures",
         PauseReason::Gone => "because its endpoint answered 410 Gone",
         PauseReason::Manual => "by hand",
+        PauseReason::Permanent => "because its destination will take nothing any more",
     };
     let mut text = format!(
         ":octagonal_sign: Webhook {} of {} was paused {why}.\nEndpoint: {}\nPaused since: {}",
         webhook.id,
-        escape(account),
-        escape(&webhook.settings.url.without_path()),
+        escaped(account),
+        escaped(&webhook.settings.url.without_path()),
         pause.since,
     );
     if let Some(since) = pause.failing_since {
         text.push_str(&format!("\nFailing since: {since}"));
     }
     if let Some(error) = &pause.last_error {
-        text.push_str(&format!("\nLast error: {}", escape(error)));
+        text.push_str(&format!("\nLast error: {}", escaped(error)));
     }
     let noun = if held == 1 { "delivery is" } else { "deliveries are" };
     text.push_str(&format!(
@@ -136,9 +138,4 @@ fn text(webhook: &Webhook, pause: &Pause, account: &str, held: u64, public_url: 
         webhook.id
     ));
     text
-}
-
-/// Slack's three control characters; nothing else needs escaping.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Engine;
 use super::attempt::{About, signed_call};
-use crate::attempt::{Class, Failure, judge};
+use crate::attempt::{Class, Failure};
+use crate::destination::{Probe, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
@@ -35,16 +34,12 @@ pub(super) struct Shake {
 }
 
 impl Engine {
-    /// Calls the webhook's endpoint once. Only exactly 200 within five seconds passes: a redirect, a login page
-    /// or a proxy's 204 would mean that somebody else answers.
+    /// Calls the webhook's endpoint once; it has five seconds.
     pub(super) async fn shake_hands(&self, webhook: &Webhook) -> Shake {
         let at = self.clock.now();
-        let sent = self.probe(webhook, "handshake", limits::HANDSHAKE_TIMEOUT).await;
-        let (status_code, reason) = match &sent.result {
-            Ok(reply) if reply.status == 200 => (Some(200), None),
-            Ok(reply) => (Some(reply.status), Some(not_200(reply.status))),
-            Err(failure) => (None, Some(failure.reason.clone())),
-        };
+        let sent = self.probe(webhook, Probe::Handshake, limits::HANDSHAKE_TIMEOUT).await;
+        let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
+        let reason = webhook.settings.destination.handshake_refusal(&sent.result);
         let refused_target = match &sent.result {
             Err(Failure { class: Class::TargetNotPublic, reason }) => Some(reason.clone()),
             _ => None,
@@ -59,7 +54,7 @@ impl Engine {
         let now = self.clock.now();
         self.change_webhook(account, id, |latest| {
             // The URL was changed meanwhile: this handshake says nothing of the new one.
-            if latest.settings.url != webhook.settings.url {
+            if !latest.settings.same_endpoint(&webhook.settings) {
                 return Ok(None);
             }
             latest.handshake = shake.handshake.clone();
@@ -77,10 +72,11 @@ impl Engine {
         if webhook.state == State::Pending {
             return Err(not_verified());
         }
-        let sent = self.probe(&webhook, "test", limits::ATTEMPT_TIMEOUT).await;
-        let (status_code, failure) = match sent.result {
-            Ok(reply) => (Some(reply.status), judge(reply.status)),
-            Err(failure) => (None, Some(failure)),
+        let sent = self.probe(&webhook, Probe::Test, limits::ATTEMPT_TIMEOUT).await;
+        let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
+        let failure = match webhook.settings.destination.verdict(&sent.result) {
+            Verdict::Taken => None,
+            Verdict::Failed(failure, _) => Some(failure),
         };
         Ok(TestResult {
             ok: failure.is_none(),
@@ -90,13 +86,13 @@ impl Engine {
         })
     }
 
-    async fn probe(&self, webhook: &Webhook, event: &'static str, timeout: Duration) -> Sent {
+    async fn probe(&self, webhook: &Webhook, probe: Probe, timeout: Duration) -> Sent {
         let now = self.clock.now();
         let event_id = EventId::new(now, &*self.random);
-        let about =
-            About { event, event_id, delivery_id: DeliveryId::derive(event_id, now, webhook.id), number: 1 };
-        let body = format!(r#"{{"event_type":"{event}","webhook_id":"{}","sent_at":"{now}"}}"#, webhook.id);
-        self.sender.send(signed_call(webhook, &about, Bytes::from(body), timeout, now)).await
+        let delivery_id = DeliveryId::derive(event_id, now, webhook.id);
+        let about = About { event: probe.name(), event_id, delivery_id, number: 1 };
+        let body = webhook.settings.render_probe(probe, webhook.id, now);
+        self.sender.send(signed_call(webhook, &about, body, timeout, now)).await
     }
 }
 
@@ -105,12 +101,5 @@ pub(super) fn not_verified() -> Error {
     Error::Conflict {
         code: "webhook_pending",
         detail: "the webhook has not passed its handshake; POST to its /verify first".to_owned(),
-    }
-}
-
-fn not_200(status: u16) -> String {
-    match judge(status) {
-        Some(failure) => format!("{} A handshake needs exactly 200.", failure.reason),
-        None => format!("The endpoint answered {status}; a handshake needs exactly 200."),
     }
 }

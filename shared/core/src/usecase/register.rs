@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::settings::{Patch, UrlRules, parse_new};
+use super::settings::{Patch, TargetRules, parse_new};
 use crate::access::Account;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
@@ -17,7 +17,7 @@ impl Engine {
     /// that breaks off leaves nothing behind. Without a passed handshake it is pending, with the reason.
     pub async fn register(&self, account: AccountId, body: &[u8]) -> Result<Arc<Webhook>> {
         let account = self.account(account).await?;
-        let settings = parse_new(body, self.url_rules(&account))?;
+        let settings = parse_new(body, self.target_rules(&account))?;
         if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
                 code: "too_many_webhooks",
@@ -52,15 +52,18 @@ impl Engine {
         Ok(Arc::new(webhook))
     }
 
-    /// Changes a webhook's settings. A new URL passes its handshake first; if it fails, nothing has changed.
+    /// Changes a webhook's settings. A new URL or routing key passes its handshake first; if it fails, nothing has changed.
     pub async fn update(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Arc<Webhook>> {
         let webhook = self.webhook(account, id).await?;
         let account = self.account(account).await?;
-        let patch = Patch::parse(body, self.url_rules(&account))?;
-        let new_url = patch.url.clone().filter(|url| *url != webhook.settings.url);
-        let handshake = match new_url {
-            Some(_) => Some(self.shake_hands_at(&webhook, &patch).await?),
-            None => None,
+        let rules = self.target_rules(&account);
+        let patch = Patch::parse(body, &webhook.settings.destination, rules)?;
+        let mut asked = Webhook::clone(&webhook);
+        patch.apply(&mut asked.settings);
+        let handshake = if asked.settings.same_endpoint(&webhook.settings) {
+            None
+        } else {
+            Some(self.shake_hands_anew(&asked).await?)
         };
         let now = self.clock.now();
         self.change_webhook(account.id, id, |latest| {
@@ -77,10 +80,8 @@ impl Engine {
         .await
     }
 
-    async fn shake_hands_at(&self, webhook: &Webhook, patch: &Patch) -> Result<Handshake> {
-        let mut changed = webhook.clone();
-        patch.apply(&mut changed.settings);
-        let shake = self.shake_hands(&changed).await;
+    async fn shake_hands_anew(&self, changed: &Webhook) -> Result<Handshake> {
+        let shake = self.shake_hands(changed).await;
         match (shake.refused_target, shake.handshake) {
             (Some(reason), _) => Err(Error::invalid("/url", reason)),
             (None, handshake) if handshake.ok => Ok(handshake),
@@ -88,7 +89,11 @@ impl Engine {
         }
     }
 
-    fn url_rules<'a>(&'a self, account: &'a Account) -> UrlRules<'a> {
-        UrlRules { policy: &self.deployment.policy, domains: &account.allowed_domains }
+    fn target_rules<'a>(&'a self, account: &'a Account) -> TargetRules<'a> {
+        TargetRules {
+            policy: &self.deployment.policy,
+            domains: &account.allowed_domains,
+            pagerduty: &self.deployment.pagerduty,
+        }
     }
 }

@@ -2,35 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use crate::destination::{Destination, RoutingKey};
 use crate::error::Result;
 use crate::event::{EventType, check_groups};
 use crate::fields::Fields;
 use crate::limits;
 use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
-use crate::webhook::{Destination, Headers, Settings};
+use crate::webhook::{Headers, Settings};
 
-/// Which URLs may be registered.
+/// Who may be registered.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct UrlRules<'a> {
+pub(super) struct TargetRules<'a> {
     pub(super) policy: &'a TargetPolicy,
     pub(super) domains: &'a AllowedDomains,
+    /// Where PagerDuty takes events.
+    pub(super) pagerduty: &'a EndpointUrl,
 }
 
 /// The settings of a new webhook.
-pub(super) fn parse_new(body: &[u8], rules: UrlRules<'_>) -> Result<Settings> {
+pub(super) fn parse_new(body: &[u8], rules: TargetRules<'_>) -> Result<Settings> {
     let mut fields = Fields::of_body(body)?;
-    let url = url(&mut fields, rules);
-    let url = fields.require("url", url);
+    let target = target(&mut fields, rules);
     let events = events(&mut fields);
     let events = fields.require("events", events);
-    let destination = destination(&mut fields);
     let monitor_groups = monitor_groups(&mut fields).unwrap_or_default();
     let description = description(&mut fields);
     let headers = headers(&mut fields).unwrap_or_default();
     fields.refuse_rest();
     fields.finish()?;
-    match (url, events) {
-        (Some(url), Some(events)) => {
+    match (target, events) {
+        (Some((destination, url)), Some(events)) => {
             Ok(Settings { url, destination, events, monitor_groups, description, headers })
         }
         _ => Err(crate::Error::invalid("/url", "is required")),
@@ -40,7 +41,8 @@ pub(super) fn parse_new(body: &[u8], rules: UrlRules<'_>) -> Result<Settings> {
 /// What a change sets; `None` leaves as it is.
 #[derive(Debug)]
 pub(super) struct Patch {
-    pub(super) url: Option<EndpointUrl>,
+    url: Option<EndpointUrl>,
+    routing_key: Option<RoutingKey>,
     events: Option<Vec<EventType>>,
     monitor_groups: Option<Vec<String>>,
     description: Option<Option<String>>,
@@ -48,9 +50,9 @@ pub(super) struct Patch {
 }
 
 impl Patch {
-    pub(super) fn parse(body: &[u8], rules: UrlRules<'_>) -> Result<Self> {
+    pub(super) fn parse(body: &[u8], destination: &Destination, rules: TargetRules<'_>) -> Result<Self> {
         let mut fields = Fields::of_body(body)?;
-        for name in ["url", "events"] {
+        for name in ["url", "routing_key", "events"] {
             if fields.has(name) && is_null(body, name) {
                 fields.refuse(name, "cannot be removed");
             }
@@ -58,8 +60,14 @@ impl Patch {
         let clears = |name: &str, fields: &Fields<'_>| fields.has(name);
         let (clears_groups, clears_text, clears_headers) =
             (clears("monitor_groups", &fields), clears("description", &fields), clears("headers", &fields));
+        let (url, routing_key) = match destination {
+            Destination::Json | Destination::Slack => (url(&mut fields, rules), None),
+            Destination::PagerDuty(_) => (None, routing_key(&mut fields)),
+        };
+        refuse_foreign(&mut fields, destination.name());
         let patch = Self {
-            url: url(&mut fields, rules),
+            url,
+            routing_key,
             events: events(&mut fields),
             monitor_groups: monitor_groups(&mut fields).or_else(|| clears_groups.then(Vec::new)),
             description: clears_text.then(|| description(&mut fields)),
@@ -73,6 +81,9 @@ impl Patch {
     pub(super) fn apply(&self, settings: &mut Settings) {
         if let Some(url) = &self.url {
             settings.url = url.clone();
+        }
+        if let Some(key) = &self.routing_key {
+            settings.destination = Destination::PagerDuty(key.clone());
         }
         if let Some(events) = &self.events {
             settings.events.clone_from(events);
@@ -93,7 +104,7 @@ fn is_null(body: &[u8], name: &str) -> bool {
     Fields::of_body(body).is_ok_and(|mut fields| fields.raw(name).is_none())
 }
 
-fn url(fields: &mut Fields<'_>, rules: UrlRules<'_>) -> Option<EndpointUrl> {
+fn url(fields: &mut Fields<'_>, rules: TargetRules<'_>) -> Option<EndpointUrl> {
     let text = fields.text("url")?;
     match EndpointUrl::parse(&text, rules.policy) {
         Ok(url) if rules.domains.admits(url.host_text()) => Some(url),
@@ -124,12 +135,54 @@ fn events(fields: &mut Fields<'_>) -> Option<Vec<EventType>> {
     Some(events)
 }
 
-fn destination(fields: &mut Fields<'_>) -> Destination {
-    match fields.text("destination").as_deref() {
-        None | Some("json") => {}
-        Some(_) => fields.refuse("destination", "must be json; slack and pagerduty are not available yet"),
+/// In which form, and where.
+fn target(fields: &mut Fields<'_>, rules: TargetRules<'_>) -> Option<(Destination, EndpointUrl)> {
+    let destination = fields.text("destination");
+    let target = match destination.as_deref() {
+        None | Some("json") => {
+            let url = url(fields, rules);
+            fields.require("url", url).map(|url| (Destination::Json, url))
+        }
+        Some("slack") => {
+            let url = url(fields, rules);
+            fields.require("url", url).map(|url| (Destination::Slack, url))
+        }
+        Some("pagerduty") => {
+            let key = routing_key(fields);
+            let key = fields.require("routing_key", key);
+            key.map(|key| (Destination::PagerDuty(key), rules.pagerduty.clone()))
+        }
+        Some(_) => {
+            // What belongs to it cannot be told.
+            let _ = (url(fields, rules), routing_key(fields));
+            fields.refuse("destination", "must be one of json, slack, pagerduty");
+            return None;
+        }
+    };
+    refuse_foreign(fields, destination.as_deref().unwrap_or("json"));
+    target
+}
+
+/// What another destination has and this one has not.
+fn refuse_foreign(fields: &mut Fields<'_>, destination: &str) {
+    let (name, detail) = match destination {
+        "pagerduty" => ("url", "cannot be set: PagerDuty's address is that of the deployment"),
+        _ => ("routing_key", "is for the destination pagerduty alone"),
+    };
+    if fields.raw(name).is_some() {
+        fields.refuse(name, detail);
     }
-    Destination::Json
+}
+
+fn routing_key(fields: &mut Fields<'_>) -> Option<RoutingKey> {
+    let text = fields.text("routing_key")?;
+    match RoutingKey::parse(&text) {
+        Ok(key) => Some(key),
+        Err(refused) => {
+            fields.refuse("routing_key", refused.to_string());
+            None
+        }
+    }
 }
 
 fn monitor_groups(fields: &mut Fields<'_>) -> Option<Vec<String>> {

@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::destination::{Destination, RoutingKey};
 use statuspulse_core::ports::{Accounts, Webhooks};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::Webhook;
 use statuspulse_embedded::{OpenError, Purpose};
 
@@ -50,7 +52,20 @@ async fn webhook_with_secrets(stage: &Stage) -> (Webhook, Vec<String>) {
 #[tokio::test]
 async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
     let stage = Stage::new();
-    let (mut webhook, secrets) = webhook_with_secrets(&stage).await;
+    let (mut webhook, mut secrets) = webhook_with_secrets(&stage).await;
+    let key = "R01234567890abcdefghijklmnopqrst".to_owned();
+    let url = "https://hooks.slack.com/services/T0/B0/whoever-has-this-writes".to_owned();
+    let mut paging = stage.webhook(webhook.account_id);
+    paging.settings.destination = Destination::PagerDuty(RoutingKey::parse(&key).unwrap());
+    let mut channel = stage.webhook(webhook.account_id);
+    channel.settings.destination = Destination::Slack;
+    channel.settings.url = EndpointUrl::restore(&url).unwrap();
+    for webhook in [&paging, &channel] {
+        stage.store.create_webhook(webhook).await.unwrap();
+        let shown = format!("{webhook:?}");
+        assert!(!shown.contains(&key) && !shown.contains(&url), "{shown}");
+    }
+    secrets.extend([key, url]);
     webhook.settings.description = Some("a text that is no secret".to_owned());
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
     let check = |folder: &Path| {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use statuspulse_conformance::{Dice, Watch};
 use statuspulse_core::access::Account;
 use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
 use statuspulse_core::message::{AttemptMessage, Message, Queue, Wakeup};
@@ -17,7 +18,7 @@ use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Saved, Step,
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
-use statuspulse_core::webhook::{self, Destination, Handshake, Headers, Health, Settings, Webhook};
+use statuspulse_core::webhook::{self, Handshake, Headers, Health, Settings, Webhook};
 use statuspulse_embedded::{Embedded, OpenError, Purpose, Received};
 use tempfile::TempDir;
 

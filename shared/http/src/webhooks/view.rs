@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use statuspulse_core::destination::{Destination, HIDDEN};
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
-
-/// What stands where a custom header's value would.
-const HIDDEN: &str = "[hidden]";
 
 #[derive(Serialize)]
 pub(super) struct WebhookView<'a> {
     id: WebhookId,
-    url: &'a str,
+    url: String,
     destination: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing_key: Option<&'static str>,
     events: Vec<&'static str>,
     monitor_groups: &'a [String],
     description: Option<&'a str>,
@@ -60,8 +60,9 @@ impl<'a> WebhookView<'a> {
         let pause = pause_of(webhook);
         Self {
             id: webhook.id,
-            url: settings.url.as_str(),
+            url: settings.shown_url(),
             destination: settings.destination.name(),
+            routing_key: matches!(settings.destination, Destination::PagerDuty(_)).then_some(HIDDEN),
             events: settings.events.iter().map(|event| event.name()).collect(),
             monitor_groups: &settings.monitor_groups,
             description: settings.description.as_deref(),

@@ -131,8 +131,8 @@ async fn every_wrong_field_of_a_registration_is_named_at_once() {
     let answer = world.admin().post("/v1/webhooks", &body).await;
     let pointers = [
         "/url",
-        "/events/1",
         "/destination",
+        "/events/1",
         "/monitor_groups",
         "/description",
         "/headers/Host",

@@ -166,6 +166,10 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
             policy: TargetPolicy::deployed(),
             notices: Notices::None,
             bring_forward: true,
+            pagerduty: statuspulse_core::target::EndpointUrl::restore(
+                statuspulse_core::destination::PAGERDUTY_EVENTS,
+            )
+            .unwrap(),
             public_url: "https://webhooks.example.com".to_owned(),
             egress_ips: vec!["104.21.45.112".to_owned(), "172.67.188.94".to_owned()],
         },

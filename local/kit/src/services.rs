@@ -1,0 +1,146 @@
+//! PagerDuty's Events API v2 and Slack's incoming webhooks, as far as their public documentation says what they check and
+//! answer. Where the real ones are lenient with a message that would read wrongly (an unescaped `&`), these are not.
+//!
+//! Sources: <https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>,
+//! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>,
+//! <https://docs.slack.dev/reference/block-kit/blocks/> and <https://docs.slack.dev/messaging/formatting-message-text>.
+
+use serde_json::{Value, json};
+
+use crate::mood::Answer;
+
+const PAGERDUTY_EVENT_BYTES: usize = 512 * 1024;
+const SEVERITIES: [&str; 4] = ["critical", "error", "warning", "info"];
+
+/// What PagerDuty answers to this event.
+pub fn pagerduty(body: &[u8]) -> Answer {
+    if body.len() > PAGERDUTY_EVENT_BYTES {
+        return Answer::status(413);
+    }
+    let Ok(event) = serde_json::from_slice::<Value>(body) else {
+        return refused(&["the body is not JSON".to_owned()]);
+    };
+    let mut errors = vec![];
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    if text("/routing_key").len() != 32 {
+        errors.push("Length of 'routing_key' is incorrect (should be 32 characters)".to_owned());
+    }
+    let action = text("/event_action");
+    if !["trigger", "acknowledge", "resolve"].contains(&action) {
+        errors.push("'event_action' is invalid".to_owned());
+    }
+    let dedup_key = text("/dedup_key");
+    if dedup_key.chars().count() > 255 {
+        errors.push("'dedup_key' is too long".to_owned());
+    }
+    if dedup_key.is_empty() && action != "trigger" {
+        errors.push("'dedup_key' is missing or blank".to_owned());
+    }
+    if action == "trigger" {
+        for name in ["summary", "source", "severity"] {
+            if text(&format!("/payload/{name}")).is_empty() {
+                errors.push(format!("'payload.{name}' is missing or blank"));
+            }
+        }
+        if text("/payload/summary").chars().count() > 1024 {
+            errors.push("'payload.summary' is too long".to_owned());
+        }
+        if !SEVERITIES.contains(&text("/payload/severity")) {
+            errors.push("'payload.severity' is invalid".to_owned());
+        }
+    }
+    if !errors.is_empty() {
+        return refused(&errors);
+    }
+    let taken = json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key});
+    Answer::status(202).header("content-type", "application/json").body(taken.to_string())
+}
+
+fn refused(errors: &[String]) -> Answer {
+    let refusal = json!({"status": "invalid event", "message": "Event object is invalid", "errors": errors});
+    Answer::status(400).header("content-type", "application/json").body(refusal.to_string())
+}
+
+/// What Slack answers to this message.
+pub fn slack(body: &[u8]) -> Answer {
+    match check_message(body) {
+        Ok(()) => Answer::status(200),
+        Err(error) => Answer::status(400).body(error),
+    }
+}
+
+fn check_message(body: &[u8]) -> Result<(), &'static str> {
+    let message: Value = serde_json::from_slice(body).map_err(|_| "invalid_payload")?;
+    let text = message["text"].as_str().unwrap_or_default();
+    let attachments = message["attachments"].as_array().map_or(&[][..], Vec::as_slice);
+    let blocks = message["blocks"].as_array().map_or(&[][..], Vec::as_slice);
+    if text.is_empty() && attachments.is_empty() && blocks.is_empty() {
+        return Err("no_text");
+    }
+    check_text(text, 40_000)?;
+    if attachments.len() > 100 {
+        return Err("too_many_attachments");
+    }
+    check_blocks(blocks)?;
+    for attachment in attachments {
+        check_blocks(attachment["blocks"].as_array().map_or(&[][..], Vec::as_slice))?;
+    }
+    Ok(())
+}
+
+fn check_blocks(blocks: &[Value]) -> Result<(), &'static str> {
+    if blocks.len() > 50 {
+        return Err("invalid_blocks");
+    }
+    for block in blocks {
+        let texts = |name: &str| block[name].as_array().map_or(&[][..], Vec::as_slice);
+        match block["type"].as_str() {
+            Some("section") => {
+                let fields = texts("fields");
+                if fields.len() > 10 || block["text"].is_null() && fields.is_empty() {
+                    return Err("invalid_blocks");
+                }
+                if !block["text"].is_null() {
+                    check_object(&block["text"], 3000)?;
+                }
+                fields.iter().try_for_each(|field| check_object(field, 2000))?;
+            }
+            Some("context") => {
+                let elements = texts("elements");
+                if elements.is_empty() || elements.len() > 10 {
+                    return Err("invalid_blocks");
+                }
+                elements.iter().try_for_each(|element| check_object(element, 3000))?;
+            }
+            _ => return Err("invalid_blocks"),
+        }
+    }
+    Ok(())
+}
+
+fn check_object(object: &Value, characters: usize) -> Result<(), &'static str> {
+    let text = object["text"].as_str().unwrap_or_default();
+    if object["type"] != "mrkdwn" || text.is_empty() {
+        return Err("invalid_blocks");
+    }
+    check_text(text, characters)
+}
+
+/// Length and escapes: `&` begins one of three entities, and what stands in angle brackets is a link or a date.
+fn check_text(text: &str, characters: usize) -> Result<(), &'static str> {
+    if text.chars().count() > characters {
+        return Err("invalid_payload");
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find(['&', '<', '>']) {
+        rest = &rest[at..];
+        let known = ["&amp;", "&lt;", "&gt;"].into_iter().find(|entity| rest.starts_with(entity));
+        let special = ["<https://", "<http://", "<!date^"].into_iter().any(|start| rest.starts_with(start));
+        rest = match (known, rest.find('>')) {
+            (Some(entity), _) => &rest[entity.len()..],
+            (None, Some(end)) if special => &rest[end + 1..],
+            _ => return Err("invalid_payload"),
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What a payload tells, for forms other than its own.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The fields of a payload that are told in words. It was checked when it was accepted; what is not there, or is of a kind
+/// that nothing was promised about, is left out.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Told<'a> {
+    #[serde(borrow)]
+    pub(super) incident_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) monitor_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) status: Cow<'a, str>,
+    #[serde(borrow)]
+    triggered_at: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    updated_at: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resolved_at: Option<Cow<'a, str>>,
+    /// As it was published, digit for digit.
+    #[serde(borrow)]
+    pub(super) details: Option<&'a RawValue>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn of(payload: &'a [u8]) -> Self {
+        serde_json::from_slice(payload).unwrap_or_default()
+    }
+
+    /// When it happened.
+    pub(super) fn at(&self) -> Option<&str> {
+        let times = [&self.resolved_at, &self.updated_at, &self.triggered_at];
+        times.into_iter().flatten().next().map(|time| &**time)
+    }
+
+    pub(super) fn details(&self) -> Details<'a> {
+        self.details.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+}
+
+/// What `details` may hold.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Details<'a> {
+    #[serde(borrow)]
+    endpoint: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response_code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    final_response_code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    latency_ms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    region: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    engineer_notes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    downtime_duration_seconds: Option<&'a RawValue>,
+}
+
+impl Details<'_> {
+    pub(super) fn endpoint(&self) -> Option<String> {
+        as_text(self.endpoint)
+    }
+
+    /// Its digits.
+    pub(super) fn response_code(&self) -> Option<&str> {
+        as_number(self.response_code.or(self.final_response_code))
+    }
+
+    /// Its digits.
+    pub(super) fn latency_ms(&self) -> Option<&str> {
+        as_number(self.latency_ms)
+    }
+
+    pub(super) fn region(&self) -> Option<String> {
+        as_text(self.region)
+    }
+
+    /// What somebody wrote.
+    pub(super) fn words(&self) -> Option<String> {
+        as_text(self.message.or(self.engineer_notes))
+    }
+
+    /// "43 min 43 s".
+    pub(super) fn downtime(&self) -> Option<String> {
+        let digits = as_number(self.downtime_duration_seconds)?;
+        let Ok(seconds) = digits.parse::<u64>() else { return Some(format!("{digits} s")) };
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        Some(match (hours, minutes) {
+            (0, 0) => format!("{rest} s"),
+            (0, _) => format!("{minutes} min {rest} s"),
+            _ => format!("{hours} h {minutes} min"),
+        })
+    }
+}
+
+fn as_text(raw: Option<&RawValue>) -> Option<String> {
+    let text: String = serde_json::from_str(raw?.get()).ok()?;
+    (!text.trim().is_empty()).then_some(text)
+}
+
+fn as_number(raw: Option<&RawValue>) -> Option<&str> {
+    raw.map(RawValue::get)
+        .filter(|text| text.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
+}
+
+/// The start of a text, with a mark where it was cut.
+pub(super) fn shortened(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(characters.saturating_sub(1)).collect();
+    format!("{start}…")
+}

@@ -1,0 +1,82 @@
+//! What a webhook would be sent, without sending it.
+
+use bytes::Bytes;
+
+use super::Engine;
+use super::attempt::{About, signed_call};
+use crate::destination::{Destination, HIDDEN};
+use crate::error::Result;
+use crate::event::{EventType, check_payload};
+use crate::fields::Fields;
+use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use crate::limits;
+
+/// A request as it would be made. No secret is in it, and nothing that could pass for ours: it is not signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Where to.
+    pub url: String,
+    /// Its headers; secret values are hidden, and so are signatures.
+    pub headers: Vec<(String, String)>,
+    /// Its body; a routing key is hidden.
+    pub body: String,
+}
+
+impl Engine {
+    /// Renders a sample of an `event` type, or a `payload`, for this webhook; without either, a sample of the first type it
+    /// is bound to.
+    pub async fn preview(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Preview> {
+        let webhook = self.webhook(account, id).await?;
+        let first = webhook.settings.events.first().copied().unwrap_or(EventType::IncidentOpened);
+        let (event_type, payload) = asked(body, first)?;
+        let now = self.clock.now();
+        let event_id = EventId::new(now, &*self.random);
+        let delivery_id = DeliveryId::derive(event_id, now, id);
+        let about = About { event: event_type.name(), event_id, delivery_id, number: 1 };
+        let rendered = webhook.settings.render(event_type, &payload);
+        let call = signed_call(&webhook, &about, rendered, limits::ATTEMPT_TIMEOUT, now);
+        let is_secret = |name: &str| {
+            name.to_ascii_lowercase().ends_with("signature") || webhook.settings.headers.0.contains_key(name)
+        };
+        let shown = |(name, value): (String, String)| {
+            let value = if is_secret(&name) { HIDDEN.to_owned() } else { value };
+            (name, value)
+        };
+        let text = String::from_utf8_lossy(&call.body);
+        let body = match &webhook.settings.destination {
+            Destination::PagerDuty(key) => text.replace(key.reveal(), HIDDEN),
+            Destination::Json | Destination::Slack => text.into_owned(),
+        };
+        let headers = call.headers.into_iter().map(shown).collect();
+        Ok(Preview { url: webhook.settings.shown_url(), headers, body })
+    }
+}
+
+fn asked(body: &[u8], first: EventType) -> Result<(EventType, Bytes)> {
+    let mut fields = Fields::of_body(body)?;
+    let named = fields.text("event").and_then(|name| {
+        let event_type = EventType::from_name(&name);
+        if event_type.is_none() {
+            fields.refuse("event", format!("must be one of {}", EventType::names()));
+        }
+        event_type
+    });
+    let payload = fields.raw("payload").and_then(|raw| match check_payload(raw) {
+        Ok((event_type, _)) => Some((event_type, Bytes::copy_from_slice(raw.get().as_bytes()))),
+        Err(errors) => {
+            fields.extend(errors);
+            None
+        }
+    });
+    if named.is_some() && payload.is_some() {
+        fields.refuse("event", "cannot stand beside a payload, which names its own");
+    }
+    fields.refuse_rest();
+    fields.finish()?;
+    let event_type = named.unwrap_or(first);
+    Ok(payload.unwrap_or_else(|| (event_type, sample(event_type))))
+}
+
+fn sample(event_type: EventType) -> Bytes {
+    Bytes::from_static(event_type.sample().as_bytes())
+}
