@@ -258,7 +258,7 @@ class Stage:
     def environment(self, name: str) -> dict[str, str]:
         variables = {variable: self.outputs[output] for variable, output in (COMMON | FUNCTIONS[name][2]).items()}
         return self.aws | variables | {
-            "STATUSPULSE_LADDER": "60s,300s,900s,3600s", "STATUSPULSE_NOTICES": "false",
+            "STATUSPULSE_LADDER": "60s,300s,900s,3600s",
             "STATUSPULSE_PUBLIC_URL": "https://api.example.com",
             # The receiver is on loopback. A deployment never has this.
             "STATUSPULSE_DEV_ALLOW_CIDR": "127.0.0.0/8"}

@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use statuspulse_core::Engine;
 use statuspulse_core::limits;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::{Deployment, Notices};
+use statuspulse_core::usecase::Deployment;
 use statuspulse_embedded::{Embedded, Purpose};
 use statuspulse_http::CursorKey;
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
@@ -124,16 +124,14 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
         tracing::warn!("--dev-allow-cidr is set: this is for development alone");
         TargetPolicy::development(options.dev_allow_cidr.clone())
     };
-    let notices = match &options.slack_url {
-        None => Notices::None,
-        Some(url) => Notices::Slack(EndpointUrl::parse(url, &policy).context("--slack-url")?),
-    };
+    let slack = options.slack_url.as_ref().map(|url| EndpointUrl::parse(url, &policy));
+    let slack = slack.transpose().context("--slack-url")?;
     let pagerduty = EndpointUrl::parse(&options.pagerduty_url, &policy).context("--pagerduty-url")?;
     let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     Ok(Deployment {
         ladder: options.ladder,
         policy,
-        notices,
+        slack,
         bring_forward: options.bring_forward,
         pagerduty,
         public_url: public_url.trim_end_matches('/').to_owned(),

@@ -11,7 +11,7 @@ use statuspulse_core::Engine;
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::ports::{Announcement, Announcer, Clock, PortResult, Unavailable};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::{Deployment, Notices};
+use statuspulse_core::usecase::Deployment;
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
 
 use crate::environment;
@@ -61,7 +61,7 @@ impl Host {
         let bus = bus.map(|name| Bus::new(aws_sdk_eventbridge::Client::new(&aws), name));
         let deployment = Deployment {
             ladder,
-            notices: notices(&policy, &aws_sdk_secretsmanager::Client::new(&aws)).await?,
+            slack: slack(&policy, &aws_sdk_secretsmanager::Client::new(&aws)).await?,
             pagerduty: EndpointUrl::parse(
                 environment::optional("STATUSPULSE_PAGERDUTY_URL").as_deref().unwrap_or(PAGERDUTY_EVENTS),
                 &policy,
@@ -124,16 +124,16 @@ impl Announcer for MadeElsewhere {
     }
 }
 
-/// The function that tells engineers reads Slack's URL from its secret; the others only know whether they are told.
-async fn notices(policy: &TargetPolicy, secrets: &aws_sdk_secretsmanager::Client) -> Result<Notices, Error> {
-    let Some(secret) = environment::optional("STATUSPULSE_SLACK_SECRET_ARN") else {
-        let wanted = environment::optional("STATUSPULSE_NOTICES").is_some_and(|wanted| wanted == "true");
-        return Ok(if wanted { Notices::SentElsewhere } else { Notices::None });
-    };
+/// The function that tells engineers reads the deployment's own channel from its secret; the others need none.
+async fn slack(
+    policy: &TargetPolicy,
+    secrets: &aws_sdk_secretsmanager::Client,
+) -> Result<Option<EndpointUrl>, Error> {
+    let Some(secret) = environment::optional("STATUSPULSE_SLACK_SECRET_ARN") else { return Ok(None) };
     let answer = secrets.get_secret_value().secret_id(secret).send().await?;
     let url = answer.secret_string.unwrap_or_default();
     // Says what is wrong with the URL, not what it is.
-    Ok(Notices::Slack(EndpointUrl::parse(url.trim(), policy)?))
+    Ok(Some(EndpointUrl::parse(url.trim(), policy)?))
 }
 
 fn egress_ips() -> Vec<String> {

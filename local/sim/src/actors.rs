@@ -12,7 +12,7 @@ use statuspulse_core::retry::Ladder;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_core::usecase::pause::HeldDeliveries;
-use statuspulse_core::usecase::{Deployment, Handled, Notices};
+use statuspulse_core::usecase::{Deployment, Handled};
 use statuspulse_core::webhook::State;
 
 use crate::check::Accepted;
@@ -47,7 +47,7 @@ pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
         deployment: Deployment {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
-            notices: Notices::Slack(slack.clone()),
+            slack: Some(slack.clone()),
             bring_forward: true,
             pagerduty: slack,
             public_url: String::new(),

@@ -49,6 +49,8 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
         stage.receiver.url(HOOK),
         LADDER.map(|wait| format!("{}s", wait.as_secs())).join(", ")
     ));
+    // As strict as the real one.
+    stage.receiver.mood(SLACK, Mood::Slack);
     story.handshake().await?;
     story.filter().await?;
     story.signed_delivery().await?;

@@ -5,6 +5,7 @@ mod cases;
 mod deaths;
 mod destinations_pagerduty;
 mod destinations_slack;
+mod engineers_slack;
 mod invariants;
 mod preview;
 mod random_runs;

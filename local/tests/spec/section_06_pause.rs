@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
-use statuspulse_core::usecase::Notices;
 
 use crate::support::*;
 
@@ -341,7 +340,7 @@ async fn a_notice_that_comes_twice_is_sent_once() {
 
 #[tokio::test]
 async fn without_a_slack_address_a_webhook_is_paused_all_the_same() {
-    let world = World::with(1, |deployment| deployment.notices = Notices::None).await;
+    let world = World::with(1, |deployment| deployment.slack = None).await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     world.publish(&opened("A")).await;

@@ -43,6 +43,7 @@ async fn each_role_may_do_its_own_and_nothing_else() {
         ("POST", format!("{path}/redeliver")),
         ("POST", "/v1/keys".to_owned()),
         ("PATCH", "/v1/account".to_owned()),
+        ("POST", "/v1/account/slack/test".to_owned()),
         ("DELETE", path.clone()),
     ];
     let publishes = [("POST", "/v1/events".to_owned())];

@@ -19,7 +19,7 @@ use statuspulse_core::message::{Message, Queue};
 use statuspulse_core::ports::{Accounts, Clock, Wakeups};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::{Deployment, Handled, Notices};
+use statuspulse_core::usecase::{Deployment, Handled};
 use statuspulse_embedded::{Embedded, Purpose, Received};
 use statuspulse_http::CursorKey;
 use tempfile::TempDir;
@@ -299,7 +299,7 @@ fn deployment() -> Deployment {
     Deployment {
         ladder: Ladder::default(),
         policy: TargetPolicy::deployed(),
-        notices: Notices::Slack(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
+        slack: Some(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
         bring_forward: true,
         pagerduty: EndpointUrl::parse(PAGERDUTY_EVENTS, &TargetPolicy::deployed()).unwrap(),
         public_url: "https://webhooks.statuspulse.io".to_owned(),

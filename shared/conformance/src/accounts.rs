@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use statuspulse_core::access::{ApiKey, KeyHash, Role};
+use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::ids::KeyId;
 use statuspulse_core::ports::Conflict;
-use statuspulse_core::target::AllowedDomains;
+use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use crate::Stage;
 
@@ -43,12 +43,19 @@ pub(crate) async fn saving_an_account_from_an_old_version_is_a_conflict_and_writ
     account.name = "Acme GmbH".to_owned();
     account.allowed_domains =
         AllowedDomains::parse(vec!["example.com".to_owned(), "*.example.org".to_owned()]).unwrap();
+    account.slack = Some(EndpointUrl::restore("https://hooks.slack.com/services/T/B/x").unwrap());
     assert_eq!(stage.store.save_account(&account).await.unwrap(), Ok(()));
     assert_eq!(stage.store.save_account(&stale).await.unwrap(), Err(Conflict));
 
+    let stage = stage.reopened().await;
     let kept = stage.store.account(account.id).await.unwrap().unwrap();
     assert_eq!((kept.name.as_str(), kept.version), ("Acme GmbH", 1));
     assert_eq!(kept.allowed_domains.as_strings(), account.allowed_domains.as_strings());
+    assert_eq!(kept.slack, account.slack);
+
+    let without = Account { slack: None, ..kept };
+    assert_eq!(stage.store.save_account(&without).await.unwrap(), Ok(()));
+    assert_eq!(stage.store.account(account.id).await.unwrap().unwrap().slack, None);
 }
 
 pub(crate) async fn a_revoked_key_is_still_found_and_says_since_when(stage: Stage) {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
 use crate::ports::Random;
-use crate::target::AllowedDomains;
+use crate::target::{AllowedDomains, EndpointUrl};
 
 /// A customer.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Account {
     pub name: String,
     /// The domains its webhooks are restricted to; empty for no restriction.
     pub allowed_domains: AllowedDomains,
+    /// The incoming webhook of its engineers' Slack channel, where they are told of pauses. A secret.
+    pub slack: Option<EndpointUrl>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Counts its changes.
@@ -41,6 +43,7 @@ impl Account {
             id: AccountId::new(now, random),
             name: name.to_owned(),
             allowed_domains: AllowedDomains::default(),
+            slack: None,
             created_at: now,
             version: 0,
         })

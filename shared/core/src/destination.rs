@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub use pagerduty::{RoutingKey, RoutingKeyRefused};
-pub(crate) use slack::escaped;
+pub(crate) use slack::{escaped, text as slack_text};
 
 use crate::attempt::{Failure, Reply, judge};
 use crate::event::EventType;
@@ -28,9 +28,6 @@ use crate::webhook::{PauseReason, Settings};
 
 /// Where PagerDuty takes events, outside its EU region.
 pub const PAGERDUTY_EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
-
-/// What stands where a secret would.
-pub const HIDDEN: &str = "[hidden]";
 
 /// In which form a webhook is told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -169,7 +166,7 @@ impl Settings {
     pub fn shown_url(&self) -> String {
         match self.destination {
             Destination::Json | Destination::PagerDuty(_) => self.url.as_str().to_owned(),
-            Destination::Slack => format!("{}/{HIDDEN}", self.url.without_path()),
+            Destination::Slack => self.url.redacted(),
         }
     }
 }

@@ -36,6 +36,9 @@ pub use address::{Cidr, CidrRefused, is_public};
 pub use domains::{ALWAYS_ALLOWED, AllowedDomains, DomainRefused};
 pub use policy::{REFUSED_PORTS, Refused, TargetPolicy};
 
+/// What stands where a secret would.
+pub const HIDDEN: &str = "[hidden]";
+
 /// Why a URL is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
@@ -182,6 +185,11 @@ impl EndpointUrl {
     /// The origin, for Slack texts and logs: with many services the path is the secret.
     pub fn without_path(&self) -> String {
         self.origin().to_owned()
+    }
+
+    /// The URL as it is shown where its path is a secret.
+    pub fn redacted(&self) -> String {
+        format!("{}/{HIDDEN}", self.origin())
     }
 
     fn path_start(&self) -> usize {

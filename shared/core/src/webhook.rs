@@ -324,7 +324,7 @@ impl Webhook {
     ///
     /// `first_failed_at` is when this round of the delivery first failed: `now`, if this is its first failure.
     #[must_use]
-    pub fn after_failure(&self, failed: FailedAttempt<'_>, notify: bool, now: Timestamp) -> Option<Self> {
+    pub fn after_failure(&self, failed: FailedAttempt<'_>, now: Timestamp) -> Option<Self> {
         if !self.is_active() || failed.consequence == Consequence::GiveUp {
             return None;
         }
@@ -346,8 +346,7 @@ impl Webhook {
         }
         let mut next = Self { health, ..self.clone() };
         if let Some(reason) = reason {
-            let notice = if notify { Notice::Due } else { Notice::None };
-            next.pause(reason, Some(failed.failure.reason.clone()), notice, now);
+            next.pause(reason, Some(failed.failure.reason.clone()), Notice::Due, now);
         }
         Some(next)
     }

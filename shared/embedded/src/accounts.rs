@@ -7,22 +7,25 @@ use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::ids::{AccountId, KeyId};
 use statuspulse_core::ports::{Accounts, Conflict, PortResult};
 use statuspulse_core::record::{from_millis, millis};
-use statuspulse_core::target::AllowedDomains;
+use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use crate::Embedded;
 use crate::columns::{Unknown, bad, bytes16, bytes32, time};
+use crate::sealing::Sealer;
 
 #[async_trait]
 impl Accounts for Embedded {
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+        let slack = self.sealed_slack(account);
         let (account, key) = (account.clone(), key.clone());
         let work = move |connection: &Connection| {
-            connection.prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+            connection.prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
                 account.id.to_bytes(),
                 &account.name,
                 domains_text(&account),
                 millis(account.created_at),
                 version(account.version),
+                slack,
             ))?;
             insert_key(connection, &key)
         };
@@ -45,21 +48,23 @@ impl Accounts for Embedded {
         self.readers.read("reading an account", |connection| {
             connection
                 .prepare_cached("SELECT * FROM accounts WHERE id = ?1")?
-                .query_row([id.to_bytes()], account_row)
+                .query_row([id.to_bytes()], |row| account_row(row, &self.sealer))
                 .optional()
         })
     }
 
     async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
+        let slack = self.sealed_slack(account);
         let account = account.clone();
         let work = move |connection: &Connection| {
-            let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, version = version + 1
+            let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, slack = ?5, version = version + 1
                        WHERE id = ?1 AND version = ?4";
             let changed = connection.prepare_cached(sql)?.execute((
                 account.id.to_bytes(),
                 &account.name,
                 domains_text(&account),
                 version(account.version),
+                &slack,
             ))?;
             Ok(if changed == 1 { Ok(()) } else { Err(Conflict) })
         };
@@ -101,12 +106,16 @@ impl Accounts for Embedded {
 }
 
 impl Embedded {
+    fn sealed_slack(&self, account: &Account) -> Option<Vec<u8>> {
+        account.slack.as_ref().map(|url| self.sealer.seal(account.id.to_bytes(), url.as_str()))
+    }
+
     /// The accounts of this name, for the command line, where people name accounts: names need not be unique.
     pub fn accounts_by_name(&self, name: &str) -> PortResult<Vec<Account>> {
         self.readers.read("finding an account", |connection| {
             connection
                 .prepare_cached("SELECT * FROM accounts WHERE name = ?1 ORDER BY id")?
-                .query_map([name], account_row)?
+                .query_map([name], |row| account_row(row, &self.sealer))?
                 .collect()
         })
     }
@@ -159,11 +168,20 @@ fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
+fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
     let domains: Vec<String> =
         row.get::<_, String>("allowed_domains")?.split_whitespace().map(str::to_owned).collect();
+    let id = bytes16(row, "id")?;
+    let slack = match row.get_ref("slack")?.as_blob_or_null()? {
+        None => None,
+        Some(sealed) => {
+            let url = sealer.unseal(id, sealed).map_err(bad)?;
+            Some(EndpointUrl::restore(&url).map_err(bad)?)
+        }
+    };
     Ok(Account {
-        id: AccountId::from_bytes(bytes16(row, "id")?),
+        id: AccountId::from_bytes(id),
+        slack,
         name: row.get("name")?,
         allowed_domains: AllowedDomains::parse(domains).map_err(bad)?,
         created_at: time(row, "created_at")?,

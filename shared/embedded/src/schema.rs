@@ -5,7 +5,7 @@
 use rusqlite::Connection;
 
 /// Counted up with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The order of `seq` is the order in which events were accepted. An index over unfinished deliveries alone
 /// stays small however long the history is: `lane` answers who is first of an incident, `unfinished` what a
@@ -16,7 +16,7 @@ const VERSION: i64 = 1;
 const TABLES: &str = "
 CREATE TABLE accounts (
     id BLOB PRIMARY KEY, name TEXT NOT NULL, allowed_domains TEXT NOT NULL, created_at INTEGER NOT NULL,
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL, slack BLOB
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE keys (
@@ -69,6 +69,11 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), Ne
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found == 0 {
         connection.execute_batch(TABLES)?;
+    }
+    if found == 1 {
+        connection.execute_batch("ALTER TABLE accounts ADD COLUMN slack BLOB")?;
+    }
+    if found < VERSION {
         connection.pragma_update(None, "user_version", VERSION)?;
     }
     connection.execute_batch("COMMIT")?;

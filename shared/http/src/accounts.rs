@@ -10,12 +10,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::access::Account;
 use statuspulse_core::ids::AccountId;
+use statuspulse_core::target::EndpointUrl;
 
 use crate::auth::{CreatesAccounts, Manages, Reads};
+use crate::test_result::TestView;
 use crate::{Answer, Api, body};
 
 pub(crate) fn routes() -> Router<Api> {
-    Router::new().route("/v1/accounts", post(create)).route("/v1/account", get(show).patch(update))
+    Router::new()
+        .route("/v1/accounts", post(create))
+        .route("/v1/account", get(show).patch(update))
+        .route("/v1/account/slack/test", post(test_slack))
 }
 
 async fn create(State(api): State<Api>, CreatesAccounts(caller): CreatesAccounts, body: Body) -> Answer {
@@ -36,11 +41,18 @@ async fn update(State(api): State<Api>, Manages(account): Manages, body: Body) -
     Ok(Json(AccountView::of(&account)).into_response())
 }
 
+async fn test_slack(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+    body::read_nothing(body).await?;
+    let result = api.engine.test_slack(account).await?;
+    Ok(Json(TestView::of(&result)).into_response())
+}
+
 #[derive(Serialize)]
 struct AccountView<'a> {
     id: AccountId,
     name: &'a str,
     allowed_domains: &'a [String],
+    slack_url: Option<String>,
     created_at: Timestamp,
 }
 
@@ -50,6 +62,7 @@ impl<'a> AccountView<'a> {
             id: account.id,
             name: &account.name,
             allowed_domains: account.allowed_domains.as_strings(),
+            slack_url: account.slack.as_ref().map(EndpointUrl::redacted),
             created_at: account.created_at,
         }
     }

@@ -35,6 +35,7 @@ mod path;
 mod problem;
 mod query;
 mod rest;
+mod test_result;
 mod webhooks;
 
 use std::sync::Arc;

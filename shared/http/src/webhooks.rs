@@ -23,7 +23,8 @@ use crate::auth::{Manages, Reads};
 use crate::page::List;
 use crate::path::Id;
 use crate::query::Query;
-use crate::{Answer, Api, body, millis};
+use crate::test_result::TestView;
+use crate::{Answer, Api, body};
 
 mod view;
 
@@ -157,13 +158,7 @@ async fn send_test(
     known(&api, account, id).await?;
     body::read_nothing(body).await?;
     let result = api.engine.send_test(account, id).await?;
-    let view = TestView {
-        ok: result.ok,
-        status_code: result.status_code,
-        reason: result.reason.as_deref(),
-        duration_ms: millis(result.duration),
-    };
-    Ok(Json(view).into_response())
+    Ok(Json(TestView::of(&result)).into_response())
 }
 
 /// `monitor_groups` is split at commas; an event whose groups have commas in their names is named by its id.
@@ -265,14 +260,6 @@ struct ResumedView {
 struct RotatedView<'a> {
     secret: &'a str,
     window_ends_at: Timestamp,
-}
-
-#[derive(Serialize)]
-struct TestView<'a> {
-    ok: bool,
-    status_code: Option<u16>,
-    reason: Option<&'a str>,
-    duration_ms: u64,
 }
 
 #[derive(Serialize)]

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::ids::{AccountId, KeyId};
 use statuspulse_core::ports::{Accounts, Conflict, PortResult, Unavailable};
 use statuspulse_core::record::Unreadable;
-use statuspulse_core::target::AllowedDomains;
+use statuspulse_core::sealing::Sealer;
+use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use super::Table;
 use super::item::{Item, Read, binary, number, text, time};
@@ -26,7 +28,9 @@ impl Accounts for Table {
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
         let doing = "creating an account";
         let mut writes = self.key_writes(key)?;
-        writes.push(self.put_write(Key::Account(account.id), account_item(account), Condition::IS_NEW)?);
+        let mut item = account_item(account);
+        item.extend(self.sealed_slack(account).await?.map(|sealed| ("slack".to_owned(), sealed)));
+        writes.push(self.put_write(Key::Account(account.id), item, Condition::IS_NEW)?);
         writes.push(self.put_write(Key::AccountListed(account.id), Item::new(), Condition::IS_NEW)?);
         self.transact(writes, doing).await?.map_err(|Conflict| exists(doing))
     }
@@ -50,25 +54,35 @@ impl Accounts for Table {
 
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
         let doing = "reading an account";
-        let item = self.get(Key::Account(id), doing).await?;
-        readable(item.map(|item| read_account(id, &item)).transpose(), doing)
+        let Some(item) = self.get(Key::Account(id), doing).await? else { return Ok(None) };
+        let mut account = readable(read_account(id, &item), doing)?;
+        if item.contains_key("slack") {
+            let sealer = self.data_key.sealer().await?;
+            account.slack = Some(readable(read_slack(id, &item, sealer), doing)?);
+        }
+        Ok(Some(account))
     }
 
     async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
         let token = self.token();
-        let change = Change {
-            key: Key::Account(account.id),
-            update: "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token"
-                .to_owned(),
-            condition: "#version = :version".into(),
-            values: HashMap::from([
-                (":name".to_owned(), text(&account.name)),
-                (":domains".to_owned(), text(domains_text(account))),
-                (":version".to_owned(), number(account.version)),
-                (":next".to_owned(), number(account.version + 1)),
-                (":token".to_owned(), text(&token)),
-            ]),
-        };
+        let mut update =
+            "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token".to_owned();
+        let mut values = HashMap::from([
+            (":name".to_owned(), text(&account.name)),
+            (":domains".to_owned(), text(domains_text(account))),
+            (":version".to_owned(), number(account.version)),
+            (":next".to_owned(), number(account.version + 1)),
+            (":token".to_owned(), text(&token)),
+        ]);
+        match self.sealed_slack(account).await? {
+            Some(sealed) => {
+                update.push_str(", #slack = :slack");
+                values.insert(":slack".to_owned(), sealed);
+            }
+            None => update.push_str(" REMOVE #slack"),
+        }
+        let condition = "#version = :version".into();
+        let change = Change { key: Key::Account(account.id), update, condition, values };
         Ok(match self.update(change, "changing an account").await? {
             Written::Done(_) => Ok(()),
             Written::Refused(item) if item.maybe_text("token") == Some(&token) => Ok(()),
@@ -147,6 +161,19 @@ impl Table {
 }
 
 /// Ids and keys are random: one that is there already was written by this very call, or the dice are loaded.
+impl Table {
+    async fn sealed_slack(&self, account: &Account) -> PortResult<Option<AttributeValue>> {
+        let Some(url) = &account.slack else { return Ok(None) };
+        let sealer = self.data_key.sealer().await?;
+        Ok(Some(binary(sealer.seal(account.id.to_bytes(), url.as_str(), &*self.random))))
+    }
+}
+
+fn read_slack(id: AccountId, item: &Item, sealer: &Sealer) -> Result<EndpointUrl, Unreadable> {
+    let url = sealer.unseal(id.to_bytes(), item.bytes("slack")?).map_err(Unreadable::because)?;
+    EndpointUrl::restore(&url).map_err(Unreadable::because)
+}
+
 fn exists(doing: &'static str) -> Unavailable {
     Unavailable { doing, source: "an item of this key exists".into() }
 }
@@ -171,6 +198,7 @@ fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
         id,
         name: item.text("name")?.to_owned(),
         allowed_domains: AllowedDomains::parse(domains).map_err(Unreadable::because)?,
+        slack: None,
         created_at: item.time("created_at")?,
         version: item.small("version")?,
     })

@@ -91,6 +91,11 @@ pub(super) fn probe(probe: Probe) -> Bytes {
         }
         Probe::Test => ":white_check_mark: Test event from StatusPulse: nothing is wrong.",
     };
+    self::text(text)
+}
+
+/// A message of nothing but text, escaped where it has to be.
+pub(crate) fn text(text: &str) -> Bytes {
     body(&json!({ "text": text }))
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fields::Fields;
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
-use crate::target::AllowedDomains;
+use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
 
 impl Engine {
     /// Whose key this is. A wrong, a revoked and an expired one are told apart by nobody.
@@ -42,17 +42,21 @@ impl Engine {
         Ok((account, text))
     }
 
-    /// Restricts an account's webhooks to listed domains, or lifts that. Refused while a webhook stands outside
-    /// the list: what is registered keeps to it.
+    /// Restricts an account's webhooks to listed domains, or lifts that: refused while a webhook stands outside the list, as
+    /// what is registered keeps to it. Sets or removes the Slack channel of its engineers.
     pub async fn update_account(&self, account: AccountId, body: &[u8]) -> Result<Account> {
         let mut fields = Fields::of_body(body)?;
         let clears = fields.has("allowed_domains");
         let domains = allowed_domains(&mut fields).or_else(|| clears.then(AllowedDomains::default));
+        let sets_slack = fields.has("slack_url");
+        let slack = slack_url(&mut fields, &self.deployment.policy);
         fields.refuse_rest();
         fields.finish()?;
-        let Some(domains) = domains else { return self.account(account).await };
         let webhooks = self.webhooks.webhooks(account).await?;
-        if let Some(outside) = webhooks.iter().find(|webhook| !webhook.settings.keeps_to(&domains)) {
+        let outside = |domains: &AllowedDomains| {
+            webhooks.iter().find(|webhook| !webhook.settings.keeps_to(domains)).cloned()
+        };
+        if let Some(outside) = domains.as_ref().and_then(outside) {
             return Err(Error::Conflict {
                 code: "webhook_outside_domains",
                 detail: format!("webhook {} is registered at a domain that is not on the list", outside.id),
@@ -60,7 +64,12 @@ impl Engine {
         }
         loop {
             let mut next = self.account(account).await?;
-            next.allowed_domains = domains.clone();
+            if let Some(domains) = &domains {
+                next.allowed_domains = domains.clone();
+            }
+            if sets_slack {
+                next.slack.clone_from(&slack);
+            }
             if self.accounts.save_account(&next).await?.is_ok() {
                 return Ok(next);
             }
@@ -106,6 +115,17 @@ impl Engine {
     pub async fn revoke_key(&self, account: AccountId, key: KeyId) -> Result<()> {
         let known = self.accounts.revoke_key(account, key, self.clock.now()).await?;
         if known { Ok(()) } else { Err(Error::NotFound("key")) }
+    }
+}
+
+fn slack_url(fields: &mut Fields<'_>, policy: &TargetPolicy) -> Option<EndpointUrl> {
+    let text = fields.text("slack_url")?;
+    match EndpointUrl::parse(&text, policy) {
+        Ok(url) => Some(url),
+        Err(refused) => {
+            fields.refuse("slack_url", refused.detail);
+            None
+        }
     }
 }
 

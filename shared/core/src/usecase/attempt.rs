@@ -109,8 +109,7 @@ impl Engine {
         let first_failed_at = delivery.first_failed_at.unwrap_or(now);
         let consequence = made.consequence;
         let failed = FailedAttempt { number, failure: &failure, consequence, first_failed_at };
-        let notify = self.deployment.notices.are_wanted();
-        let change = |webhook: &Webhook| webhook.after_failure(failed, notify, now);
+        let change = |webhook: &Webhook| webhook.after_failure(failed, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?.map(Changed::webhook);
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
         let wait = self.deployment.ladder.wait_after(number, retry_after);

@@ -53,7 +53,7 @@ impl Engine {
             return if sweep.due < long_ago { self.wake_webhook(webhook).await } else { Ok(0) };
         }
         let mut found = 0;
-        if self.deployment.notices.are_wanted() && owes_a_notice_since(webhook, long_ago) {
+        if owes_a_notice_since(webhook, long_ago) {
             found += self.wake_webhook(webhook).await?;
         }
         let held = self.deliveries.sweep_page(webhook.id, SweepPart::Held, 1).await?;

@@ -77,8 +77,8 @@ pub struct Deployment {
     pub ladder: Ladder,
     /// Who may be called.
     pub policy: TargetPolicy,
-    /// Who tells engineers of a pause.
-    pub notices: Notices,
+    /// The Slack channel that is told of the pauses of accounts without one of their own. Its URL is a secret.
+    pub slack: Option<EndpointUrl>,
     /// Whether the end of a webhook's outage brings forward what waits on the ladder, or leaves it for up to an hour.
     pub bring_forward: bool,
     /// Where PagerDuty takes events.
@@ -87,33 +87,6 @@ pub struct Deployment {
     pub public_url: String,
     /// The addresses attempts leave from.
     pub egress_ips: Vec<String>,
-}
-
-/// Who tells an account's engineers that a webhook was paused.
-#[derive(Clone)]
-pub enum Notices {
-    /// Nobody.
-    None,
-    /// This process asks for it, and another sends it.
-    SentElsewhere,
-    /// This process, by this incoming webhook of Slack. The URL is a secret.
-    Slack(EndpointUrl),
-}
-
-impl Notices {
-    fn are_wanted(&self) -> bool {
-        !matches!(self, Notices::None)
-    }
-}
-
-impl std::fmt::Debug for Notices {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Notices::None => "None",
-            Notices::SentElsewhere => "SentElsewhere",
-            Notices::Slack(_) => "Slack",
-        })
-    }
 }
 
 impl std::fmt::Debug for Deployment {

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 
-use super::{Engine, Handled, Notices};
-use crate::attempt::judge;
-use crate::destination::escaped;
-use crate::error::Result;
+use super::probe::TestResult;
+use super::{Engine, Handled};
+use crate::attempt::Failure;
+use crate::destination::{Destination, Verdict, escaped, slack_text};
+use crate::error::{Error, Result};
+use crate::ids::AccountId;
 use crate::limits;
 use crate::message::NoticeMessage;
-use crate::ports::Call;
+use crate::ports::{Call, Sent};
 use crate::signature::later;
 use crate::target::EndpointUrl;
 use crate::webhook::{Notice, Pause, PauseReason, State, Webhook};
 
 impl Engine {
     pub(super) async fn notice(&self, message: NoticeMessage) -> Result<Handled> {
-        let Notices::Slack(slack) = self.deployment.notices.clone() else { return Ok(Handled::Done) };
         let now = self.clock.now();
         let Some(webhook) = self.webhooks.webhook(message.webhook_id).await? else {
             return Ok(Handled::Done);
@@ -33,19 +33,45 @@ impl Engine {
             Notice::Due => 1,
             Notice::Sending { tries, .. } => tries + 1,
         };
+        let account = self.accounts.account(webhook.account_id).await?;
+        let own = account.as_ref().and_then(|account| account.slack.clone());
+        let Some(slack) = own.or_else(|| self.deployment.slack.clone()) else {
+            self.set_notice(&webhook, Notice::None).await?;
+            return Ok(Handled::Done);
+        };
         // Only one worker gets past this: however many messages there are, one notice.
         let until = later(now, limits::CLAIM);
         let sending = Notice::Sending { tries, until };
         let Some(claimed) = self.set_notice(&webhook, sending).await? else {
             return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         };
-        let account = self.accounts.account(webhook.account_id).await?.map(|account| account.name);
+        let account = account.map(|account| account.name);
         let held = self.deliveries.held(webhook.id).await?;
         let text = text(&webhook, pause, &account.unwrap_or_default(), held, &self.deployment.public_url);
         if self.may_outlive(until) {
             return Ok(Handled::Again(until));
         }
         self.send_notice(slack, &text, claimed, tries).await
+    }
+
+    /// Sends a message to the account's own channel, so that whoever set it sees that it works.
+    pub async fn test_slack(&self, account: AccountId) -> Result<TestResult> {
+        let Some(slack) = self.account(account).await?.slack else {
+            return Err(Error::Conflict {
+                code: "no_slack_url",
+                detail: "the account has no slack_url; PATCH /v1/account sets one".to_owned(),
+            });
+        };
+        let text = ":white_check_mark: StatusPulse tells this channel when a webhook is paused.";
+        let sent = self.sender.send(message_to(slack, slack_text(text))).await;
+        let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
+        let failure = failure_of(&sent);
+        Ok(TestResult {
+            ok: failure.is_none(),
+            status_code,
+            reason: failure.map(|failure| failure.reason),
+            duration: sent.duration,
+        })
     }
 
     async fn send_notice(
@@ -55,18 +81,8 @@ impl Engine {
         webhook: Webhook,
         tries: u32,
     ) -> Result<Handled> {
-        let headers = vec![
-            ("Content-Type".to_owned(), "application/json".to_owned()),
-            ("User-Agent".to_owned(), "StatusPulse-Webhooks/1".to_owned()),
-        ];
-        let body = Bytes::from(json!({ "text": text }).to_string());
-        let sent =
-            self.sender.send(Call { url: slack, headers, body, timeout: limits::ATTEMPT_TIMEOUT }).await;
-        let failure = match sent.result {
-            Ok(reply) => judge(reply.status),
-            Err(failure) => Some(failure),
-        };
-        match failure {
+        let sent = self.sender.send(message_to(slack, slack_text(text))).await;
+        match failure_of(&sent) {
             None => {
                 self.set_notice(&webhook, Notice::Done).await?;
             }
@@ -101,6 +117,23 @@ impl Engine {
             }
             latest = Webhook::clone(&again);
         }
+    }
+}
+
+/// A message to engineers.
+fn message_to(slack: EndpointUrl, body: Bytes) -> Call {
+    let headers = vec![
+        ("Content-Type".to_owned(), "application/json".to_owned()),
+        ("User-Agent".to_owned(), "StatusPulse-Webhooks/1".to_owned()),
+    ];
+    Call { url: slack, headers, body, timeout: limits::ATTEMPT_TIMEOUT }
+}
+
+/// Why Slack did not take it, if it did not.
+fn failure_of(sent: &Sent) -> Option<Failure> {
+    match Destination::Slack.verdict(&sent.result) {
+        Verdict::Taken => None,
+        Verdict::Failed(failure, _) => Some(failure),
     }
 }
 

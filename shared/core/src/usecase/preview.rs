@@ -4,12 +4,13 @@ use bytes::Bytes;
 
 use super::Engine;
 use super::attempt::{About, signed_call};
-use crate::destination::{Destination, HIDDEN};
+use crate::destination::Destination;
 use crate::error::Result;
 use crate::event::{EventType, check_payload};
 use crate::fields::Fields;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
+use crate::target::HIDDEN;
 
 /// A request as it would be made. No secret is in it, and nothing that could pass for ours: it is not signed.
 #[derive(Debug, Clone, PartialEq, Eq)]

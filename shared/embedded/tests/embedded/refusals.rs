@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use statuspulse_core::access::{Account, ApiKey, Role};
+use statuspulse_core::ports::Accounts;
 use statuspulse_core::ports::Deliveries;
+use statuspulse_core::target::EndpointUrl;
 use statuspulse_embedded::{Embedded, OpenError, Purpose};
 
 use crate::stage::Stage;
@@ -108,4 +111,24 @@ async fn a_database_of_a_newer_format_is_refused_and_left_as_it_is() {
         assert!(error.to_string().contains("999"), "{error}");
     }
     assert!(fs::read(database(folder.path())).unwrap() == before);
+}
+
+/// In the first format an account had no Slack channel.
+#[tokio::test]
+async fn a_database_of_an_older_format_is_brought_up_to_date() {
+    let folder = closed_folder().await;
+    let connection = rusqlite::Connection::open(database(folder.path())).unwrap();
+    connection.execute_batch("ALTER TABLE accounts DROP COLUMN slack; PRAGMA user_version = 1").unwrap();
+    connection.close().unwrap();
+    let stage = Stage::new();
+    let mut account = Account::new("Acme", stage.now(), &*stage.dice).unwrap();
+    account.slack = Some(EndpointUrl::restore("https://hooks.slack.com/services/T/B/x").unwrap());
+    let (key, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
+    for start in 0..2 {
+        let store = Embedded::open(folder.path(), Purpose::Serve, stage.clock.clone()).unwrap();
+        if start == 0 {
+            store.create_account(&account, &key).await.unwrap();
+        }
+        assert_eq!(store.account(account.id).await.unwrap().unwrap().slack, account.slack);
+    }
 }

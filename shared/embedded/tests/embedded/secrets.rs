@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::access::{Account, ApiKey, Role};
 use statuspulse_core::destination::{Destination, RoutingKey};
 use statuspulse_core::ports::{Accounts, Webhooks};
 use statuspulse_core::secret::Secret;
@@ -65,7 +65,14 @@ async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
         let shown = format!("{webhook:?}");
         assert!(!shown.contains(&key) && !shown.contains(&url), "{shown}");
     }
-    secrets.extend([key, url]);
+    let engineers = "https://hooks.slack.com/services/T1/B1/engineers-path".to_owned();
+    let mut account = Account::new("Acme", stage.now(), &*stage.dice).unwrap();
+    account.slack = Some(EndpointUrl::restore(&engineers).unwrap());
+    let (first, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
+    stage.store.create_account(&account, &first).await.unwrap();
+    stage.store.save_account(&account).await.unwrap().unwrap();
+    assert!(!format!("{account:?}").contains(&engineers));
+    secrets.extend([key, url, engineers]);
     webhook.settings.description = Some("a text that is no secret".to_owned());
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
     let check = |folder: &Path| {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use statuspulse_core::destination::{Destination, HIDDEN};
+use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
+use statuspulse_core::target::HIDDEN;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
 
 #[derive(Serialize)]

@@ -19,7 +19,7 @@ use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::ports::{Accounts, Clock, Webhooks};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::TargetPolicy;
-use statuspulse_core::usecase::{Deployment, Notices};
+use statuspulse_core::usecase::Deployment;
 use statuspulse_core::webhook::Webhook;
 use statuspulse_http::CursorKey;
 use tower::ServiceExt;
@@ -164,7 +164,7 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
         deployment: Deployment {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
-            notices: Notices::None,
+            slack: None,
             bring_forward: true,
             pagerduty: statuspulse_core::target::EndpointUrl::restore(
                 statuspulse_core::destination::PAGERDUTY_EVENTS,

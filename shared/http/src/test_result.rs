@@ -1,0 +1,25 @@
+//! What came of a call that somebody asked for to see whether it works.
+
+use serde::Serialize;
+use statuspulse_core::usecase::probe::TestResult;
+
+use crate::millis;
+
+#[derive(Serialize)]
+pub(crate) struct TestView<'a> {
+    ok: bool,
+    status_code: Option<u16>,
+    reason: Option<&'a str>,
+    duration_ms: u64,
+}
+
+impl<'a> TestView<'a> {
+    pub(crate) fn of(result: &'a TestResult) -> Self {
+        Self {
+            ok: result.ok,
+            status_code: result.status_code,
+            reason: result.reason.as_deref(),
+            duration_ms: millis(result.duration),
+        }
+    }
+}
