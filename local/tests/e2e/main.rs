@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 mod crash;
+mod destinations;
 mod folders;
 mod keys;
 mod neighbours;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use statuspulse_emulator::{Emulator, Options};
 use statuspulse_kit::api::{Api, LONG, eventually};
-use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
+use statuspulse_kit::{Authority, CertificateSpec, Mood, Receiver, ReceiverOptions};
 use tempfile::TempDir;
 
 /// Where Slack's stand-in is on the receiver.
 pub(crate) const SLACK: &str = "/slack/secret-path";
+pub(crate) const PAGERDUTY: &str = "/v2/enqueue";
 
 pub(crate) struct Stack {
     pub(crate) emulator: Emulator,
@@ -42,6 +43,8 @@ impl Stack {
             .collect();
         parameters.push(("Architecture".to_owned(), "x86_64".to_owned()));
         parameters.push(("SlackUrl".to_owned(), receiver.url(SLACK)));
+        parameters.push(("PagerDutyUrl".to_owned(), receiver.url(PAGERDUTY)));
+        receiver.mood(PAGERDUTY, Mood::PagerDuty);
         let options = Options {
             bootstraps: Some(bootstraps()),
             parameters,

@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 use statuspulse_kit::api::{eventually, payload, text};
-use statuspulse_kit::{Mood, Received, verify};
+use statuspulse_kit::{Answer, Mood, Received, verify};
 
 use crate::permissions;
-use crate::stack::{SLACK, Stack};
+use crate::stack::{PAGERDUTY, SLACK, Stack};
 
 const HOOK: &str = "/hooks/statuspulse";
 const OWNERS: &str = "/hooks/owners";
+const CHANNEL: &str = "/slack/channel";
+const ENGINEERS: &str = "/slack/engineers";
 
 fn deliveries(received: Vec<Received>) -> Vec<Received> {
     let is_delivery = |request: &Received| {
@@ -23,6 +25,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     let stack = Stack::start([1, 1, 2, 3]).await;
     what_an_owner_does_takes_effect(&stack).await;
     from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(&stack).await;
+    an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told_in_its_own(&stack).await;
     permissions::are_used_and_enough(&stack.emulator);
 }
 
@@ -185,5 +188,40 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     let before = stack.receiver.count(OWNERS);
     stack.pass(std::time::Duration::from_secs(30), 3).await;
     assert_eq!(stack.receiver.count(OWNERS), before);
+    no_message_is_dead(stack);
+}
+
+async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told_in_its_own(stack: &Stack) {
+    let api = &stack.admin;
+    for path in [CHANNEL, ENGINEERS] {
+        stack.receiver.mood(path, Mood::Slack);
+    }
+    let engineers = json!({"slack_url": stack.receiver.url(ENGINEERS)});
+    let account = api.patch("/v1/account", &engineers).await.expect(200);
+    assert!(text(&account, "slack_url").ends_with("/[hidden]"), "{account}");
+    assert_eq!(api.post("/v1/account/slack/test", &json!({})).await.expect(200)["ok"], true);
+    let (groups, events) = (["pages"], ["incident_opened"]);
+    let key = "R01234567890abcdefghijklmnopqrst";
+    let paging =
+        json!({"destination": "pagerduty", "routing_key": key, "events": events, "monitor_groups": groups});
+    let channel = json!({"destination": "slack", "url": stack.receiver.url(CHANNEL), "events": events, "monitor_groups": groups});
+    let paging = text(&api.post("/v1/webhooks", &paging).await.expect(201), "id");
+    let channel = text(&api.post("/v1/webhooks", &channel).await.expect(201), "id");
+    let body = payload("opened", "INC-PAGES", 1);
+    let told = api.publish(&groups, &body, None).await.unwrap().expect(202);
+    assert!(told["deliveries"].as_u64().unwrap() >= 2, "{told}");
+    for webhook in [&paging, &channel] {
+        api.all_delivered(webhook).await;
+    }
+    let paged: Value = serde_json::from_slice(&stack.arrived(PAGERDUTY, 2).await[1].body).unwrap();
+    assert_eq!((&paged["event_action"], &paged["dedup_key"]), (&json!("trigger"), &json!("INC-PAGES")));
+
+    // The channel is archived: paused at once, and told in the account's own channel.
+    stack.receiver.mood(CHANNEL, Mood::Answer(Answer::status(410).body("channel_is_archived")));
+    api.publish(&groups, &payload("opened", "INC-MORE", 2), None).await.unwrap().expect(202);
+    stack.until(&channel, "it is paused", |webhook| webhook["paused"]["reason"] == "permanent").await;
+    let notice = &stack.arrived(ENGINEERS, 2).await[1];
+    assert!(String::from_utf8_lossy(&notice.body).contains("the channel is archived"));
+    stack.quiet().await;
     no_message_is_dead(stack);
 }
