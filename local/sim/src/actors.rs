@@ -18,7 +18,7 @@ use statuspulse_core::webhook::State;
 use crate::check::Accepted;
 use crate::history::{brief, short};
 use crate::ports::{Ports, SKEW_MS_MAX};
-use crate::receivers::{MOODS, Mood};
+use crate::receivers::{self, MOODS, Mood};
 use crate::world::{Who, World};
 
 const SLACK: &str = "https://hooks.slack.com/services/T0/B0/x";
@@ -343,7 +343,7 @@ pub(crate) async fn weather(outside: Outside, changes: usize) {
         outside.rest(pause).await;
         outside.world.with(|inner| {
             let host = match inner.dice.below(6) {
-                5 => "hooks.slack.com".to_owned(),
+                5 => receivers::SLACK.to_owned(),
                 host => format!("h{host}.example.com"),
             };
             let mood = if inner.dice.once_in(3) { Mood::Well } else { inner.dice.one_of(&MOODS) };
