@@ -42,6 +42,20 @@ async fn neither_a_secret_nor_a_signature_is_in_it() {
     for name in ["X-StatusPulse-Signature", "webhook-signature", "Authorization"] {
         assert_eq!(preview["headers"][name], "[hidden]", "{name}");
     }
+    // While two secrets sign, a header more has a signature in some styles.
+    for style in ["joined", "split"] {
+        let hook = world.register(OTHER).await;
+        world.act_with(&hook, "rotate-secret", json!({"style": style})).await.expect(200);
+        let preview = world.act(&hook, "preview").await;
+        let signatures: Vec<_> = preview["headers"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| name.to_ascii_lowercase().contains("signature"))
+            .collect();
+        assert!(signatures.len() >= 2, "{style}: {preview}");
+        assert!(signatures.iter().all(|(_, value)| *value == "[hidden]"), "{style}: {preview}");
+    }
     let asked = json!({"destination": "pagerduty", "routing_key": KEY, "events": ["incident_resolved"]});
     let paging = world.post("/v1/webhooks", &asked).await.expect(201);
     let preview =

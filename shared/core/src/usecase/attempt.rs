@@ -249,6 +249,23 @@ pub(super) struct About {
     pub(super) number: u8,
 }
 
+impl About {
+    /// The headers that every call of ours has, but for its signatures.
+    pub(super) fn headers(&self) -> [(&'static str, String); 6] {
+        [
+            ("Content-Type", "application/json".to_owned()),
+            ("User-Agent", USER_AGENT.to_owned()),
+            ("X-StatusPulse-Event", self.event.to_owned()),
+            ("X-StatusPulse-Event-Id", self.event_id.to_string()),
+            ("X-StatusPulse-Delivery-Id", self.delivery_id.to_string()),
+            ("X-StatusPulse-Attempt", self.number.to_string()),
+        ]
+    }
+}
+
+/// Who calls.
+pub(super) const USER_AGENT: &str = "StatusPulse-Webhooks/1";
+
 /// One signed POST to a webhook: by the keys valid at `now`, over exactly these bytes.
 pub(super) fn signed_call(
     webhook: &Webhook,
@@ -257,21 +274,13 @@ pub(super) fn signed_call(
     timeout: Duration,
     now: Timestamp,
 ) -> Call {
-    let id = about.event_id.to_string();
-    let signatures = webhook.keys.headers(&id, &body, now);
+    let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
     let mut headers = Vec::with_capacity(10 + webhook.settings.headers.0.len());
     for (name, value) in &webhook.settings.headers.0 {
         headers.push((name.clone(), value.clone()));
     }
-    let own = [
-        ("Content-Type", "application/json".to_owned()),
-        ("User-Agent", "StatusPulse-Webhooks/1".to_owned()),
-        ("X-StatusPulse-Event", about.event.to_owned()),
-        ("X-StatusPulse-Event-Id", id),
-        ("X-StatusPulse-Delivery-Id", about.delivery_id.to_string()),
-        ("X-StatusPulse-Attempt", about.number.to_string()),
-    ];
-    headers.extend(own.into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
+    headers
+        .extend(about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
     Call { url: webhook.settings.url.clone(), headers, body, timeout }
 }
 

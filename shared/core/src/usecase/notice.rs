@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::attempt::USER_AGENT;
 use super::probe::TestResult;
 use super::{Engine, Handled};
 use crate::attempt::Failure;
@@ -124,7 +125,7 @@ impl Engine {
 fn message_to(slack: EndpointUrl, body: Bytes) -> Call {
     let headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
-        ("User-Agent".to_owned(), "StatusPulse-Webhooks/1".to_owned()),
+        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
     ];
     Call { url: slack, headers, body, timeout: limits::ATTEMPT_TIMEOUT }
 }

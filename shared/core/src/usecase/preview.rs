@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::Engine;
-use super::attempt::{About, signed_call};
+use super::attempt::About;
 use crate::destination::Destination;
 use crate::error::Result;
 use crate::event::{EventType, check_payload};
 use crate::fields::Fields;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
-use crate::limits;
+use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
 use crate::target::HIDDEN;
 
 /// A request as it would be made. No secret is in it, and nothing that could pass for ours: it is not signed.
@@ -17,7 +17,7 @@ use crate::target::HIDDEN;
 pub struct Preview {
     /// Where to.
     pub url: String,
-    /// Its headers; secret values are hidden, and so are signatures.
+    /// Its headers; custom ones and signatures are hidden.
     pub headers: Vec<(String, String)>,
     /// Its body; a routing key is hidden.
     pub body: String,
@@ -34,21 +34,21 @@ impl Engine {
         let event_id = EventId::new(now, &*self.random);
         let delivery_id = DeliveryId::derive(event_id, now, id);
         let about = About { event: event_type.name(), event_id, delivery_id, number: 1 };
+        // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
+        let signatures =
+            webhook.keys.headers(&event_id.to_string(), b"", now).into_iter().map(|header| match header {
+                (WEBHOOK_ID | WEBHOOK_TIMESTAMP, _) => header,
+                (name, _) => (name, HIDDEN.to_owned()),
+            });
+        let custom = webhook.settings.headers.0.keys().map(|name| (name.clone(), HIDDEN.to_owned()));
+        let own = about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value));
+        let headers = custom.chain(own).collect();
         let rendered = webhook.settings.render(event_type, &payload);
-        let call = signed_call(&webhook, &about, rendered, limits::ATTEMPT_TIMEOUT, now);
-        let is_secret = |name: &str| {
-            name.to_ascii_lowercase().ends_with("signature") || webhook.settings.headers.0.contains_key(name)
-        };
-        let shown = |(name, value): (String, String)| {
-            let value = if is_secret(&name) { HIDDEN.to_owned() } else { value };
-            (name, value)
-        };
-        let text = String::from_utf8_lossy(&call.body);
+        let text = String::from_utf8_lossy(&rendered);
         let body = match &webhook.settings.destination {
             Destination::PagerDuty(key) => text.replace(key.reveal(), HIDDEN),
             Destination::Json | Destination::Slack => text.into_owned(),
         };
-        let headers = call.headers.into_iter().map(shown).collect();
         Ok(Preview { url: webhook.settings.shown_url(), headers, body })
     }
 }
