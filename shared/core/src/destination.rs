@@ -50,6 +50,16 @@ pub enum Verdict {
     Failed(Failure, Consequence),
 }
 
+impl Verdict {
+    /// Why it failed, if it did.
+    pub fn failure(self) -> Option<Failure> {
+        match self {
+            Verdict::Taken => None,
+            Verdict::Failed(failure, _) => Some(failure),
+        }
+    }
+}
+
 /// What follows from a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {

@@ -16,9 +16,8 @@ use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use super::Table;
 use super::item::{Item, Read, binary, number, text, time};
-use super::keys::{ALL_ACCOUNTS, Key, PK, SK, account_partition};
+use super::keys::{ALL_ACCOUNTS, Key, SK, account_partition};
 use super::table::{Change, Condition, Written, readable};
-use crate::error::failed;
 
 /// Tries of a revocation that others get in the way of.
 const REVOKE_TRIES: usize = 5;
@@ -36,20 +35,11 @@ impl Accounts for Table {
     }
 
     async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>> {
-        let lowest = after.map_or_else(|| "a#".to_owned(), |after| format!("a#{after}~"));
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :lowest AND :highest"))
-            .expression_attribute_values(":pk", text(ALL_ACCOUNTS))
-            .expression_attribute_values(":lowest", text(lowest))
-            .expression_attribute_values(":highest", text("a#~"))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
-        let answer = request.send().await.map_err(failed("listing accounts"))?;
+        let from = after.map_or_else(|| "a#".to_owned(), |after| format!("a#{after}~"));
+        let items =
+            self.range(ALL_ACCOUNTS.to_owned(), from, "a#~".to_owned(), limit, "listing accounts").await?;
         let id = |item: &Item| item.maybe_text(SK)?.strip_prefix("a#")?.parse().ok();
-        Ok(answer.items().iter().filter_map(id).collect())
+        Ok(items.iter().filter_map(id).collect())
     }
 
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {

@@ -158,20 +158,12 @@ impl Table {
         from: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Vec<DeliveryId>> {
-        let lowest = from.map_or_else(|| format!("{}#", mark.letter()), |id| mark.sort(id));
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :lowest AND :highest"))
-            .expression_attribute_values(":pk", text(delivery_partition(webhook, shard)))
-            .expression_attribute_values(":lowest", text(lowest))
-            .expression_attribute_values(":highest", text(format!("{}#~", mark.letter())))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
-        let answer = request.send().await.map_err(failed("reading a page of a sweep"))?;
+        let from = from.map_or_else(|| format!("{}#", mark.letter()), |id| mark.sort(id));
+        let to = format!("{}#~", mark.letter());
+        let partition = delivery_partition(webhook, shard);
+        let items = self.range(partition, from, to, limit, "reading a page of a sweep").await?;
         let id = |item: &Item| item.maybe_text(SK)?.split_once('#')?.1.parse().ok();
-        Ok(answer.items().iter().filter_map(id).collect())
+        Ok(items.iter().filter_map(id).collect())
     }
 
     pub(super) async fn count_marked(&self, webhook: WebhookId, mark: Mark) -> PortResult<u64> {

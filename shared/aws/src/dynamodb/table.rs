@@ -193,6 +193,28 @@ impl Table {
         }
     }
 
+    /// What stands in a partition between two sort keys, in its order; `limit` items at most.
+    pub(super) async fn range(
+        &self,
+        partition: String,
+        from: String,
+        to: String,
+        limit: usize,
+        doing: &'static str,
+    ) -> PortResult<Vec<Item>> {
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :from AND :to"))
+            .expression_attribute_values(":pk", AttributeValue::S(partition))
+            .expression_attribute_values(":from", AttributeValue::S(from))
+            .expression_attribute_values(":to", AttributeValue::S(to))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        Ok(request.send().await.map_err(failed(doing))?.items.unwrap_or_default())
+    }
+
     /// Everything in a partition whose sort key begins so, in its order.
     pub(super) async fn all_with_prefix(
         &self,

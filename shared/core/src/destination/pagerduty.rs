@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::told::{Told, shortened};
+use super::told::{Details, Told, shortened};
 use super::{Consequence, Probe, Verdict, body};
 use crate::attempt::{Class, Failure, Reply, judge, response_text};
 use crate::event::EventType;
@@ -88,7 +88,7 @@ pub(super) fn event(key: &RoutingKey, event_type: EventType, payload: &Bytes, gr
         dedup_key: &told.incident_id,
         client: "StatusPulse",
         payload: Payload {
-            summary: shortened(&summary(event_type, &told), limits::PAGERDUTY_SUMMARY_CHARS),
+            summary: shortened(&summary(event_type, &told, &details), limits::PAGERDUTY_SUMMARY_CHARS),
             source: &told.monitor_name,
             severity: severity(details.response_code()),
             timestamp: told.at(),
@@ -100,8 +100,7 @@ pub(super) fn event(key: &RoutingKey, event_type: EventType, payload: &Bytes, gr
     })
 }
 
-fn summary(event_type: EventType, told: &Told<'_>) -> String {
-    let details = told.details();
+fn summary(event_type: EventType, told: &Told<'_>, details: &Details<'_>) -> String {
     let monitor = &told.monitor_name;
     match event_type {
         EventType::IncidentOpened => {

@@ -28,13 +28,12 @@ pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     if let Some(words) = details.words() {
         blocks.push(section(&escaped(&words)));
     }
-    let named = |name: &str, value: String| field(name, &value);
     let fields: Vec<Value> = [
-        details.response_code().map(|code| named("Response code", code.to_owned())),
-        details.latency_ms().map(|latency| named("Latency", format!("{latency} ms"))),
-        details.region().map(|region| named("Region", region)),
-        details.downtime().map(|downtime| named("Downtime", downtime)),
-        details.endpoint().map(|endpoint| named("Endpoint", endpoint)),
+        details.response_code().map(|code| field("Response code", code)),
+        details.latency_ms().map(|latency| field("Latency", &format!("{latency} ms"))),
+        details.region().map(|region| field("Region", &region)),
+        details.downtime().map(|downtime| field("Downtime", &downtime)),
+        details.endpoint().map(|endpoint| field("Endpoint", &endpoint)),
     ]
     .into_iter()
     .flatten()

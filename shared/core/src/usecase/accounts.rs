@@ -52,15 +52,11 @@ impl Engine {
         let slack = slack_url(&mut fields, &self.deployment.policy);
         fields.refuse_rest();
         fields.finish()?;
-        let webhooks = self.webhooks.webhooks(account).await?;
-        let outside = |domains: &AllowedDomains| {
-            webhooks.iter().find(|webhook| !webhook.settings.keeps_to(domains)).cloned()
-        };
-        if let Some(outside) = domains.as_ref().and_then(outside) {
-            return Err(Error::Conflict {
-                code: "webhook_outside_domains",
-                detail: format!("webhook {} is registered at a domain that is not on the list", outside.id),
-            });
+        if domains.is_none() && !sets_slack {
+            return self.account(account).await;
+        }
+        if let Some(domains) = &domains {
+            self.check_webhooks(account, domains).await?;
         }
         loop {
             let mut next = self.account(account).await?;
@@ -73,6 +69,17 @@ impl Engine {
             if self.accounts.save_account(&next).await?.is_ok() {
                 return Ok(next);
             }
+        }
+    }
+
+    async fn check_webhooks(&self, account: AccountId, domains: &AllowedDomains) -> Result<()> {
+        let webhooks = self.webhooks.webhooks(account).await?;
+        match webhooks.iter().find(|webhook| !webhook.settings.keeps_to(domains)) {
+            Some(outside) => Err(Error::Conflict {
+                code: "webhook_outside_domains",
+                detail: format!("webhook {} is registered at a domain that is not on the list", outside.id),
+            }),
+            None => Ok(()),
         }
     }
 

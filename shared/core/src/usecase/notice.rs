@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::attempt::USER_AGENT;
 use super::probe::TestResult;
 use super::{Engine, Handled};
-use crate::attempt::Failure;
-use crate::destination::{Destination, Verdict, escaped, slack_text};
+use crate::destination::{Destination, escaped, slack_text};
 use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::limits;
 use crate::message::NoticeMessage;
-use crate::ports::{Call, Sent};
+use crate::ports::Call;
 use crate::signature::later;
 use crate::target::EndpointUrl;
 use crate::webhook::{Notice, Pause, PauseReason, State, Webhook};
@@ -64,15 +61,8 @@ impl Engine {
             });
         };
         let text = ":white_check_mark: StatusPulse tells this channel when a webhook is paused.";
-        let sent = self.sender.send(message_to(slack, slack_text(text))).await;
-        let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
-        let failure = failure_of(&sent);
-        Ok(TestResult {
-            ok: failure.is_none(),
-            status_code,
-            reason: failure.map(|failure| failure.reason),
-            duration: sent.duration,
-        })
+        let sent = self.sender.send(message_to(slack, text)).await;
+        Ok(TestResult::of(&Destination::Slack, &sent))
     }
 
     async fn send_notice(
@@ -82,8 +72,8 @@ impl Engine {
         webhook: Webhook,
         tries: u32,
     ) -> Result<Handled> {
-        let sent = self.sender.send(message_to(slack, slack_text(text))).await;
-        match failure_of(&sent) {
+        let sent = self.sender.send(message_to(slack, text)).await;
+        match Destination::Slack.verdict(&sent.result).failure() {
             None => {
                 self.set_notice(&webhook, Notice::Done).await?;
             }
@@ -122,20 +112,12 @@ impl Engine {
 }
 
 /// A message to engineers.
-fn message_to(slack: EndpointUrl, body: Bytes) -> Call {
+fn message_to(slack: EndpointUrl, text: &str) -> Call {
     let headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
         ("User-Agent".to_owned(), USER_AGENT.to_owned()),
     ];
-    Call { url: slack, headers, body, timeout: limits::ATTEMPT_TIMEOUT }
-}
-
-/// Why Slack did not take it, if it did not.
-fn failure_of(sent: &Sent) -> Option<Failure> {
-    match Destination::Slack.verdict(&sent.result) {
-        Verdict::Taken => None,
-        Verdict::Failed(failure, _) => Some(failure),
-    }
+    Call { url: slack, headers, body: slack_text(text), timeout: limits::ATTEMPT_TIMEOUT }
 }
 
 /// How long to wait after so many tries.

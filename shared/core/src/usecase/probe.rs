@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::attempt::{About, signed_call};
 use crate::attempt::{Class, Failure};
-use crate::destination::{Probe, Verdict};
+use crate::destination::{Destination, Probe};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
@@ -24,6 +24,18 @@ pub struct TestResult {
     pub reason: Option<String>,
     /// How long it took.
     pub duration: Duration,
+}
+
+impl TestResult {
+    pub(super) fn of(destination: &Destination, sent: &Sent) -> Self {
+        let failure = destination.verdict(&sent.result).failure();
+        Self {
+            ok: failure.is_none(),
+            status_code: sent.result.as_ref().ok().map(|reply| reply.status),
+            reason: failure.map(|failure| failure.reason),
+            duration: sent.duration,
+        }
+    }
 }
 
 /// A handshake's outcome.
@@ -53,7 +65,7 @@ impl Engine {
         let shake = self.shake_hands(&webhook).await;
         let now = self.clock.now();
         self.change_webhook(account, id, |latest| {
-            // The URL was changed meanwhile: this handshake says nothing of the new one.
+            // It is somewhere else by now: this handshake says nothing of the new one.
             if !latest.settings.same_endpoint(&webhook.settings) {
                 return Ok(None);
             }
@@ -73,17 +85,7 @@ impl Engine {
             return Err(not_verified());
         }
         let sent = self.probe(&webhook, Probe::Test, limits::ATTEMPT_TIMEOUT).await;
-        let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
-        let failure = match webhook.settings.destination.verdict(&sent.result) {
-            Verdict::Taken => None,
-            Verdict::Failed(failure, _) => Some(failure),
-        };
-        Ok(TestResult {
-            ok: failure.is_none(),
-            status_code,
-            reason: failure.map(|failure| failure.reason),
-            duration: sent.duration,
-        })
+        Ok(TestResult::of(&webhook.settings.destination, &sent))
     }
 
     async fn probe(&self, webhook: &Webhook, probe: Probe, timeout: Duration) -> Sent {

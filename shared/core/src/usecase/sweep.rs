@@ -45,12 +45,12 @@ impl Engine {
         if now < sweep.due {
             return Ok(Handled::Again(sweep.due));
         }
-        if message.step != sweep.step && now < overdue {
-            // The message of the step before watches over this one; earlier ones have others behind them.
-            let watches = message.step + 1 >= sweep.step;
-            return Ok(if watches { Handled::Again(overdue) } else { Handled::Done });
-        }
         if message.step != sweep.step {
+            if now < overdue {
+                // The message of the step before watches over this one; earlier ones have others behind them.
+                let watches = message.step + 1 >= sweep.step;
+                return Ok(if watches { Handled::Again(overdue) } else { Handled::Done });
+            }
             // Not worked on by this one: if that broke off, nobody would watch over the step after.
             self.follow_up_webhook(&webhook).await?;
             return Ok(Handled::Done);
@@ -138,7 +138,9 @@ impl Engine {
         for delivery in &moving {
             match delivery.state {
                 State::Waiting if lanes.insert(&delivery.incident_id) => self.wake_lane(delivery).await?,
-                State::Scheduled { number: 1, .. } if delivery.round == 1 => {
+                State::Scheduled { number: 1, .. }
+                    if !delivery.is_as_accepted() && !delivery.is_released() =>
+                {
                     self.watch(delivery, limits::STRAGGLER).await?
                 }
                 _ => {}
