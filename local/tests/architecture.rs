@@ -161,3 +161,23 @@ fn the_table_of_verdicts_is_the_same_in_code_and_documentation() {
         "docs/destinations.md has another table"
     );
 }
+
+/// The ports promise that a write is visible to every later read; DynamoDB gives that to those alone who ask for it.
+#[test]
+fn every_read_of_dynamodb_asks_to_be_consistent() {
+    let mut reads = 0;
+    for file in ["sealing.rs", "dynamodb/table.rs", "dynamodb/lists.rs"] {
+        let code = std::fs::read_to_string(root().join("shared/aws/src").join(file)).unwrap();
+        let count = |text: &str| code.matches(text).count();
+        let asked = count(".get_item()") + count(".query()") + count("KeysAndAttributes::builder()");
+        assert_eq!(asked, count(".consistent_read(true)"), "{file}");
+        reads += asked;
+    }
+    assert!(reads >= 7, "the reads stand elsewhere by now");
+    for entry in std::fs::read_dir(root().join("shared/aws/src/dynamodb")).unwrap() {
+        let path = entry.unwrap().path();
+        let code = std::fs::read_to_string(&path).unwrap();
+        let here = path.ends_with("table.rs") || path.ends_with("lists.rs");
+        assert!(here || !code.contains(".get_item()") && !code.contains(".query()"), "{}", path.display());
+    }
+}

@@ -32,12 +32,19 @@ pub(crate) struct Kept {
 pub(crate) struct Store {
     pub(crate) accounts: BTreeMap<AccountId, Account>,
     pub(crate) webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
+    /// What each webhook was before its last change.
+    webhooks_before: BTreeMap<WebhookId, Arc<Webhook>>,
     pub(crate) events: BTreeMap<EventId, KeptEvent>,
     pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
     next_place: u64,
 }
 
 impl Store {
+    /// The webhook as it was before its last change: what a read gives that is not consistent.
+    pub(crate) fn stale(&self, id: WebhookId) -> Option<&Arc<Webhook>> {
+        self.webhooks_before.get(&id)
+    }
+
     pub(crate) fn webhooks_of(&self, account: AccountId) -> Vec<Arc<Webhook>> {
         let own = |webhook: &&Arc<Webhook>| webhook.account_id == account && !webhook.is_deleted();
         self.webhooks.values().filter(own).cloned().collect()
@@ -46,7 +53,9 @@ impl Store {
     pub(crate) fn save_webhook(&mut self, webhook: &Webhook) -> Result<(), Conflict> {
         let kept = self.webhooks.get_mut(&webhook.id).filter(|kept| kept.version == webhook.version);
         let Some(kept) = kept else { return Err(Conflict) };
-        *kept = Arc::new(Webhook { version: webhook.version + 1, ..webhook.clone() });
+        let next = Arc::new(Webhook { version: webhook.version + 1, ..webhook.clone() });
+        let before = std::mem::replace(kept, next);
+        self.webhooks_before.insert(webhook.id, before);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ const CORE: &str = "shared/core/src/";
 /// Runs in which a defect has to show. The rarest of them takes a few thousand.
 const RUNS: &str = "20000";
 
-const MUTATIONS: [Mutation; 24] = [
+const MUTATIONS: [Mutation; 25] = [
     Mutation {
         name: "a receiver asks for patience in vain",
         file: "usecase/attempt.rs",
@@ -143,6 +143,14 @@ const MUTATIONS: [Mutation; 24] = [
         file: "../../../local/sim/src/store.rs",
         from: "Some(until) if until > now => Claim::Later(until),",
         to: "",
+    },
+    Mutation {
+        name: "port: a webhook is read as an eventually consistent table gives it",
+        file: "../../../local/sim/src/ports.rs",
+        from: "let webhook = inner.store.webhooks.get(&id).cloned();",
+        to: "let webhook = inner.store.webhooks.get(&id).cloned();\n\
+             let stale = inner.store.stale(id).cloned();\n\
+             let webhook = stale.filter(|_| inner.faults && inner.dice.once_in(20)).or(webhook);",
     },
     Mutation {
         name: "port: a delivery is replaced whatever its version",
