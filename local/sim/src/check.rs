@@ -69,7 +69,7 @@ pub(crate) struct Ledger {
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
-    /// When each webhook's failures were last forgotten: it took something, or has a new endpoint.
+    /// When each webhook last took something, or its failures were forgotten as it has a new endpoint.
     cleared: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
@@ -183,6 +183,8 @@ impl Ledger {
     pub(crate) fn answered(&mut self, delivery: &Delivery, reply: &Reply, at: Timestamp) {
         if (200..300).contains(&reply.status) {
             self.taken.insert(delivery.id);
+            // Also where the webhook has no failure to forget, as that of another payload is not recorded yet.
+            self.cleared.insert(delivery.webhook_id, at);
         }
         let asked = reply.retry_after.as_ref().and_then(|seconds| seconds.parse().ok());
         let asked = asked.map(Duration::from_secs).unwrap_or_default().min(PATIENCE_MAX);

@@ -286,9 +286,16 @@ impl Deliveries for Ports {
         .await
     }
 
-    async fn claim(&self, _: WebhookId, id: DeliveryId, step: Step, now: Timestamp) -> PortResult<Claim> {
+    async fn claim(
+        &self,
+        _: WebhookId,
+        id: DeliveryId,
+        step: Step,
+        due_by: Timestamp,
+        now: Timestamp,
+    ) -> PortResult<Claim> {
         self.call("claim", |inner, _| {
-            let claim = inner.store.claim(id, step, now);
+            let claim = inner.store.claim(id, step, due_by, now);
             let told = match &claim {
                 Claim::Taken(delivery) => {
                     inner.ledger.claimed(inner.current, id, step);

@@ -108,10 +108,10 @@ impl Store {
         })
     }
 
-    pub(crate) fn claim(&mut self, id: DeliveryId, step: Step, now: Timestamp) -> Claim {
+    pub(crate) fn claim(&mut self, id: DeliveryId, step: Step, due_by: Timestamp, now: Timestamp) -> Claim {
         let Some(kept) = self.deliveries.get_mut(&id) else { return Claim::Unknown };
         match kept.delivery.next_step() {
-            Some((next, at)) if next == step && at > now => Claim::Later(at),
+            Some((next, at)) if next == step && at > due_by => Claim::Later(at),
             Some((next, _)) if next == step => match kept.claimed_until {
                 Some(until) if until > now => Claim::Later(until),
                 _ => {

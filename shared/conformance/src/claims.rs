@@ -30,7 +30,9 @@ pub(crate) async fn of_many_who_claim_at_once_one_gets_it(stage: Stage) {
             .map(|_| {
                 let store = stage.store.clone();
                 tokio::spawn(async move {
-                    store.claim(delivery.webhook_id, delivery.id, Step { round: 1, number: 1 }, now).await
+                    store
+                        .claim(delivery.webhook_id, delivery.id, Step { round: 1, number: 1 }, now, now)
+                        .await
                 })
             })
             .collect();
@@ -87,7 +89,7 @@ pub(crate) async fn a_step_that_is_past_has_moved(stage: Stage) {
     moved(stage.claim(&second, 3).await, second.state);
     let other_round = Step { round: 2, number: 2 };
     moved(
-        stage.store.claim(second.webhook_id, second.id, other_round, stage.now()).await.unwrap(),
+        stage.store.claim(second.webhook_id, second.id, other_round, stage.now(), stage.now()).await.unwrap(),
         second.state,
     );
     let mut latest = second;
@@ -97,4 +99,22 @@ pub(crate) async fn a_step_that_is_past_has_moved(stage: Stage) {
     }
     let unknown = statuspulse_core::delivery::Delivery::new(&stage.event("INC-2"), stage.webhook_id());
     assert!(matches!(stage.claim(&unknown, 1).await, Claim::Unknown));
+}
+
+/// A sweep comes before the time. Its claim begins now like any other, and takes nobody else's.
+pub(crate) async fn who_comes_before_the_time_takes_nobodys_claim(stage: Stage) {
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let due = stage.now().checked_add(Duration::from_secs(3600)).unwrap();
+    let delivery = stage.saved(delivery, State::Scheduled { number: 2, at: due }).await.delivery;
+    let step = Step { round: 1, number: 2 };
+    let early = async |due_by| {
+        stage.store.claim(delivery.webhook_id, delivery.id, step, due_by, stage.now()).await.unwrap()
+    };
+    let too_soon = due.checked_sub(Duration::from_secs(1)).unwrap();
+    assert!(matches!(early(too_soon).await, Claim::Later(at) if at == due));
+    assert!(matches!(early(due).await, Claim::Taken(_)));
+    let until = stage.now().checked_add(limits::CLAIM).unwrap();
+    assert!(matches!(early(due).await, Claim::Later(at) if at == until), "however late it is due");
+    stage.pass(limits::CLAIM);
+    assert!(matches!(early(due).await, Claim::Taken(_)), "and it ends like any other");
 }

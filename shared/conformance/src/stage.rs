@@ -195,6 +195,6 @@ impl Stage {
 
     pub(crate) async fn claim(&self, delivery: &Delivery, number: u8) -> Claim {
         let step = Step { round: delivery.round, number };
-        self.store.claim(delivery.webhook_id, delivery.id, step, self.now()).await.unwrap()
+        self.store.claim(delivery.webhook_id, delivery.id, step, self.now(), self.now()).await.unwrap()
     }
 }

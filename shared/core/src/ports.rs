@@ -189,12 +189,14 @@ pub trait Deliveries: Send + Sync {
     async fn event(&self, id: EventId) -> PortResult<Option<std::sync::Arc<Event>>>;
     /// The delivery of this id, if it goes to one of these webhooks.
     async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>>;
-    /// Asks for an attempt: at most one worker has it at a time.
+    /// Asks for an attempt that is due by that time, which is now, or later for who comes before its time: at most one worker
+    /// has it at a time.
     async fn claim(
         &self,
         webhook: WebhookId,
         id: DeliveryId,
         step: Step,
+        due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim>;
     /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's

@@ -73,6 +73,7 @@ impl Deliveries for Embedded {
         _webhook: WebhookId,
         id: DeliveryId,
         step: Step,
+        due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
         if let Err(until) = self.claims.take(id, now) {
@@ -86,7 +87,7 @@ impl Deliveries for Embedded {
             }
             Ok(None) => Claim::Unknown,
             Ok(Some(delivery)) => match delivery.next_step() {
-                Some((next, at)) if next == step && at > now => Claim::Later(at),
+                Some((next, at)) if next == step && at > due_by => Claim::Later(at),
                 Some((next, _)) if next == step => return Ok(Claim::Taken(Box::new(delivery))),
                 _ => Claim::Moved(Box::new(delivery)),
             },

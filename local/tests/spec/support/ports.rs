@@ -223,9 +223,10 @@ impl Deliveries for Fused {
         webhook: WebhookId,
         id: DeliveryId,
         step: Step,
+        due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
-        self.store.claim(webhook, id, step, now).await
+        self.store.claim(webhook, id, step, due_by, now).await
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {

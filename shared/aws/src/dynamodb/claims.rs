@@ -21,6 +21,7 @@ impl Table {
         webhook: WebhookId,
         id: DeliveryId,
         step: Step,
+        due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
         let doing = "claiming a delivery";
@@ -28,7 +29,7 @@ impl Table {
         let change = Change {
             key: Key::Delivery(webhook, id),
             update: "SET #claimed_until = :until, #token = :token".to_owned(),
-            condition: "#state = :scheduled AND #round = :round AND #number = :number AND #due <= :now \
+            condition: "#state = :scheduled AND #round = :round AND #number = :number AND #due <= :due_by \
                         AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)"
                 .into(),
             values: HashMap::from([
@@ -37,6 +38,7 @@ impl Table {
                 (":scheduled".to_owned(), text("retrying")),
                 (":round".to_owned(), number(step.round)),
                 (":number".to_owned(), number(step.number)),
+                (":due_by".to_owned(), time(due_by)),
                 (":now".to_owned(), time(now)),
             ]),
         };
@@ -53,7 +55,7 @@ impl Table {
             return Ok(Claim::Taken(delivery));
         }
         Ok(match delivery.next_step() {
-            Some((next, at)) if next == step && at > now => Claim::Later(at),
+            Some((next, at)) if next == step && at > due_by => Claim::Later(at),
             Some((next, _)) if next == step => {
                 let until = readable(item.maybe_time("claimed_until"), doing)?;
                 Claim::Later(until.unwrap_or(now))

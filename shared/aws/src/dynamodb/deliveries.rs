@@ -57,9 +57,10 @@ impl Deliveries for Table {
         webhook: WebhookId,
         id: DeliveryId,
         step: Step,
+        due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
-        self.take_claim(webhook, id, step, now).await
+        self.take_claim(webhook, id, step, due_by, now).await
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {

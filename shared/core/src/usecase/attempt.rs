@@ -22,20 +22,23 @@ use crate::webhook::{self, FailedAttempt, Webhook};
 impl Engine {
     pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {
         let now = self.clock.now();
-        let delivery =
-            match self.deliveries.claim(message.webhook_id, message.delivery_id, message.step, now).await? {
-                Claim::Taken(delivery) => *delivery,
-                Claim::Later(at) => return Ok(Handled::Again(at)),
-                // Done before, or by somebody else: see to it that what follows was done too.
-                Claim::Moved(delivery) => {
-                    if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
-                        self.complete_change(&webhook, message.step.number).await?;
-                    }
-                    self.follow_up(*delivery).await?;
-                    return Ok(Handled::Done);
+        let delivery = match self
+            .deliveries
+            .claim(message.webhook_id, message.delivery_id, message.step, now, now)
+            .await?
+        {
+            Claim::Taken(delivery) => *delivery,
+            Claim::Later(at) => return Ok(Handled::Again(at)),
+            // Done before, or by somebody else: see to it that what follows was done too.
+            Claim::Moved(delivery) => {
+                if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
+                    self.complete_change(&webhook, message.step.number).await?;
                 }
-                Claim::Unknown => return Ok(Handled::Done),
-            };
+                self.follow_up(*delivery).await?;
+                return Ok(Handled::Done);
+            }
+            Claim::Unknown => return Ok(Handled::Done),
+        };
         let claimed_until = later(now, limits::CLAIM);
         let step = message.step;
         let body = self.body_of(message).await?;

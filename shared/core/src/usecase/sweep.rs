@@ -153,7 +153,7 @@ impl Engine {
     /// to its worker, who sees the webhook's new state; if that died, its claim ends some day, and the sweep looks until then.
     async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Option<Delivery>> {
         let Some((step, at)) = delivery.next_step() else { return Ok(Some(delivery)) };
-        match self.deliveries.claim(delivery.webhook_id, delivery.id, step, at.max(now)).await? {
+        match self.deliveries.claim(delivery.webhook_id, delivery.id, step, at.max(now), now).await? {
             Claim::Taken(delivery) => Ok(Some(*delivery)),
             Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => Ok(None),
         }

@@ -190,7 +190,14 @@ impl Deliveries for Store {
         Ok(found.filter(|delivery| webhooks.contains(&delivery.webhook_id)))
     }
 
-    async fn claim(&self, _: WebhookId, _: DeliveryId, _: Step, _: Timestamp) -> PortResult<Claim> {
+    async fn claim(
+        &self,
+        _: WebhookId,
+        _: DeliveryId,
+        _: Step,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> PortResult<Claim> {
         Ok(Claim::Unknown)
     }
 
