@@ -28,6 +28,7 @@ pub(crate) fn engine(
         accounts: store.clone(),
         webhooks: store.clone(),
         deliveries: store.clone(),
+        turns: store.clone(),
         wakeups: store.clone(),
         sender,
         clock,

@@ -80,7 +80,8 @@ impl Host {
         let engine = Arc::new(Engine {
             accounts: store.clone(),
             webhooks: store.clone(),
-            deliveries: store,
+            deliveries: store.clone(),
+            turns: store,
             wakeups: messages.clone(),
             sender: Arc::new(Outbound::new(outbound)?),
             clock,

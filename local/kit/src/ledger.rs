@@ -43,6 +43,11 @@ impl Received {
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
+
+    /// Whether its body contains this text.
+    pub fn contains(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.body).contains(text)
+    }
 }
 
 /// What [`Record::Marks`] found the `X-StatusPulse-Signature` of a request to be.

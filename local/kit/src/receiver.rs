@@ -143,6 +143,29 @@ impl Receiver {
         Ok(self.received(path))
     }
 
+    /// The first request on `path` whose body contains `text`, once it came.
+    pub async fn wait_for_text(&self, path: &str, text: &str, within: Duration) -> Result<Received, String> {
+        let mut came: Vec<Received> = vec![];
+        loop {
+            let next = came.len() as u64 + 1;
+            came = match self.wait_for(path, next, within).await {
+                Ok(came) => came,
+                Err(error) => {
+                    let bodies: Vec<_> = came.iter().map(|request| &request.body).collect();
+                    return Err(format!("{error}, none with {text}: {bodies:?}"));
+                }
+            };
+            if let Some(found) = came.iter().find(|request| request.contains(text)) {
+                return Ok(found.clone());
+            }
+        }
+    }
+
+    /// How many requests on `path` have bodies that contain `text`.
+    pub fn count_text(&self, path: &str, text: &str) -> usize {
+        self.received(path).iter().filter(|request| request.contains(text)).count()
+    }
+
     /// Every request from now on, on any path, as it comes. There is one listener: a second call takes over.
     pub fn arrivals(&self) -> mpsc::UnboundedReceiver<Received> {
         self.ledger.listen()

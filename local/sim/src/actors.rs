@@ -38,6 +38,7 @@ pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
         accounts: ports.clone(),
         webhooks: ports.clone(),
         deliveries: ports.clone(),
+        turns: ports.clone(),
         wakeups: ports.clone(),
         sender: ports.clone(),
         clock: ports.clone(),
@@ -68,7 +69,7 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
             world.with(|inner| {
                 let task = inner.current;
                 inner.last_call.insert(task, "receive");
-                inner.ledger.begins(task, &received.message);
+                inner.ledger.begins(task);
                 inner.history.note(inner.now, &name, || format!("gets {}", brief(&received.message)));
             });
             let handled = engine.handle(received.message.clone()).await;

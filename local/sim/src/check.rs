@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use statuspulse_core::alert::{Alert, AlertKind, Notice};
 use statuspulse_core::attempt::Reply;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::message::Message;
 use statuspulse_core::ports::Step;
 use statuspulse_core::webhook::{self, PauseReason, Sweep, SweepMode, Webhook};
 
@@ -24,15 +24,23 @@ const SKEW: Duration = Duration::from_millis(2 * crate::ports::SKEW_MS_MAX.unsig
 const WAITS: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900), Duration::from_secs(3600)];
 const ATTEMPTS: u8 = 5;
+/// Failed retries in a row of which engineers are warned.
+const WARNED_AT: u8 = 2;
+/// From a receiver's answer to its record, with the slowest of calls in between.
+const ATTEMPT_MAX: Duration = Duration::from_secs(300);
 /// What a receiver may ask for.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
+
+/// An alert: whose, and since when.
+type AlertId = (WebhookId, Timestamp);
 
 /// What a task is at work on.
 #[derive(Default)]
 struct Job {
     attempt: Option<(DeliveryId, Step)>,
     early: bool,
-    notice: Option<(WebhookId, u64)>,
+    /// The alerts it has claimed to tell.
+    telling: Vec<AlertId>,
     posted: bool,
     /// The last webhook it read, and whether that was active.
     look: Option<(WebhookId, bool)>,
@@ -60,7 +68,7 @@ pub(crate) struct Ledger {
     jobs: BTreeMap<TaskId, Job>,
     /// By delivery, round, number, and whether it was brought forward.
     posts: BTreeMap<(DeliveryId, u32, u8, bool), Posts>,
-    told: BTreeMap<(WebhookId, u64), Posts>,
+    told: BTreeMap<AlertId, Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
     /// What a receiver took.
     taken: BTreeSet<DeliveryId>,
@@ -69,7 +77,9 @@ pub(crate) struct Ledger {
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
-    /// When each webhook last took something, or its failures were forgotten as it has a new endpoint.
+    /// When each webhook last took something.
+    took: BTreeMap<WebhookId, Timestamp>,
+    /// The same, or when its failures were forgotten as it has a new endpoint.
     cleared: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
@@ -83,12 +93,8 @@ impl Ledger {
         self.violations.push(what);
     }
 
-    pub(crate) fn begins(&mut self, task: TaskId, message: &Message) {
-        let notice = match message {
-            Message::Notice(notice) => Some((notice.webhook_id, notice.epoch)),
-            _ => None,
-        };
-        self.jobs.insert(task, Job { notice, ..Job::default() });
+    pub(crate) fn begins(&mut self, task: TaskId) {
+        self.jobs.insert(task, Job::default());
     }
 
     pub(crate) fn forget(&mut self, task: TaskId) {
@@ -112,8 +118,8 @@ impl Ledger {
             // What it was told may be lost with it.
             self.patience.remove(&delivery);
         }
-        if let (Some(pause), true) = (job.notice, job.posted) {
-            self.told.entry(pause).or_default().excuses += 1;
+        for alert in job.telling.iter().filter(|_| job.posted) {
+            self.told.entry(*alert).or_default().excuses += 1;
         }
     }
 
@@ -121,12 +127,20 @@ impl Ledger {
     pub(crate) fn tells(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task) else { return };
         job.posted = true;
-        let Some((webhook, epoch)) = job.notice else { return };
-        let told = self.told.entry((webhook, epoch)).or_default();
-        told.count += 1;
-        if told.count > 1 + told.excuses {
-            self.violations.push(format!("I6: told twice of {} epoch {epoch}", short(webhook)));
+        if job.telling.is_empty() {
+            self.violations.push("I6: something is told that nobody claimed to tell".to_owned());
         }
+        for alert in &job.telling {
+            let told = self.told.entry(*alert).or_default();
+            told.count += 1;
+            if told.count > 1 + told.excuses {
+                self.violations.push(format!("I6: told twice of {} at {}", short(alert.0), alert.1));
+            }
+        }
+    }
+
+    fn was_told(&self, webhook: WebhookId, at: Timestamp) -> bool {
+        self.told.get(&(webhook, at)).is_some_and(|told| told.count > 0)
     }
 
     /// An attempt's POST begins (I3, I4, I5, I7, and the ladder's waits).
@@ -185,6 +199,7 @@ impl Ledger {
             self.taken.insert(delivery.id);
             // Also where the webhook has no failure to forget, as that of another payload is not recorded yet.
             self.cleared.insert(delivery.webhook_id, at);
+            self.took.insert(delivery.webhook_id, at);
         }
         let asked = reply.retry_after.as_ref().and_then(|seconds| seconds.parse().ok());
         let asked = asked.map(Duration::from_secs).unwrap_or_default().min(PATIENCE_MAX);
@@ -238,6 +253,13 @@ impl Ledger {
         if before.health.failing_since.is_some() && after.health.failing_since.is_none() {
             self.cleared.insert(after.id, now);
         }
+        let tried = |webhook: &Webhook| match &webhook.alert {
+            Some(Alert { at, notice: Notice::Sending { tries, .. }, .. }) => Some((*at, *tries)),
+            _ => None,
+        };
+        if let Some((at, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
+            self.jobs.entry(task).or_default().telling.push((after.id, at));
+        }
         let begins = |sweep: Sweep| sweep.mode == SweepMode::Recover && before.epoch != after.epoch;
         if after.sweep.is_some_and(begins) {
             self.recovered.insert(after.id, now);
@@ -263,11 +285,36 @@ pub(crate) struct Post<'a> {
 /// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6).
 pub(crate) fn at_rest(inner: &mut Inner) {
     for webhook in inner.store.webhooks.values() {
-        let webhook::State::Paused(pause) = &webhook.state else { continue };
-        let told = inner.ledger.told.get(&(webhook.id, webhook.epoch)).map_or(0, |told| told.count);
-        if pause.reason != PauseReason::Manual && told == 0 {
-            let name = short(webhook.id);
-            inner.ledger.violations.push(format!("I6: nobody was told that {name} was paused"));
+        let name = short(webhook.id);
+        let ledger = &mut inner.ledger;
+        if let webhook::State::Paused(pause) = &webhook.state
+            && pause.reason != PauseReason::Manual
+            && !ledger.was_told(webhook.id, pause.since)
+        {
+            ledger.violated(format!("I6: nobody was told that {name} was paused"));
+        }
+        let warned = webhook.alert.as_ref().is_some_and(|alert| {
+            matches!(alert.kind, AlertKind::Failing { .. }) && ledger.was_told(webhook.id, alert.at)
+        });
+        if webhook.is_active() && webhook.health.consecutive_failures >= WARNED_AT && !warned {
+            ledger.violated(format!("I6: nobody was told that {name} is failing"));
+        }
+    }
+}
+
+/// Everybody knows how each webhook is (I6).
+fn alerts_at_end(store: &Store, ledger: &mut Ledger) {
+    for webhook in store.webhooks.values() {
+        let Some(alert) = &webhook.alert else { continue };
+        let (name, at) = (short(webhook.id), alert.at);
+        if alert.notice != Notice::Done {
+            ledger.violated(format!("I6: what happened to {name} at {at} is not told to the end"));
+        }
+        let took = ledger.took.get(&webhook.id).and_then(|took| took.checked_sub(ATTEMPT_MAX).ok());
+        let is_trouble = !matches!(alert.kind, AlertKind::Well { .. });
+        let is_well = webhook.is_active() && webhook.health.failing_since.is_none();
+        if is_trouble && is_well && took > Some(at) && !ledger.discarded.contains(&webhook.id) {
+            ledger.violated(format!("I6: nobody was told that {name} answers again"));
         }
     }
 }
@@ -275,6 +322,7 @@ pub(crate) fn at_rest(inner: &mut Inner) {
 /// Everything is over (I1, I2).
 pub(crate) fn at_end(inner: &mut Inner) {
     let Inner { store, ledger, .. } = inner;
+    alerts_at_end(store, ledger);
     let known: BTreeSet<EventId> = ledger.accepted.iter().map(|accepted| accepted.event).collect();
     for accepted in &ledger.accepted {
         let same = |body: &Bytes| store.events.values().filter(|kept| kept.event.body == *body).count();

@@ -51,7 +51,7 @@ pub(crate) fn brief(message: &Message) -> String {
         Message::Sweep(sweep) => {
             format!("sweep {} epoch {} step {}", short(sweep.webhook_id), sweep.epoch, sweep.step)
         }
-        Message::Notice(notice) => format!("notice {} epoch {}", short(notice.webhook_id), notice.epoch),
+        Message::Notice(notice) => format!("notice {} of {}", short(notice.webhook_id), notice.at),
         Message::Announcement(news) => {
             format!("announcement {} {}", short(news.webhook_id), news.news.name())
         }

@@ -173,6 +173,7 @@ fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
         handshake: Handshake { ok: true, status_code: Some(200), reason: None, at: now },
         resumed_at: None,
         sweep: None,
+        alert: None,
         epoch: 1,
         created_at: now,
         updated_at: now,

@@ -13,7 +13,7 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::Wakeup;
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
-    Sender, Sent, Step, SweepPart, Unavailable, Wakeups, Webhooks,
+    Sender, Sent, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
@@ -364,6 +364,18 @@ impl Deliveries for Ports {
 
     async fn settled(&self) -> PortResult<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Turns for Ports {
+    async fn take_turn(
+        &self,
+        turn: Turn,
+        now: Timestamp,
+        next: Timestamp,
+    ) -> PortResult<Result<(), Timestamp>> {
+        self.call("take_turn", |inner, _| (inner.store.take_turn(turn, now, next), turn.name())).await
     }
 }
 

@@ -9,7 +9,7 @@ use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Acceptance, Claim, Conflict, Page, Saved, Step, SweepPart};
+use statuspulse_core::ports::{Acceptance, Claim, Conflict, Page, Saved, Step, SweepPart, Turn};
 use statuspulse_core::webhook::Webhook;
 
 /// An event with the webhooks it went to.
@@ -37,12 +37,24 @@ pub(crate) struct Store {
     pub(crate) events: BTreeMap<EventId, KeptEvent>,
     pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
     next_place: u64,
+    /// When the next turn of each kind is free.
+    turns: BTreeMap<String, Timestamp>,
 }
 
 impl Store {
     /// The webhook as it was before its last change: what a read gives that is not consistent.
     pub(crate) fn stale(&self, id: WebhookId) -> Option<&Arc<Webhook>> {
         self.webhooks_before.get(&id)
+    }
+
+    pub(crate) fn take_turn(&mut self, turn: Turn, now: Timestamp, next: Timestamp) -> Result<(), Timestamp> {
+        match self.turns.get(&turn.name()).filter(|free| now < **free) {
+            Some(free) => Err(*free),
+            None => {
+                self.turns.insert(turn.name(), next);
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn webhooks_of(&self, account: AccountId) -> Vec<Arc<Webhook>> {

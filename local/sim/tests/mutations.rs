@@ -17,7 +17,7 @@ const CORE: &str = "shared/core/src/";
 /// Runs in which a defect has to show. The rarest of them takes a few thousand.
 const RUNS: &str = "20000";
 
-const MUTATIONS: [Mutation; 25] = [
+const MUTATIONS: [Mutation; 28] = [
     Mutation {
         name: "a receiver asks for patience in vain",
         file: "usecase/attempt.rs",
@@ -99,8 +99,26 @@ const MUTATIONS: [Mutation; 25] = [
     Mutation {
         name: "a notice that is being sent is sent once more",
         file: "usecase/notice.rs",
-        from: "Notice::Sending { until, .. } if now < until => return Ok(Handled::Again(until)),",
+        from: "            return Ok(Handled::Again(until));\n        }\n        let account",
+        to: "        }\n        let account",
+    },
+    Mutation {
+        name: "what was taken along by another's notice is told by its own too",
+        file: "usecase/notice.rs",
+        from: "for (place, webhook) in claimed.iter().enumerate() {",
+        to: "for (place, webhook) in claimed.iter().enumerate().take(1) {",
+    },
+    Mutation {
+        name: "nobody is warned that a webhook fails",
+        file: "usecase/attempt.rs",
+        from: "Some(alert) if changed.is_for(began, alert.at) => self.tell(changed.webhook()).await,",
         to: "",
+    },
+    Mutation {
+        name: "the end of a drain is not told",
+        file: "webhook.rs",
+        from: "if answers && self.health.failing_since.is_none() {",
+        to: "if false {",
     },
     Mutation {
         name: "a rung is shorter than promised",

@@ -175,12 +175,8 @@ impl Story<'_> {
     }
 
     async fn held(&mut self) -> Result<()> {
-        let notices = self.stage.receiver.wait_for(SLACK, 1, PATIENCE).await.map_err(anyhow::Error::msg)?;
-        let notice: Value = serde_json::from_slice(&notices[0].body)?;
-        self.say("Slack was told, once:");
-        for line in text(&notice, "/text")?.lines() {
-            println!("            | {line}");
-        }
+        self.told("is failing", "Slack was warned at the second failed retry").await?;
+        self.told("was paused", "and told of the pause").await?;
         for number in 0..20 {
             self.publish("incident_opened", &format!("INC-{}", 9100 + number), "payment-processing").await?;
         }
@@ -218,8 +214,20 @@ impl Story<'_> {
             last.as_secs_f64()
         ));
         self.until(|webhook| webhook["held_deliveries"] == 0).await?;
-        let notices = self.stage.receiver.count(SLACK);
-        ensure!(notices == 1, "one pause must give one notice, not {notices}");
+        self.told("is answering again, 22 deliveries drained", "Slack knows that it is over").await
+    }
+
+    /// What engineers read of this, which they are told once.
+    async fn told(&self, what: &str, say: &str) -> Result<()> {
+        let slack = &self.stage.receiver;
+        let notice = slack.wait_for_text(SLACK, what, PATIENCE).await.map_err(anyhow::Error::msg)?;
+        let times = slack.count_text(SLACK, what);
+        ensure!(times == 1, "Slack was told {times} times that the webhook {what}");
+        let notice: Value = serde_json::from_slice(&notice.body)?;
+        self.say(&format!("{say}:"));
+        for line in text(&notice, "/text")?.lines() {
+            println!("            | {line}");
+        }
         Ok(())
     }
 

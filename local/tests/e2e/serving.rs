@@ -48,7 +48,7 @@ async fn environment_variables_do_what_the_flags_do() {
     let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
     receiver.mood("/hook", Mood::status(500));
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
-    let notice = &receiver.wait_for("/slack", 1, LONG).await.unwrap()[0];
+    let notice = receiver.wait_for_text("/slack", "was paused", LONG).await.unwrap();
     let said = String::from_utf8_lossy(&notice.body).into_owned();
     assert!(said.contains(&format!("https://hooks.example.com/v1/webhooks/{webhook}")), "{said}");
     program.stop().await;

@@ -1,4 +1,6 @@
-//! The Slack channel of an account's engineers: set over the API, tried, and told of pauses (BEHAVIOUR 6.3).
+//! The Slack channel of an account's engineers: set over the API, tried, and told how its webhooks are (BEHAVIOUR 6.3).
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -6,10 +8,16 @@ use crate::support::*;
 
 const OWN: &str = "https://hooks.slack.com/services/T9/B9/ownpathsecret";
 
-/// A webhook of this account fails until it is paused.
-async fn paused(world: &World, url: &str) -> Hook {
+/// A webhook of this account that is paused by the next event.
+async fn gone(world: &World, url: &str) -> Hook {
     let hook = world.register(url).await;
     world.receivers.answers(url, 410);
+    hook
+}
+
+/// One that was.
+async fn paused(world: &World, url: &str) -> Hook {
+    let hook = gone(world, url).await;
     world.publish(&opened("A")).await;
     world.advance(MINUTE).await;
     assert_eq!(world.status(&hook).await, "paused");
@@ -78,4 +86,157 @@ async fn only_slacks_ok_means_that_somebody_was_told() {
     world.advance(HOUR).await;
     let answers: Vec<_> = world.receivers.calls(SLACK).iter().map(|seen| seen.status).collect();
     assert_eq!(answers, [Some(200), Some(404), Some(200)], "and then no more");
+}
+
+#[tokio::test]
+async fn a_failing_webhook_is_warned_of_at_its_second_failed_retry_and_not_again() {
+    let world = World::new().await;
+    let hook = world.register("https://receiver.example.com/secret/path").await;
+    world.receivers.answers(&hook.url, 503);
+    for n in 0..20 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    world.advance_to(MINUTE * 6 - Duration::from_millis(1)).await;
+    assert!(world.told().is_empty(), "one failed retry is no news");
+    world.advance_to(MINUTE * 6).await;
+    let told = world.told();
+    let [warning] = &told[..] else { panic!("{told:?}") };
+    let parts = [
+        ":warning: ",
+        hook.id.as_str(),
+        "is failing",
+        "https://receiver.example.com\n",
+        "Failing since: 2024-03-15T14:22:01Z",
+        "Last error: The endpoint answered 503",
+    ];
+    for part in parts {
+        assert!(warning.contains(part), "{part}: {warning}");
+    }
+    assert!(!warning.contains("secret/path"), "{warning}");
+    world.advance_to(MINUTE * 81 - SECOND).await;
+    assert_eq!(world.told().len(), 1);
+    world.advance(HOUR).await;
+    assert_eq!((world.told().len(), world.notices().len()), (2, 1), "and then of its pause");
+}
+
+#[tokio::test]
+async fn a_webhook_that_answers_again_after_a_warning_is_told_of_once_with_what_waited() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    for outage in 1..=2 {
+        world.receivers.answers(URL, 500);
+        for n in 0..3 {
+            world.publish(&opened(&format!("INC-{outage}-{n}"))).await;
+        }
+        world.advance(MINUTE * 7).await;
+        assert_eq!(world.told().len(), outage * 2 - 1);
+        world.receivers.answers(URL, 200);
+        world.publish(&opened(&format!("INC-{outage}-new"))).await;
+        world.advance(MINUTE).await;
+        let told = world.told();
+        assert_eq!(told.len(), outage * 2, "{told:?}");
+        let expected =
+            format!("Webhook {} of Your Company is answering again, 3 deliveries drained.", hook.id);
+        assert!(told.last().unwrap().contains(&expected), "{told:?}");
+        world.advance(HOUR * 24).await;
+        assert_eq!(world.told().len(), outage * 2);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_answers_again_after_a_pause_is_told_of_once_when_all_is_drained() {
+    let world = World::new().await;
+    let hook = paused(&world, URL).await;
+    for n in 0..60 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    world.settle().await;
+    world.act(&hook, "resume").await;
+    world.receivers.answers(URL, 200);
+    world.advance(SECOND).await;
+    assert_eq!(world.told().len(), 1, "the drain goes on: {:?}", world.told());
+    world.advance(HOUR).await;
+    let told = world.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].contains("is answering again, 61 deliveries drained."), "{told:?}");
+    world.publish(&opened("B")).await;
+    world.advance(HOUR * 24).await;
+    assert_eq!(world.told().len(), 2);
+}
+
+#[tokio::test]
+async fn who_was_told_of_no_trouble_is_not_told_of_its_end() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.answers_next(URL, [500, 500]);
+    world.publish(&opened("A")).await;
+    world.advance(MINUTE * 10).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"], "with its second retry");
+    world.act(&hook, "pause").await;
+    world.publish(&opened("B")).await;
+    world.act(&hook, "resume").await;
+    world.advance(HOUR * 24).await;
+    assert!(world.told().is_empty(), "{:?}", world.told());
+}
+
+/// What was never told because another message had just gone out is not told when it is over.
+#[tokio::test]
+async fn trouble_that_is_over_before_it_was_told_is_not_told() {
+    let world = World::new().await;
+    gone(&world, URL).await;
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    let untold = gone(&world, OTHER).await;
+    world.publish(&opened("B")).await;
+    world.settle().await;
+    let told = world.told();
+    assert_eq!((world.status(&untold).await.as_str(), told.len()), ("paused", 1));
+    world.receivers.answers(&untold.url, 200);
+    world.act(&untold, "resume").await;
+    world.advance(HOUR).await;
+    assert_eq!(world.statuses(&untold).await, ["delivered"]);
+    assert_eq!(world.told(), told);
+}
+
+#[tokio::test]
+async fn a_burst_of_pauses_is_told_by_one_message_at_once_and_one_five_seconds_later() {
+    let world = World::new().await;
+    let first = gone(&world, "https://first.example.com/in").await;
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    assert_eq!(world.told().len(), 1, "the first is told at once");
+    assert!(world.told()[0].contains(&first.id));
+    let mut hooks = vec![];
+    for n in 0..29 {
+        hooks.push(gone(&world, &format!("https://h{n}.example.com/in")).await);
+    }
+    world.publish(&opened("B")).await;
+    world.advance(SECOND * 5 - Duration::from_millis(1)).await;
+    assert_eq!(world.told().len(), 1);
+    world.advance(Duration::from_millis(1)).await;
+    let told = world.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].starts_with("29 webhooks of Your Company: 29 paused\n"), "{}", told[1]);
+    assert!(told[1].ends_with("\nand 19 more"), "{}", told[1]);
+    assert_eq!(hooks.iter().filter(|hook| told[1].contains(&hook.id)).count(), 10);
+    assert!(!told[1].contains(&first.id), "{}", told[1]);
+    world.advance(HOUR * 24).await;
+    assert_eq!(world.told().len(), 2);
+}
+
+/// Slack does not take the message that tells many: each is told in the end, and none twice.
+#[tokio::test]
+async fn what_was_folded_and_not_taken_is_told_together_again() {
+    let world = World::new().await;
+    for n in 0..5 {
+        gone(&world, &format!("https://h{n}.example.com/in")).await;
+    }
+    world.receivers.answers_next(SLACK, [Reply::from(429).retry_after("30"), 503.into()]);
+    world.publish(&opened("A")).await;
+    world.advance(HOUR).await;
+    let calls = world.receivers.calls(SLACK);
+    let first = calls[0].at.as_second();
+    let came: Vec<_> = calls.iter().map(|seen| (seen.at.as_second() - first, seen.status)).collect();
+    assert_eq!(came, [(0, Some(429)), (30, Some(503)), (60, Some(200))]);
+    assert!(world.told()[2].starts_with("5 webhooks of Your Company: 5 paused"), "{:?}", world.told());
 }

@@ -236,21 +236,34 @@ async fn the_notice_escapes_what_strangers_wrote() {
     assert!(!notice.contains("<!channel>") && !notice.contains("<https://evil"), "{notice}");
 }
 
+/// So many payloads have climbed their ladder up to a second before its end.
+async fn about_to_be_paused(world: &World, payloads: usize) {
+    world.receivers.answers(URL, 500);
+    for n in 0..payloads {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    world.advance_to(LADDER - SECOND).await;
+}
+
+/// In seconds.
+fn tries_since_the_pause(world: &World) -> Vec<i64> {
+    let pause = start().as_second() + 4860;
+    let tries = world.receivers.calls(SLACK).into_iter().map(|seen| seen.at.as_second() - pause);
+    tries.filter(|second| *second >= 0).collect()
+}
+
 /// CASES 60.
 #[tokio::test]
 async fn slack_being_down_delays_the_notice_and_never_the_pause() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    world.receivers.answers(URL, 500);
+    about_to_be_paused(&world, 1).await;
     let down = Reply::fails(Class::Timeout, "No answer in time.");
     world.receivers.answers_next(SLACK, [down, 429.into(), 404.into(), 302.into()]);
-    world.publish(&opened("A")).await;
-    world.advance(LADDER).await;
+    world.advance(SECOND).await;
     assert_eq!(world.status(&hook).await, "paused");
     world.advance(HOUR * 24).await;
-    let since_pause = |seen: &Seen| seen.at.as_second() - start().as_second() - 4860;
-    let tries: Vec<_> = world.receivers.calls(SLACK).iter().map(since_pause).collect();
-    assert_eq!(tries, [0, 5, 35, 155, 755], "and no more after it was taken");
+    assert_eq!(tries_since_the_pause(&world), [0, 5, 35, 155, 755], "and no more after it was taken");
 }
 
 /// CASES 60: no amplification. What is held while Slack is down is not told one by one.
@@ -258,17 +271,16 @@ async fn slack_being_down_delays_the_notice_and_never_the_pause() {
 async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhile() {
     let world = World::new().await;
     world.register(URL).await;
-    world.receivers.answers(URL, 500);
+    about_to_be_paused(&world, 1).await;
     world.receivers.answers(SLACK, 503);
-    world.publish(&opened("A")).await;
-    world.advance(LADDER).await;
+    world.advance(SECOND).await;
     for n in 0..50 {
         world.publish(&opened(&format!("INC-{n}"))).await;
         world.advance(SECOND).await;
     }
-    assert_eq!(world.receivers.calls(SLACK).len(), 3, "at the pause, 5 s and 35 s after it");
+    assert_eq!(tries_since_the_pause(&world), [0, 5, 35]);
     world.advance(HOUR * 24 * 30).await;
-    assert_eq!(world.receivers.calls(SLACK).len(), 36, "given up after a day and a half");
+    assert_eq!(tries_since_the_pause(&world).len(), 36, "given up after a day and a half");
 }
 
 /// The hundred messages of the hundred last retries all find the webhook paused; Slack is called on its own schedule.
@@ -276,30 +288,24 @@ async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhi
 async fn a_notice_that_waits_for_slack_is_not_multiplied_by_the_outage_that_caused_it() {
     let world = World::new().await;
     world.register(URL).await;
-    world.receivers.answers(URL, 500);
+    about_to_be_paused(&world, 100).await;
     world.receivers.answers(SLACK, 503);
-    for n in 0..100 {
-        world.publish(&opened(&format!("INC-{n}"))).await;
-    }
-    world.advance(LADDER + MINUTE * 20).await;
-    let since_pause = |seen: &Seen| seen.at.as_second() - start().as_second() - 4860;
-    let tries: Vec<_> = world.receivers.calls(SLACK).iter().map(since_pause).collect();
-    assert_eq!(tries, [0, 5, 35, 155, 755]);
+    world.advance(MINUTE * 20).await;
+    assert_eq!(tries_since_the_pause(&world), [0, 5, 35, 155, 755]);
 }
 
 #[tokio::test]
 async fn pausing_by_hand_what_is_paused_already_tells_nobody_again() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    world.receivers.answers(URL, 500);
+    about_to_be_paused(&world, 1).await;
     world.receivers.answers(SLACK, 503);
-    world.publish(&opened("A")).await;
-    world.advance(LADDER).await;
+    world.advance(SECOND).await;
     for _ in 0..10 {
         world.act(&hook, "pause").await;
         world.settle().await;
     }
-    assert_eq!(world.receivers.calls(SLACK).len(), 1);
+    assert_eq!(tries_since_the_pause(&world), [0]);
     assert_eq!(world.webhook(&hook).await["paused"]["reason"], "failures");
 }
 
@@ -307,10 +313,9 @@ async fn pausing_by_hand_what_is_paused_already_tells_nobody_again() {
 async fn a_notice_is_not_sent_after_the_webhook_was_resumed() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    world.receivers.answers(URL, 500);
+    about_to_be_paused(&world, 1).await;
     world.receivers.answers_next(SLACK, [503, 503]);
-    world.publish(&opened("A")).await;
-    world.advance(LADDER + SECOND).await;
+    world.advance(SECOND * 2).await;
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
     world.advance(HOUR * 24).await;

@@ -265,8 +265,13 @@ impl World {
         self.attempts(url).iter().map(|seen| seen.at.as_second() - start().as_second()).collect()
     }
 
-    /// The texts Slack was sent.
+    /// What engineers were told of pauses.
     pub(crate) fn notices(&self) -> Vec<String> {
+        self.told().into_iter().filter(|text| text.contains("was paused")).collect()
+    }
+
+    /// What engineers were told.
+    pub(crate) fn told(&self) -> Vec<String> {
         let calls = self.receivers.calls(SLACK);
         let told = |seen: Seen| serde_json::from_slice::<serde_json::Value>(&seen.body).unwrap();
         calls.into_iter().map(told).map(|body| text(&body["text"]).to_owned()).collect()
@@ -326,6 +331,7 @@ fn engine(
         accounts: store.clone(),
         webhooks: fused.clone(),
         deliveries: fused.clone(),
+        turns: store.clone(),
         wakeups: fused,
         sender: receivers.clone(),
         clock: clock.clone(),

@@ -11,6 +11,7 @@ mod events;
 mod lanes;
 mod lists;
 mod stage;
+mod turns;
 mod webhooks;
 
 use futures_util::FutureExt;
@@ -43,6 +44,8 @@ fn cases() -> Vec<Case> {
         case!(claims::a_step_that_is_not_due_is_for_later_and_nobody_has_it),
         case!(claims::a_step_that_is_past_has_moved),
         case!(claims::who_comes_before_the_time_takes_nobodys_claim),
+        case!(turns::a_turn_that_is_taken_says_when_the_next_is_free),
+        case!(turns::of_many_who_want_a_turn_at_once_one_gets_it),
         case!(lanes::an_event_accepted_behind_an_unfinished_one_of_its_incident_waits),
         case!(lanes::an_event_accepted_behind_finished_ones_goes_at_once),
         case!(lanes::one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use statuspulse_core::alert::{Alert, AlertKind, Notice};
 use statuspulse_core::destination::{Destination, RoutingKey};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::webhook::{Health, Notice, Pause, PauseReason, State, Sweep, SweepMode, Webhook};
+use statuspulse_core::webhook::{Health, Pause, PauseReason, State, Sweep, SweepMode, Webhook};
 
 use crate::Stage;
 
@@ -26,13 +27,25 @@ fn eventful(stage: &Stage) -> Webhook {
         since: now,
         last_error: Some("The endpoint answered 503.".to_owned()),
         failing_since: Some(now),
+    });
+    webhook.alert = Some(Alert {
+        kind: AlertKind::Failing { last_error: "The endpoint answered 503.".to_owned() },
+        at: now,
         notice: Notice::Sending { tries: 2, until: now },
+        answered: true,
     });
     webhook.health = Health { failing_since: Some(now), consecutive_failures: 4 };
     webhook.handshake.status_code = None;
     webhook.handshake.reason = Some("no answer".to_owned());
-    webhook.sweep =
-        Some(Sweep { mode: SweepMode::Release, begun: now, step: 3, due: now, ramp: 2, setbacks: 1 });
+    webhook.sweep = Some(Sweep {
+        mode: SweepMode::Release,
+        begun: now,
+        step: 3,
+        due: now,
+        ramp: 2,
+        setbacks: 1,
+        let_go: 17,
+    });
     webhook.epoch = 9;
     webhook
 }
@@ -56,15 +69,18 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     for kept in [&webhook, &pending, &told[0], &told[1]] {
         assert_eq!(stage.store.webhook(kept.id).await.unwrap().as_deref(), Some(kept));
     }
+    let paused = |reason| AlertKind::Paused { reason, last_error: "The endpoint answered 410.".to_owned() };
     let pauses = [
-        (PauseReason::Gone, Notice::Due),
-        (PauseReason::Permanent, Notice::Done),
-        (PauseReason::Manual, Notice::None),
+        (PauseReason::Gone, Some((paused(PauseReason::Gone), Notice::Due))),
+        (PauseReason::Permanent, Some((paused(PauseReason::Permanent), Notice::Done))),
+        (PauseReason::Manual, Some((AlertKind::Well { drained: 3 }, Notice::Done))),
+        (PauseReason::Manual, None),
     ];
-    for (reason, notice) in pauses {
+    for (reason, alert) in pauses {
         let mut latest = Webhook::clone(&stage.store.webhook(webhook.id).await.unwrap().unwrap());
         let State::Paused(pause) = &mut latest.state else { panic!("it is paused") };
-        (pause.reason, pause.notice) = (reason, notice);
+        pause.reason = reason;
+        latest.alert = alert.map(|(kind, notice)| Alert { kind, at: stage.now(), notice, answered: false });
         stage.store.save_webhook(&latest).await.unwrap().unwrap();
         latest.version += 1;
         let beside = stage.beside().await;

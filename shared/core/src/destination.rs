@@ -19,6 +19,7 @@ use serde_json::json;
 
 pub use pagerduty::{RoutingKey, RoutingKeyRefused};
 pub(crate) use slack::{escaped, text as slack_text};
+pub(crate) use told::shortened;
 
 use crate::attempt::{Failure, Reply, judge};
 use crate::event::EventType;

@@ -9,6 +9,7 @@
 //! [`limits`]. What is done, step by step: [`usecase`].
 
 pub mod access;
+pub mod alert;
 pub mod attempt;
 pub mod delivery;
 pub mod destination;
@@ -18,6 +19,7 @@ pub mod fields;
 pub mod ids;
 pub mod limits;
 pub mod message;
+mod notice;
 pub mod ports;
 pub mod record;
 pub mod retry;

@@ -89,6 +89,14 @@ pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
 pub const STRAGGLER: Duration = Duration::from_secs(60);
 /// Deliveries changed in one page where no receiver is called (hold, discard, cancel).
 pub const SWEEP_PAGE: usize = 200;
+/// Time between two messages to an account's engineers; what happens in between is told by one.
+pub const NOTICE_GAP: Duration = Duration::from_secs(5);
+/// Alerts that one such message tells at most ...
+pub const NOTICES_TOGETHER: usize = 100;
+/// ... of which so many have a line in it ...
+pub const NOTICE_LINES: usize = 10;
+/// ... with so many characters of an endpoint, and of an error.
+pub const NOTICE_LINE_CHARS: usize = 80;
 /// Waits between tries of a notice to Slack; the last one repeats.
 pub const NOTICE_WAITS: [Duration; 5] = [
     Duration::from_secs(5),

@@ -43,7 +43,7 @@ pub enum Message {
     Attempt(AttemptMessage),
     /// Go on with a webhook's sweep: hold, release, discard or cancel its deliveries.
     Sweep(SweepMessage),
-    /// Tell the account's engineers that a webhook was paused.
+    /// Tell the account's engineers how a webhook is.
     Notice(NoticeMessage),
     /// Tell whoever listens what became of a webhook or a delivery.
     Announcement(AnnouncementMessage),
@@ -113,8 +113,9 @@ pub struct SweepMessage {
 pub struct NoticeMessage {
     /// Of which webhook.
     pub webhook_id: WebhookId,
-    /// Which change of the webhook's state it tells of.
-    pub epoch: u64,
+    /// Which alert of the webhook's it is: when that was. Messages of old say something else, and find none.
+    #[serde(default)]
+    pub at: Timestamp,
 }
 
 /// News for others.

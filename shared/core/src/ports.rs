@@ -242,6 +242,34 @@ pub enum SweepPart {
     FailedSince(Timestamp),
 }
 
+/// What happens at most so often, whoever does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Turn {
+    /// Telling an account's engineers something.
+    Notices(AccountId),
+}
+
+impl Turn {
+    /// Its name in a store.
+    pub fn name(self) -> String {
+        match self {
+            Turn::Notices(account) => format!("notices {account}"),
+        }
+    }
+}
+
+/// Rates that all workers keep together.
+#[async_trait]
+pub trait Turns: Send + Sync {
+    /// Takes the turn that is free at `now`; the next is free at `next`. If it is not free: when it is.
+    async fn take_turn(
+        &self,
+        turn: Turn,
+        now: Timestamp,
+        next: Timestamp,
+    ) -> PortResult<Result<(), Timestamp>>;
+}
+
 /// Messages to ourselves, for later or for now.
 #[async_trait]
 pub trait Wakeups: Send + Sync {

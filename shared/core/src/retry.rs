@@ -31,6 +31,9 @@ use crate::limits;
 /// Attempts of one payload: the first and four retries.
 pub const ATTEMPTS: u8 = 5;
 
+/// The streak at which its engineers are warned.
+pub const FAILURES_TO_WARN: u8 = 2;
+
 /// The streak at which a webhook is paused.
 pub const FAILURES_TO_PAUSE: u8 = 4;
 

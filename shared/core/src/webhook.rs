@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::alert::{Alert, AlertKind, Notice};
 use crate::attempt::Failure;
 use crate::destination::{Consequence, Destination};
 use crate::event::{Event, EventType};
@@ -50,6 +51,8 @@ pub struct Webhook {
     pub resumed_at: Option<Timestamp>,
     /// What is being done to its deliveries since the last change of state.
     pub sweep: Option<Sweep>,
+    /// The latest news of it for its account's engineers.
+    pub alert: Option<Alert>,
     /// Counts the changes of state.
     pub epoch: u64,
     /// When it was made.
@@ -111,8 +114,6 @@ pub struct Pause {
     pub last_error: Option<String>,
     /// Since when the webhook had been failing.
     pub failing_since: Option<Timestamp>,
-    /// Whether its engineers still have to be told.
-    pub notice: Notice,
 }
 
 /// Why a webhook is paused.
@@ -147,25 +148,6 @@ impl PauseReason {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
-}
-
-/// The one notice of a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// There is nothing to tell, or nobody to be told.
-    None,
-    /// To be sent.
-    Due,
-    /// Tried this often; nobody tries again before that time. Either a worker is at it, which has crashed if it is
-    /// not done by then, or Slack did not take it.
-    Sending {
-        /// How often it was tried, the try on its way included.
-        tries: u32,
-        /// When the next try may begin.
-        until: Timestamp,
-    },
-    /// Sent, or given up after the last try.
-    Done,
 }
 
 /// How a webhook has been doing.
@@ -205,6 +187,9 @@ pub struct Sweep {
     pub ramp: u32,
     /// For a release: looks taken on end while the webhook was failing; the wait doubles with it.
     pub setbacks: u32,
+    /// How many deliveries it lets go to their receiver, as engineers are told: of a resume's all that were held then, as a
+    /// page on which two workers were at work is counted by one; otherwise those let go so far.
+    pub let_go: u64,
 }
 
 /// What a sweep does.
@@ -288,6 +273,22 @@ impl Webhook {
         self.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover)
     }
 
+    /// The alert that is to be told as things stand. A pause is told when what it holds is held, so that the count is right.
+    pub(crate) fn alert_to_tell(&self) -> Option<&Alert> {
+        let alert = self.alert.as_ref().filter(|alert| alert.notice != Notice::Done)?;
+        let is_early = matches!(alert.kind, AlertKind::Paused { .. }) && self.sweep.is_some();
+        (!is_early).then_some(alert)
+    }
+
+    /// Whether it has an alert that may be told now.
+    pub(crate) fn is_to_be_told(&self, now: Timestamp) -> bool {
+        self.alert_to_tell().is_some_and(|alert| match alert.notice {
+            Notice::Due => true,
+            Notice::Sending { until, .. } => until <= now,
+            Notice::Done => false,
+        })
+    }
+
     /// Whether a sweep was begun that has made no step yet.
     pub(crate) fn has_just_begun_a_sweep(&self) -> bool {
         self.sweep.is_some_and(|sweep| sweep.step == 0)
@@ -310,14 +311,37 @@ impl Webhook {
     /// failed too, and nothing got through in between: a poison payload among others that are taken is none.
     #[must_use]
     pub fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
-        if !self.is_active() || self.health == Health::default() {
+        // Once it answers the end of the sweep is awaited, whose count is told; one that failed meanwhile has to answer again.
+        let is_awaited = |alert: &Alert| alert.answered && self.sweep.is_some();
+        let is_news = self.alert.as_ref().is_some_and(|alert| alert.is_trouble() && !is_awaited(alert));
+        if !self.is_active() || self.health == Health::default() && !is_news {
             return None;
         }
         let mut next = Self { health: Health::default(), ..self.clone() };
         if recover && self.health.consecutive_failures > 0 {
             next.begin_idle(SweepMode::Recover, now);
         }
+        match &mut next.alert {
+            Some(alert) if is_news && next.sweep.is_some() => alert.answered = true,
+            Some(_) if is_news => next.is_well_again(0, now),
+            _ => {}
+        }
         Some(next)
+    }
+
+    /// Ends the sweep. What was announced to be well again when it has ended is so now.
+    pub(crate) fn end_sweep(&mut self, let_go: u64, now: Timestamp) {
+        self.sweep = None;
+        let answers = self.alert.as_ref().is_some_and(|alert| alert.answered);
+        if answers && self.health.failing_since.is_none() {
+            self.is_well_again(let_go, now);
+        }
+    }
+
+    /// Who was told of no trouble is not told of its end.
+    fn is_well_again(&mut self, drained: u64, now: Timestamp) {
+        let told = self.alert.as_ref().is_some_and(|alert| alert.notice != Notice::Due);
+        self.alert = told.then(|| Alert::new(AlertKind::Well { drained }, now));
     }
 
     /// The webhook after an attempt failed; `None` if that changes nothing.
@@ -345,32 +369,46 @@ impl Webhook {
             return None;
         }
         let mut next = Self { health, ..self.clone() };
+        let last_error = failed.failure.reason.clone();
+        let is_known =
+            next.alert.as_ref().is_some_and(|alert| matches!(alert.kind, AlertKind::Failing { .. }));
         if let Some(reason) = reason {
-            next.pause(reason, Some(failed.failure.reason.clone()), Notice::Due, now);
+            next.pause(reason, Some(last_error.clone()), now);
+            next.alert = Some(Alert::new(AlertKind::Paused { reason, last_error }, now));
+        } else if consecutive_failures >= retry::FAILURES_TO_WARN && !is_known {
+            next.alert = Some(Alert::new(AlertKind::Failing { last_error }, now));
         }
         Some(next)
     }
 
     /// Pauses an active webhook.
-    pub(crate) fn pause(
-        &mut self,
-        reason: PauseReason,
-        last_error: Option<String>,
-        notice: Notice,
-        now: Timestamp,
-    ) {
+    pub(crate) fn pause(&mut self, reason: PauseReason, last_error: Option<String>, now: Timestamp) {
         let failing_since = self.health.failing_since;
-        self.enter(State::Paused(Pause { reason, since: now, last_error, failing_since, notice }), now);
+        self.enter(State::Paused(Pause { reason, since: now, last_error, failing_since }), now);
         self.begin_sweep(SweepMode::Hold, now);
     }
 
-    /// Makes a webhook active that was paused: it starts with a clean slate, and its held deliveries are let
-    /// go or dropped.
-    pub(crate) fn resume(&mut self, mode: SweepMode, now: Timestamp) {
+    /// Makes a webhook active that was paused: it starts with a clean slate, and its held deliveries, so many, are let go
+    /// or dropped.
+    pub(crate) fn resume(&mut self, mode: SweepMode, held: u64, now: Timestamp) {
         self.health = Health::default();
         self.resumed_at = Some(now);
         self.enter(State::Active, now);
         self.begin_sweep(mode, now);
+        if let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.mode == SweepMode::Release) {
+            sweep.let_go = held;
+        }
+        self.stop_telling_of_pause();
+    }
+
+    /// Whoever resumed it knows that it was paused.
+    fn stop_telling_of_pause(&mut self) {
+        let Some(alert) = &mut self.alert else { return };
+        match (&alert.kind, alert.notice) {
+            (AlertKind::Paused { .. }, Notice::Due) => self.alert = None,
+            (AlertKind::Paused { .. }, Notice::Sending { .. }) => alert.notice = Notice::Done,
+            _ => {}
+        }
     }
 
     /// Makes a pending webhook active.
@@ -384,6 +422,7 @@ impl Webhook {
     pub(crate) fn delete(&mut self, now: Timestamp) {
         self.enter(State::Deleted, now);
         self.begin_sweep(SweepMode::Cancel, now);
+        self.alert = None;
     }
 
     /// Begins to let go of what is held, where nothing is being done yet.
@@ -405,10 +444,13 @@ impl Webhook {
         self.epoch += 1;
         self.updated_at = now;
         self.sweep = None;
+        if let Some(alert) = &mut self.alert {
+            alert.answered = false;
+        }
     }
 
     fn begin_sweep(&mut self, mode: SweepMode, now: Timestamp) {
-        self.sweep = Some(Sweep { mode, begun: now, step: 0, due: now, ramp: 0, setbacks: 0 });
+        self.sweep = Some(Sweep { mode, begun: now, step: 0, due: now, ramp: 0, setbacks: 0, let_go: 0 });
     }
 }
 

@@ -16,6 +16,7 @@ mod readers;
 mod recover;
 mod schema;
 mod sealing;
+mod turns;
 mod webhooks;
 mod writer;
 
@@ -39,6 +40,7 @@ pub struct Embedded {
     sealer: sealing::Sealer,
     webhook_cache: Arc<webhooks::Cache>,
     claims: deliveries::Claims,
+    turns: turns::Taken,
     queues: Arc<queue::Queues>,
     clock: Clocked,
     /// Held for as long as a server works on the folder.
@@ -128,6 +130,7 @@ impl Embedded {
             sealer,
             webhook_cache: Arc::default(),
             claims: deliveries::Claims::default(),
+            turns: turns::Taken::default(),
             queues,
             clock: Clocked(clock),
             _lock: lock,

@@ -37,7 +37,8 @@ pub(crate) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Resu
 struct Awaited {
     deliveries: HashSet<DeliveryId>,
     sweeps: HashSet<WebhookId>,
-    notices: HashSet<WebhookId>,
+    /// With the time of the alert.
+    notices: HashSet<(WebhookId, i64)>,
 }
 
 fn awaited(connection: &Connection) -> rusqlite::Result<Awaited> {
@@ -49,7 +50,7 @@ fn awaited(connection: &Connection) -> rusqlite::Result<Awaited> {
         match serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(bad)? {
             Message::Attempt(attempt) => awaited.deliveries.insert(attempt.delivery_id),
             Message::Sweep(sweep) => awaited.sweeps.insert(sweep.webhook_id),
-            Message::Notice(notice) => awaited.notices.insert(notice.webhook_id),
+            Message::Notice(notice) => awaited.notices.insert((notice.webhook_id, millis(notice.at))),
             // Nothing waits for it.
             Message::Announcement(_) => false,
         };
@@ -87,11 +88,12 @@ fn missing_attempts(
 fn missing_sweeps(connection: &Connection, awaited: &Awaited) -> rusqlite::Result<Vec<Message>> {
     let sql = "SELECT id, json_extract(record, '$.epoch') AS epoch,
                       ifnull(json_extract(record, '$.sweep.step'), 0) AS step,
-                      json_extract(record, '$.sweep') IS NOT NULL AS sweeps
+                      json_extract(record, '$.sweep') IS NOT NULL AS sweeps,
+                      json_extract(record, '$.alert.at') AS alert
                FROM webhooks
                WHERE json_extract(record, '$.sweep') IS NOT NULL
-                  OR json_extract(record, '$.pause.notice') = 'Due'
-                  OR json_extract(record, '$.pause.notice.Sending') IS NOT NULL
+                  OR json_extract(record, '$.alert.notice') = 'Due'
+                  OR json_extract(record, '$.alert.notice.Sending') IS NOT NULL
                   OR (json_extract(record, '$.state') = 'active' AND EXISTS
                       (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id AND state = 2 AND state < 3))";
     let mut statement = connection.prepare(sql)?;
@@ -99,8 +101,10 @@ fn missing_sweeps(connection: &Connection, awaited: &Awaited) -> rusqlite::Resul
     let mut missing = vec![];
     while let Some(row) = rows.next()? {
         let webhook_id = WebhookId::from_bytes(bytes16(row, "id")?);
-        let notice = awaited.notices.contains(&webhook_id) && !row.get::<_, bool>("sweeps")?;
-        if !notice && !awaited.sweeps.contains(&webhook_id) {
+        let alert = row.get::<_, Option<i64>>("alert")?;
+        let told = alert.is_some_and(|at| awaited.notices.contains(&(webhook_id, at)));
+        let sweeps: bool = row.get("sweeps")?;
+        if (sweeps || !told) && !awaited.sweeps.contains(&webhook_id) {
             let epoch: i64 = row.get("epoch")?;
             missing.push(Message::Sweep(SweepMessage {
                 webhook_id,

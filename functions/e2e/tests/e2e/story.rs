@@ -1,7 +1,7 @@
 //! The product's story, on AWS.
 
 use serde_json::{Value, json};
-use statuspulse_kit::api::{eventually, payload, text};
+use statuspulse_kit::api::{LONG, eventually, payload, text};
 use statuspulse_kit::{Answer, Mood, Received, verify};
 
 use crate::permissions;
@@ -77,9 +77,11 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
 
     // An endpoint that fails climbs the whole ladder; what comes of the same incident waits behind it.
     stack.receiver.mood(HOOK, Mood::status(503));
-    stack.receiver.mood(SLACK, Mood::first(1, Mood::status(500), Mood::ok()));
+    stack.receiver.mood(SLACK, Mood::Slack);
     stack.admin.published(&[], &payload("opened", "INC-2", 5), 1).await;
     stack.admin.published(&[], &payload("resolved", "INC-2", 6), 1).await;
+    stack.receiver.wait_for_text(SLACK, "is failing", LONG).await.unwrap();
+    stack.receiver.mood(SLACK, Mood::first(1, Mood::status(500), Mood::Slack));
     let paused = stack.until(&webhook, "it is paused", |webhook| webhook["status"] == "paused").await;
     assert_eq!(paused["paused"]["reason"], "failures");
     assert_eq!(paused["consecutive_failures"], 4);
@@ -93,7 +95,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     }
 
     // Engineers are told once, though Slack was down at first; what comes now is held.
-    let notice = String::from_utf8(stack.arrived(SLACK, 2).await[1].body.to_vec()).unwrap();
+    let notice = String::from_utf8(stack.arrived(SLACK, 3).await[2].body.to_vec()).unwrap();
     assert!(
         notice.contains(&webhook) && notice.contains("Acme &amp; Sons") && notice.contains("503"),
         "{notice}"
@@ -101,7 +103,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     stack.admin.published(&[], &payload("opened", "INC-3", 7), 1).await;
     stack.until(&webhook, "three are held", |webhook| webhook["held_deliveries"] == 3).await;
     stack.quiet().await;
-    assert_eq!(stack.receiver.count(SLACK), 2);
+    assert_eq!(stack.receiver.count(SLACK), 3);
     assert_eq!(stack.receiver.count(HOOK), 12, "a paused webhook was called");
 
     // Resumed, what was held is delivered, each incident in its order.
@@ -121,6 +123,8 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     assert_eq!(of("INC-2"), ["incident_opened", "incident_resolved"]);
     assert_eq!(of("INC-3"), ["incident_opened"]);
     stack.admin.all_delivered(&webhook).await;
+    stack.receiver.wait_for_text(SLACK, "is answering again, 3 deliveries drained", LONG).await.unwrap();
+    assert_eq!(stack.receiver.count(SLACK), 4);
 
     // Others were told over the bus, and no message was given up.
     let news = stack

@@ -22,6 +22,7 @@ pub(crate) mod keys;
 mod lanes;
 mod lists;
 mod table;
+mod turns;
 mod webhooks;
 
 pub use table::Table;

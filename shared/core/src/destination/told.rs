@@ -113,7 +113,7 @@ fn as_number(raw: Option<&RawValue>) -> Option<&str> {
 }
 
 /// The start of a text, with a mark where it was cut.
-pub(super) fn shortened(text: &str, characters: usize) -> String {
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {
         return text.to_owned();
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, millis, optional_time};
+use crate::alert::{Alert, AlertKind, Notice};
 use crate::destination::{Destination, RoutingKey};
 use crate::event::EventType;
 use crate::ids::{AccountId, WebhookId};
@@ -13,7 +14,7 @@ use crate::secret::Secret;
 use crate::signature::{Outgoing, RotationStyle, SigningKeys};
 use crate::target::EndpointUrl;
 use crate::webhook::{
-    Handshake, Headers, Health, Notice, Pause, PauseReason, Settings, State, Sweep, SweepMode, Webhook,
+    Handshake, Headers, Health, Pause, PauseReason, Settings, State, Sweep, SweepMode, Webhook,
 };
 
 /// A webhook as a store keeps it, `secrets` still to be sealed. No `Debug`: it would show them.
@@ -66,6 +67,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
         },
         resumed_at: optional_time(record.resumed_at)?,
         sweep: record.sweep()?,
+        alert: record.alert.map(AlertRecord::restore).transpose()?,
         epoch: record.epoch,
         created_at: from_millis(record.created_at)?,
         updated_at: from_millis(record.updated_at)?,
@@ -88,6 +90,9 @@ struct Record {
     handshake: HandshakeRecord,
     resumed_at: Option<i64>,
     sweep: Option<SweepRecord>,
+    /// Not in records of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alert: Option<AlertRecord>,
     epoch: u64,
     created_at: i64,
     updated_at: i64,
@@ -99,12 +104,25 @@ struct PauseRecord {
     since: i64,
     last_error: Option<String>,
     failing_since: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AlertRecord {
+    kind: AlertKindRecord,
+    at: i64,
     notice: NoticeRecord,
+    answered: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum AlertKindRecord {
+    Failing { last_error: String },
+    Paused { reason: String, last_error: String },
+    Well { drained: u64 },
 }
 
 #[derive(Serialize, Deserialize)]
 enum NoticeRecord {
-    None,
     Due,
     Sending { tries: u32, until: i64 },
     Done,
@@ -126,6 +144,9 @@ struct SweepRecord {
     due: i64,
     ramp: u32,
     setbacks: u32,
+    /// Not in records of old.
+    #[serde(default)]
+    let_go: u64,
 }
 
 /// What is sealed.
@@ -181,7 +202,9 @@ impl Record {
                 due: millis(sweep.due),
                 ramp: sweep.ramp,
                 setbacks: sweep.setbacks,
+                let_go: sweep.let_go,
             }),
+            alert: webhook.alert.as_ref().map(AlertRecord::of),
             epoch: webhook.epoch,
             created_at: millis(webhook.created_at),
             updated_at: millis(webhook.updated_at),
@@ -216,9 +239,15 @@ impl Record {
         let Some(sweep) = &self.sweep else { return Ok(None) };
         let mode =
             SweepMode::from_name(&sweep.mode).ok_or_else(|| Unreadable::unknown("sweep", &sweep.mode))?;
-        let due = from_millis(sweep.due)?;
-        let begun = from_millis(sweep.begun)?;
-        Ok(Some(Sweep { mode, begun, step: sweep.step, due, ramp: sweep.ramp, setbacks: sweep.setbacks }))
+        Ok(Some(Sweep {
+            mode,
+            begun: from_millis(sweep.begun)?,
+            step: sweep.step,
+            due: from_millis(sweep.due)?,
+            ramp: sweep.ramp,
+            setbacks: sweep.setbacks,
+            let_go: sweep.let_go,
+        }))
     }
 }
 
@@ -229,30 +258,64 @@ impl PauseRecord {
             since: millis(pause.since),
             last_error: pause.last_error.clone(),
             failing_since: pause.failing_since.map(millis),
-            notice: match pause.notice {
-                Notice::None => NoticeRecord::None,
-                Notice::Due => NoticeRecord::Due,
-                Notice::Sending { tries, until } => NoticeRecord::Sending { tries, until: millis(until) },
-                Notice::Done => NoticeRecord::Done,
-            },
         }
     }
 
     fn restore(&self) -> Result<Pause, Unreadable> {
         Ok(Pause {
-            reason: PauseReason::from_name(&self.reason)
-                .ok_or_else(|| Unreadable::unknown("reason", &self.reason))?,
+            reason: reason(&self.reason)?,
             since: from_millis(self.since)?,
             last_error: self.last_error.clone(),
             failing_since: optional_time(self.failing_since)?,
+        })
+    }
+}
+
+fn reason(name: &str) -> Result<PauseReason, Unreadable> {
+    PauseReason::from_name(name).ok_or_else(|| Unreadable::unknown("reason", name))
+}
+
+impl AlertRecord {
+    fn of(alert: &Alert) -> Self {
+        Self {
+            kind: match &alert.kind {
+                AlertKind::Failing { last_error } => {
+                    AlertKindRecord::Failing { last_error: last_error.clone() }
+                }
+                AlertKind::Paused { reason, last_error } => AlertKindRecord::Paused {
+                    reason: reason.name().to_owned(),
+                    last_error: last_error.clone(),
+                },
+                AlertKind::Well { drained } => AlertKindRecord::Well { drained: *drained },
+            },
+            at: millis(alert.at),
+            notice: match alert.notice {
+                Notice::Due => NoticeRecord::Due,
+                Notice::Sending { tries, until } => NoticeRecord::Sending { tries, until: millis(until) },
+                Notice::Done => NoticeRecord::Done,
+            },
+            answered: alert.answered,
+        }
+    }
+
+    fn restore(self) -> Result<Alert, Unreadable> {
+        Ok(Alert {
+            kind: match self.kind {
+                AlertKindRecord::Failing { last_error } => AlertKind::Failing { last_error },
+                AlertKindRecord::Paused { reason: name, last_error } => {
+                    AlertKind::Paused { reason: reason(&name)?, last_error }
+                }
+                AlertKindRecord::Well { drained } => AlertKind::Well { drained },
+            },
+            at: from_millis(self.at)?,
             notice: match self.notice {
-                NoticeRecord::None => Notice::None,
                 NoticeRecord::Due => Notice::Due,
                 NoticeRecord::Sending { tries, until } => {
                     Notice::Sending { tries, until: from_millis(until)? }
                 }
                 NoticeRecord::Done => Notice::Done,
             },
+            answered: self.answered,
         })
     }
 }

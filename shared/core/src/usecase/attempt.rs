@@ -17,7 +17,7 @@ use crate::message::AttemptMessage;
 use crate::ports::{Call, Claim, Sent};
 use crate::retry;
 use crate::signature::later;
-use crate::webhook::{self, FailedAttempt, Webhook};
+use crate::webhook::{self, FailedAttempt, Sweep, SweepMode, Webhook};
 
 impl Engine {
     pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {
@@ -33,6 +33,7 @@ impl Engine {
             Claim::Moved(delivery) => {
                 if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
                     self.complete_change(&webhook, message.step.number).await?;
+                    self.tell(&webhook).await?;
                 }
                 self.follow_up(*delivery).await?;
                 return Ok(Handled::Done);
@@ -93,27 +94,26 @@ impl Engine {
         let (recover, now) = (self.deployment.bring_forward, self.clock.now());
         let change = |webhook: &Webhook| webhook.after_success(recover, now);
         let changed = self.change_health(delivery.webhook_id, change).await?;
+        let began = attempt.at;
         // Recorded first: what was delivered is not delivered again because a message could not be sent.
         self.record(&delivery.attempted(attempt, None, State::Delivered)).await?;
         let Some(changed) = changed else { return Ok(()) };
-        let begun_here = matches!(changed, Changed::Now(_));
-        let webhook = changed.webhook();
-        // Who began it may have died before its first message: it may have been this very attempt.
-        let overdue = webhook.sweep.is_some_and(|sweep| later(sweep.due, limits::CLAIM) < now);
-        if webhook.is_recovering() && webhook.has_just_begun_a_sweep() && (begun_here || overdue) {
-            self.follow_up_webhook(&webhook).await?;
+        let recovers = |sweep: Sweep| sweep.mode == SweepMode::Recover && sweep.step == 0;
+        let begun = changed.webhook().sweep.filter(|sweep| recovers(*sweep));
+        if begun.is_some_and(|sweep| changed.is_for(began, sweep.begun)) {
+            return self.follow_up_webhook(changed.webhook()).await;
         }
-        Ok(())
+        self.complete_alert(&changed, began).await
     }
 
     async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
         let now = self.clock.now();
-        let number = made.attempt.number;
+        let (number, began) = (made.attempt.number, made.attempt.at);
         let first_failed_at = delivery.first_failed_at.unwrap_or(now);
         let consequence = made.consequence;
         let failed = FailedAttempt { number, failure: &failure, consequence, first_failed_at };
         let change = |webhook: &Webhook| webhook.after_failure(failed, now);
-        let webhook = self.change_health(delivery.webhook_id, change).await?.map(Changed::webhook);
+        let changed = self.change_health(delivery.webhook_id, change).await?;
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
         let wait = self.deployment.ladder.wait_after(number, retry_after);
         let own = self.own_time(&delivery, number).unwrap_or(now).max(now);
@@ -126,12 +126,12 @@ impl Engine {
             // From the end of the attempt: never early, however long it hung.
             wait.map(|wait| State::Scheduled { number: number + 1, at: later(own, wait) })
         };
-        let state = state_after_failure(webhook.as_deref(), first_failed_at, next);
+        let webhook = changed.as_ref().map(Changed::webhook);
+        let state = state_after_failure(webhook, first_failed_at, next);
         self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await?;
-        match webhook {
-            Some(webhook) => self.complete_change(&webhook, number).await,
-            None => Ok(()),
-        }
+        let Some(changed) = changed else { return Ok(()) };
+        self.complete_change(changed.webhook(), number).await?;
+        self.complete_alert(&changed, began).await
     }
 
     /// Whether a call that begins now could go on when the claim it is made under has ended, and another worker may call too:
@@ -156,6 +156,14 @@ impl Engine {
             self.follow_up_webhook(webhook).await?;
         }
         Ok(())
+    }
+
+    /// Has told what this attempt, which began then, gave rise to.
+    async fn complete_alert(&self, changed: &Changed, began: Timestamp) -> Result<()> {
+        match &changed.webhook().alert {
+            Some(alert) if changed.is_for(began, alert.at) => self.tell(changed.webhook()).await,
+            _ => Ok(()),
+        }
     }
 
     /// Takes an attempt's outcome into the webhook's health, as often as others are faster. Answers with the webhook as it
@@ -186,9 +194,16 @@ enum Changed {
 }
 
 impl Changed {
-    fn webhook(self) -> Arc<Webhook> {
+    fn webhook(&self) -> &Webhook {
         let (Changed::Now(webhook) | Changed::Before(webhook)) = self;
         webhook
+    }
+
+    /// Whether it is for the attempt that began then to send the message for what stands in the webhook's record since
+    /// `since`: it put it there, or it comes after the one that did, which may have died before it sent any. Of all the
+    /// others that were under way at the same time none has to.
+    fn is_for(&self, began: Timestamp, since: Timestamp) -> bool {
+        matches!(self, Changed::Now(_)) || since < began
     }
 }
 

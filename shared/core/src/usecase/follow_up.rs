@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
+use crate::alert::{Alert, Notice};
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::ids::WebhookId;
@@ -10,7 +11,7 @@ use crate::limits;
 use crate::message::{Message, NoticeMessage, SweepMessage, Wakeup};
 use crate::ports::Conflict;
 use crate::signature::later;
-use crate::webhook::{self, Notice, Webhook};
+use crate::webhook::{self, Webhook};
 
 impl Engine {
     /// Keeps a delivery's new state, and does what it calls for. If somebody else changed it meanwhile, what they
@@ -129,21 +130,31 @@ impl Engine {
         Ok(Wakeup::of_attempt(delivery, &body))
     }
 
-    /// Does what a webhook's recorded state calls for: the next step of its sweep, or else its notice.
+    /// Does what a webhook's recorded state calls for: the next step of its sweep, and its notice.
     pub(super) async fn follow_up_webhook(&self, webhook: &Webhook) -> Result<()> {
-        let wakeup = if let Some(sweep) = webhook.sweep {
+        let sweep = webhook.sweep.map(|sweep| {
             let message = SweepMessage { webhook_id: webhook.id, epoch: webhook.epoch, step: sweep.step };
-            Some(Wakeup { message: Message::Sweep(message), due: sweep.due })
-        } else if let webhook::State::Paused(pause) = &webhook.state
-            && matches!(pause.notice, Notice::Due | Notice::Sending { .. })
-        {
-            let message = NoticeMessage { webhook_id: webhook.id, epoch: webhook.epoch };
-            Some(Wakeup { message: Message::Notice(message), due: self.clock.now() })
-        } else {
-            None
-        };
-        let wakeups: Vec<Wakeup> = wakeup.into_iter().chain(self.news_of_webhook(webhook)).collect();
+            Wakeup { message: Message::Sweep(message), due: sweep.due }
+        });
+        // One that is being told has its message; while a sweep goes on, each of its steps would send another.
+        let notice = webhook
+            .alert_to_tell()
+            .filter(|alert| alert.notice == Notice::Due || sweep.is_none())
+            .map(|alert| self.notice_of(webhook, alert));
+        let wakeups: Vec<Wakeup> =
+            sweep.into_iter().chain(notice).chain(self.news_of_webhook(webhook)).collect();
         if wakeups.is_empty() { Ok(()) } else { Ok(self.wakeups.send(wakeups).await?) }
+    }
+
+    /// Has the alert told that an attempt gave rise to, where no sweep does.
+    pub(super) async fn tell(&self, webhook: &Webhook) -> Result<()> {
+        let alert = webhook.alert_to_tell().filter(|alert| alert.notice == Notice::Due);
+        self.send_news(alert.map(|alert| self.notice_of(webhook, alert))).await
+    }
+
+    fn notice_of(&self, webhook: &Webhook, alert: &Alert) -> Wakeup {
+        let message = NoticeMessage { webhook_id: webhook.id, at: alert.at };
+        Wakeup { message: Message::Notice(message), due: self.clock.now() }
     }
 
     async fn send_news(&self, news: Option<Wakeup>) -> Result<()> {

@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::Engine;
+use crate::alert::Notice;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::limits;
 use crate::ports::SweepPart;
-use crate::webhook::{self, Notice, Webhook};
+use crate::webhook::Webhook;
 
 impl Engine {
     /// Goes through all webhooks, from a random account on: a look that is broken off has seen some, and another sees the
@@ -107,10 +108,9 @@ impl Engine {
 }
 
 fn owes_a_notice_since(webhook: &Webhook, long_ago: Timestamp) -> bool {
-    let webhook::State::Paused(pause) = &webhook.state else { return false };
-    match pause.notice {
-        Notice::Due => pause.since < long_ago,
+    webhook.alert.as_ref().is_some_and(|alert| match alert.notice {
+        Notice::Due => alert.at < long_ago,
         Notice::Sending { until, .. } => until < long_ago,
-        Notice::None | Notice::Done => false,
-    }
+        Notice::Done => false,
+    })
 }

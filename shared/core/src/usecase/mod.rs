@@ -34,7 +34,9 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::Message;
-use crate::ports::{Accounts, Announcer, Clock, Deliveries, Metrics, Random, Sender, Wakeups, Webhooks};
+use crate::ports::{
+    Accounts, Announcer, Clock, Deliveries, Metrics, Random, Sender, Turns, Wakeups, Webhooks,
+};
 use crate::retry::Ladder;
 use crate::target::{EndpointUrl, TargetPolicy};
 use crate::webhook::Webhook;
@@ -48,6 +50,8 @@ pub struct Engine {
     pub webhooks: Arc<dyn Webhooks>,
     /// Events and deliveries.
     pub deliveries: Arc<dyn Deliveries>,
+    /// Rates.
+    pub turns: Arc<dyn Turns>,
     /// Messages for later.
     pub wakeups: Arc<dyn Wakeups>,
     /// The way out.
@@ -77,7 +81,7 @@ pub struct Deployment {
     pub ladder: Ladder,
     /// Who may be called.
     pub policy: TargetPolicy,
-    /// The Slack channel that is told of the pauses of accounts without one of their own. Its URL is a secret.
+    /// The Slack channel that is told of the webhooks of accounts without one of their own. Its URL is a secret.
     pub slack: Option<EndpointUrl>,
     /// Whether the end of a webhook's outage brings forward what waits on the ladder, or leaves it for up to an hour.
     pub bring_forward: bool,

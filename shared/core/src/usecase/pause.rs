@@ -6,7 +6,7 @@ use super::Engine;
 use super::probe::not_verified;
 use crate::error::Result;
 use crate::ids::{AccountId, WebhookId};
-use crate::webhook::{Notice, PauseReason, State, SweepMode, Webhook};
+use crate::webhook::{PauseReason, State, SweepMode, Webhook};
 
 /// What a resume does with what is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,7 +26,7 @@ impl Engine {
             State::Pending => Err(not_verified()),
             State::Paused(_) | State::Deleted => Ok(None),
             State::Active => {
-                webhook.pause(PauseReason::Manual, None, Notice::None, now);
+                webhook.pause(PauseReason::Manual, None, now);
                 Ok(Some(()))
             }
         })
@@ -47,7 +47,7 @@ impl Engine {
             State::Pending => Err(not_verified()),
             State::Active | State::Deleted => Ok(None),
             State::Paused(_) => {
-                webhook.resume(mode, now);
+                webhook.resume(mode, count, now);
                 Ok(Some(()))
             }
         })

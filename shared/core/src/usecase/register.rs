@@ -35,6 +35,7 @@ impl Engine {
             handshake: Handshake { ok: false, status_code: None, reason: None, at: now },
             resumed_at: None,
             sweep: None,
+            alert: None,
             epoch: 0,
             created_at: now,
             updated_at: now,

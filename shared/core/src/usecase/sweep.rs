@@ -106,6 +106,7 @@ impl Engine {
             }
         }
         let changed = saved.len();
+        let let_go = if sweep.mode == SweepMode::Recover { changed as u64 } else { 0 };
         self.follow_up_page(sweep.mode, saved).await?;
         let lets_go = matches!(sweep.mode, SweepMode::Release | SweepMode::Discard);
         let again_after = if changed > 0 || full {
@@ -116,7 +117,7 @@ impl Engine {
             let stops = matches!(sweep.mode, SweepMode::Hold | SweepMode::Cancel);
             (stops && in_hands).then_some(limits::ATTEMPT_TIMEOUT)
         };
-        Ok(Swept { changed, full, again_after })
+        Ok(Swept { changed, let_go, full, again_after })
     }
 
     /// Whether something is on its way that was let go and not attempted yet.
@@ -201,7 +202,11 @@ impl Engine {
                 }
             }
             let mut next = Webhook::clone(&latest);
-            next.sweep = after_page(&latest, sweep, page, self.clock.now());
+            let (now, let_go) = (self.clock.now(), sweep.let_go + page.let_go);
+            match after_page(&latest, sweep, page, now) {
+                Some(step) => next.sweep = Some(Sweep { let_go, ..step }),
+                None => next.end_sweep(let_go, now),
+            }
             if self.webhooks.save_webhook(&next).await?.is_ok() {
                 next.version += 1;
                 self.after_step(&next).await?;
@@ -229,6 +234,8 @@ impl Engine {
 struct Swept {
     /// How many deliveries were changed.
     changed: usize,
+    /// How many of them are more on their way to the receiver than were known before.
+    let_go: u64,
     /// Whether there may be more behind it.
     full: bool,
     /// When to look again, where nothing could be done: something that was let go has not been attempted yet, or is in a

@@ -52,7 +52,7 @@ async fn each_kind_of_message_comes_in_its_own_queue() {
     let again = Delivery { round: 2, ..delivery(&stage) };
     let webhook_id = stage.webhook_id();
     let sweep = Message::Sweep(SweepMessage { webhook_id, epoch: 4, step: 7 });
-    let notice = Message::Notice(NoticeMessage { webhook_id, epoch: 4 });
+    let notice = Message::Notice(NoticeMessage { webhook_id, at: stage.now() });
     stage.sent(&first, &NOTHING).await;
     stage.sent(&again, &NOTHING).await;
     let due = stage.now();
@@ -66,7 +66,7 @@ async fn each_kind_of_message_comes_in_its_own_queue() {
     assert_eq!(sweep, SweepMessage { webhook_id, epoch: 4, step: 7 });
     // Taken and dropped above, the sweep is not in the notice's way.
     let Message::Notice(notice) = stage.receive(Queue::Upkeep).unwrap().message else { panic!("the notice") };
-    assert_eq!(notice, NoticeMessage { webhook_id, epoch: 4 });
+    assert_eq!(notice, NoticeMessage { webhook_id, at: stage.now() });
     for queue in statuspulse_embedded::queues() {
         assert!(stage.receive(queue).is_none());
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use statuspulse_core::alert::{Alert, AlertKind, Notice};
 use statuspulse_core::delivery::State;
 use statuspulse_core::message::{Message, Queue};
 use statuspulse_core::ports::Webhooks;
-use statuspulse_core::webhook::{self, Notice, Pause, PauseReason, Sweep, SweepMode, Webhook};
+use statuspulse_core::webhook::{self, Pause, PauseReason, Sweep, SweepMode, Webhook};
 
 use crate::stage::Stage;
 
@@ -57,12 +58,22 @@ async fn sweeps_and_notices_without_a_message_go_on() {
     let stage = Stage::new();
     let now = stage.now();
     let quiet = stage.webhook(stage.account_id());
-    let sweep = Some(Sweep { mode: SweepMode::Release, begun: now, step: 3, due: now, ramp: 0, setbacks: 0 });
+    let sweep = Some(Sweep {
+        mode: SweepMode::Release,
+        begun: now,
+        step: 3,
+        due: now,
+        ramp: 0,
+        setbacks: 0,
+        let_go: 0,
+    });
     let swept = Webhook { sweep, epoch: 8, ..stage.webhook(quiet.account_id) };
     let paused = |notice| {
-        let (last_error, failing_since) = (None, None);
-        let pause = Pause { reason: PauseReason::Failures, since: now, last_error, failing_since, notice };
-        Webhook { state: webhook::State::Paused(pause), epoch: 2, ..stage.webhook(quiet.account_id) }
+        let reason = PauseReason::Failures;
+        let pause = Pause { reason, since: now, last_error: None, failing_since: None };
+        let kind = AlertKind::Paused { reason, last_error: "It answered 503.".to_owned() };
+        let alert = Some(Alert { kind, at: now, notice, answered: false });
+        Webhook { state: webhook::State::Paused(pause), alert, epoch: 2, ..stage.webhook(quiet.account_id) }
     };
     let (due, told) = (paused(Notice::Due), paused(Notice::Done));
     let sending = paused(Notice::Sending { tries: 1, until: now });

@@ -115,6 +115,7 @@ impl Stage {
             handshake: Handshake { ok: true, status_code: Some(200), reason: None, at: now },
             resumed_at: None,
             sweep: None,
+            alert: None,
             epoch: 1,
             created_at: now,
             updated_at: now,

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
 use statuspulse_core::delivery;
-use statuspulse_core::webhook::{Health, Notice, Pause, PauseReason, State};
+use statuspulse_core::webhook::{Health, Pause, PauseReason, State};
 
 use crate::support::{START, World};
 
@@ -19,7 +19,6 @@ async fn paused(world: &World) -> String {
         since: "2026-11-24T11:00:00Z".parse().unwrap(),
         last_error: Some("The endpoint answered 503.".to_owned()),
         failing_since: Some("2026-11-24T09:39:00Z".parse().unwrap()),
-        notice: Notice::Done,
     };
     world
         .change_webhook(&id, |webhook| {

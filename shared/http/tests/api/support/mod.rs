@@ -155,6 +155,7 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
         accounts: Arc::<Store>::clone(store),
         webhooks: Arc::<Store>::clone(store),
         deliveries: Arc::<Store>::clone(store),
+        turns: Arc::<Store>::clone(store),
         wakeups: Arc::<Store>::clone(store),
         sender: Arc::<Receiver>::clone(receiver),
         clock: Arc::<Watch>::clone(clock),

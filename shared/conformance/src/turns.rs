@@ -1,0 +1,41 @@
+//! Turns: what happens at most so often, whoever does it.
+
+use std::time::Duration;
+
+use statuspulse_core::ports::Turn;
+
+use crate::Stage;
+
+const GAP: Duration = Duration::from_secs(5);
+
+pub(crate) async fn a_turn_that_is_taken_says_when_the_next_is_free(stage: Stage) {
+    let (turn, other) = (Turn::Notices(stage.account_id()), Turn::Notices(stage.account_id()));
+    let free = stage.now().checked_add(GAP).unwrap();
+    assert_eq!(stage.store.take_turn(turn, stage.now(), free).await.unwrap(), Ok(()));
+    let later = free.checked_add(GAP).unwrap();
+    assert_eq!(stage.store.take_turn(turn, stage.now(), later).await.unwrap(), Err(free));
+    assert_eq!(stage.store.take_turn(other, stage.now(), free).await.unwrap(), Ok(()), "it is another's");
+
+    stage.pass(GAP - Duration::from_millis(1));
+    assert_eq!(stage.store.take_turn(turn, stage.now(), later).await.unwrap(), Err(free));
+    stage.pass(Duration::from_millis(1));
+    assert_eq!(stage.store.take_turn(turn, stage.now(), later).await.unwrap(), Ok(()));
+    assert_eq!(stage.store.take_turn(turn, stage.now(), later).await.unwrap(), Err(later));
+}
+
+pub(crate) async fn of_many_who_want_a_turn_at_once_one_gets_it(stage: Stage) {
+    for round in 0..50 {
+        let (turn, now) = (Turn::Notices(stage.account_id()), stage.now());
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let store = stage.store.clone();
+                tokio::spawn(async move { store.take_turn(turn, now, now.checked_add(GAP).unwrap()).await })
+            })
+            .collect();
+        let mut taken = 0;
+        for task in tasks {
+            taken += usize::from(task.await.unwrap().unwrap().is_ok());
+        }
+        assert_eq!(taken, 1, "round {round}");
+    }
+}
