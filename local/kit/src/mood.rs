@@ -149,12 +149,12 @@ impl Mood {
         }
     }
 
-    /// What it comes to for this body.
-    pub(crate) fn towards(self, body: &[u8]) -> Self {
+    /// What it comes to for this body at this time.
+    pub(crate) fn towards(self, body: &[u8], rate: &mut services::SlackRate, at: u64) -> Self {
         match self {
             Self::PagerDuty => services::pagerduty(body).into(),
-            Self::Slack => services::slack(body).into(),
-            Self::Delay(by, then) => Self::Delay(by, Box::new(then.towards(body))),
+            Self::Slack => services::slack(body, rate, at).into(),
+            Self::Delay(by, then) => Self::Delay(by, Box::new(then.towards(body, rate, at))),
             other => other,
         }
     }

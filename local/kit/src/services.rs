@@ -61,8 +61,40 @@ fn refused(errors: &[String]) -> Answer {
     Answer::status(400).header("content-type", "application/json").body(refusal.to_string())
 }
 
-/// What Slack answers to this message.
-pub fn slack(body: &[u8]) -> Answer {
+/// How many messages a Slack channel still takes: one a second, and a few at once.
+#[derive(Debug)]
+pub struct SlackRate {
+    tokens: f64,
+    /// Nanoseconds since 1970.
+    at: u64,
+}
+
+const SLACK_TOKENS: f64 = 3.0;
+
+impl Default for SlackRate {
+    fn default() -> Self {
+        Self { tokens: SLACK_TOKENS, at: 0 }
+    }
+}
+
+impl SlackRate {
+    fn takes_one(&mut self, at: u64) -> bool {
+        let elapsed = at.saturating_sub(self.at) as f64 / 1e9;
+        self.tokens = (self.tokens + elapsed).min(SLACK_TOKENS);
+        self.at = at;
+        let takes = self.tokens >= 1.0;
+        if takes {
+            self.tokens -= 1.0;
+        }
+        takes
+    }
+}
+
+/// What Slack answers to this message at that time, in nanoseconds since 1970.
+pub fn slack(body: &[u8], rate: &mut SlackRate, at: u64) -> Answer {
+    if !rate.takes_one(at) {
+        return Answer::status(429).header("retry-after", "1").body("rate_limited");
+    }
     match check_message(body) {
         Ok(()) => Answer::status(200),
         Err(error) => Answer::status(400).body(error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use statuspulse_core::Engine;
 use statuspulse_core::access::{Caller, Role};
+use statuspulse_core::destination::Destination;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::retry::Ladder;
@@ -246,8 +247,14 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                 .await,
         ),
         10 => {
-            let host = outside.world.with(|inner| inner.dice.below(4));
-            let body = format!(r#"{{"url":"https://h{host}.example.com/in"}}"#);
+            let host = outside.world.with(|inner| {
+                let webhook = inner.store.webhooks.get(&webhook);
+                let is_channel =
+                    webhook.is_some_and(|webhook| webhook.settings.destination == Destination::Slack);
+                let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
+                format!("{kind}{}", inner.dice.below(4))
+            });
+            let body = format!(r#"{{"url":"https://{host}.example.com/in"}}"#);
             drop(
                 outside
                     .ask(|| {
@@ -345,7 +352,10 @@ pub(crate) async fn weather(outside: Outside, changes: usize) {
         outside.world.with(|inner| {
             let host = match inner.dice.below(6) {
                 5 => receivers::SLACK.to_owned(),
-                host => format!("h{host}.example.com"),
+                host => {
+                    let kind = if inner.dice.once_in(3) { receivers::CHANNEL } else { receivers::OTHER };
+                    format!("{kind}{host}.example.com")
+                }
             };
             let mood = if inner.dice.once_in(3) { Mood::Well } else { inner.dice.one_of(&MOODS) };
             inner.history.note(inner.now, &outside.name, || format!("{host} is {mood:?}"));

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use statuspulse_core::alert::{Alert, AlertKind, Notice};
 use statuspulse_core::attempt::Reply;
 use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::ports::Step;
@@ -31,17 +32,22 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(300);
 /// What a receiver may ask for.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
+/// A POST of a delivery's attempt: its round, its number, and whether it was brought forward.
+type PostId = (DeliveryId, u32, u8, bool);
+
 /// An alert: whose, and since when.
 type AlertId = (WebhookId, Timestamp);
 
 /// What a task is at work on.
 #[derive(Default)]
 struct Job {
-    attempt: Option<(DeliveryId, Step)>,
-    early: bool,
-    /// The alerts it has claimed to tell.
+    /// What it has claimed and not recorded yet.
+    claims: Vec<(DeliveryId, Step)>,
+    /// What it has called for and not recorded yet.
+    called: Vec<PostId>,
+    /// The alerts it has claimed to tell, and whether it has.
     telling: Vec<AlertId>,
-    posted: bool,
+    told: bool,
     /// The last webhook it read, and whether that was active.
     look: Option<(WebhookId, bool)>,
 }
@@ -66,8 +72,7 @@ pub(crate) struct Accepted {
 #[derive(Default)]
 pub(crate) struct Ledger {
     jobs: BTreeMap<TaskId, Job>,
-    /// By delivery, round, number, and whether it was brought forward.
-    posts: BTreeMap<(DeliveryId, u32, u8, bool), Posts>,
+    posts: BTreeMap<PostId, Posts>,
     told: BTreeMap<AlertId, Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
     /// What a receiver took.
@@ -103,7 +108,9 @@ impl Ledger {
 
     pub(crate) fn claimed(&mut self, task: TaskId, delivery: DeliveryId, step: Step) {
         let job = self.jobs.entry(task).or_default();
-        (job.attempt, job.look, job.posted) = (Some((delivery, step)), None, false);
+        job.claims.retain(|(known, _)| *known != delivery);
+        job.claims.push((delivery, step));
+        job.look = None;
     }
 
     pub(crate) fn looked(&mut self, task: TaskId, webhook: &Webhook) {
@@ -113,12 +120,12 @@ impl Ledger {
     /// The task was struck by a fault: what it posted may be posted again.
     pub(crate) fn excuse(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get(&task) else { return };
-        if let (Some((delivery, step)), true) = (job.attempt, job.posted) {
-            self.posts.entry((delivery, step.round, step.number, job.early)).or_default().excuses += 1;
+        for post in &job.called {
+            self.posts.entry(*post).or_default().excuses += 1;
             // What it was told may be lost with it.
-            self.patience.remove(&delivery);
+            self.patience.remove(&post.0);
         }
-        for alert in job.telling.iter().filter(|_| job.posted) {
+        for alert in job.telling.iter().filter(|_| job.told) {
             self.told.entry(*alert).or_default().excuses += 1;
         }
     }
@@ -126,7 +133,7 @@ impl Ledger {
     /// A notice goes to Slack (I6).
     pub(crate) fn tells(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task) else { return };
-        job.posted = true;
+        job.told = true;
         if job.telling.is_empty() {
             self.violations.push("I6: something is told that nobody claimed to tell".to_owned());
         }
@@ -143,24 +150,70 @@ impl Ledger {
         self.told.get(&(webhook, at)).is_some_and(|told| told.count > 0)
     }
 
-    /// An attempt's POST begins (I3, I4, I5, I7, and the ladder's waits).
-    pub(crate) fn posts(&mut self, task: TaskId, post: &Post<'_>, store: &Store, now: Timestamp) {
+    /// An attempt's POST begins. It is for one delivery, or for all that its task has claimed, where that is a channel's burst.
+    /// Answers with which.
+    pub(crate) fn posts(
+        &mut self,
+        task: TaskId,
+        post: &Post<'_>,
+        store: &Store,
+        now: Timestamp,
+    ) -> Vec<DeliveryId> {
         self.attempts += 1;
         let job = self.jobs.entry(task).or_default();
-        job.posted = true;
-        let (attempt, look) = (job.attempt, job.look);
-        let Some(kept) = store.deliveries.get(&post.delivery) else {
-            return self.violated(format!("I1: {} is posted and not kept", short(post.delivery)));
+        let look = job.look;
+        let webhook = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.webhook_id);
+        let webhook = webhook.and_then(|id| store.webhooks.get(&id));
+        let is_channel = webhook.is_some_and(|webhook| webhook.settings.destination == Destination::Slack);
+        let is_own = |(id, step): &(DeliveryId, Step)| *id == post.delivery && step.number == post.number;
+        let claims = job.claims.clone();
+        if !claims.iter().any(is_own) {
+            self.violated(format!("I7: {} is posted without its claim", short(post.delivery)));
+        }
+        let told: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
+        for (id, step) in &told {
+            self.posts_one(task, *id, *step, look, store, now);
+        }
+        if !is_channel {
+            self.same_bytes(post, store);
+        }
+        told.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// I3.
+    fn same_bytes(&mut self, post: &Post<'_>, store: &Store) {
+        let name = short(post.delivery);
+        let event = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.event_id);
+        let event = event.and_then(|id| store.events.get(&id)).map(|kept| kept.event.clone());
+        if event.is_none_or(|event| event.body != post.body || event.id.to_string() != post.event) {
+            self.violated(format!("I3: {name} is not what was published"));
+        }
+        let first =
+            self.sent.entry(post.delivery).or_insert_with(|| (post.event.to_owned(), post.body.clone()));
+        if first.0 != post.event || first.1 != post.body {
+            self.violated(format!("I3: {name} is posted with other bytes or another id than before"));
+        }
+    }
+
+    /// I4, I5, I7, and the ladder's waits.
+    fn posts_one(
+        &mut self,
+        task: TaskId,
+        id: DeliveryId,
+        step: Step,
+        look: Option<(WebhookId, bool)>,
+        store: &Store,
+        now: Timestamp,
+    ) {
+        let Some(kept) = store.deliveries.get(&id) else {
+            return self.violated(format!("I1: {} is posted and not kept", short(id)));
         };
         let delivery = &kept.delivery;
         let name = short(delivery.id);
-        let Some((_, step)) = attempt.filter(|(id, step)| *id == delivery.id && step.number == post.number)
-        else {
-            return self.violated(format!("I7: {name} is posted without its claim"));
-        };
         let early = self.is_early(delivery, step, now);
-        self.jobs.entry(task).or_default().early = early;
-        let posts = self.posts.entry((delivery.id, step.round, step.number, early)).or_default();
+        let post = (delivery.id, step.round, step.number, early);
+        self.jobs.entry(task).or_default().called.push(post);
+        let posts = self.posts.entry(post).or_default();
         posts.count += 1;
         if posts.count > 1 + posts.excuses {
             let (count, Step { round, number }) = (posts.count, step);
@@ -168,15 +221,6 @@ impl Ledger {
         }
         if look != Some((delivery.webhook_id, true)) {
             self.violated(format!("I4: {name} is posted though its webhook was not seen active"));
-        }
-        let event = store.events.get(&delivery.event_id).map(|kept| kept.event.clone());
-        if event.is_none_or(|event| event.body != post.body || event.id.to_string() != post.event) {
-            self.violated(format!("I3: {name} is not what was published"));
-        }
-        let first =
-            self.sent.entry(delivery.id).or_insert_with(|| (post.event.to_owned(), post.body.clone()));
-        if first.0 != post.event || first.1 != post.body {
-            self.violated(format!("I3: {name} is posted with other bytes or another id than before"));
         }
         let earlier = store.unfinished_before(delivery, kept.place).find(|earlier| !earlier.ended_once);
         if let Some(earlier) = earlier {
@@ -218,7 +262,10 @@ impl Ledger {
     }
 
     /// A delivery was changed (I7: no rung twice).
-    pub(crate) fn saved(&mut self, saved: &Delivery, now: Timestamp) {
+    pub(crate) fn saved(&mut self, task: TaskId, saved: &Delivery, now: Timestamp) {
+        let job = self.jobs.entry(task).or_default();
+        job.claims.retain(|(id, _)| *id != saved.id);
+        job.called.retain(|post| post.0 != saved.id);
         for pair in saved.attempts.windows(2) {
             let (before, after) = (pair[0].number, pair[1].number);
             // One that was brought forward is made once more at its own time.
@@ -266,9 +313,9 @@ impl Ledger {
         }
         let webhook::State::Paused(pause) = &after.state else { return };
         if before.is_active() && pause.reason == PauseReason::Failures {
-            let number = self.jobs.get(&task).and_then(|job| job.attempt).map(|(_, step)| step.number);
-            if number != Some(ATTEMPTS) {
-                self.violated(format!("pause: {} is paused by attempt {number:?}", short(after.id)));
+            let claims = self.jobs.get(&task).map(|job| job.claims.clone()).unwrap_or_default();
+            if !claims.iter().any(|(_, step)| step.number == ATTEMPTS) {
+                self.violated(format!("pause: {} is paused by attempts {claims:?}", short(after.id)));
             }
         }
     }

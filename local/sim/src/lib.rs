@@ -154,14 +154,16 @@ fn furnish(world: &World) -> statuspulse_core::ids::AccountId {
 
 fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
     let now = account.created_at;
+    let is_channel = ports.world.with(|inner| inner.dice.once_in(3));
+    let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
     #[expect(clippy::expect_used, reason = "constants")]
-    let url = EndpointUrl::restore(&format!("https://h{n}.example.com/in")).expect("a URL");
+    let url = EndpointUrl::restore(&format!("https://{kind}{n}.example.com/in")).expect("a URL");
     Webhook {
         id: WebhookId::new(now, ports),
         account_id: account.id,
         settings: Settings {
             url,
-            destination: Destination::Json,
+            destination: if is_channel { Destination::Slack } else { Destination::Json },
             events: EventType::ALL.to_vec(),
             monitor_groups: vec![],
             description: None,

@@ -310,12 +310,20 @@ impl Deliveries for Ports {
         .await
     }
 
+    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
+        self.call("put_off", |inner, _| {
+            let done = inner.store.put_off(delivery, claimed_until, at);
+            ((), format!("{} {}", short(delivery.id), if done { "" } else { "is another's" }))
+        })
+        .await
+    }
+
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         self.call("save_delivery", |inner, _| {
             let saved = inner.store.save_delivery(delivery);
             let told = match &saved {
                 Ok(saved) => {
-                    inner.ledger.saved(&saved.delivery, inner.now);
+                    inner.ledger.saved(inner.current, &saved.delivery, inner.now);
                     standing(&saved.delivery)
                 }
                 Err(Conflict) => format!("{} conflict", standing(delivery)),
@@ -411,16 +419,18 @@ impl Sender for Ports {
         let delivery: Option<DeliveryId> = header("X-StatusPulse-Delivery-Id").parse().ok();
         let probe = matches!(header("X-StatusPulse-Event"), "handshake" | "test");
         let (takes, result) = self.world.with(|inner| {
+            let mut told = vec![];
             if let Some(delivery) = delivery.filter(|_| !probe) {
                 let number = header("X-StatusPulse-Attempt").parse().unwrap_or_default();
                 let post = Post { delivery, event, number, body: call.body.clone() };
-                inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
+                told = inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
             }
             let answer = inner.receivers.answer(&host, event, &mut inner.dice);
-            let kept = delivery.filter(|_| !probe).and_then(|id| inner.store.deliveries.get(&id));
-            if let (Some(kept), Ok(reply)) = (kept, &answer.1) {
-                let at = inner.now.checked_add(answer.0).unwrap_or(inner.now);
-                inner.ledger.answered(&kept.delivery, reply, at);
+            let at = inner.now.checked_add(answer.0).unwrap_or(inner.now);
+            for kept in told.iter().filter_map(|id| inner.store.deliveries.get(id)) {
+                if let Ok(reply) = &answer.1 {
+                    inner.ledger.answered(&kept.delivery, reply, at);
+                }
             }
             let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);
             if delivery.is_none() && taken {

@@ -24,6 +24,9 @@ pub(crate) const MOODS: [Mood; 7] =
     [Mood::Well, Mood::Slow, Mood::Down, Mood::Busy, Mood::Hangs, Mood::Refuses, Mood::Gone];
 
 pub(crate) const SLACK: &str = "hooks.slack.com";
+/// What hosts of Slack channels begin with, and others.
+pub(crate) const CHANNEL: &str = "c";
+pub(crate) const OTHER: &str = "h";
 
 #[derive(Default)]
 pub(crate) struct Receivers {
@@ -42,7 +45,7 @@ impl Receivers {
     ) -> (Duration, Result<Reply, Failure>) {
         let quick = dice.up_to(Duration::from_millis(300));
         // Slack says ok, and 200, when it has taken something.
-        let is_slack = host == SLACK;
+        let is_slack = host == SLACK || host.starts_with(CHANNEL);
         let reply = |status| {
             Ok(match status {
                 200..300 if is_slack => Reply { status: 200, retry_after: None, body: b"ok".to_vec() },

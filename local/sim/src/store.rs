@@ -135,6 +135,23 @@ impl Store {
         }
     }
 
+    pub(crate) fn put_off(
+        &mut self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        until: Timestamp,
+    ) -> bool {
+        let Some(kept) = self.deliveries.get_mut(&delivery.id) else { return false };
+        let State::Scheduled { number, .. } = kept.delivery.state else { return false };
+        if kept.delivery.version != delivery.version || kept.claimed_until != Some(claimed_until) {
+            return false;
+        }
+        kept.claimed_until = None;
+        kept.delivery.state = State::Scheduled { number, at: until };
+        kept.delivery.version += 1;
+        true
+    }
+
     pub(crate) fn save_delivery(&mut self, delivery: &Delivery) -> Result<Saved, Conflict> {
         let Some(kept) = self.deliveries.get(&delivery.id) else { return Err(Conflict) };
         if kept.delivery.version != delivery.version {

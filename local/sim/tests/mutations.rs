@@ -17,7 +17,7 @@ const CORE: &str = "shared/core/src/";
 /// Runs in which a defect has to show. The rarest of them takes a few thousand.
 const RUNS: &str = "20000";
 
-const MUTATIONS: [Mutation; 28] = [
+const MUTATIONS: [Mutation; 31] = [
     Mutation {
         name: "a receiver asks for patience in vain",
         file: "usecase/attempt.rs",
@@ -75,7 +75,7 @@ const MUTATIONS: [Mutation; 28] = [
     Mutation {
         name: "a drain ends without looking at what it let go",
         file: "usecase/sweep.rs",
-        from: "self.wake_stragglers(webhook, now).await?.then_some(limits::STRAGGLER)",
+        from: "self.wake_stragglers(webhook, now).await?.then_some(patience)",
         to: "None",
     },
     Mutation {
@@ -119,6 +119,24 @@ const MUTATIONS: [Mutation; 28] = [
         file: "webhook.rs",
         from: "if answers && self.health.failing_since.is_none() {",
         to: "if false {",
+    },
+    Mutation {
+        name: "a channel's burst goes out though its webhook may be paused meanwhile",
+        file: "usecase/channel.rs",
+        from: "self.webhooks.webhook(id).await?.filter(|webhook| webhook.is_active());",
+        to: "self.webhooks.webhook(id).await?;",
+    },
+    Mutation {
+        name: "of a channel's burst only the first is recorded",
+        file: "usecase/attempt.rs",
+        from: "        for due in due {\n            recorded",
+        to: "        for due in due.into_iter().take(1) {\n            recorded",
+    },
+    Mutation {
+        name: "who stands in a channel's line is forgotten",
+        file: "usecase/channel.rs",
+        from: "Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))",
+        to: "drop(is_first); Ok(Handled::Done)",
     },
     Mutation {
         name: "a rung is shorter than promised",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// As many as fit into the time of `make test`, in a debug build.
 const RUNS: u64 = 10_000;
 /// Fault points that so many runs hit: fewer, and the exploring has quietly stopped somewhere.
-const POINTS: usize = 65;
+const POINTS: usize = 70;
 
 #[test]
 fn whatever_goes_wrong_the_invariants_hold() {
@@ -25,7 +25,7 @@ fn whatever_goes_wrong_the_invariants_hold() {
 
 #[test]
 fn the_same_seed_makes_the_same_run() {
-    for seed in [3, 41, 77, 11_659] {
+    for seed in [3, 44, 77, 11_659] {
         let (one, other) = (statuspulse_sim::run(seed, true), statuspulse_sim::run(seed, true));
         assert!(one.history.len() > 100, "seed {seed} is hardly a run");
         assert_eq!(one, other, "seed {seed}");

@@ -1,5 +1,7 @@
 //! Webhooks that write into a Slack channel.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -54,7 +56,7 @@ async fn an_incident_reads_at_a_glance() {
     let hook = channel(&world).await;
     for payload in [opened("INC-1"), updated("INC-1"), resolved("INC-1")] {
         world.publish(&payload).await;
-        world.settle().await;
+        world.advance(SECOND).await;
     }
     assert_eq!(world.statuses(&hook).await, ["delivered"; 3], "Slack takes each");
     let bodies: Vec<Value> = world.attempts(CHANNEL).iter().map(body).collect();
@@ -99,7 +101,7 @@ async fn what_is_written_is_escaped_and_cut_to_what_slack_takes() {
     ];
     for payload in payloads {
         world.publish(&payload).await;
-        world.settle().await;
+        world.advance(SECOND).await;
     }
     let attempts = world.attempts(CHANNEL);
     assert_eq!(
@@ -181,4 +183,165 @@ async fn the_url_is_a_secret() {
     world.act(&hook, "resume").await;
     world.advance(SECOND * 2).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"], "the URL outlives a restart");
+}
+
+/// When messages came, and how many deliveries each told.
+fn messages(world: &World) -> Vec<(i64, usize)> {
+    let told = |seen: &Seen| {
+        let headline = text(&body(seen)["text"]).to_owned();
+        let counts = headline.split(", ").filter(|part| part.contains(" incident"));
+        let number = |part: &str| part.split(' ').find_map(|word| word.parse::<usize>().ok()).unwrap();
+        counts.map(number).sum::<usize>().max(1)
+    };
+    let at = |seen: &Seen| seen.at.as_millisecond() - start().as_millisecond();
+    world.attempts(CHANNEL).iter().map(|seen| (at(seen), told(seen))).collect()
+}
+
+fn are_a_second_apart(messages: &[(i64, usize)]) {
+    assert!(messages.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1000), "{messages:?}");
+}
+
+/// Incidents that are opened at the same time; only the first of them finds the channel free.
+async fn burst(world: &World, incidents: usize) {
+    for n in 0..incidents {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+        if n == 0 {
+            world.settle().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_burst_is_told_by_one_message_a_second_that_counts_what_came() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    burst(&world, 40).await;
+    for n in 0..3 {
+        world.publish(&resolved(&format!("OLD-{n}"))).await;
+    }
+    world.settle_at_once(8).await;
+    world.advance(HOUR).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 43]);
+    let came = messages(&world);
+    assert_eq!(came, [(0, 1), (1000, 42)]);
+    let folded = body(&world.attempts(CHANNEL)[1]);
+    assert_eq!(folded["text"], ":red_circle: 39 incidents opened, 3 incidents resolved");
+    assert_eq!(folded["attachments"][0]["color"], "#d92d20");
+    let read = read(&folded["attachments"]);
+    assert_eq!(read[0], "*39 incidents opened, 3 incidents resolved*");
+    assert_eq!(read[1], ":red_circle: *checkout-api-prod* is down");
+    assert_eq!((read.len(), read.last().unwrap().as_str()), (12, "and 32 more"));
+    for delivery in world.deliveries(&hook).await {
+        let attempts = delivery["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "each says what came of the message");
+        assert_eq!((&attempts[0]["number"], &attempts[0]["status_code"]), (&json!(1), &json!(200)));
+    }
+}
+
+#[tokio::test]
+async fn more_than_one_message_tells_comes_in_the_next_ones() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    burst(&world, 250).await;
+    world.settle_at_once(16).await;
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 250]);
+    let came = messages(&world);
+    are_a_second_apart(&came);
+    assert_eq!(came.iter().map(|(_, told)| told).sum::<usize>(), 250, "each is told once: {came:?}");
+    assert!(came.len() <= 5 && came.last().unwrap().0 <= 6000, "{came:?}");
+}
+
+#[tokio::test]
+async fn a_stream_is_told_every_second_and_nothing_waits_long() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    for n in 0..60 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+        world.settle_at_once(4).await;
+        world.advance(Duration::from_millis(170)).await;
+    }
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 60]);
+    let came = messages(&world);
+    are_a_second_apart(&came);
+    assert_eq!(came.iter().map(|(_, told)| told).sum::<usize>(), 60, "{came:?}");
+    assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 < 2000), "{came:?}");
+    let deliveries = world.deliveries(&hook).await;
+    let waits = deliveries.iter().map(|delivery| {
+        let time = |of: &Value| text(of).parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        time(&delivery["attempts"][0]["at"]) - time(&delivery["accepted_at"])
+    });
+    assert!(waits.max().unwrap() <= 2000);
+}
+
+#[tokio::test]
+async fn an_incident_keeps_its_order_in_a_channel() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    burst(&world, 5).await;
+    for n in 0..5 {
+        world.publish(&resolved(&format!("INC-{n}"))).await;
+    }
+    world.settle_at_once(8).await;
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 10]);
+    let texts: Vec<_> = world.attempts(CHANNEL).iter().map(|seen| body(seen)["text"].clone()).collect();
+    assert_eq!(
+        texts[1..],
+        [":red_circle: 4 incidents opened, 1 incident resolved", ":large_green_circle: 4 incidents resolved"]
+    );
+}
+
+#[tokio::test]
+async fn a_burst_that_slack_does_not_take_climbs_the_ladder_together() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    world.receivers.answers_next(CHANNEL, [Reply::from(200).body("ok"), 429.into(), 500.into()]);
+    burst(&world, 20).await;
+    world.settle_at_once(8).await;
+    world.advance(HOUR).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 20]);
+    let came = messages(&world);
+    are_a_second_apart(&came);
+    assert_eq!(came[..3], [(0, 1), (1000, 19), (61_000, 19)]);
+    assert_eq!(came[3..].iter().map(|(_, told)| told).sum::<usize>(), 19, "{came:?}");
+    assert_eq!(world.webhook(&hook).await["consecutive_failures"], 0);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_gone_is_paused_by_the_burst_and_all_of_it_is_held() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    world
+        .receivers
+        .answers_next(CHANNEL, [Reply::from(200).body("ok"), Reply::from(410).body("channel_is_archived")]);
+    burst(&world, 20).await;
+    world.settle_at_once(8).await;
+    world.advance(HOUR).await;
+    let webhook = world.webhook(&hook).await;
+    assert_eq!(
+        (&webhook["paused"]["reason"], &webhook["held_deliveries"]),
+        (&json!("permanent"), &json!(19))
+    );
+    assert_eq!(messages(&world).len(), 2);
+    world.act(&hook, "resume").await;
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 20]);
+    are_a_second_apart(&messages(&world));
+}
+
+/// The turn came while the webhook was being paused: what was claimed for it is held, and nothing is sent.
+#[tokio::test]
+async fn a_pause_stops_a_burst_that_has_not_gone_out() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    burst(&world, 20).await;
+    world.settle_at_once(8).await;
+    world.act(&hook, "pause").await;
+    world.advance(HOUR).await;
+    assert_eq!(
+        (messages(&world).len(), world.webhook(&hook).await["held_deliveries"].clone()),
+        (1, json!(19))
+    );
 }

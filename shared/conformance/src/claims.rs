@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use statuspulse_core::delivery::State;
+use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Claim, Step};
+use statuspulse_core::ports::{Claim, Step, SweepPart};
 
 use crate::Stage;
 
@@ -52,6 +52,40 @@ pub(crate) async fn saving_ends_the_claim(stage: Stage) {
     // A save that was a conflict ends nobody's claim.
     assert!(stage.store.save_delivery(&delivery.moved(State::Held)).await.unwrap().is_err());
     assert!(matches!(stage.claim(&saved, 2).await, Claim::Later(_)));
+}
+
+pub(crate) async fn an_attempt_that_is_put_off_is_nobodys_and_due_then(stage: Stage) {
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let behind = stage.accepted(delivery.webhook_id, "INC-1").await;
+    let until = stage.now().checked_add(limits::CLAIM).unwrap();
+    let at = stage.now().checked_add(Duration::from_secs(1)).unwrap();
+    let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
+    stage.store.put_off(&taken, until, at).await.unwrap();
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(due) if due == at));
+    stage.pass(Duration::from_secs(1));
+    let Claim::Taken(again) = stage.claim(&delivery, 1).await else { panic!("it is due") };
+    let put_off = State::Scheduled { number: 1, at };
+    assert_eq!(*again, Delivery { version: taken.version + 1, ..taken.moved(put_off) });
+    let head = stage.store.lane_head(delivery.webhook_id, "INC-1").await.unwrap().unwrap();
+    assert_eq!((head.id, behind.state), (delivery.id, State::Waiting), "its place in the lane stays");
+    let moving = stage.store.sweep_page(delivery.webhook_id, SweepPart::Moving, 10).await.unwrap();
+    assert!(moving.iter().any(|found| found.id == delivery.id), "others can take it along: {moving:?}");
+}
+
+pub(crate) async fn who_lost_a_claim_puts_nothing_off(stage: Stage) {
+    let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    let until = stage.now().checked_add(limits::CLAIM).unwrap();
+    let Claim::Taken(slow) = stage.claim(&delivery, 1).await else { panic!("it was free") };
+    stage.pass(limits::CLAIM);
+    let other_until = stage.now().checked_add(limits::CLAIM).unwrap();
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Taken(_)), "a crashed worker's claim ends");
+    stage.store.put_off(&slow, until, stage.now()).await.unwrap();
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(at) if at == other_until));
+
+    let saved = stage.saved(*slow, State::Delivered).await.delivery;
+    stage.store.put_off(&delivery, other_until, stage.now()).await.unwrap();
+    let kept = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap();
+    assert_eq!(kept, Some(saved), "what has changed is left alone");
 }
 
 /// A publisher repeats itself while the attempt is on its way, and others of the incident are at work again.

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub use pagerduty::{RoutingKey, RoutingKeyRefused};
-pub(crate) use slack::{escaped, text as slack_text};
+pub(crate) use slack::{burst as slack_burst, escaped, text as slack_text};
 pub(crate) use told::shortened;
 
 use crate::attempt::{Failure, Reply, judge};
@@ -140,7 +140,8 @@ impl Destination {
 }
 
 impl Settings {
-    /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same.
+    /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same. Only a
+    /// Slack channel may be told of it among others, by a burst's one message.
     pub fn render(&self, event_type: EventType, payload: &Bytes) -> Bytes {
         match &self.destination {
             Destination::Json => payload.clone(),

@@ -149,6 +149,14 @@ pub const IDLE_FOR: Duration = Duration::from_secs(55);
 /// A kept connection that breaks within this time, without a byte of an answer, was stale: the request goes out
 /// once more on a fresh one. After it the receiver may well be at work on the request.
 pub const STALE_WITHIN: Duration = Duration::from_secs(1);
+/// Time between two messages to a Slack channel: what Slack allows.
+pub const CHANNEL_GAP: Duration = Duration::from_secs(1);
+/// Deliveries that one message tells at most: each is a claim and a record ...
+pub const CHANNEL_TOGETHER: usize = 100;
+/// ... of which so many have a line in it.
+pub const CHANNEL_LINES: usize = 10;
+/// How long after a channel's turn a delivery comes again that somebody else should have told then.
+pub const CHANNEL_WATCH: Duration = Duration::from_secs(2);
 /// Characters of a PagerDuty summary.
 pub const PAGERDUTY_SUMMARY_CHARS: usize = 1024;
 /// Characters of a text in a Slack message.

@@ -199,6 +199,9 @@ pub trait Deliveries: Send + Sync {
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim>;
+    /// Ends the claim on this delivery that holds until that time, and puts the attempt off until `at`; the delivery has the
+    /// next version then. Nothing, if it has changed or is another's claim by now: who was too slow lost it.
+    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()>;
     /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's
     /// claim.
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
@@ -247,6 +250,10 @@ pub enum SweepPart {
 pub enum Turn {
     /// Telling an account's engineers something.
     Notices(AccountId),
+    /// Writing into a webhook's Slack channel.
+    Channel(WebhookId),
+    /// Being the one who comes for the channel's next turn.
+    Line(WebhookId),
 }
 
 impl Turn {
@@ -254,6 +261,8 @@ impl Turn {
     pub fn name(self) -> String {
         match self {
             Turn::Notices(account) => format!("notices {account}"),
+            Turn::Channel(webhook) => format!("channel {webhook}"),
+            Turn::Line(webhook) => format!("line {webhook}"),
         }
     }
 }

@@ -36,6 +36,14 @@ impl Claims {
         Ok(())
     }
 
+    /// Makes a claim that holds until then one that holds from now on: `None`, if it is another's.
+    fn renew(&self, id: DeliveryId, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = claims.get_mut(&id).filter(|held| **held == until)?;
+        *held = now.checked_add(limits::CLAIM).unwrap_or(Timestamp::MAX);
+        Some(*held)
+    }
+
     fn release(&self, id: DeliveryId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
@@ -94,6 +102,23 @@ impl Deliveries for Embedded {
         };
         self.claims.release(id);
         Ok(claim)
+    }
+
+    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
+        let id = delivery.id;
+        // Nobody else claims it before the write is done.
+        if self.claims.renew(id, claimed_until, self.clock.now()).is_none() {
+            return Ok(());
+        }
+        let version = i64::try_from(delivery.version).unwrap_or(i64::MAX);
+        let work = move |connection: &Connection| {
+            let sql = "UPDATE deliveries SET due = ?3, version = version + 1
+                       WHERE id = ?1 AND version = ?2 AND state = 1";
+            connection.prepare_cached(sql)?.execute((id.to_bytes(), version, millis(at)))
+        };
+        let claims = self.claims.clone();
+        let after = move |_: &usize| claims.release(id);
+        self.writer.write("putting a delivery off", work, after).await.map(drop)
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {

@@ -229,6 +229,11 @@ impl Deliveries for Fused {
         self.store.claim(webhook, id, step, due_by, now).await
     }
 
+    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
+        self.fuse.spend()?;
+        self.store.put_off(delivery, claimed_until, at).await
+    }
+
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         if delivery.state == State::Held {
             self.fuse.step_in(Write::Held).await;

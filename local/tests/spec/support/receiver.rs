@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::ports::{Call, Clock, Sender, Sent};
-use statuspulse_kit::services;
+use statuspulse_kit::services::{self, SlackRate};
 
 use super::ports::{Happening, VirtualClock};
 
@@ -108,32 +108,33 @@ struct Endpoint {
     handshakes: Option<Reply>,
     by_event: HashMap<String, Reply>,
     happening: Option<Happening>,
+    slack_rate: SlackRate,
 }
 
 impl Endpoint {
     fn reply(&mut self, seen: &Seen) -> Reply {
-        let (event, event_id) = (seen.event(), seen.event_id());
-        let usual = || usual_reply(&seen.url, &seen.body);
-        if event == "handshake" {
-            return self.handshakes.clone().unwrap_or_else(usual);
-        }
-        if let Some(reply) = self.by_event.get(event_id) {
-            return reply.clone();
-        }
-        self.next.pop_front().or_else(|| self.standing.clone()).unwrap_or_else(usual)
+        let told = if seen.event() == "handshake" {
+            self.handshakes.clone()
+        } else if let Some(reply) = self.by_event.get(seen.event_id()) {
+            Some(reply.clone())
+        } else {
+            self.next.pop_front().or_else(|| self.standing.clone())
+        };
+        told.unwrap_or_else(|| usual_reply(seen, &mut self.slack_rate))
     }
 }
 
 /// What an endpoint does that was told nothing: PagerDuty and Slack check what they get.
-fn usual_reply(url: &str, body: &[u8]) -> Reply {
-    let answer = if url == PAGERDUTY_EVENTS {
-        services::pagerduty(body)
-    } else if url.starts_with("https://hooks.slack.com/") {
-        services::slack(body)
+fn usual_reply(seen: &Seen, rate: &mut SlackRate) -> Reply {
+    let answer = if seen.url == PAGERDUTY_EVENTS {
+        services::pagerduty(&seen.body)
+    } else if seen.url.starts_with("https://hooks.slack.com/") {
+        services::slack(&seen.body, rate, u64::try_from(seen.at.as_nanosecond()).unwrap())
     } else {
         return Reply::from(200);
     };
-    Reply::from(answer.status).body(answer.body)
+    let reply = Reply::from(answer.status).body(answer.body);
+    if answer.status == 429 { reply.retry_after("1") } else { reply }
 }
 
 /// All endpoints there are: 200 to everything, until told otherwise.

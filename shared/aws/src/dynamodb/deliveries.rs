@@ -63,6 +63,13 @@ impl Deliveries for Table {
         self.take_claim(webhook, id, step, due_by, now).await
     }
 
+    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
+        let State::Scheduled { number, .. } = delivery.state else { return Ok(()) };
+        let put_off = delivery.clone().moved(State::Scheduled { number, at });
+        // Its place in the lane stays.
+        self.write_if(&put_off, Holder::Until(claimed_until)).await.map(drop)
+    }
+
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         match delivery.state {
             State::Scheduled { number: 1, .. } => self.schedule_in_lane(delivery).await,
@@ -192,7 +199,7 @@ impl Table {
             }
             if item.is_empty()
                 || readable(item.small::<u64>("version"), doing)? != asked.version
-                || holder == Holder::Nobody && item.contains_key("claimed_until")
+                || !holder.may(readable(item.maybe_time("claimed_until"), doing)?)
             {
                 return Ok(Err(Conflict));
             }
@@ -257,8 +264,13 @@ impl Table {
             Some(true) => condition.push_str(" AND attribute_exists(#followed)"),
             Some(false) => condition.push_str(" AND attribute_not_exists(#followed)"),
         }
-        if before.holder == Holder::Nobody {
-            condition.push_str(" AND attribute_not_exists(#claimed_until)");
+        match before.holder {
+            Holder::Anybody => {}
+            Holder::Nobody => condition.push_str(" AND attribute_not_exists(#claimed_until)"),
+            Holder::Until(until) => {
+                values.insert(":held".to_owned(), time(until));
+                condition.push_str(" AND #claimed_until = :held");
+            }
         }
         let key = Key::Delivery(next.webhook_id, next.id);
         Ok(Change { key, update, condition: condition.into(), values })
@@ -290,6 +302,18 @@ enum Holder {
     /// Whoever changes it, or nobody.
     Anybody,
     Nobody,
+    /// Whoever claimed it until then.
+    Until(Timestamp),
+}
+
+impl Holder {
+    fn may(self, claimed_until: Option<Timestamp>) -> bool {
+        match self {
+            Holder::Anybody => true,
+            Holder::Nobody => claimed_until.is_none(),
+            Holder::Until(until) => claimed_until == Some(until),
+        }
+    }
 }
 
 const FIXED: [&str; 6] = ["id", "event_id", "event_type", "incident_id", "webhook_id", "accepted_at"];

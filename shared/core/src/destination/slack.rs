@@ -15,14 +15,7 @@ use crate::webhook::PauseReason;
 pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     let told = Told::of(payload);
     let details = told.details();
-    let (colour, sign, happened) = match event_type {
-        EventType::IncidentOpened => ("#d92d20", ":red_circle:", "is down".to_owned()),
-        EventType::IncidentUpdated => {
-            ("#dc8b00", ":large_yellow_circle:", format!("is being worked on: {}", told.status))
-        }
-        EventType::IncidentResolved => ("#12805c", ":large_green_circle:", "is up again".to_owned()),
-    };
-    let monitor = escaped(&shortened(&told.monitor_name, limits::SLACK_NAME_CHARS));
+    let Headline { sign, monitor, happened } = Headline::of(event_type, &told);
     let headline = format!("{sign} {monitor} {happened}");
     let mut blocks = vec![section(&format!("{sign} *{monitor}* {happened}"))];
     if let Some(words) = details.words() {
@@ -43,15 +36,91 @@ pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     }
     let incident = escaped(&shortened(&told.incident_id, limits::SLACK_NAME_CHARS));
     let when = told.at().map(|at| format!(" · {}", date(at))).unwrap_or_default();
-    blocks.push(json!({
-        "type": "context",
-        "elements": [{"type": "mrkdwn", "text": format!("{incident}{when}")}],
-    }));
-    body(&json!({"text": headline, "attachments": [{"color": colour, "blocks": blocks}]}))
+    blocks.push(context(&format!("{incident}{when}")));
+    body(&json!({"text": headline, "attachments": [{"color": colour(event_type), "blocks": blocks}]}))
+}
+
+/// The one message for all that is due: how many of each type, and a line each for those whose payloads are here.
+pub(crate) fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
+    let of = |event_type| types.iter().filter(|known| **known == event_type).count();
+    // The worst comes first.
+    let worst = EventType::ALL.into_iter().find(|event_type| of(*event_type) > 0);
+    let worst = worst.unwrap_or(EventType::IncidentOpened);
+    let counts: Vec<String> = EventType::ALL
+        .into_iter()
+        .map(|event_type| (event_type, of(event_type)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(event_type, count)| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} incident{plural} {}", became(event_type))
+        })
+        .collect();
+    let counts = counts.join(", ");
+    let headline = format!("{} {counts}", sign(worst));
+    let lines = named.iter().map(|(event_type, payload)| {
+        let Headline { sign, monitor, happened } = Headline::of(*event_type, &Told::of(payload));
+        format!("{sign} *{monitor}* {happened}")
+    });
+    let mut blocks = vec![section(&format!("*{counts}*"))];
+    blocks.extend(lines.map(|line| section(&line)));
+    let more = types.len().saturating_sub(named.len());
+    if more > 0 {
+        blocks.push(context(&format!("and {more} more")));
+    }
+    body(&json!({"text": headline, "attachments": [{"color": colour(worst), "blocks": blocks}]}))
+}
+
+/// What happened to which monitor, for a phone's notification. Escaped.
+struct Headline {
+    sign: &'static str,
+    monitor: String,
+    happened: String,
+}
+
+impl Headline {
+    fn of(event_type: EventType, told: &Told<'_>) -> Self {
+        let happened = match event_type {
+            EventType::IncidentOpened => "is down".to_owned(),
+            EventType::IncidentUpdated => {
+                format!("is being worked on: {}", escaped(&shortened(&told.status, limits::SLACK_NAME_CHARS)))
+            }
+            EventType::IncidentResolved => "is up again".to_owned(),
+        };
+        let monitor = escaped(&shortened(&told.monitor_name, limits::SLACK_NAME_CHARS));
+        Self { sign: sign(event_type), monitor, happened }
+    }
+}
+
+fn became(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::IncidentOpened => "opened",
+        EventType::IncidentUpdated => "updated",
+        EventType::IncidentResolved => "resolved",
+    }
+}
+
+fn sign(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::IncidentOpened => ":red_circle:",
+        EventType::IncidentUpdated => ":large_yellow_circle:",
+        EventType::IncidentResolved => ":large_green_circle:",
+    }
+}
+
+fn colour(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::IncidentOpened => "#d92d20",
+        EventType::IncidentUpdated => "#dc8b00",
+        EventType::IncidentResolved => "#12805c",
+    }
 }
 
 fn section(text: &str) -> Value {
     json!({"type": "section", "text": {"type": "mrkdwn", "text": cut(text, limits::SLACK_TEXT_CHARS)}})
+}
+
+fn context(text: &str) -> Value {
+    json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]})
 }
 
 fn field(name: &str, value: &str) -> Value {

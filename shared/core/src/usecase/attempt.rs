@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::channel::Due;
 use super::{Engine, Handled};
 use crate::attempt::{Attempt, Failure, response_text};
 use crate::delivery::{Delivery, State};
@@ -48,7 +49,13 @@ impl Engine {
         match webhook {
             Some(webhook) if webhook.is_active() => match body {
                 _ if self.may_outlive(claimed_until) => return Ok(Handled::Again(claimed_until)),
-                Some(body) => self.make_attempt(&webhook, delivery, step.number, body).await?,
+                Some(body) if webhook.settings.destination == Destination::Slack => {
+                    return self.write_into_channel((delivery, step.number), body, claimed_until).await;
+                }
+                Some(body) => {
+                    let body = webhook.settings.render(delivery.event_type, &body);
+                    self.make_attempt(&webhook, vec![(delivery, step.number)], body).await?;
+                }
                 // Only what was kept beyond every limit has lost its event.
                 None => self.record(&delivery.moved(State::Discarded)).await?,
             },
@@ -61,15 +68,26 @@ impl Engine {
         Ok(Handled::Done)
     }
 
-    async fn make_attempt(
+    /// Makes one call for what is due: one delivery, or a channel's burst, which is called after its first.
+    pub(super) async fn make_attempt(&self, webhook: &Webhook, due: Vec<Due>, body: Bytes) -> Result<()> {
+        let began = self.clock.now();
+        let Some((first, number)) = due.first() else { return Ok(()) };
+        let sent = self.sender.send(delivery_call(webhook, first, *number, body, began)).await;
+        // One that cannot be recorded is attempted again, and no other with it.
+        let mut recorded = Ok(());
+        for due in due {
+            recorded = recorded.and(self.attempted(webhook, due, began, sent.clone()).await);
+        }
+        recorded
+    }
+
+    async fn attempted(
         &self,
         webhook: &Webhook,
-        delivery: Delivery,
-        number: u8,
-        payload: Bytes,
+        (delivery, number): Due,
+        began: Timestamp,
+        sent: Sent,
     ) -> Result<()> {
-        let began = self.clock.now();
-        let sent = self.sender.send(delivery_call(webhook, &delivery, number, &payload, began)).await;
         let at = later(began, sent.began_after);
         self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
         let made = Made::new(&webhook.settings.destination, number, at, sent);
@@ -242,20 +260,13 @@ impl Made {
     }
 }
 
-fn delivery_call(
-    webhook: &Webhook,
-    delivery: &Delivery,
-    number: u8,
-    payload: &Bytes,
-    now: Timestamp,
-) -> Call {
+fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, now: Timestamp) -> Call {
     let about = About {
         event: delivery.event_type.name(),
         event_id: delivery.event_id,
         delivery_id: delivery.id,
         number,
     };
-    let body = webhook.settings.render(delivery.event_type, payload);
     signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)
 }
 

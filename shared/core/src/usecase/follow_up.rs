@@ -75,16 +75,14 @@ impl Engine {
 
     /// Sees to it that a lane in which somebody waits goes on. Its head may be one whose publisher broke off before a message
     /// was sent, and never came back: nobody was promised that event, but those behind it would wait for ever. Or it waits
-    /// itself, because who was before it died before waking it.
+    /// itself, because who was before it died before waking it. Or somebody else promoted it just now, and died before they
+    /// sent its message: the same message that brought us here may not bring them here again.
     pub(super) async fn wake_lane(&self, waiting: &Delivery) -> Result<()> {
-        let head = match self.first_attempt_of_lane(waiting).await? {
-            None => return Ok(()),
-            Some(Head::Promoted(head)) => return self.wake_attempt(&head).await,
-            // Who promoted it comes again if it died.
-            Some(Head::Found(head)) if !head.is_as_accepted() => return Ok(()),
-            Some(Head::Found(head)) => head,
-        };
-        self.watch(&head, limits::OVERDUE).await
+        match self.first_attempt_of_lane(waiting).await? {
+            None => Ok(()),
+            Some(Head::Promoted(head)) => self.wake_attempt(&head).await,
+            Some(Head::Found(head)) => self.watch(&head, limits::OVERDUE).await,
+        }
     }
 
     /// Sends a scheduled delivery's message once more, for a time when its attempt should have been made.

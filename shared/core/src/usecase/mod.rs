@@ -12,6 +12,7 @@
 pub mod accounts;
 pub mod announce;
 pub mod attempt;
+pub mod channel;
 pub mod explain;
 pub mod follow_up;
 pub mod look_after;

@@ -108,14 +108,15 @@ impl Engine {
         let changed = saved.len();
         let let_go = if sweep.mode == SweepMode::Recover { changed as u64 } else { 0 };
         self.follow_up_page(sweep.mode, saved).await?;
-        let lets_go = matches!(sweep.mode, SweepMode::Release | SweepMode::Discard);
-        let again_after = if changed > 0 || full {
-            None
-        } else if lets_go {
-            self.wake_stragglers(webhook, now).await?.then_some(limits::STRAGGLER)
-        } else {
-            let stops = matches!(sweep.mode, SweepMode::Hold | SweepMode::Cancel);
-            (stops && in_hands).then_some(limits::ATTEMPT_TIMEOUT)
+        // The last ones are on their way just now, and soon there; what has not arrived then takes longer.
+        let patience = if sweep.ramp > 0 { limits::ATTEMPT_TIMEOUT } else { limits::STRAGGLER };
+        let again_after = match sweep.mode {
+            _ if changed > 0 || full => None,
+            SweepMode::Release | SweepMode::Discard => {
+                self.wake_stragglers(webhook, now).await?.then_some(patience)
+            }
+            SweepMode::Hold | SweepMode::Cancel => in_hands.then_some(limits::ATTEMPT_TIMEOUT),
+            SweepMode::Recover => None,
         };
         Ok(Swept { changed, let_go, full, again_after })
     }

@@ -201,6 +201,10 @@ impl Deliveries for Store {
         Ok(Claim::Unknown)
     }
 
+    async fn put_off(&self, _: &Delivery, _: Timestamp, _: Timestamp) -> PortResult<()> {
+        Ok(())
+    }
+
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         let mut tables = self.tables();
         if tables.deliveries[&delivery.id].version != delivery.version {
