@@ -27,6 +27,7 @@ pub(crate) fn engine(
     Arc::new(Engine {
         accounts: store.clone(),
         webhooks: store.clone(),
+        sessions: store.clone(),
         deliveries: store.clone(),
         turns: store.clone(),
         wakeups: store.clone(),

@@ -65,8 +65,9 @@ impl Server {
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let engine = host::engine(&store, sender, clock, random, metrics.clone(), deployment);
         let workers = Workers::start(&engine, &store);
-        let router =
-            statuspulse_http::all(engine.clone(), cursor_key(&engine)).merge(metrics_route(metrics, store));
+        let router = statuspulse_http::all(engine.clone(), cursor_key(&engine))
+            .merge(statuspulse_dashboard::pages(engine.clone()))
+            .merge(metrics_route(metrics, store));
         let (stop, stopped) = oneshot::channel::<()>();
         let listener = listener.tap_io(|connection| {
             // An answer is one small packet: nothing is gained by waiting for more.
@@ -77,6 +78,11 @@ impl Server {
         let stopped = async { drop(stopped.await) };
         let api = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
         Ok(Self { address, workers, engine, api, stop })
+    }
+
+    /// A link that opens the dashboard, once, for whoever has this key.
+    pub(crate) async fn dashboard_link(&self, key: &str) -> Result<String> {
+        Ok(self.engine.buy_link(key).await?.url)
     }
 
     /// Takes no more calls and messages, and returns when what is in flight is done and on the disk.

@@ -62,6 +62,7 @@ fn each_crate_names_only_crates_below_it() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("statuspulse-core", &[] as &[&str]),
         ("statuspulse-http", &["statuspulse-core"]),
+        ("statuspulse-dashboard", &["statuspulse-core"]),
         ("statuspulse-outbound", &["statuspulse-core"]),
         ("statuspulse-embedded", &["statuspulse-core"]),
         ("statuspulse-aws", &["statuspulse-core"]),
@@ -76,6 +77,7 @@ fn each_crate_names_only_crates_below_it() {
             "statuspulse-function-fanout",
             &["statuspulse-core", "statuspulse-function-host", "statuspulse-http"],
         ),
+        ("statuspulse-function-dashboard", &["statuspulse-dashboard", "statuspulse-function-host"]),
         ("statuspulse-function-delivery", &["statuspulse-function-host"]),
         ("statuspulse-function-pause", &["statuspulse-function-host"]),
         ("statuspulse-function-drain", &["statuspulse-function-host"]),
@@ -87,6 +89,7 @@ fn each_crate_names_only_crates_below_it() {
             "statuspulse",
             &[
                 "statuspulse-core",
+                "statuspulse-dashboard",
                 "statuspulse-embedded",
                 "statuspulse-http",
                 "statuspulse-kit",

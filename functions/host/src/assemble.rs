@@ -80,6 +80,7 @@ impl Host {
         let engine = Arc::new(Engine {
             accounts: store.clone(),
             webhooks: store.clone(),
+            sessions: store.clone(),
             deliveries: store.clone(),
             turns: store,
             wakeups: messages.clone(),

@@ -38,6 +38,7 @@ pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
     Engine {
         accounts: ports.clone(),
         webhooks: ports.clone(),
+        sessions: ports.clone(),
         deliveries: ports.clone(),
         turns: ports.clone(),
         wakeups: ports.clone(),

@@ -179,6 +179,7 @@ fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
         epoch: 1,
         created_at: now,
         updated_at: now,
+        requests_since: now,
         version: 0,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use statuspulse_core::access::{Account, ApiKey, KeyHash};
+use statuspulse_core::access::{Account, ApiKey, KeyHash, Session};
 use statuspulse_core::attempt::Class;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::event::Event;
@@ -13,7 +13,7 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::Wakeup;
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
-    Sender, Sent, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
+    Sender, Sent, Sessions, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
@@ -185,6 +185,20 @@ impl Accounts for Ports {
     }
     async fn revoke_key(&self, _: AccountId, _: KeyId, _: Timestamp) -> PortResult<bool> {
         Ok(false)
+    }
+}
+
+/// Nobody looks at a dashboard in a run.
+#[async_trait]
+impl Sessions for Ports {
+    async fn create_session(&self, _: &Session) -> PortResult<()> {
+        Err(unavailable("create_session", "not part of a run"))
+    }
+    async fn session(&self, _: &KeyHash) -> PortResult<Option<Session>> {
+        Ok(None)
+    }
+    async fn take_session(&self, _: &KeyHash) -> PortResult<Option<Session>> {
+        Ok(None)
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let stage = Stage { receiver, api, folder };
     let key = story::tell(&stage).await?;
     if options.stay {
-        stay(&base, &key).await?;
+        stay(&base, &key, &server.dashboard_link(&key).await?).await?;
     }
     drop(stage.folder);
     server.stop().await
@@ -77,8 +77,8 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
 }
 
 /// Keeps the server up, with a receiver that prints, until somebody ends it.
-async fn stay(base: &str, key: &str) -> Result<()> {
+async fn stay(base: &str, key: &str, dashboard: &str) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions::plain())?;
-    println!("{}", story::to_try(base, key, &receiver.url("/hooks")));
+    println!("{}", story::to_try(base, key, dashboard, &receiver.url("/hooks")));
     receive::print_until_stopped(&receiver, &[]).await
 }

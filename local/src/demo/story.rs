@@ -303,18 +303,22 @@ fn payload(event: &str, incident: &str) -> String {
 }
 
 /// What a person may copy, once the server stays up.
-pub(super) fn to_try(base: &str, key: &str, hook: &str) -> String {
+pub(super) fn to_try(base: &str, key: &str, dashboard: &str, hook: &str) -> String {
     let auth = format!(r#"-H "Authorization: Bearer {key}""#);
     let event = payload("incident_opened", "INC-1");
     format!(
         "\nThe server stays up at {base}, its ladder still in seconds; Ctrl-C ends it and deletes its folder.\nA receiver at {hook} prints below what it gets. Try:\n\n  \
+         # open the dashboard in a browser: good once, for five minutes\n  \
+         {dashboard}\n\n  \
          # register an endpoint: the answer shows its handshake and, only now, its secret\n  \
          curl -s {base}/v1/webhooks {auth} -d '{{\"url\":\"{hook}\",\"events\":[\"incident_opened\"]}}'\n\n  \
          # publish an event\n  \
          curl -s {base}/v1/events {auth} -d '{{\"monitor_groups\":[\"payment-processing\"],\"payload\":{event}}}'\n\n  \
          # look at the webhooks, and at one's deliveries\n  \
          curl -s {base}/v1/webhooks {auth}\n  \
-         curl -s {base}/v1/webhooks/<id>/deliveries {auth}\n"
+         curl -s {base}/v1/webhooks/<id>/deliveries {auth}\n\n  \
+         # another link to the dashboard\n  \
+         curl -s -X POST {base}/v1/dashboard-sessions {auth}\n"
     )
 }
 

@@ -2,6 +2,7 @@
 //! real router and the real engine; time, dice, endpoints and Slack belong to the test. Nothing sleeps.
 
 mod api;
+mod browser;
 mod payload;
 mod ports;
 mod receiver;
@@ -25,6 +26,7 @@ use statuspulse_http::CursorKey;
 use tempfile::TempDir;
 
 pub(crate) use api::{Answer, Api, Hook, text};
+pub(crate) use browser::{Browser, Origin, SAME, link, page};
 pub(crate) use payload::{opened, payload_of_size, resolved, updated};
 pub(crate) use ports::{Counted, Dice, Fuse, VirtualClock, Write};
 pub(crate) use receiver::{Receivers, Reply, Seen};
@@ -92,7 +94,7 @@ impl World {
         let metrics = Arc::<Counted>::default();
         let fuse = Arc::new(Fuse::unlit());
         let engine = engine(&store, &fuse, &receivers, &clock, &dice, &metrics, &deployment);
-        let router = statuspulse_http::all(engine.clone(), CursorKey::new([7; 32]));
+        let router = router(&engine);
         let operator = Api { router, key: operator.reveal().to_owned() };
         let account = operator.post("/v1/accounts", &json!({"name": "Your Company"})).await.expect(201);
         let admin = operator.with_key(text(&account["key"]));
@@ -130,7 +132,7 @@ impl World {
             &self.metrics,
             &self.deployment,
         );
-        let router = statuspulse_http::all(self.engine.clone(), CursorKey::new([7; 32]));
+        let router = router(&self.engine);
         self.operator = Api { router: router.clone(), key: operator };
         self.admin = Api { router, key: admin };
         self
@@ -291,6 +293,12 @@ impl World {
     }
 }
 
+/// As `statuspulse serve` puts it together.
+fn router(engine: &Arc<Engine>) -> axum::Router {
+    let api = statuspulse_http::all(engine.clone(), CursorKey::new([7; 32]));
+    api.merge(statuspulse_dashboard::pages(engine.clone()))
+}
+
 /// All of them at once, on this one thread.
 pub(crate) async fn all_of<F: Future<Output = ()> + Unpin>(mut futures: Vec<F>) {
     std::future::poll_fn(|context| {
@@ -330,6 +338,7 @@ fn engine(
     Arc::new(Engine {
         accounts: store.clone(),
         webhooks: fused.clone(),
+        sessions: store.clone(),
         deliveries: fused.clone(),
         turns: store.clone(),
         wakeups: fused,

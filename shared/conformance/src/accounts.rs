@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
+use statuspulse_core::access::{Account, ApiKey, KeyHash, Role, Session, SessionKind};
 use statuspulse_core::ids::KeyId;
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -106,4 +106,28 @@ pub(crate) async fn accounts_are_listed_in_the_order_of_their_ids(stage: Stage) 
     made.sort_unstable();
     let own: Vec<_> = listed.into_iter().filter(|id| made.contains(id)).collect();
     assert_eq!(own, made);
+}
+
+pub(crate) async fn a_session_is_kept_until_somebody_takes_it_and_one_gets_it(stage: Stage) {
+    let (key, _) = ApiKey::generate(None, Role::Viewer, None, stage.now(), stage.dice());
+    for kind in [SessionKind::Link, SessionKind::Browser] {
+        let (session, text) = Session::generate(kind, key.hash, stage.now(), stage.dice());
+        let hash = KeyHash::of(text.reveal());
+        assert_eq!(stage.store.session(&hash).await.unwrap(), None);
+        stage.store.create_session(&session).await.unwrap();
+        let beside = stage.beside().await;
+        assert_eq!(beside.store.session(&hash).await.unwrap(), Some(session.clone()));
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let store = stage.store.clone();
+                tokio::spawn(async move { store.take_session(&hash).await })
+            })
+            .collect();
+        let mut taken = vec![];
+        for task in tasks {
+            taken.extend(task.await.unwrap().unwrap());
+        }
+        assert_eq!(taken, [session]);
+        assert_eq!(stage.store.session(&hash).await.unwrap(), None);
+    }
 }

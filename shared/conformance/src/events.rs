@@ -1,5 +1,7 @@
 //! Accepting events.
 
+use std::time::Duration;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -95,6 +97,7 @@ pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
         let attempt = Attempt {
             number: number % 5 + 1,
             at: stage.now(),
+            signed_at: stage.now().checked_sub(Duration::from_millis(u64::from(number % 3))).unwrap(),
             status_code: (number % 2 == 0).then_some(503),
             failure: Some(Failure::new(class, format!("because of {}: \"<é>\"", class.name()))),
             duration: std::time::Duration::from_micros(1_234_567),

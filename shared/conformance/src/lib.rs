@@ -74,6 +74,7 @@ fn cases() -> Vec<Case> {
         case!(accounts::accounts_are_listed_in_the_order_of_their_ids),
         case!(accounts::an_account_whose_key_cannot_be_kept_is_not_kept_either),
         case!(accounts::saving_an_account_from_an_old_version_is_a_conflict_and_writes_nothing),
+        case!(accounts::a_session_is_kept_until_somebody_takes_it_and_one_gets_it),
         case!(accounts::a_revoked_key_is_still_found_and_says_since_when),
     ]
 }

@@ -13,7 +13,7 @@ use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Claim, Clock, Deliveries, Random, Saved, Step, Turns, Webhooks,
+    Acceptance, Accounts, Claim, Clock, Deliveries, Random, Saved, Sessions, Step, Turns, Webhooks,
 };
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
@@ -21,9 +21,9 @@ use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::{self, Handshake, Headers, Health, Settings, Webhook};
 
 /// What is put to the test.
-pub trait Store: Accounts + Webhooks + Deliveries + Turns {}
+pub trait Store: Accounts + Sessions + Webhooks + Deliveries + Turns {}
 
-impl<T: Accounts + Webhooks + Deliveries + Turns> Store for T {}
+impl<T: Accounts + Sessions + Webhooks + Deliveries + Turns> Store for T {}
 
 /// Where a store's records are.
 #[async_trait]
@@ -158,6 +158,7 @@ impl Stage {
             epoch: 1,
             created_at: now,
             updated_at: now,
+            requests_since: now,
             version: 0,
         }
     }

@@ -88,19 +88,20 @@ impl Role {
     }
 }
 
-/// A key's own text: shown once, when it is made.
+/// The text of a key, or of a session: shown once, when it is made.
 #[derive(Clone)]
 pub struct KeyText(SecretString);
 
 impl KeyText {
-    const PREFIX: &str = "spk_";
+    const KEY: &str = "spk_";
+    const SESSION: &str = "spd_";
     /// Characters that are shown in lists: enough to tell keys apart, too few to guess the rest.
     const SHOWN: usize = 12;
 
-    fn generate(random: &dyn Random) -> Self {
+    fn generate(prefix: &str, random: &dyn Random) -> Self {
         let mut bytes = [0; 32];
         random.fill(&mut bytes);
-        Self(SecretString::from(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes))))
+        Self(SecretString::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
     /// The text.
@@ -156,7 +157,7 @@ impl ApiKey {
         now: Timestamp,
         random: &dyn Random,
     ) -> (Self, KeyText) {
-        let text = KeyText::generate(random);
+        let text = KeyText::generate(KeyText::KEY, random);
         let key = Self {
             id: KeyId::new(now, random),
             account_id,
@@ -173,6 +174,41 @@ impl ApiKey {
     /// Whether it may be used at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// What a browser shows instead of an API key: first a link that is good once, then a cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The hash it is found by.
+    pub hash: KeyHash,
+    /// Which of the two.
+    pub kind: SessionKind,
+    /// The API key it was bought with: when that is not valid any more, this is not either.
+    pub key: KeyHash,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// What a session's text is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionKind {
+    /// To be exchanged for a browser's own, once.
+    Link,
+    /// To look at the dashboard.
+    Browser,
+}
+
+impl Session {
+    /// A new session, and the text that is shown once.
+    pub fn generate(
+        kind: SessionKind,
+        key: KeyHash,
+        expires_at: Timestamp,
+        random: &dyn Random,
+    ) -> (Self, KeyText) {
+        let text = KeyText::generate(KeyText::SESSION, random);
+        (Self { hash: KeyHash::of(text.reveal()), kind, key, expires_at }, text)
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Attempt {
     pub number: u8,
     /// When it started: our connect, or our write on a kept connection.
     pub at: Timestamp,
+    /// When it was signed: before the name was looked up.
+    pub signed_at: Timestamp,
     /// What was answered, if anything was.
     pub status_code: Option<u16>,
     /// Why it failed, if it did.

@@ -113,6 +113,13 @@ pub const NOTICE_TRIES: u32 = 36;
 /// The window in which both the old and the new secret sign.
 pub const ROTATION_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
+// --- The dashboard --------------------------------------------------------------------------------------
+
+/// How long a link to the dashboard may be used: long enough to be copied from a terminal.
+pub const DASHBOARD_LINK: Duration = Duration::from_secs(5 * 60);
+/// How long a browser stays signed in: a working day.
+pub const DASHBOARD_SESSION: Duration = Duration::from_secs(10 * 3600);
+
 // --- Lists ----------------------------------------------------------------------------------------------
 
 /// Entries of a page, when the caller names none.

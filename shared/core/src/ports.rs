@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::access::{Account, ApiKey, KeyHash};
+use crate::access::{Account, ApiKey, KeyHash, Session};
 use crate::attempt::{Class, Failure, Reply};
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::event::Event;
@@ -118,6 +118,17 @@ pub trait Accounts: Send + Sync {
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
     /// Marks the key as revoked. `false` if the account has no key of this id.
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool>;
+}
+
+/// Sessions of the dashboard.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Keeps a new session, until it ends by itself at the least.
+    async fn create_session(&self, session: &Session) -> PortResult<()>;
+    /// The session that is found by this hash, an ended one perhaps too.
+    async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
+    /// Removes the session. Of many who ask at once one gets it.
+    async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
 }
 
 /// Webhooks.

@@ -59,6 +59,8 @@ pub struct Webhook {
     pub created_at: Timestamp,
     /// When its owner last changed it, or its state changed.
     pub updated_at: Timestamp,
+    /// Since when its requests are made as they are now: to where, with which headers, signed with which keys.
+    pub requests_since: Timestamp,
     /// Counts its changes, for the store's compare-and-set.
     pub version: u64,
 }

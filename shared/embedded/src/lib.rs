@@ -16,6 +16,7 @@ mod readers;
 mod recover;
 mod schema;
 mod sealing;
+mod sessions;
 mod turns;
 mod webhooks;
 mod writer;

@@ -31,6 +31,7 @@ impl Embedded {
             }
         }
         self.writer.write("pruning", move |connection| prune_tombstones(connection, before), |_| {}).await?;
+        self.writer.write("pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
         Ok(pruned)
     }
 }
@@ -79,6 +80,10 @@ fn prune_events(connection: &Connection, before: i64, after: i64) -> rusqlite::R
         }
     }
     Ok(Some(PruneStep { deleted, last }))
+}
+
+fn prune_sessions(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    connection.prepare_cached("DELETE FROM sessions WHERE expires_at < ?1")?.execute([millis(now)])
 }
 
 /// A tombstone is needed while a delivery of it may still wake.

@@ -5,7 +5,7 @@
 use rusqlite::Connection;
 
 /// Counted up with every change of the tables.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// The order of `seq` is the order in which events were accepted. An index over unfinished deliveries alone
 /// stays small however long the history is: `lane` answers who is first of an incident, `unfinished` what a
@@ -24,6 +24,10 @@ CREATE TABLE keys (
     created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keys_by_account ON keys (account_id, id);
+
+CREATE TABLE sessions (
+    hash BLOB PRIMARY KEY, kind INTEGER NOT NULL, key BLOB NOT NULL, expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE webhooks (
     id BLOB PRIMARY KEY, account_id BLOB NOT NULL, deleted INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -72,6 +76,13 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), Ne
     }
     if found == 1 {
         connection.execute_batch("ALTER TABLE accounts ADD COLUMN slack BLOB")?;
+    }
+    if found == 1 || found == 2 {
+        connection.execute_batch(
+            "CREATE TABLE sessions (
+                 hash BLOB PRIMARY KEY, kind INTEGER NOT NULL, key BLOB NOT NULL, expires_at INTEGER NOT NULL
+             ) STRICT, WITHOUT ROWID",
+        )?;
     }
     if found < VERSION {
         connection.pragma_update(None, "user_version", VERSION)?;

@@ -27,6 +27,17 @@ pub(crate) struct Publishes(pub(crate) Caller);
 /// A caller who may make accounts.
 pub(crate) struct CreatesAccounts(pub(crate) Caller);
 
+/// The text of a caller's key, which the use case looks at.
+pub(crate) struct KeyOf(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for KeyOf {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Refusal> {
+        Ok(Self(needed_bearer(parts)?.to_owned()))
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Reads
 where
     Arc<Engine>: FromRef<S>,
@@ -79,9 +90,11 @@ async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>
 where
     Arc<Engine>: FromRef<S>,
 {
-    let key =
-        bearer(parts).ok_or(Error::Unauthenticated("an API key is needed: Authorization: Bearer <key>"))?;
-    Arc::<Engine>::from_ref(state).authenticate(key).await
+    Arc::<Engine>::from_ref(state).authenticate(needed_bearer(parts)?).await
+}
+
+fn needed_bearer(parts: &Parts) -> Result<&str> {
+    bearer(parts).ok_or(Error::Unauthenticated("an API key is needed: Authorization: Bearer <key>"))
 }
 
 /// The key of the one `Authorization` header. Of two, who could say which one was meant?

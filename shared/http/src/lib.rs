@@ -25,6 +25,7 @@
 mod accounts;
 mod auth;
 mod body;
+mod dashboard;
 mod deliveries;
 mod egress;
 mod events;
@@ -90,6 +91,7 @@ fn registration_routes(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
     Router::new()
         .merge(accounts::routes())
         .merge(keys::routes())
+        .merge(dashboard::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(egress::routes())

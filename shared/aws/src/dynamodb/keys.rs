@@ -54,6 +54,7 @@ pub(crate) enum Key<'a> {
     Mark(Mark, WebhookId, DeliveryId),
     Lane(WebhookId, &'a str),
     Turn(Turn),
+    Session(KeyHash),
     Sealing,
 }
 
@@ -111,6 +112,7 @@ impl Key<'_> {
                 (format!("L#{webhook}#{}", hex(&digest[..16])), "l".to_owned())
             }
             Key::Turn(turn) => (format!("T#{}", turn.name()), "t".to_owned()),
+            Key::Session(hash) => (format!("B#{}", hex(&hash.0)), "b".to_owned()),
             Key::Sealing => ("S#data-key".to_owned(), "s".to_owned()),
         }
     }

@@ -21,6 +21,7 @@ pub(crate) mod item;
 pub(crate) mod keys;
 mod lanes;
 mod lists;
+mod sessions;
 mod table;
 mod turns;
 mod webhooks;

@@ -11,6 +11,9 @@ use crate::attempt::{Attempt, Class, Failure};
 struct AttemptRecord {
     number: u8,
     at: i64,
+    /// Where it is another time than `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,6 +32,7 @@ pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
         .map(|attempt| AttemptRecord {
             number: attempt.number,
             at: millis(attempt.at),
+            signed: (attempt.signed_at != attempt.at).then(|| millis(attempt.signed_at)),
             status: attempt.status_code,
             class: attempt.failure.as_ref().map(|failure| failure.class.name().to_owned()),
             reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
@@ -59,6 +63,7 @@ fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
     Ok(Attempt {
         number: record.number,
         at: from_millis(record.at)?,
+        signed_at: from_millis(record.signed.unwrap_or(record.at))?,
         status_code: record.status,
         failure,
         duration: Duration::from_micros(record.micros),

@@ -71,6 +71,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
         epoch: record.epoch,
         created_at: from_millis(record.created_at)?,
         updated_at: from_millis(record.updated_at)?,
+        requests_since: from_millis(record.requests_since.unwrap_or(record.updated_at))?,
         version: parts.version,
     })
 }
@@ -96,6 +97,9 @@ struct Record {
     epoch: u64,
     created_at: i64,
     updated_at: i64,
+    /// Not in records of old.
+    #[serde(default)]
+    requests_since: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -208,6 +212,7 @@ impl Record {
             epoch: webhook.epoch,
             created_at: millis(webhook.created_at),
             updated_at: millis(webhook.updated_at),
+            requests_since: Some(millis(webhook.requests_since)),
         }
     }
 

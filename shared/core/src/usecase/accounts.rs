@@ -11,7 +11,11 @@ use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
 impl Engine {
     /// Whose key this is. A wrong, a revoked and an expired one are told apart by nobody.
     pub async fn authenticate(&self, key: &str) -> Result<Caller> {
-        let key = self.accounts.key_by_hash(&KeyHash::of(key)).await?;
+        self.caller_of_key(&KeyHash::of(key)).await
+    }
+
+    pub(super) async fn caller_of_key(&self, hash: &KeyHash) -> Result<Caller> {
+        let key = self.accounts.key_by_hash(hash).await?;
         match key.filter(|key| key.is_valid(self.clock.now())) {
             Some(key) => Ok(Caller { role: key.role, account_id: key.account_id }),
             None => Err(Error::Unauthenticated("the API key is not valid")),

@@ -90,7 +90,7 @@ impl Engine {
     ) -> Result<()> {
         let at = later(began, sent.began_after);
         self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
-        let made = Made::new(&webhook.settings.destination, number, at, sent);
+        let made = Made::new(&webhook.settings.destination, number, (began, at), sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
         match made.attempt.failure.clone() {
@@ -245,7 +245,12 @@ struct Made {
 }
 
 impl Made {
-    fn new(destination: &Destination, number: u8, at: Timestamp, sent: Sent) -> Self {
+    fn new(
+        destination: &Destination,
+        number: u8,
+        (signed_at, at): (Timestamp, Timestamp),
+        sent: Sent,
+    ) -> Self {
         let verdict = destination.verdict(&sent.result);
         let (failure, consequence) = match verdict {
             Verdict::Taken => (None, Consequence::Climb),
@@ -255,7 +260,8 @@ impl Made {
             Ok(reply) => (Some(reply.status), response_text(&reply.body), reply.retry_after),
             Err(_) => (None, None, None),
         };
-        let attempt = Attempt { number, at, status_code, failure, duration: sent.duration, response };
+        let duration = sent.duration;
+        let attempt = Attempt { number, at, signed_at, status_code, failure, duration, response };
         Self { attempt, consequence, retry_after }
     }
 }

@@ -26,6 +26,7 @@ pub mod redeliver;
 pub mod register;
 pub mod rotate;
 pub mod settings;
+pub mod sign_in;
 pub mod sweep;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::Message;
 use crate::ports::{
-    Accounts, Announcer, Clock, Deliveries, Metrics, Random, Sender, Turns, Wakeups, Webhooks,
+    Accounts, Announcer, Clock, Deliveries, Metrics, Random, Sender, Sessions, Turns, Wakeups, Webhooks,
 };
 use crate::retry::Ladder;
 use crate::target::{EndpointUrl, TargetPolicy};
@@ -47,6 +48,8 @@ use crate::webhook::Webhook;
 pub struct Engine {
     /// Accounts and keys.
     pub accounts: Arc<dyn Accounts>,
+    /// Sessions of the dashboard.
+    pub sessions: Arc<dyn Sessions>,
     /// Webhooks.
     pub webhooks: Arc<dyn Webhooks>,
     /// Events and deliveries.
@@ -100,6 +103,16 @@ impl std::fmt::Debug for Deployment {
             .field("ladder", &self.ladder)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+/// Where the dashboard's pages are, below the public URL.
+pub const DASHBOARD: &str = "/dashboard";
+
+impl Deployment {
+    /// The URL of a page of the dashboard.
+    pub fn dashboard(&self, page: &str) -> String {
+        format!("{}{DASHBOARD}/{page}", self.public_url)
     }
 }
 

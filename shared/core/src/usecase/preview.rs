@@ -4,6 +4,8 @@ use bytes::Bytes;
 
 use super::Engine;
 use super::attempt::About;
+use crate::attempt::Attempt;
+use crate::delivery::Delivery;
 use crate::destination::Destination;
 use crate::error::Result;
 use crate::event::{EventType, check_payload};
@@ -11,6 +13,7 @@ use crate::fields::Fields;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
 use crate::target::HIDDEN;
+use crate::webhook::Webhook;
 
 /// A request as it would be made. No secret is in it, and nothing that could pass for ours: it is not signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +26,42 @@ pub struct Preview {
     pub body: String,
 }
 
+/// An attempt's request, put together again from what is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The request. Custom headers and a routing key are hidden.
+    pub request: Preview,
+    /// Whether nothing has changed since: then signatures and all are as they were sent.
+    pub is_exact: bool,
+}
+
 impl Engine {
+    /// The request of an attempt; `None` once its event is gone. What is rebuilt is as good as what was kept: the bytes are a
+    /// function of payload, settings and keys, and it is known since when those are as they are. In a Slack channel a delivery
+    /// may have been told among others.
+    pub async fn request_of(
+        &self,
+        account: AccountId,
+        delivery: &Delivery,
+        attempt: &Attempt,
+    ) -> Result<Option<Rebuilt>> {
+        let webhook = self.webhook(account, delivery.webhook_id).await?;
+        let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
+        let body = webhook.settings.render(delivery.event_type, &event.body);
+        let about = About {
+            event: delivery.event_type.name(),
+            event_id: delivery.event_id,
+            delivery_id: delivery.id,
+            number: attempt.number,
+        };
+        let is_exact =
+            webhook.requests_since <= attempt.signed_at && webhook.settings.destination != Destination::Slack;
+        let signatures = webhook.keys.headers(&delivery.event_id.to_string(), &body, attempt.signed_at);
+        let signatures =
+            signatures.into_iter().map(|header| if is_exact { header } else { without_signature(header) });
+        Ok(Some(Rebuilt { request: shown(&webhook, &about, signatures, &body), is_exact }))
+    }
+
     /// Renders a sample of an `event` type, or a `payload`, for this webhook; without either, a sample of the first type it
     /// is bound to.
     pub async fn preview(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Preview> {
@@ -35,22 +73,34 @@ impl Engine {
         let delivery_id = DeliveryId::derive(event_id, now, id);
         let about = About { event: event_type.name(), event_id, delivery_id, number: 1 };
         // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
-        let signatures =
-            webhook.keys.headers(&event_id.to_string(), b"", now).into_iter().map(|header| match header {
-                (WEBHOOK_ID | WEBHOOK_TIMESTAMP, _) => header,
-                (name, _) => (name, HIDDEN.to_owned()),
-            });
-        let custom = webhook.settings.headers.0.keys().map(|name| (name.clone(), HIDDEN.to_owned()));
-        let own = about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value));
-        let headers = custom.chain(own).collect();
+        let signatures = webhook.keys.headers(&event_id.to_string(), b"", now).into_iter();
         let rendered = webhook.settings.render(event_type, &payload);
-        let text = String::from_utf8_lossy(&rendered);
-        let body = match &webhook.settings.destination {
-            Destination::PagerDuty(key) => text.replace(key.reveal(), HIDDEN),
-            Destination::Json | Destination::Slack => text.into_owned(),
-        };
-        Ok(Preview { url: webhook.settings.shown_url(), headers, body })
+        Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
     }
+}
+
+fn without_signature((name, value): (&'static str, String)) -> (&'static str, String) {
+    match name {
+        WEBHOOK_ID | WEBHOOK_TIMESTAMP => (name, value),
+        _ => (name, HIDDEN.to_owned()),
+    }
+}
+
+/// A request as its owner may see it.
+fn shown(
+    webhook: &Webhook,
+    about: &About,
+    signatures: impl Iterator<Item = (&'static str, String)>,
+    body: &Bytes,
+) -> Preview {
+    let custom = webhook.settings.headers.0.keys().map(|name| (name.clone(), HIDDEN.to_owned()));
+    let own = about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value));
+    let text = String::from_utf8_lossy(body);
+    let body = match &webhook.settings.destination {
+        Destination::PagerDuty(key) => text.replace(key.reveal(), HIDDEN),
+        Destination::Json | Destination::Slack => text.into_owned(),
+    };
+    Preview { url: webhook.settings.shown_url(), headers: custom.chain(own).collect(), body }
 }
 
 fn asked(body: &[u8], first: EventType) -> Result<(EventType, Bytes)> {

@@ -39,6 +39,7 @@ impl Engine {
             epoch: 0,
             created_at: now,
             updated_at: now,
+            requests_since: now,
             version: 0,
         };
         let shake = self.shake_hands(&webhook).await;
@@ -70,6 +71,7 @@ impl Engine {
         self.change_webhook(account.id, id, |latest| {
             patch.apply(&mut latest.settings);
             latest.updated_at = now;
+            latest.requests_since = now;
             if let Some(handshake) = &handshake {
                 // What the old endpoint did is not the new one's fault.
                 latest.handshake = handshake.clone();

@@ -21,7 +21,7 @@ impl Engine {
         let webhook = self
             .change_webhook(account, id, |webhook| match webhook.keys.rotate(secret.clone(), style, now) {
                 Ok(_) => {
-                    webhook.updated_at = now;
+                    (webhook.updated_at, webhook.requests_since) = (now, now);
                     Ok(Some(()))
                 }
                 Err(WindowOpen { until }) => Err(Error::Conflict {
@@ -47,7 +47,7 @@ impl Engine {
                     detail: "no rotation is in progress: one secret signs".to_owned(),
                 });
             }
-            webhook.updated_at = now;
+            (webhook.updated_at, webhook.requests_since) = (now, now);
             Ok(Some(()))
         })
         .await?;

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use statuspulse_core::access::{Account, ApiKey, Role};
-use statuspulse_core::ports::Accounts;
-use statuspulse_core::ports::Deliveries;
+use statuspulse_core::ports::{Accounts, Deliveries, Sessions};
 use statuspulse_core::target::EndpointUrl;
 use statuspulse_embedded::{Embedded, OpenError, Purpose};
 
@@ -113,12 +112,14 @@ async fn a_database_of_a_newer_format_is_refused_and_left_as_it_is() {
     assert!(fs::read(database(folder.path())).unwrap() == before);
 }
 
-/// In the first format an account had no Slack channel.
+/// In the first format an account had no Slack channel, and there were no sessions.
 #[tokio::test]
 async fn a_database_of_an_older_format_is_brought_up_to_date() {
     let folder = closed_folder().await;
     let connection = rusqlite::Connection::open(database(folder.path())).unwrap();
-    connection.execute_batch("ALTER TABLE accounts DROP COLUMN slack; PRAGMA user_version = 1").unwrap();
+    connection
+        .execute_batch("ALTER TABLE accounts DROP COLUMN slack; DROP TABLE sessions; PRAGMA user_version = 1")
+        .unwrap();
     connection.close().unwrap();
     let stage = Stage::new();
     let mut account = Account::new("Acme", stage.now(), &*stage.dice).unwrap();
@@ -130,5 +131,6 @@ async fn a_database_of_an_older_format_is_brought_up_to_date() {
             store.create_account(&account, &key).await.unwrap();
         }
         assert_eq!(store.account(account.id).await.unwrap().unwrap().slack, account.slack);
+        assert_eq!(store.session(&key.hash).await.unwrap(), None);
     }
 }

@@ -119,6 +119,7 @@ impl Stage {
             epoch: 1,
             created_at: now,
             updated_at: now,
+            requests_since: now,
             version: 0,
         }
     }

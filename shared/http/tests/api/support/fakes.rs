@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use statuspulse_core::access::{Account, ApiKey, KeyHash};
+use statuspulse_core::access::{Account, ApiKey, KeyHash, Session};
 use statuspulse_core::attempt::{Class, Failure, Reply};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
@@ -15,7 +15,7 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::Wakeup;
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
-    Sender, Sent, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
+    Sender, Sent, Sessions, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
@@ -32,6 +32,7 @@ pub(crate) enum Fault {
 
 #[derive(Default)]
 struct Tables {
+    sessions: Vec<Session>,
     accounts: BTreeMap<AccountId, Account>,
     keys: BTreeMap<KeyId, ApiKey>,
     webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
@@ -125,6 +126,24 @@ impl Accounts for Store {
         let mut tables = self.tables();
         let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(account));
         Ok(key.map(|key| key.revoked_at = Some(now)).is_some())
+    }
+}
+
+#[async_trait]
+impl Sessions for Store {
+    async fn create_session(&self, session: &Session) -> PortResult<()> {
+        self.tables().sessions.push(session.clone());
+        Ok(())
+    }
+
+    async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
+        Ok(self.tables().sessions.iter().find(|session| session.hash == *hash).cloned())
+    }
+
+    async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
+        let mut tables = self.tables();
+        let place = tables.sessions.iter().position(|session| session.hash == *hash);
+        Ok(place.map(|place| tables.sessions.remove(place)))
     }
 }
 

@@ -154,6 +154,7 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
     Engine {
         accounts: Arc::<Store>::clone(store),
         webhooks: Arc::<Store>::clone(store),
+        sessions: Arc::<Store>::clone(store),
         deliveries: Arc::<Store>::clone(store),
         turns: Arc::<Store>::clone(store),
         wakeups: Arc::<Store>::clone(store),
@@ -182,6 +183,7 @@ pub(crate) fn failed_attempt(at: &str) -> Attempt {
     Attempt {
         number: 1,
         at: at.parse::<Timestamp>().unwrap(),
+        signed_at: at.parse::<Timestamp>().unwrap(),
         status_code: Some(503),
         failure: Some(Failure::new(Class::Http5xx, "The endpoint answered 503.")),
         duration: Duration::from_millis(312),

@@ -1,0 +1,292 @@
+//! The dashboard: signing in, and what holds on every page (BEHAVIOUR 11.4). How it looks and feels in a real browser is tested
+//! in `shared/dashboard/e2e`.
+
+use std::time::Duration;
+
+use http::header::SET_COOKIE;
+use serde_json::json;
+
+use crate::support::*;
+
+pub(crate) const LIST: &str = "/dashboard/webhooks";
+
+pub(crate) fn path(hook: &Hook, rest: &str) -> String {
+    format!("{LIST}/{}{rest}", hook.id)
+}
+
+pub(crate) async fn key(world: &World, role: &str) -> Api {
+    let made = world.post("/v1/keys", &json!({"role": role})).await.expect(201);
+    world.with_key(text(&made["key"]))
+}
+
+// --- Signing in ------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_key_buys_a_link_that_signs_in_once() {
+    let world = World::new().await;
+    let bought = world.post("/v1/dashboard-sessions", &json!({})).await.expect(201);
+    assert_eq!(bought["expires_at"], "2024-03-15T14:27:01Z");
+    let url = text(&bought["url"]);
+    assert!(url.starts_with("https://webhooks.statuspulse.io/dashboard/sign-in?link=spd_"), "{url}");
+    let link = url.split_once("?link=").unwrap().1;
+
+    let browser = Browser::new(&world);
+    browser.open(LIST).await.expect(401).says("Sign in");
+    // Looking at the link does not use it up: a chat that makes a preview of it does so too.
+    for _ in 0..2 {
+        browser.open(&format!("/dashboard/sign-in?link={link}")).await.expect(200).says("Open the dashboard");
+    }
+    let answer = browser.send("/dashboard/sign-in", &[("link", link)], SAME).await;
+    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+    let (value, attributes) = cookie.split_once("; ").unwrap();
+    assert!(value.starts_with("__Host-statuspulse=spd_") && !value.contains(link), "{value}");
+    assert_eq!(attributes, "Path=/; Max-Age=36000; Secure; HttpOnly; SameSite=Strict");
+    browser.open(LIST).await.expect(200).says("Your Company");
+
+    let another = Browser::new(&world);
+    another
+        .submit("/dashboard/sign-in", &[("link", link)])
+        .await
+        .expect(401)
+        .says("the link was used before");
+    another.open(LIST).await.expect(401);
+    for wrong in ["", "spd_x", &world.key] {
+        another.submit("/dashboard/sign-in", &[("link", wrong)]).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn a_link_lasts_five_minutes_and_a_session_ten_hours() {
+    let world = World::new().await;
+    let (late, early) = (link(&world).await, link(&world).await);
+    world.advance(Duration::from_millis(299_999)).await;
+    let browser = Browser::new(&world);
+    browser.submit("/dashboard/sign-in", &[("link", &early)]).await.expect(200);
+    world.advance(Duration::from_millis(1)).await;
+    Browser::new(&world).submit("/dashboard/sign-in", &[("link", &late)]).await.expect(401);
+    world.advance(HOUR * 10 - Duration::from_millis(2)).await;
+    browser.open(LIST).await.expect(200);
+    world.advance(Duration::from_millis(1)).await;
+    browser.open(LIST).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_hand_and_with_its_key() {
+    let world = World::new().await;
+    let browser = world.browser().await;
+    let cookies = browser.cookies.lock().unwrap().clone();
+    browser.submit("/dashboard/sign-out", &[]).await.expect(200).says("Sign in");
+    // Also for who has kept the cookie.
+    *browser.cookies.lock().unwrap() = cookies;
+    browser.open(LIST).await.expect(401);
+
+    let made = world.post("/v1/keys", &json!({"role": "viewer"})).await.expect(201);
+    let viewer = world.with_key(text(&made["key"]));
+    let (browser, unused) = (Browser::signed_in(&viewer).await, link(&viewer).await);
+    world.delete(&format!("/v1/keys/{}", text(&made["id"]))).await.expect(204);
+    browser.open(LIST).await.expect(401);
+    Browser::new(&world).submit("/dashboard/sign-in", &[("link", &unused)]).await.expect(401);
+}
+
+#[tokio::test]
+async fn only_who_may_read_an_account_buys_a_link() {
+    let world = World::new().await;
+    let publisher = key(&world, "publisher").await;
+    for (api, status) in [(&publisher, 403), (&world.operator, 403), (&world.with_key("spk_x"), 401)] {
+        api.post("/v1/dashboard-sessions", &json!({})).await.problem(status);
+    }
+    let refused = world.post("/v1/dashboard-sessions", &json!({"role": "admin"})).await.refused();
+    assert_eq!(refused, ["/role"]);
+    // A link is no key, and a session neither.
+    world.with_key(&link(&world).await).get("/v1/webhooks").await.problem(401);
+    let browser = world.browser().await;
+    let session = browser.cookies.lock().unwrap()["__Host-statuspulse"].clone();
+    world.with_key(&session).get("/v1/webhooks").await.problem(401);
+    assert!(
+        !world
+            .files()
+            .iter()
+            .any(|(_, bytes)| bytes.windows(40).any(|part| part == &session.as_bytes()[..40]))
+    );
+}
+
+#[tokio::test]
+async fn a_session_outlives_a_restart() {
+    let world = World::new().await;
+    let cookies = world.browser().await.cookies.lock().unwrap().clone();
+    let world = world.restart().await;
+    let browser = Browser::new(&world);
+    *browser.cookies.lock().unwrap() = cookies;
+    browser.open(LIST).await.expect(200);
+}
+
+// --- What holds on every page ----------------------------------------------------------------------------
+
+fn pages_of(hook: &Hook, delivery: &str) -> Vec<String> {
+    let own =
+        ["", "/state", "/edit", "/try", "/rotate", "/rotate/finish", "/discard", "/delete", "/deliveries"];
+    let mut pages: Vec<String> = own.iter().map(|rest| path(hook, rest)).collect();
+    pages.push(path(hook, &format!("/deliveries/{delivery}")));
+    pages.extend([LIST, "/dashboard/webhooks/new", "/dashboard/account"].map(str::to_owned));
+    pages
+}
+
+fn forms_of(hook: &Hook, delivery: &str) -> Vec<String> {
+    let own = [
+        "/edit",
+        "/verify",
+        "/pause",
+        "/resume",
+        "/test",
+        "/rotate",
+        "/rotate/finish",
+        "/discard",
+        "/redeliver",
+    ];
+    let mut forms: Vec<String> = own.iter().map(|rest| path(hook, rest)).collect();
+    forms.push(path(hook, &format!("/deliveries/{delivery}/redeliver")));
+    forms.extend([LIST, "/dashboard/account/slack", "/dashboard/account/slack/test"].map(str::to_owned));
+    forms.push(path(hook, "/delete"));
+    forms
+}
+
+/// A webhook with a delivery that failed at first.
+async fn with_a_delivery(world: &World) -> (Hook, String) {
+    let hook = world.register(URL).await;
+    world.receivers.answers_next(URL, [503]);
+    let event = world.publish(&opened("A")).await;
+    world.settle().await;
+    let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
+    (hook, delivery)
+}
+
+#[tokio::test]
+async fn nobody_sees_a_page_who_is_not_signed_in() {
+    let world = World::new().await;
+    let (hook, delivery) = with_a_delivery(&world).await;
+    let browser = Browser::new(&world);
+    for page in pages_of(&hook, &delivery) {
+        browser.open(&page).await.expect(401).says("Sign in");
+    }
+    for form in forms_of(&hook, &delivery) {
+        browser.submit(&form, &[]).await.expect(401);
+    }
+    assert_eq!(world.status(&hook).await, "active");
+}
+
+#[tokio::test]
+async fn every_page_keeps_scripts_frames_and_caches_out() {
+    let world = World::new().await;
+    let (hook, delivery) = with_a_delivery(&world).await;
+    let browser = world.browser().await;
+    let mut pages = pages_of(&hook, &delivery);
+    pages.extend(["/dashboard/nothing", "/dashboard/sign-in?link=x"].map(str::to_owned));
+    for page in pages {
+        let shown = browser.open(&page).await;
+        let header = |name: &str| shown.headers[name].to_str().unwrap().to_owned();
+        assert!(
+            header("content-security-policy").starts_with("default-src 'none'; script-src 'self'"),
+            "{page}"
+        );
+        assert!(header("content-security-policy").contains("frame-ancestors 'none'"), "{page}");
+        assert_eq!(header("cache-control"), "no-store", "{page}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{page}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{page}");
+        assert!(header("x-request-id").starts_with("req_"), "{page}");
+        for part in ["style=", "onclick", "<script>", "javascript:"] {
+            assert!(!shown.html.contains(part), "{page}: {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_changes_nothing() {
+    let world = World::new().await;
+    let (hook, delivery) = with_a_delivery(&world).await;
+    let browser = world.browser().await;
+    let others: [Origin<'_>; 6] = [
+        &[],
+        &[("Sec-Fetch-Site", "cross-site")],
+        &[("Sec-Fetch-Site", "same-site")],
+        &[("Sec-Fetch-Site", "cross-site"), ("Origin", "https://here"), ("Host", "here")],
+        &[("Origin", "https://evil.example"), ("Host", "here")],
+        &[("Origin", "null"), ("Host", "here")],
+    ];
+    for form in forms_of(&hook, &delivery) {
+        for from in others {
+            let refused = page(browser.send(&form, &[], from).await).await;
+            refused.expect(403).says("Nothing was changed");
+        }
+    }
+    assert_eq!(world.status(&hook).await, "active");
+    let older: Origin<'_> = &[("Origin", "https://here:8080"), ("Host", "here:8080")];
+    let paused = browser.send(&path(&hook, "/pause"), &[], older).await;
+    assert_eq!(paused.status(), 303, "an older browser names its origin");
+    assert_eq!(world.status(&hook).await, "paused");
+}
+
+#[tokio::test]
+async fn a_viewer_sees_everything_and_no_button_and_changes_nothing() {
+    let world = World::new().await;
+    let (hook, delivery) = with_a_delivery(&world).await;
+    world.act(&hook, "pause").await;
+    let browser = Browser::signed_in(&key(&world, "viewer").await).await;
+    for page in [
+        LIST.to_owned(),
+        path(&hook, ""),
+        path(&hook, "/deliveries"),
+        path(&hook, &format!("/deliveries/{delivery}")),
+    ] {
+        let shown = browser.open(&page).await.expect(200);
+        shown.says("viewer");
+        let forms = shown.html.matches("method=\"post\"").count();
+        assert_eq!(forms, 1, "{page}: only the one to sign out");
+        for link in ["/edit\"", "/delete\"", "/rotate\"", "/discard\"", "/new\""] {
+            assert!(!shown.html.contains(link), "{page}: {link}");
+        }
+    }
+    browser.open(&path(&hook, "")).await.says("Paused since");
+    for form in forms_of(&hook, &delivery) {
+        browser.submit(&form, &[]).await.expect(403).says("Not with this role");
+    }
+    assert_eq!(world.status(&hook).await, "paused");
+}
+
+#[tokio::test]
+async fn what_is_another_accounts_is_not_there() {
+    let world = World::new().await;
+    let (hook, delivery) = with_a_delivery(&world).await;
+    let browser = Browser::signed_in(&world.another_account().await).await;
+    browser.open(LIST).await.expect(200).says("Nobody is told yet");
+    for page in pages_of(&hook, &delivery).into_iter().filter(|page| page.contains(&hook.id)) {
+        browser.open(&page).await.expect(404);
+    }
+    for form in forms_of(&hook, &delivery).into_iter().filter(|form| form.contains(&hook.id)) {
+        browser.submit(&form, &[("range", "24h")]).await.expect(404);
+    }
+    browser.open("/dashboard/webhooks/whe_nonsense").await.expect(404);
+}
+
+#[tokio::test]
+async fn no_page_shows_a_secret_again() {
+    let world = World::new().await;
+    let browser = world.browser().await;
+    let fields = [
+        ("destination", "json"),
+        ("url", URL),
+        ("events", "incident_opened"),
+        ("headers", "X-Api-Key: t0p-secret"),
+    ];
+    let made = browser.submit(LIST, &fields).await.expect(200);
+    let secret = made.html.split("<code id=\"new-secret\">").nth(1).unwrap().split('<').next().unwrap();
+    assert!(secret.starts_with("whsec_"), "{secret}");
+    let id = made.html.split("<code id=\"id\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let hook = Hook { id, url: URL.to_owned(), secret: secret.to_owned() };
+    let event = world.publish(&opened("A")).await;
+    world.settle().await;
+    let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
+    for page in pages_of(&hook, &delivery) {
+        let shown = browser.open(&page).await;
+        assert!(!shown.html.contains(secret) && !shown.html.contains("t0p-secret"), "{page}");
+    }
+}

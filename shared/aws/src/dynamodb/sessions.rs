@@ -1,0 +1,60 @@
+//! Sessions of the dashboard: one item each, which the table deletes by itself when it is over.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::ReturnValue;
+use statuspulse_core::access::{KeyHash, Session, SessionKind};
+use statuspulse_core::ports::{PortResult, Sessions};
+use statuspulse_core::record::Unreadable;
+
+use super::Table;
+use super::item::{Item, Read, binary, expiry, text, time};
+use super::keys::Key;
+use super::table::readable;
+use crate::error::failed;
+
+#[async_trait]
+impl Sessions for Table {
+    async fn create_session(&self, session: &Session) -> PortResult<()> {
+        let mut item = Key::Session(session.hash).item();
+        item.extend(HashMap::from([
+            ("kind".to_owned(), text(name_of(session.kind))),
+            ("key".to_owned(), binary(session.key.0)),
+            ("expires_at".to_owned(), time(session.expires_at)),
+            ("expires".to_owned(), expiry(session.expires_at)),
+        ]));
+        // One that is there already was written by this very call.
+        self.put_if_new(item, "keeping a session").await.map(drop)
+    }
+
+    async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
+        let doing = "reading a session";
+        let item = self.get(Key::Session(*hash), doing).await?;
+        readable(item.map(|item| read_session(*hash, &item)).transpose(), doing)
+    }
+
+    async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
+        let doing = "taking a session";
+        let delete =
+            self.client.delete_item().table_name(&self.name).set_key(Some(Key::Session(*hash).item()));
+        let deleted = delete.return_values(ReturnValue::AllOld).send().await.map_err(failed(doing))?;
+        readable(deleted.attributes.map(|item| read_session(*hash, &item)).transpose(), doing)
+    }
+}
+
+fn name_of(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::Link => "link",
+        SessionKind::Browser => "browser",
+    }
+}
+
+fn read_session(hash: KeyHash, item: &Item) -> Result<Session, Unreadable> {
+    let kind = match item.text("kind")? {
+        "link" => SessionKind::Link,
+        "browser" => SessionKind::Browser,
+        other => return Err(Unreadable::unknown("kind", other)),
+    };
+    Ok(Session { hash, kind, key: KeyHash(item.array("key")?), expires_at: item.time("expires_at")? })
+}

@@ -1,0 +1,52 @@
+//! Forms and queries as browsers send them.
+
+use axum::body::Body;
+use http_body_util::{BodyExt, Limited};
+use statuspulse_core::limits;
+use url::form_urlencoded;
+
+use crate::guard::Refused;
+
+/// The fields of a form, as they were filled in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    pub(crate) async fn read(body: Body) -> Result<Self, Refused> {
+        match Limited::new(body, limits::REQUEST_BYTES).collect().await {
+            Ok(whole) => Ok(Self::parse(&whole.to_bytes())),
+            Err(_) => Err(Refused::Wrong(format!("A form may have {} bytes.", limits::REQUEST_BYTES))),
+        }
+    }
+
+    pub(crate) fn of_query(query: Option<&str>) -> Self {
+        Self::parse(query.unwrap_or_default().as_bytes())
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        Self(form_urlencoded::parse(bytes).into_owned().collect())
+    }
+
+    /// The field, without the spaces around it; empty if it is not there.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim())
+    }
+
+    /// What was chosen of several.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The lines of a text area that say something.
+    pub(crate) fn lines(&self, name: &str) -> Vec<&str> {
+        self.text(name).lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The same fields as a query, with one of them changed.
+    pub(crate) fn query_with(&self, name: &str, value: &str) -> String {
+        let others = self.0.iter().filter(|(known, value)| known != name && !value.is_empty());
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(others).append_pair(name, value);
+        query.finish()
+    }
+}

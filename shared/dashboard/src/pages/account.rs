@@ -1,0 +1,62 @@
+//! What is the account's: its engineers' Slack channel, its domains, the addresses we call from.
+
+use askama::Template;
+use axum::body::Body;
+use serde_json::json;
+use statuspulse_core::error::Error;
+
+use crate::Answer;
+use crate::forms::Form;
+use crate::guard::{html, in_words, see};
+use crate::session::{Flash, Manager, Viewer};
+use crate::show::{Frame, length};
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    frame: Frame,
+    slack: Option<String>,
+    deployment_tells: bool,
+    domains: Vec<String>,
+    egress: Vec<String>,
+}
+
+pub(super) async fn show(viewer: Viewer) -> Answer {
+    let account = viewer.engine.account(viewer.account).await?;
+    let page = AccountPage {
+        frame: viewer.frame().await?,
+        slack: account.slack.as_ref().map(|url| url.redacted()),
+        deployment_tells: viewer.engine.deployment.slack.is_some(),
+        domains: account.allowed_domains.as_strings().iter().map(|name| (*name).to_string()).collect(),
+        egress: viewer.engine.deployment.egress_ips.clone(),
+    };
+    Ok(viewer.said(html(&page)))
+}
+
+pub(super) async fn set_slack(Manager(viewer): Manager, body: Body) -> Answer {
+    let form = Form::read(body).await?;
+    let removes = form.text("remove") == "yes";
+    let url = if removes { serde_json::Value::Null } else { json!(form.text("slack_url")) };
+    let asked = json!({ "slack_url": url }).to_string();
+    let flash = match viewer.engine.update_account(viewer.account, asked.as_bytes()).await {
+        Ok(_) if removes => Flash::good("The channel was removed."),
+        Ok(_) => Flash::good("The channel is kept. Send a test to see that it works."),
+        Err(refused @ (Error::Invalid(_) | Error::Conflict { .. })) => Flash::bad(in_words(&refused)),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(flash.on(see("account")))
+}
+
+pub(super) async fn test_slack(Manager(viewer): Manager) -> Answer {
+    let flash = match viewer.engine.test_slack(viewer.account).await {
+        Ok(result) if result.ok => {
+            Flash::good(format!("Slack took the test after {}.", length(result.duration)))
+        }
+        Ok(result) => {
+            Flash::bad(format!("Slack did not take the test. {}", result.reason.unwrap_or_default()))
+        }
+        Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(flash.on(see("account")))
+}

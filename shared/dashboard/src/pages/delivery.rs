@@ -1,0 +1,144 @@
+//! One delivery: its attempts, the request as it was sent, and what was answered.
+
+use askama::Template;
+use axum::extract::Path;
+use statuspulse_core::attempt::Attempt;
+use statuspulse_core::error::Error;
+use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::usecase::preview::{Preview, Rebuilt};
+
+use super::{id, name_of};
+use crate::Answer;
+use crate::guard::{Refused, html, in_words, see};
+use crate::session::{Flash, Manager, Viewer};
+use crate::show::{Frame, Markup, Pill, delivery_pill, maybe_time, millis, time, timeline};
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct DeliveryPage {
+    frame: Frame,
+    webhook: String,
+    name: String,
+    id: String,
+    event_id: String,
+    event: &'static str,
+    incident: String,
+    pill: Pill,
+    accepted: Markup,
+    next: Markup,
+    round: u32,
+    is_finished: bool,
+    timeline: Markup,
+    attempts: Vec<AttemptRow>,
+    request: Option<Request>,
+}
+
+struct AttemptRow {
+    number: u8,
+    at: Markup,
+    pill: Pill,
+    code: Option<u16>,
+    class: Option<&'static str>,
+    reason: Option<String>,
+    took: String,
+    response: Option<String>,
+}
+
+struct Request {
+    url: String,
+    headers: String,
+    body: String,
+    curl: String,
+    is_exact: bool,
+}
+
+pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String, String)>) -> Answer {
+    let (webhook_id, delivery_id) = ids(&webhook, &delivery)?;
+    let webhook = viewer.engine.webhook(viewer.account, webhook_id).await?;
+    let delivery = viewer.engine.delivery(viewer.account, webhook_id, delivery_id).await?;
+    let request = match delivery.attempts.last() {
+        Some(last) => viewer.engine.request_of(viewer.account, &delivery, last).await?.map(Request::of),
+        None => None,
+    };
+    let page = DeliveryPage {
+        frame: viewer.frame().await?,
+        webhook: webhook_id.to_string(),
+        name: name_of(&webhook),
+        id: delivery_id.to_string(),
+        event_id: delivery.event_id.to_string(),
+        event: delivery.event_type.name(),
+        incident: delivery.incident_id.clone(),
+        pill: delivery_pill(delivery.status()),
+        accepted: time(delivery.accepted_at),
+        next: maybe_time(delivery.next_step().map(|(_, at)| at)),
+        round: delivery.round,
+        is_finished: delivery.is_finished(),
+        timeline: timeline(&delivery),
+        attempts: delivery.attempts.iter().rev().map(AttemptRow::of).collect(),
+        request,
+    };
+    Ok(viewer.said(html(&page)))
+}
+
+pub(super) async fn redeliver(
+    Manager(viewer): Manager,
+    Path((webhook, delivery)): Path<(String, String)>,
+) -> Answer {
+    let (webhook, delivery) = ids(&webhook, &delivery)?;
+    let flash = match viewer.engine.redeliver(viewer.account, webhook, delivery).await {
+        Ok(_) => Flash::good("It is delivered again."),
+        Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(flash.on(see(&format!("webhooks/{webhook}/deliveries/{delivery}"))))
+}
+
+fn ids(webhook: &str, delivery: &str) -> Result<(WebhookId, DeliveryId), Refused> {
+    Ok((id(&Path(webhook.to_owned()), "webhook")?, id(&Path(delivery.to_owned()), "delivery")?))
+}
+
+impl AttemptRow {
+    fn of(attempt: &Attempt) -> Self {
+        let (class, word) = if attempt.succeeded() { ("good", "Taken") } else { ("bad", "Failed") };
+        Self {
+            number: attempt.number,
+            at: time(attempt.at),
+            pill: Pill { class, word },
+            code: attempt.status_code,
+            class: attempt.failure.as_ref().map(|failure| failure.class.name()),
+            reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
+            took: millis(attempt.duration),
+            response: attempt.response.clone(),
+        }
+    }
+}
+
+impl Request {
+    fn of(rebuilt: Rebuilt) -> Self {
+        let Rebuilt { request, is_exact } = rebuilt;
+        let headers: Vec<String> =
+            request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        Self {
+            headers: headers.join("\n"),
+            curl: curl(&request),
+            url: request.url,
+            body: request.body,
+            is_exact,
+        }
+    }
+}
+
+/// The same request, for a shell.
+fn curl(request: &Preview) -> String {
+    let headers = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
+    let headers: String = headers.collect();
+    format!("curl -i {}{headers} \\\n  --data-binary {}", quoted(&request.url), quoted(&request.body))
+}
+
+/// For a shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

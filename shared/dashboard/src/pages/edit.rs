@@ -1,0 +1,229 @@
+//! A webhook is made or changed. What was filled in stays when something is wrong with it, and the error stands at its field.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use statuspulse_core::error::{Error, FieldError};
+use statuspulse_core::event::EventType;
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::webhook::Webhook;
+
+use super::{id, name_of};
+use crate::Answer;
+use crate::forms::Form;
+use crate::guard::{html, see};
+use crate::session::{Flash, Manager, Viewer};
+use crate::show::Frame;
+
+#[derive(Template)]
+#[template(path = "edit.html")]
+struct EditPage {
+    frame: Frame,
+    /// `None` where one is made.
+    id: Option<String>,
+    name: String,
+    filled: Filled,
+    errors: Errors,
+    egress: Vec<String>,
+}
+
+/// What stands in the form.
+struct Filled {
+    destination: String,
+    url: String,
+    /// The URL that stays if none is given: of Slack's the rest is not shown again.
+    kept_url: Option<String>,
+    events: Vec<(&'static str, &'static str, bool)>,
+    groups: String,
+    description: String,
+    headers: String,
+    /// The names of headers that stay if none are given.
+    kept_headers: Vec<String>,
+}
+
+/// What is wrong, by field.
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    fn of(&self, field: &str) -> Vec<&str> {
+        let is_of = |error: &&FieldError| error.pointer.split('/').nth(1) == Some(field);
+        self.0.iter().filter(is_of).map(|error| error.detail.as_str()).collect()
+    }
+
+    /// What stands at no field of the form.
+    fn others(&self) -> Vec<&str> {
+        const FIELDS: [&str; 7] =
+            ["url", "routing_key", "destination", "events", "monitor_groups", "description", "headers"];
+        let is_other =
+            |error: &&FieldError| !error.pointer.split('/').nth(1).is_some_and(|name| FIELDS.contains(&name));
+        self.0.iter().filter(is_other).map(|error| error.detail.as_str()).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+const TYPES: [(EventType, &str); 3] = [
+    (EventType::IncidentOpened, "A monitor is down."),
+    (EventType::IncidentUpdated, "Somebody wrote or changed something about an incident."),
+    (EventType::IncidentResolved, "It is up again."),
+];
+
+pub(super) async fn new(Manager(viewer): Manager) -> Answer {
+    let all = TYPES.map(|(event_type, words)| (event_type.name(), words, true)).to_vec();
+    let filled = Filled {
+        destination: "json".to_owned(),
+        url: String::new(),
+        kept_url: None,
+        events: all,
+        groups: String::new(),
+        description: String::new(),
+        headers: String::new(),
+        kept_headers: vec![],
+    };
+    form_page(&viewer, None, filled, vec![]).await
+}
+
+pub(super) async fn create(Manager(viewer): Manager, body: Body) -> Answer {
+    let form = Form::read(body).await?;
+    let mut asked = asked(&form);
+    let destination = form.text("destination");
+    asked.insert("destination".to_owned(), json!(destination));
+    if destination != "pagerduty" {
+        asked.insert("url".to_owned(), json!(form.text("url")));
+    }
+    match viewer.engine.register(viewer.account, Value::Object(asked).to_string().as_bytes()).await {
+        Ok(webhook) => {
+            let shaken = match &webhook.handshake.reason {
+                None => "The handshake passed: it is active.",
+                Some(_) => "The handshake failed: see below.",
+            };
+            let text = format!("{shaken} This is its secret, shown only now.");
+            let flash =
+                Flash { good: webhook.handshake.ok, ..Flash::secret(text, webhook.keys.current().reveal()) };
+            Ok(flash.on(see(&format!("webhooks/{}", webhook.id))))
+        }
+        Err(error) => wrong(&viewer, None, &form, error).await,
+    }
+}
+
+pub(super) async fn edit(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    let id: WebhookId = id(&path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let settings = &webhook.settings;
+    let filled = Filled {
+        destination: settings.destination.name().to_owned(),
+        url: kept_url(&webhook).map_or_else(|| settings.url.as_str().to_owned(), |_| String::new()),
+        kept_url: kept_url(&webhook),
+        events: TYPES
+            .map(|(event_type, words)| (event_type.name(), words, settings.events.contains(&event_type)))
+            .to_vec(),
+        groups: settings.monitor_groups.join("\n"),
+        description: settings.description.clone().unwrap_or_default(),
+        headers: String::new(),
+        kept_headers: settings.headers.0.keys().cloned().collect(),
+    };
+    form_page(&viewer, Some(&webhook), filled, vec![]).await
+}
+
+pub(super) async fn update(Manager(viewer): Manager, path: Path<String>, body: Body) -> Answer {
+    let id: WebhookId = id(&path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let form = Form::read(body).await?;
+    let mut asked = asked(&form);
+    // What is left empty stays, where it is not shown.
+    if webhook.settings.destination.name() != "pagerduty"
+        && !(form.text("url").is_empty() && kept_url(&webhook).is_some())
+    {
+        asked.insert("url".to_owned(), json!(form.text("url")));
+    }
+    if form.lines("headers").is_empty() && form.text("remove_headers") != "yes" {
+        asked.remove("headers");
+    }
+    match viewer.engine.update(viewer.account, id, Value::Object(asked).to_string().as_bytes()).await {
+        Ok(_) => Ok(Flash::good("Changed.").on(see(&format!("webhooks/{id}")))),
+        Err(error) => wrong(&viewer, Some(&webhook), &form, error).await,
+    }
+}
+
+/// Slack's URL and PagerDuty's address are not filled in.
+fn kept_url(webhook: &Webhook) -> Option<String> {
+    (webhook.settings.destination.name() != "json").then(|| webhook.settings.shown_url())
+}
+
+/// The fields that are the same for a new webhook and a changed one.
+fn asked(form: &Form) -> Map<String, Value> {
+    let mut asked = Map::new();
+    asked.insert("events".to_owned(), json!(form.all("events")));
+    asked.insert("monitor_groups".to_owned(), json!(form.lines("groups")));
+    let description = form.text("description");
+    asked.insert(
+        "description".to_owned(),
+        if description.is_empty() { Value::Null } else { json!(description) },
+    );
+    let headers: Map<String, Value> = form
+        .lines("headers")
+        .into_iter()
+        .map(|line| line.split_once(':').map_or((line, ""), |(name, value)| (name.trim(), value.trim())))
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
+    asked.insert("headers".to_owned(), Value::Object(headers));
+    let key = form.text("routing_key");
+    if !key.is_empty() {
+        asked.insert("routing_key".to_owned(), json!(key));
+    }
+    asked
+}
+
+/// The form again, with what is wrong.
+async fn wrong(viewer: &Viewer, webhook: Option<&Webhook>, form: &Form, error: Error) -> Answer {
+    let errors = match error {
+        Error::Invalid(errors) => errors,
+        Error::HandshakeFailed(reason) => {
+            vec![FieldError::new("/url", format!("Nothing was changed: the handshake failed. {reason}"))]
+        }
+        refused @ Error::Conflict { .. } => vec![FieldError::new("", refused.to_string())],
+        error => return Err(error.into()),
+    };
+    let chosen = form.all("events");
+    let filled = Filled {
+        destination: webhook.map_or_else(
+            || form.text("destination").to_owned(),
+            |webhook| webhook.settings.destination.name().to_owned(),
+        ),
+        url: form.text("url").to_owned(),
+        kept_url: webhook.and_then(kept_url),
+        events: TYPES
+            .map(|(event_type, words)| (event_type.name(), words, chosen.contains(&event_type.name())))
+            .to_vec(),
+        groups: form.text("groups").to_owned(),
+        description: form.text("description").to_owned(),
+        headers: form.text("headers").to_owned(),
+        kept_headers: webhook
+            .map(|webhook| webhook.settings.headers.0.keys().cloned().collect())
+            .unwrap_or_default(),
+    };
+    form_page(viewer, webhook, filled, errors).await
+}
+
+async fn form_page(
+    viewer: &Viewer,
+    webhook: Option<&Webhook>,
+    filled: Filled,
+    errors: Vec<FieldError>,
+) -> Answer {
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = EditPage {
+        frame: viewer.frame().await?,
+        id: webhook.map(|webhook| webhook.id.to_string()),
+        name: webhook.map(name_of).unwrap_or_default(),
+        filled,
+        errors: Errors(errors),
+        egress: viewer.engine.deployment.egress_ips.clone(),
+    };
+    Ok(viewer.said((status, html(&page)).into_response()))
+}

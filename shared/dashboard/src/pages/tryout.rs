@@ -1,0 +1,67 @@
+//! Would this event reach the webhook, and what would it be sent?
+
+use askama::Template;
+use axum::extract::{Path, RawQuery};
+use serde_json::json;
+use statuspulse_core::event::EventType;
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::usecase::preview::Preview;
+
+use super::{id, name_of};
+use crate::Answer;
+use crate::forms::Form;
+use crate::guard::{html, in_words};
+use crate::session::Viewer;
+use crate::show::Frame;
+
+#[derive(Template)]
+#[template(path = "try.html")]
+struct TryPage {
+    frame: Frame,
+    id: String,
+    name: String,
+    types: Vec<&'static str>,
+    event: String,
+    groups: String,
+    answer: Option<Explained>,
+    preview: Option<Preview>,
+}
+
+struct Explained {
+    reaches: bool,
+    reason: String,
+}
+
+pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): RawQuery) -> Answer {
+    let id: WebhookId = id(&path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let form = Form::of_query(query.as_deref());
+    let event = form.text("event").to_owned();
+    let groups: Vec<String> = form
+        .text("groups")
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let (mut answer, mut preview) = (None, None);
+    if !event.is_empty() {
+        answer = Some(match viewer.engine.explain(viewer.account, id, &event, groups).await {
+            Ok(said) => Explained { reaches: said.rule.is_none(), reason: said.reason },
+            Err(error) => Explained { reaches: false, reason: in_words(&error) },
+        });
+        let asked = json!({ "event": event }).to_string();
+        preview = viewer.engine.preview(viewer.account, id, asked.as_bytes()).await.ok();
+    }
+    let page = TryPage {
+        frame: viewer.frame().await?,
+        id: id.to_string(),
+        name: name_of(&webhook),
+        types: EventType::ALL.map(EventType::name).to_vec(),
+        event,
+        groups: form.text("groups").to_owned(),
+        answer,
+        preview,
+    };
+    Ok(viewer.said(html(&page)))
+}

@@ -1,0 +1,349 @@
+//! One webhook: how it is, why, and what can be done about it.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::response::Response;
+use statuspulse_core::delivery::DeliveryFilter;
+use statuspulse_core::error::Error;
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::limits::{DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
+use statuspulse_core::retry::FAILURES_TO_PAUSE;
+use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::usecase::pause::HeldDeliveries;
+use statuspulse_core::webhook::{State, SweepMode, Webhook};
+
+use super::deliveries::Row;
+use super::{day_of, id, name_of};
+use crate::Answer;
+use crate::forms::Form;
+use crate::guard::{html, in_words, see};
+use crate::session::{Flash, Manager, Viewer};
+use crate::show::{Day, Frame, Markup, Pill, length, pause_reason, time, webhook_pill};
+
+#[derive(Template)]
+#[template(path = "webhook.html")]
+struct DetailPage {
+    frame: Frame,
+    name: String,
+    webhook: Shown,
+    standing: Standing,
+    day: Day,
+    latest: Vec<Row>,
+    window_ends: Option<Markup>,
+    egress: Vec<String>,
+}
+
+/// What does not change while one looks.
+struct Shown {
+    id: String,
+    url: String,
+    destination: &'static str,
+    events: Vec<&'static str>,
+    groups: Vec<String>,
+    headers: Vec<String>,
+    created: Markup,
+    updated: Markup,
+}
+
+/// How it is now: the part of the page that looks again by itself.
+#[derive(Template)]
+#[template(path = "standing.html")]
+struct Standing {
+    id: String,
+    name: String,
+    may_manage: bool,
+    pill: Pill,
+    state: How,
+    held: u64,
+}
+
+enum How {
+    Unverified {
+        reason: String,
+        at: Markup,
+    },
+    Paused {
+        why: &'static str,
+        since: Markup,
+        failing_since: Option<Markup>,
+        last_error: Option<String>,
+        plan: String,
+    },
+    /// Held deliveries go out.
+    Draining {
+        done: u64,
+        of: u64,
+    },
+    Discarding,
+    Failing {
+        since: Markup,
+        retries: u8,
+        recovering: bool,
+    },
+    Well,
+}
+
+impl Standing {
+    async fn of(viewer: &Viewer, webhook: &Webhook) -> Result<Self, Error> {
+        let may_hold = webhook.sweep.is_some() || matches!(webhook.state, State::Paused(_));
+        let held = if may_hold { viewer.engine.held(webhook.id).await? } else { 0 };
+        Ok(Self {
+            id: webhook.id.to_string(),
+            name: name_of(webhook),
+            may_manage: viewer.may_manage,
+            pill: webhook_pill(webhook),
+            state: How::of(webhook, held),
+            held,
+        })
+    }
+
+    /// Whether it will be another in a moment.
+    fn looks_again(&self) -> bool {
+        !matches!(self.state, How::Well | How::Unverified { .. })
+    }
+}
+
+impl How {
+    fn of(webhook: &Webhook, held: u64) -> Self {
+        if let State::Paused(pause) = &webhook.state {
+            return Self::Paused {
+                why: pause_reason(pause.reason),
+                since: time(pause.since),
+                failing_since: pause.failing_since.map(time),
+                last_error: pause.last_error.clone(),
+                plan: plan(held),
+            };
+        }
+        let sweep = webhook.sweep.filter(|_| webhook.state == State::Active);
+        match (&webhook.state, sweep.map(|sweep| (sweep.mode, sweep.let_go)), webhook.health.failing_since) {
+            (State::Pending, ..) => Self::Unverified {
+                reason: webhook.handshake.reason.clone().unwrap_or_default(),
+                at: time(webhook.handshake.at),
+            },
+            (_, Some((SweepMode::Release, of)), _) if held > 0 => {
+                Self::Draining { done: of.saturating_sub(held), of: of.max(held) }
+            }
+            (_, Some((SweepMode::Discard, _)), _) if held > 0 => Self::Discarding,
+            (_, mode, Some(since)) => Self::Failing {
+                since: time(since),
+                retries: webhook.health.consecutive_failures,
+                recovering: matches!(mode, Some((SweepMode::Recover, _))),
+            },
+            _ => Self::Well,
+        }
+    }
+}
+
+/// What a resume will do.
+fn plan(held: u64) -> String {
+    match held {
+        0 => "Nothing is held. Resume lets new events through.".to_owned(),
+        1 => "Resume delivers it at once.".to_owned(),
+        _ => format!(
+            "Resume delivers them oldest first, beginning at once: {DRAIN_FIRST_PAGE} in the first second, twice as many each second \
+             up to {DRAIN_PAGE_MAX} a second. Each incident keeps its order."
+        ),
+    }
+}
+
+pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
+    let id: WebhookId = id(&path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let now = viewer.engine.clock.now();
+    let (day, _) = day_of(&viewer.engine, viewer.account, id, now).await?;
+    let latest =
+        viewer.engine.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
+    let settings = &webhook.settings;
+    let page = DetailPage {
+        frame: viewer.frame().await?,
+        name: name_of(&webhook),
+        webhook: Shown {
+            id: id.to_string(),
+            url: settings.shown_url(),
+            destination: settings.destination.name(),
+            events: settings.events.iter().map(|event| event.name()).collect(),
+            groups: settings.monitor_groups.clone(),
+            headers: settings.headers.0.keys().cloned().collect(),
+            created: time(webhook.created_at),
+            updated: time(webhook.updated_at),
+        },
+        standing: Standing::of(&viewer, &webhook).await?,
+        day,
+        latest: latest.iter().map(Row::of).collect(),
+        window_ends: webhook.keys.outgoing(now).map(|outgoing| time(outgoing.until)),
+        egress: viewer.engine.deployment.egress_ips.clone(),
+    };
+    Ok(viewer.said(html(&page)))
+}
+
+/// The part of the page that looks again by itself.
+pub(super) async fn state(viewer: Viewer, path: Path<String>) -> Answer {
+    let id: WebhookId = id(&path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    Ok(html(&Standing::of(&viewer, &webhook).await?))
+}
+
+/// Back to the webhook, with what came of it.
+fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
+    let flash = match done {
+        Ok(flash) => flash,
+        Err(refused @ (Error::Conflict { .. } | Error::Invalid(_) | Error::HandshakeFailed(_))) => {
+            Flash::bad(in_words(&refused))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(flash.on(see(&format!("webhooks/{id}"))))
+}
+
+pub(super) async fn verify(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let done = viewer.engine.verify(viewer.account, id).await.map(|webhook| {
+        if webhook.handshake.ok {
+            Flash::good("The handshake passed.")
+        } else {
+            Flash::bad(format!(
+                "The handshake failed. {}",
+                webhook.handshake.reason.as_deref().unwrap_or_default()
+            ))
+        }
+    });
+    said(id, done)
+}
+
+pub(super) async fn pause(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let paused = viewer.engine.pause(viewer.account, id).await;
+    said(id, paused.map(|_| Flash::good("Paused. What comes now is held.")))
+}
+
+pub(super) async fn resume(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    resume_and(&viewer, &path, HeldDeliveries::Deliver).await
+}
+
+pub(super) async fn discard(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    resume_and(&viewer, &path, HeldDeliveries::Discard).await
+}
+
+async fn resume_and(viewer: &Viewer, path: &Path<String>, held: HeldDeliveries) -> Answer {
+    let id = id(path, "webhook")?;
+    let resumed = viewer.engine.resume(viewer.account, id, held).await;
+    let verb = if held == HeldDeliveries::Deliver { "are delivered now" } else { "are dropped" };
+    said(id, resumed.map(|count| Flash::good(format!("Resumed. {count} held deliveries {verb}."))))
+}
+
+pub(super) async fn send_test(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let done = viewer.engine.send_test(viewer.account, id).await.map(|result| {
+        let took = length(result.duration);
+        match (result.ok, result.status_code, result.reason) {
+            (true, Some(code), _) => Flash::good(format!("The test event was taken: {code} after {took}.")),
+            (_, _, reason) => {
+                Flash::bad(format!("The test event failed after {took}. {}", reason.unwrap_or_default()))
+            }
+        }
+    });
+    said(id, done)
+}
+
+pub(super) async fn rotate(Manager(viewer): Manager, path: Path<String>, body: Body) -> Answer {
+    let id = id(&path, "webhook")?;
+    let form = Form::read(body).await?;
+    let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
+    let rotated = viewer.engine.rotate_secret(viewer.account, id, style).await;
+    said(
+        id,
+        rotated.map(|(secret, until)| {
+            Flash::secret(format!("The new secret. The old one signs too until {until}."), secret.reveal())
+        }),
+    )
+}
+
+pub(super) async fn finish(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let done = viewer.engine.finish_rotation(viewer.account, id).await;
+    said(id, done.map(|()| Flash::good("The old secret signs nothing any more.")))
+}
+
+pub(super) async fn delete(Manager(viewer): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    viewer.engine.delete(viewer.account, id).await?;
+    Ok(Flash::good(format!("{} was deleted.", name_of(&webhook))).on(see("webhooks")))
+}
+
+/// What cannot be taken back is asked once more, by name.
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+    name: String,
+    id: String,
+    title: String,
+    detail: String,
+    action: &'static str,
+    button: &'static str,
+    chooses_style: bool,
+}
+
+async fn confirm(
+    Manager(viewer): Manager,
+    path: &Path<String>,
+    about: impl FnOnce(&str, u64) -> (String, String),
+    (action, button): (&'static str, &'static str),
+) -> Answer {
+    let id: WebhookId = id(path, "webhook")?;
+    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let name = name_of(&webhook);
+    let (title, detail) = about(&name, viewer.engine.held(id).await?);
+    let frame = viewer.frame().await?;
+    let chooses_style = action == "rotate";
+    let id = id.to_string();
+    let page: Response = html(&ConfirmPage { frame, name, id, title, detail, action, button, chooses_style });
+    Ok(viewer.said(page))
+}
+
+pub(super) async fn ask_delete(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, _| {
+        (
+            format!("Delete {name}?"),
+            "It gets nothing any more, and what is still to be delivered to it is cancelled. This cannot be taken back.".to_owned(),
+        )
+    };
+    confirm(manager, &path, about, ("delete", "Delete this webhook")).await
+}
+
+pub(super) async fn ask_discard(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, held: u64| {
+        (
+            format!("Resume {name} without what is held?"),
+            format!(
+                "{held} held deliveries are dropped, and new events go through. This cannot be taken back."
+            ),
+        )
+    };
+    confirm(manager, &path, about, ("discard", "Drop what is held and resume")).await
+}
+
+pub(super) async fn ask_rotate(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, _| {
+        (
+            format!("Rotate the secret of {name}?"),
+            "A new secret is made and shown once. For 24 hours the old one signs too, so that you can change your receiver without missing anything.".to_owned(),
+        )
+    };
+    confirm(manager, &path, about, ("rotate", "Make a new secret")).await
+}
+
+pub(super) async fn ask_finish(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, _| {
+        (
+            format!("End the old secret of {name} now?"),
+            "From now on only the new secret signs. A receiver that still checks the old one refuses every delivery.".to_owned(),
+        )
+    };
+    confirm(manager, &path, about, ("rotate/finish", "End the old secret now")).await
+}
+
+/// For the template: the ladder's end.
+const LADDER_END: u8 = FAILURES_TO_PAUSE;

@@ -1,0 +1,130 @@
+//! Who looks: a session in a cookie that only this host gets back, that no script reads, and that no other site's link or form
+//! sends along. And what the last form has to say on the next page, in another one.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::{COOKIE, SET_COOKIE};
+use http::request::Parts;
+use serde::{Deserialize, Serialize};
+use statuspulse_core::access::{Action, Caller};
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::{Engine, limits};
+
+use crate::Dashboard;
+use crate::guard::Refused;
+use crate::show::Frame;
+
+const SESSION: &str = "__Host-statuspulse";
+const FLASH: &str = "__Host-statuspulse-said";
+/// How long what a form has to say waits for its page.
+const FLASH_SECONDS: u64 = 60;
+
+/// Somebody who is signed in, and may look.
+pub(crate) struct Viewer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) account: AccountId,
+    pub(crate) may_manage: bool,
+    pub(crate) flash: Option<Flash>,
+    pub(crate) token: String,
+}
+
+/// Somebody who is signed in, and may change things.
+pub(crate) struct Manager(pub(crate) Viewer);
+
+/// What a form has to say.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Flash {
+    /// Whether it went well.
+    pub(crate) good: bool,
+    pub(crate) text: String,
+    /// A secret, which is shown this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+}
+
+impl Flash {
+    pub(crate) fn good(text: impl Into<String>) -> Self {
+        Self { good: true, text: text.into(), secret: None }
+    }
+
+    pub(crate) fn bad(text: impl Into<String>) -> Self {
+        Self { good: false, text: text.into(), secret: None }
+    }
+
+    pub(crate) fn secret(text: impl Into<String>, secret: &str) -> Self {
+        Self { good: true, text: text.into(), secret: Some(secret.to_owned()) }
+    }
+
+    /// The answer, which leaves this for the next page.
+    pub(crate) fn on(&self, answer: Response) -> Response {
+        let text = serde_json::to_vec(self).map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
+        with_cookie(FLASH, &text, FLASH_SECONDS, answer)
+    }
+}
+
+impl Viewer {
+    /// What every page of theirs has around it.
+    pub(crate) async fn frame(&self) -> Result<Frame, Refused> {
+        let account = self.engine.account(self.account).await?;
+        Ok(Frame { account: Some(account.name), may_manage: self.may_manage, flash: self.flash.clone() })
+    }
+
+    /// A page that has said what there was to say.
+    pub(crate) fn said(&self, page: Response) -> Response {
+        if self.flash.is_some() { with_cookie(FLASH, "", 0, page) } else { page }
+    }
+}
+
+impl FromRequestParts<Dashboard> for Viewer {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refused> {
+        let token = cookie(parts, SESSION).ok_or(Refused::SignedOut)?.to_owned();
+        let caller: Caller = dashboard.engine.signed_in(&token).await?;
+        let account = caller.account_for(Action::Read)?;
+        let flash = cookie(parts, FLASH)
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let may_manage = caller.may(Action::Manage).is_ok();
+        Ok(Self { engine: dashboard.engine.clone(), account, may_manage, flash, token })
+    }
+}
+
+impl FromRequestParts<Dashboard> for Manager {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refused> {
+        let viewer = Viewer::from_request_parts(parts, dashboard).await?;
+        if viewer.may_manage {
+            Ok(Self(viewer))
+        } else {
+            Err(Refused::Forbidden("A viewer changes nothing".to_owned()))
+        }
+    }
+}
+
+/// The answer that signs a browser in.
+pub(crate) fn signed_in(token: &str, answer: Response) -> Response {
+    with_cookie(SESSION, token, limits::DASHBOARD_SESSION.as_secs(), answer)
+}
+
+/// The answer that signs it out.
+pub(crate) fn signed_out(answer: Response) -> Response {
+    with_cookie(SESSION, "", 0, answer)
+}
+
+fn with_cookie(name: &str, value: &str, seconds: u64, answer: Response) -> Response {
+    let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    (AppendHeaders([(SET_COOKIE, cookie)]), answer).into_response()
+}
+
+fn cookie<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    let headers = parts.headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
+    let mut pairs =
+        headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| value)
+}

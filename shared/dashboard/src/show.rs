@@ -1,0 +1,284 @@
+//! How things are shown: times, states, and the two small pictures.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use askama::filters::HtmlSafe;
+use jiff::Timestamp;
+use statuspulse_core::attempt::Attempt;
+use statuspulse_core::delivery::{Delivery, Status};
+use statuspulse_core::webhook::{PauseReason, State, Webhook};
+
+use crate::session::Flash;
+
+/// What stands around a page.
+pub(crate) struct Frame {
+    /// Whose dashboard it is; nobody's where nobody is signed in.
+    pub(crate) account: Option<String>,
+    pub(crate) may_manage: bool,
+    pub(crate) flash: Option<Flash>,
+}
+
+impl Frame {
+    pub(crate) fn bare() -> Self {
+        Self { account: None, may_manage: false, flash: None }
+    }
+}
+
+/// HTML of our own: times, numbers and words, never what somebody else wrote.
+pub(crate) struct Markup(String);
+
+impl HtmlSafe for Markup {}
+
+impl std::fmt::Display for Markup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A time in UTC; `app.js` tells the reader's own on hover.
+pub(crate) fn time(at: Timestamp) -> Markup {
+    let shown = at.strftime("%Y-%m-%d %H:%M:%S");
+    Markup(format!(r#"<time datetime="{at}">{shown}&nbsp;UTC</time>"#))
+}
+
+pub(crate) fn maybe_time(at: Option<Timestamp>) -> Markup {
+    at.map_or_else(|| Markup("&ndash;".to_owned()), time)
+}
+
+/// A state in a word, and the class that colours it.
+#[derive(Clone, Copy)]
+pub(crate) struct Pill {
+    pub(crate) class: &'static str,
+    pub(crate) word: &'static str,
+}
+
+pub(crate) fn webhook_pill(webhook: &Webhook) -> Pill {
+    let failing = webhook.health.failing_since.is_some();
+    let (class, word) = match &webhook.state {
+        State::Pending => ("wait", "Unverified"),
+        State::Active if failing => ("warn", "Active, failing"),
+        State::Active => ("good", "Active"),
+        State::Paused(_) => ("bad", "Paused"),
+        State::Deleted => ("off", "Deleted"),
+    };
+    Pill { class, word }
+}
+
+pub(crate) fn delivery_pill(status: Status) -> Pill {
+    let (class, word) = match status {
+        Status::Waiting => ("wait", "Waiting"),
+        Status::Retrying => ("warn", "Due"),
+        Status::Delivered => ("good", "Delivered"),
+        Status::Held => ("wait", "Held"),
+        Status::Failed => ("bad", "Failed"),
+        Status::Discarded => ("off", "Discarded"),
+        Status::Cancelled => ("off", "Cancelled"),
+    };
+    Pill { class, word }
+}
+
+pub(crate) fn pause_reason(reason: PauseReason) -> &'static str {
+    match reason {
+        PauseReason::Failures => "four retries in a row failed, and nothing got through in between",
+        PauseReason::Gone => "the endpoint answered 410 Gone",
+        PauseReason::Manual => "it was paused by hand",
+        PauseReason::Permanent => "the destination answered that it will take nothing any more",
+    }
+}
+
+/// "12 ms", "0.3 ms".
+pub(crate) fn millis(duration: Duration) -> String {
+    match duration.as_millis() {
+        0 => format!("{:.1} ms", duration.as_secs_f64() * 1e3),
+        whole => format!("{whole} ms"),
+    }
+}
+
+/// What became of the deliveries of the last 24 hours.
+pub(crate) struct Day {
+    hours: [Hour; HOURS],
+    pub(crate) delivered: usize,
+    pub(crate) failed: usize,
+    pub(crate) open: usize,
+    /// Of the attempts that were taken.
+    pub(crate) median: Option<Duration>,
+    pub(crate) last: Option<Timestamp>,
+    /// There are more than were looked at.
+    pub(crate) is_cut: bool,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Hour {
+    good: usize,
+    bad: usize,
+    open: usize,
+}
+
+const HOURS: usize = 24;
+const HOUR: i64 = 3600;
+
+impl Day {
+    pub(crate) fn of(deliveries: &[Delivery], is_cut: bool, now: Timestamp) -> Self {
+        let mut day = Self {
+            hours: [Hour::default(); HOURS],
+            delivered: 0,
+            failed: 0,
+            open: 0,
+            median: None,
+            last: deliveries.first().map(|delivery| delivery.accepted_at),
+            is_cut,
+        };
+        let mut took: Vec<Duration> = vec![];
+        for delivery in deliveries {
+            let ago = (now.as_second() - delivery.accepted_at.as_second()).max(0) / HOUR;
+            let place = usize::try_from(ago).unwrap_or(HOURS);
+            let Some(hour) = HOURS.checked_sub(place + 1).and_then(|place| day.hours.get_mut(place)) else {
+                continue;
+            };
+            let failing = delivery.attempts.last().is_some_and(|last| !last.succeeded());
+            match delivery.status() {
+                Status::Delivered => (hour.good, day.delivered) = (hour.good + 1, day.delivered + 1),
+                Status::Failed => (hour.bad, day.failed) = (hour.bad + 1, day.failed + 1),
+                _ if failing => (hour.bad, day.open) = (hour.bad + 1, day.open + 1),
+                _ => (hour.open, day.open) = (hour.open + 1, day.open + 1),
+            }
+            took.extend(delivery.attempts.last().filter(|last| last.succeeded()).map(|last| last.duration));
+        }
+        took.sort_unstable();
+        day.median = took.get(took.len() / 2).copied();
+        day
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    pub(crate) fn last_shown(&self) -> Markup {
+        maybe_time(self.last)
+    }
+
+    pub(crate) fn median_text(&self) -> String {
+        self.median.map_or_else(|| "\u{2013}".to_owned(), millis)
+    }
+
+    /// In words, which also stand in for the picture.
+    pub(crate) fn words(&self) -> String {
+        let cut = if self.is_cut { "of the latest, " } else { "" };
+        format!("{cut}{} delivered, {} failed, {} open", self.delivered, self.failed, self.open)
+    }
+
+    /// A bar an hour, the newest at the right: what failed on top of what did not.
+    pub(crate) fn sparkline(&self) -> Markup {
+        const HEIGHT: usize = 24;
+        let most = self.hours.iter().map(|hour| hour.good + hour.bad + hour.open).max().unwrap_or(0).max(1);
+        let mut svg = format!(
+            r#"<svg class="spark" viewBox="0 0 96 {HEIGHT}" width="96" height="{HEIGHT}" role="img" aria-label="Last 24 hours: {}">"#,
+            self.words()
+        );
+        for (place, hour) in self.hours.iter().enumerate() {
+            let mut top = HEIGHT;
+            for (class, count) in [("good", hour.good), ("open", hour.open), ("bad", hour.bad)] {
+                let height = (count * (HEIGHT - 2)).div_ceil(most);
+                if height > 0 {
+                    top = top.saturating_sub(height);
+                    let x = place * 4;
+                    _ = write!(
+                        svg,
+                        r#"<rect class="{class}" x="{x}" y="{top}" width="3" height="{height}"/>"#
+                    );
+                }
+            }
+            if top == HEIGHT {
+                let (x, y) = (place * 4, HEIGHT - 1);
+                _ = write!(svg, r#"<rect class="none" x="{x}" y="{y}" width="3" height="1"/>"#);
+            }
+        }
+        svg.push_str("</svg>");
+        Markup(svg)
+    }
+}
+
+/// When a delivery's attempts were made, how long each took, and when the next is due. Waits are minutes and attempts
+/// milliseconds, so each attempt has the same room, with the wait before it in words.
+pub(crate) fn timeline(delivery: &Delivery) -> Markup {
+    const STEP: usize = 112;
+    let next = delivery.next_step().map(|(_, at)| at);
+    let stops = delivery.attempts.len() + 1 + usize::from(next.is_some());
+    let width = stops * STEP;
+    let mut svg = format!(
+        r#"<svg class="timeline" viewBox="0 0 {width} 76" width="{width}" height="76" role="img" aria-label="{}"><line x1="56" y1="34" x2="{}" y2="34"/>"#,
+        timeline_words(delivery),
+        width - 56
+    );
+    let mut stop = |place: usize, class: &str, above: &str, below: &str| {
+        let x = place * STEP + STEP / 2;
+        _ = write!(
+            svg,
+            r#"<circle class="{class}" cx="{x}" cy="34" r="7"/><text x="{x}" y="16">{above}</text><text x="{x}" y="60">{below}</text>"#
+        );
+    };
+    stop(0, "open", "accepted", &clock(delivery.accepted_at));
+    let mut before = delivery.accepted_at;
+    for (place, attempt) in (1..).zip(&delivery.attempts) {
+        let class = if attempt.succeeded() { "good" } else { "bad" };
+        let after = format!("+{}", length(since(before, attempt.at)));
+        stop(place, class, &after, &format!("{}, {}", code(attempt), millis(attempt.duration)));
+        before = attempt.at;
+    }
+    if let Some(next) = next {
+        stop(
+            stops - 1,
+            "next",
+            &format!("+{}", length(since(before, next))),
+            &format!("due {}", clock(next)),
+        );
+    }
+    svg.push_str("</svg>");
+    Markup(svg)
+}
+
+fn timeline_words(delivery: &Delivery) -> String {
+    let attempts: Vec<String> = delivery
+        .attempts
+        .iter()
+        .map(|attempt| {
+            format!("attempt {}: {} after {}", attempt.number, code(attempt), millis(attempt.duration))
+        })
+        .collect();
+    let next = delivery.next_step().map(|(_, at)| format!("; next at {at}")).unwrap_or_default();
+    if attempts.is_empty() {
+        format!("No attempt yet{next}")
+    } else {
+        format!("{}{next}", attempts.join(", "))
+    }
+}
+
+fn code(attempt: &Attempt) -> String {
+    match (attempt.status_code, &attempt.failure) {
+        (Some(code), _) => code.to_string(),
+        (None, Some(failure)) => failure.class.name().to_owned(),
+        (None, None) => "no answer".to_owned(),
+    }
+}
+
+fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}
+
+/// "1 h 2 min", "43 s", "120 ms".
+pub(crate) fn length(time: Duration) -> String {
+    let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);
+    match (hours, minutes, seconds) {
+        (0, 0, 0) => millis(time),
+        (0, 0, _) => format!("{seconds} s"),
+        (0, _, 0) => format!("{minutes} min"),
+        (0, _, _) => format!("{minutes} min {seconds} s"),
+        (_, 0, _) => format!("{hours} h"),
+        _ => format!("{hours} h {minutes} min"),
+    }
+}
