@@ -26,7 +26,7 @@ $(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt 
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
 	touch $@
 
-FUNCTIONS := registration fanout delivery pause drain
+FUNCTIONS := registration dashboard fanout delivery pause drain
 FUNCTION_PACKAGES := $(FUNCTIONS:%=-p statuspulse-function-%)
 
 aws-local: venv ## the functions as deployed, in an emulator of AWS, for you to call (Ctrl-C ends it)

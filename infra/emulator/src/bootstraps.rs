@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The functions; each is a binary of this name, in the package `statuspulse-function-<name>`.
-pub const FUNCTIONS: [&str; 5] = ["registration", "fanout", "delivery", "pause", "drain"];
+pub const FUNCTIONS: [&str; 6] = ["registration", "dashboard", "fanout", "delivery", "pause", "drain"];
 
 /// Builds the functions and answers with the folder that they are in.
 ///

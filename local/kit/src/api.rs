@@ -34,6 +34,15 @@ impl Answer {
     }
 }
 
+/// A page of the dashboard.
+#[derive(Debug)]
+pub struct Page {
+    pub status: u16,
+    pub location: Option<String>,
+    pub cookie: Option<String>,
+    pub html: String,
+}
+
 /// A client with one key.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -101,6 +110,24 @@ impl Api {
         let answer = self.publish(groups, payload, None).await.unwrap().expect(202);
         assert_eq!(answer["deliveries"], deliveries, "{payload}");
         answer
+    }
+
+    /// A page of the dashboard, asked for or sent a form, with the session's cookie.
+    pub async fn page(&self, path: &str, form: Option<&str>, cookie: &str) -> Page {
+        let request = Request::builder()
+            .method(if form.is_some() { "POST" } else { "GET" })
+            .uri(format!("{}{path}", self.origin))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("cookie", cookie)
+            .body(Full::from(form.unwrap_or_default().to_owned()))
+            .unwrap();
+        let answer =
+            tokio::time::timeout(LONG, self.client.request(request)).await.expect("an answer").unwrap();
+        let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (status, location, cookie) = (answer.status().as_u16(), header("location"), header("set-cookie"));
+        let html = answer.into_body().collect().await.unwrap().to_bytes();
+        Page { status, location, cookie, html: String::from_utf8(html.to_vec()).unwrap() }
     }
 
     async fn call(

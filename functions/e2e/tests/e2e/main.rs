@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 mod bill;
+mod dashboard;
 mod kills;
 mod messages;
 mod permissions;

@@ -6,7 +6,7 @@ use statuspulse_emulator::{Call, Emulator, FUNCTIONS, Grant};
 
 /// What the code calls only where something goes wrong, or two things meet, that the stories do not stage. Each is a
 /// permission that would be missed on the worst day.
-const UNSEEN: [(&str, &str, &[&str]); 9] = [
+const UNSEEN: [(&str, &str, &[&str]); 11] = [
     // A message that failed because AWS did not answer comes again soon.
     (
         "delivery",
@@ -26,6 +26,9 @@ const UNSEEN: [(&str, &str, &[&str]); 9] = [
     ("fanout", "dynamodb:DeleteItem", &["Table"]),
     // A redelivered one that finds the next of its lane waiting for nobody.
     ("registration", "sqs:SendMessage", &["FirstQueue"]),
+    ("dashboard", "sqs:SendMessage", &["FirstQueue"]),
+    // Failed deliveries that are made again, by the same use case as registration's, which is seen to need it.
+    ("dashboard", "dynamodb:BatchGetItem", &["Table"]),
     // Lambda's own, in the function's role: events of the bus that failed for good.
     ("fanout", "sqs:SendMessage", &["EventsDlq"]),
 ];

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use statuspulse_kit::api::{LONG, eventually, payload, text};
 use statuspulse_kit::{Answer, Mood, Received, verify};
 
-use crate::permissions;
 use crate::stack::{PAGERDUTY, SLACK, Stack};
+use crate::{dashboard, permissions};
 
 const HOOK: &str = "/hooks/statuspulse";
 const OWNERS: &str = "/hooks/owners";
@@ -26,6 +26,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     what_an_owner_does_takes_effect(&stack).await;
     from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(&stack).await;
     an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told_in_its_own(&stack).await;
+    dashboard::shows_and_does_the_same(&stack).await;
     permissions::are_used_and_enough(&stack.emulator);
 }
 
