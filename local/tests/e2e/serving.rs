@@ -50,7 +50,7 @@ async fn environment_variables_do_what_the_flags_do() {
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
     let notice = receiver.wait_for_text("/slack", "was paused", LONG).await.unwrap();
     let said = String::from_utf8_lossy(&notice.body).into_owned();
-    assert!(said.contains(&format!("https://hooks.example.com/v1/webhooks/{webhook}")), "{said}");
+    assert!(said.contains(&format!("https://hooks.example.com/dashboard/webhooks/{webhook}")), "{said}");
     program.stop().await;
 }
 

@@ -52,6 +52,11 @@ async fn an_incident_triggers_is_updated_and_resolves_under_its_own_id() {
     let told: Vec<_> =
         bodies.iter().map(|body| (text(&body["event_action"]), text(&body["dedup_key"]))).collect();
     assert_eq!(told, [("trigger", "INC-1"), ("trigger", "INC-1"), ("resolve", "INC-1")]);
+    let page = format!("https://webhooks.statuspulse.io/dashboard/webhooks/{}/deliveries?incident=", hook.id);
+    assert_eq!(
+        (&bodies[0]["client"], &bodies[0]["client_url"]),
+        (&json!("StatusPulse"), &json!(page.clone() + "INC-1"))
+    );
     let first = &bodies[0]["payload"];
     assert_eq!(first["summary"], "checkout-api-prod is down: answered 503.0 in us-east-1");
     assert_eq!(first["source"], "checkout-api-prod");
@@ -198,4 +203,17 @@ async fn an_account_that_calls_listed_domains_alone_may_page() {
     world.patch("/v1/account", json!({"allowed_domains": ["yourcompany.com"]})).await.expect(200);
     paging(&world).await;
     world.patch("/v1/account", json!({"allowed_domains": ["hooks.yourcompany.com"]})).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_link_to_the_dashboard_shows_the_incidents_deliveries_whatever_its_id() {
+    let world = World::new().await;
+    let hook = paging(&world).await;
+    let incident = "A&b=c #1/é";
+    world.publish(&opened(incident)).await;
+    world.settle().await;
+    let url = text(&body(&world.attempts(PAGERDUTY_EVENTS)[0])["client_url"]).to_owned();
+    let path = url.strip_prefix("https://webhooks.statuspulse.io").unwrap();
+    world.browser().await.open(path).await.expect(200).says(incident);
+    assert!(path.starts_with(&format!("/dashboard/webhooks/{}/deliveries?", hook.id)), "{path}");
 }

@@ -210,7 +210,8 @@ async fn the_notice_says_which_webhook_since_when_why_how_much_is_held_and_how_t
         "2024-03-15T14:22:01Z",
         "The endpoint answered 503",
         "2 deliveries are held",
-        &format!("https://webhooks.statuspulse.io/v1/webhooks/{}/resume", hook.id),
+        &format!("<https://webhooks.statuspulse.io/dashboard/webhooks/{}>", hook.id),
+        &format!("<https://webhooks.statuspulse.io/v1/webhooks/{}/resume>", hook.id),
     ] {
         assert!(notice.contains(part), "{part} is not in {notice}");
     }

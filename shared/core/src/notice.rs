@@ -6,10 +6,17 @@ use std::fmt::Write;
 use crate::alert::{Alert, AlertKind};
 use crate::destination::{escaped, shortened};
 use crate::limits;
+use crate::usecase::Deployment;
 use crate::webhook::{PauseReason, Webhook};
 
 /// A webhook's alert: which webhook, since when, the last error, how much is held, what to do.
-pub(crate) fn of_one(webhook: &Webhook, alert: &Alert, account: &str, held: u64, public_url: &str) -> String {
+pub(crate) fn of_one(
+    webhook: &Webhook,
+    alert: &Alert,
+    account: &str,
+    held: u64,
+    deployment: &Deployment,
+) -> String {
     let id = webhook.id;
     let endpoint = escaped(&webhook.settings.url.without_path());
     let mut text = format!(
@@ -31,7 +38,11 @@ pub(crate) fn of_one(webhook: &Webhook, alert: &Alert, account: &str, held: u64,
         AlertKind::Failing { .. } => text.push_str("\nAfter four it is paused."),
         AlertKind::Paused { .. } => {
             let noun = if held == 1 { "delivery is" } else { "deliveries are" };
-            _ = write!(text, "\n{held} {noun} held. To resume: POST <{public_url}/v1/webhooks/{id}/resume>");
+            let (page, url) = (deployment.page_of(id), &deployment.public_url);
+            _ = write!(
+                text,
+                "\n{held} {noun} held. To resume: <{page}>, or POST <{url}/v1/webhooks/{id}/resume>"
+            );
         }
         AlertKind::Well { .. } => {}
     }

@@ -19,6 +19,8 @@ async fn a_message_that_cannot_be_read_fails_alone_and_samples_are_understood() 
     // The samples speak of things that are not there: each function understands them, and says so.
     let answer = stack.emulator.invoke("Registration", &sample("registration"));
     assert_eq!(answer["statusCode"], 401, "{answer}");
+    let answer = stack.emulator.invoke("Dashboard", &sample("dashboard"));
+    assert_eq!(answer["statusCode"], 401, "{answer}");
     let answer = stack.emulator.invoke("Fanout", &sample("fanout"));
     assert_eq!(answer, json!({"errorType": "EventRefused", "errorMessage": "there is no such account"}));
     for (function, name) in [("Delivery", "delivery"), ("Pause", "pause"), ("Drain", "drain")] {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
+use url::form_urlencoded;
 
 use super::told::{Details, Told, shortened};
 use super::{Consequence, Probe, Verdict, body};
@@ -52,6 +53,7 @@ struct Event<'a> {
     event_action: &'static str,
     dedup_key: &'a str,
     client: &'static str,
+    client_url: String,
     payload: Payload<'a>,
 }
 
@@ -71,8 +73,15 @@ struct Payload<'a> {
     custom_details: Option<&'a RawValue>,
 }
 
-/// The event for a payload. The group is the webhook's, if it is bound to exactly one.
-pub(super) fn event(key: &RoutingKey, event_type: EventType, payload: &Bytes, groups: &[String]) -> Bytes {
+/// The event for a payload. The group is the webhook's, if it is bound to exactly one; the link leads from the webhook's page
+/// to the incident's deliveries.
+pub(super) fn event(
+    key: &RoutingKey,
+    event_type: EventType,
+    payload: &Bytes,
+    groups: &[String],
+    page: &str,
+) -> Bytes {
     let told = Told::of(payload);
     let details = told.details();
     let group = match groups {
@@ -87,6 +96,7 @@ pub(super) fn event(key: &RoutingKey, event_type: EventType, payload: &Bytes, gr
         },
         dedup_key: &told.incident_id,
         client: "StatusPulse",
+        client_url: format!("{page}/deliveries?incident={}", in_query(&told.incident_id)),
         payload: Payload {
             summary: shortened(&summary(event_type, &told, &details), limits::PAGERDUTY_SUMMARY_CHARS),
             source: &told.monitor_name,
@@ -98,6 +108,10 @@ pub(super) fn event(key: &RoutingKey, event_type: EventType, payload: &Bytes, gr
             custom_details: told.details,
         },
     })
+}
+
+fn in_query(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn summary(event_type: EventType, told: &Told<'_>, details: &Details<'_>) -> String {

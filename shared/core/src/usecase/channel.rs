@@ -41,7 +41,9 @@ impl Engine {
             return Ok(Handled::Again(claimed_until));
         };
         let body = match &named[..] {
-            [(event_type, payload)] if all_due.len() == 1 => webhook.settings.render(*event_type, payload),
+            [(event_type, payload)] if all_due.len() == 1 => {
+                webhook.settings.render(*event_type, payload, &self.deployment.page_of(id))
+            }
             _ => {
                 let types: Vec<_> = all_due.iter().map(|(delivery, _)| delivery.event_type).collect();
                 slack_burst(&types, &named)

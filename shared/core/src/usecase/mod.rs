@@ -114,6 +114,11 @@ impl Deployment {
     pub fn dashboard(&self, page: &str) -> String {
         format!("{}{DASHBOARD}/{page}", self.public_url)
     }
+
+    /// The URL of a webhook's page.
+    pub fn page_of(&self, webhook: WebhookId) -> String {
+        self.dashboard(&format!("webhooks/{webhook}"))
+    }
 }
 
 /// What became of a message.

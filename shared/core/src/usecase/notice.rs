@@ -82,7 +82,7 @@ impl Engine {
         let [(webhook, alert)] = alerts[..] else { return Ok(notice::of_several(alerts, account)) };
         let is_pause = matches!(alert.kind, AlertKind::Paused { .. });
         let held = if is_pause { self.deliveries.held(webhook.id).await? } else { 0 };
-        Ok(notice::of_one(webhook, alert, account, held, &self.deployment.public_url))
+        Ok(notice::of_one(webhook, alert, account, held, &self.deployment))
     }
 
     /// Sends what the claimed alerts of these webhooks, of which the first is the message's own, are told by.
