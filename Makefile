@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test check fmt build sim bench venv lint-infra aws-local invoke bill coldstart
+.PHONY: help run test check fmt build sim bench venv libraries verify-tools lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -13,18 +13,36 @@ run: ## build, show the whole story on loopback, then stay up with a key and cur
 	$(CARGO) build --locked -p statuspulse
 	target/debug/statuspulse demo --stay
 
-test: venv lint-infra ## all tests, those of the functions in an emulator of AWS included
+test: venv libraries lint-infra ## all tests, those of the functions in an emulator of AWS included
 	$(VENV)/bin/python -m unittest discover --start-directory infra/emulator --pattern test_launch.py
 	$(CARGO) test --locked --workspace
 
-# Python for the emulator and the linters of the template, from lock files with hashes.
+# Python for the emulator, the linters of the template and a library of docs/verify, from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt
+$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt docs/verify/with-library/requirements.txt
 	rm -rf $(VENV) target/venv-lint && $(PYTHON) -m venv $(VENV) && $(PYTHON) -m venv target/venv-lint
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/verify/with-library/requirements.txt
 	touch $@
+
+# The library that docs/verify shows for Node, from its lock file. Without Node the tests say that they left it out.
+WITH_LIBRARY := docs/verify/with-library
+libraries: $(if $(shell command -v npm 2>/dev/null),$(WITH_LIBRARY)/node_modules/.package-lock.json)
+$(WITH_LIBRARY)/node_modules/.package-lock.json: $(WITH_LIBRARY)/package-lock.json
+	cd $(WITH_LIBRARY) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+# What the files of docs/verify run on, each as the command it needs and Debian's package that has it.
+VERIFY_TOOLS := node:nodejs go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl
+MISSING = $(strip $(foreach tool,$(VERIFY_TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$(tool))) 2>/dev/null),,$(lastword $(subst :, ,$(tool))))))
+
+verify-tools: ## what the files of docs/verify run on, from Debian; who is not root is told the command
+	@if [ -z "$(MISSING)" ]; then echo "docs/verify: every language is here"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MISSING) >/dev/null; \
+	else echo "docs/verify: not all languages are here, and the tests will leave them out. On Debian: sudo apt-get install --no-install-recommends $(MISSING)"; fi
 
 FUNCTIONS := registration dashboard fanout delivery pause drain
 FUNCTION_PACKAGES := $(FUNCTIONS:%=-p statuspulse-function-%)

@@ -68,6 +68,7 @@ fn each_crate_names_only_crates_below_it() {
         ("statuspulse-aws", &["statuspulse-core"]),
         ("statuspulse-conformance", &["statuspulse-core"]),
         ("statuspulse-emulator", &[]),
+        ("statuspulse-verify", &[]),
         ("statuspulse-function-host", &["statuspulse-aws", "statuspulse-core", "statuspulse-outbound"]),
         (
             "statuspulse-function-registration",

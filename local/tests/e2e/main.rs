@@ -14,3 +14,4 @@ mod refusing;
 mod serving;
 mod story;
 mod support;
+mod verifying;

@@ -103,9 +103,7 @@ impl Ended {
     pub(crate) async fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = tokio::time::timeout(LONG, command.output()).await.expect("it ends by itself");
-        let Output { status, stdout, stderr } = output.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: status.code(), out: text(stdout), err: text(stderr) }
+        Self::from(output.unwrap())
     }
 
     /// What it wrote to standard output.
@@ -120,6 +118,13 @@ impl Ended {
         assert_eq!(self.out, "");
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self.err
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(Output { status, stdout, stderr }: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: status.code(), out: text(stdout), err: text(stderr) }
     }
 }
 
