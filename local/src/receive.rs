@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use statuspulse_kit::{Received, Receiver, ReceiverOptions, verify};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::arguments::ReceiveOptions;
 use crate::serve::stop_signal;
@@ -11,18 +12,22 @@ use crate::serve::stop_signal;
 pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions { port: options.port, ..ReceiverOptions::plain() })
         .with_context(|| format!("listening on port {}", options.port))?;
+    // From before the ready line on: whoever reads it may call at once.
+    let arrivals = receiver.arrivals();
     let mut out = std::io::stdout();
     writeln!(out, "ready {}", receiver.url("/"))?;
     writeln!(
         out,
         "Register this URL with a server that runs with --dev-allow-cidr 127.0.0.0/8. Every path answers 200."
     )?;
-    print_until_stopped(&receiver, &options.secret).await
+    print_until_stopped(arrivals, &options.secret).await
 }
 
 /// Prints what comes, until somebody ends the program.
-pub(crate) async fn print_until_stopped(receiver: &Receiver, secrets: &[String]) -> Result<()> {
-    let mut arrivals = receiver.arrivals();
+pub(crate) async fn print_until_stopped(
+    mut arrivals: UnboundedReceiver<Received>,
+    secrets: &[String],
+) -> Result<()> {
     let mut out = std::io::stdout();
     let stop = stop_signal();
     tokio::pin!(stop);

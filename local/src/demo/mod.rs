@@ -80,5 +80,5 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
 async fn stay(base: &str, key: &str, dashboard: &str) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions::plain())?;
     println!("{}", story::to_try(base, key, dashboard, &receiver.url("/hooks")));
-    receive::print_until_stopped(&receiver, &[]).await
+    receive::print_until_stopped(receiver.arrivals(), &[]).await
 }
