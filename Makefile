@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test check fmt build sim bench venv libraries verify-tools lint-infra aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt build sim bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -16,6 +16,7 @@ run: ## build, show the whole story on loopback, then stay up with a key and cur
 test: venv libraries lint-infra ## all tests, those of the functions in an emulator of AWS included
 	$(VENV)/bin/python -m unittest discover --start-directory infra/emulator --pattern test_launch.py
 	$(CARGO) test --locked --workspace
+	$(MAKE) --no-print-directory browser
 
 # Python for the emulator, the linters of the template and a library of docs/verify, from lock files with hashes.
 venv: $(VENV)/.installed
@@ -34,15 +35,22 @@ $(WITH_LIBRARY)/node_modules/.package-lock.json: $(WITH_LIBRARY)/package-lock.js
 	cd $(WITH_LIBRARY) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
-# What the files of docs/verify run on, each as the command it needs and Debian's package that has it.
-VERIFY_TOOLS := node:nodejs go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl
-MISSING = $(strip $(foreach tool,$(VERIFY_TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$(tool))) 2>/dev/null),,$(lastword $(subst :, ,$(tool))))))
+# What the tests run that is neither Rust nor Python: each as the command it is found by, and Debian's package that has it.
+TEST_TOOLS := node:nodejs npm:npm chromium:chromium go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl
+MISSING = $(strip $(foreach tool,$(TEST_TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$(tool))) 2>/dev/null),,$(lastword $(subst :, ,$(tool))))))
 
-verify-tools: ## what the files of docs/verify run on, from Debian; who is not root is told the command
-	@if [ -z "$(MISSING)" ]; then echo "docs/verify: every language is here"; \
+test-tools: ## the languages of docs/verify and a browser for the dashboard, from Debian; who is not root is told the command
+	@if [ -z "$(MISSING)" ]; then echo "every language of docs/verify and the browser are here"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MISSING) >/dev/null; \
-	else echo "docs/verify: not all languages are here, and the tests will leave them out. On Debian: sudo apt-get install --no-install-recommends $(MISSING)"; fi
+	else echo "not all that is tested with is here, and the tests will say what they left out. On Debian: sudo apt-get install --no-install-recommends $(MISSING)"; fi
+
+BROWSER_TESTS := shared/dashboard/e2e
+browser: ## the dashboard in Chromium, against the program
+	$(CARGO) build --locked -p statuspulse
+	@if command -v npm >/dev/null && command -v $${STATUSPULSE_CHROMIUM:-chromium} >/dev/null; then \
+	  cd $(BROWSER_TESTS) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --silent --no-audit --no-fund && npx --no-install playwright test; \
+	else echo "the dashboard was NOT tested in a browser: no npm or no Chromium here (make test-tools)"; fi
 
 FUNCTIONS := registration dashboard fanout delivery pause drain
 FUNCTION_PACKAGES := $(FUNCTIONS:%=-p statuspulse-function-%)

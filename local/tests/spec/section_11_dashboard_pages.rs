@@ -225,13 +225,14 @@ async fn what_cannot_be_taken_back_is_asked_once_more_by_name() {
     browser.open(&path(&hook, "/rotate")).await.says("Rotate the secret of On-call bot?");
     let rotated = browser.submit(&path(&hook, "/rotate"), &[("style", "joined")]).await;
     rotated.says("The new secret. The old one signs too until").says("Two secrets sign until");
+    rotated.says("for 24 h more: the new one, made 2024-03-15 14:27:01 UTC");
     browser.submit(&path(&hook, "/rotate"), &[]).await.says("the secret was rotated before");
     browser.open(&path(&hook, "/rotate/finish")).await.says("End the old secret of On-call bot now?");
     browser
         .submit(&path(&hook, "/rotate/finish"), &[])
         .await
         .says("signs nothing any more")
-        .says("One secret signs");
+        .says("One secret signs, since 2024-03-15 14:27:01 UTC");
 
     browser.open(&path(&hook, "/delete")).await.says("Delete On-call bot?");
     browser

@@ -58,6 +58,7 @@ pub struct Outgoing {
 pub struct SigningKeys {
     current: Secret,
     outgoing: Option<Outgoing>,
+    rotated_at: Option<Timestamp>,
 }
 
 /// A rotation was asked for while the window of the one before is open.
@@ -70,12 +71,17 @@ pub struct WindowOpen {
 impl SigningKeys {
     /// The keys of a new webhook.
     pub fn new(secret: Secret) -> Self {
-        Self { current: secret, outgoing: None }
+        Self { current: secret, outgoing: None, rotated_at: None }
     }
 
     /// Keys read back from where they were kept.
-    pub fn restore(current: Secret, outgoing: Option<Outgoing>) -> Self {
-        Self { current, outgoing }
+    pub fn restore(current: Secret, outgoing: Option<Outgoing>, rotated_at: Option<Timestamp>) -> Self {
+        Self { current, outgoing, rotated_at }
+    }
+
+    /// When the newest secret was made, if it is not the webhook's first.
+    pub fn rotated_at(&self) -> Option<Timestamp> {
+        self.rotated_at
     }
 
     /// The newest secret.
@@ -102,6 +108,7 @@ impl SigningKeys {
         let until = later(now, limits::ROTATION_WINDOW);
         let old = std::mem::replace(&mut self.current, new);
         self.outgoing = Some(Outgoing { secret: old, until, style });
+        self.rotated_at = Some(now);
         Ok(until)
     }
 

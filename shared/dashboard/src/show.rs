@@ -266,7 +266,7 @@ fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S").to_string()
 }
 
-fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+pub(crate) fn since(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }
 

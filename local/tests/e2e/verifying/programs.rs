@@ -57,7 +57,7 @@ impl Place {
         let mut programs = vec![];
         for Language { file, needs, build, run } in self.languages() {
             if !is_here(needs) {
-                say(&format!("docs/verify/{file} was NOT tested: no {needs} here (make verify-tools)"));
+                say(&format!("docs/verify/{file} was NOT tested: no {needs} here (make test-tools)"));
                 continue;
             }
             if let Some((program, arguments)) = build.split_first() {

@@ -158,6 +158,8 @@ struct SweepRecord {
 struct Secrets {
     current: String,
     outgoing: Option<OutgoingRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<i64>,
     headers: BTreeMap<String, String>,
     /// The whole URL, where it is a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -342,6 +344,7 @@ impl Secrets {
         Self {
             current: webhook.keys.current().reveal().to_owned(),
             outgoing,
+            rotated_at: webhook.keys.rotated_at().map(millis),
             headers: settings.headers.0.clone(),
             url,
             routing_key,
@@ -369,6 +372,6 @@ impl Secrets {
                 style: if outgoing.split { RotationStyle::Split } else { RotationStyle::Joined },
             }),
         };
-        Ok(SigningKeys::restore(secret(&self.current)?, outgoing))
+        Ok(SigningKeys::restore(secret(&self.current)?, outgoing, optional_time(self.rotated_at)?))
     }
 }

@@ -19,7 +19,7 @@ use crate::Answer;
 use crate::forms::Form;
 use crate::guard::{html, in_words, see};
 use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Day, Frame, Markup, Pill, length, pause_reason, time, webhook_pill};
+use crate::show::{Day, Frame, Markup, Pill, length, pause_reason, since, time, webhook_pill};
 
 #[derive(Template)]
 #[template(path = "webhook.html")]
@@ -30,7 +30,9 @@ struct DetailPage {
     standing: Standing,
     day: Day,
     latest: Vec<Row>,
+    secret_since: Markup,
     window_ends: Option<Markup>,
+    window_left: String,
     egress: Vec<String>,
 }
 
@@ -155,6 +157,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let latest =
         viewer.engine.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
     let settings = &webhook.settings;
+    let window = webhook.keys.outgoing(now).map(|outgoing| outgoing.until);
     let page = DetailPage {
         frame: viewer.frame().await?,
         name: name_of(&webhook),
@@ -171,7 +174,9 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         standing: Standing::of(&viewer, &webhook).await?,
         day,
         latest: latest.iter().map(Row::of).collect(),
-        window_ends: webhook.keys.outgoing(now).map(|outgoing| time(outgoing.until)),
+        secret_since: time(webhook.keys.rotated_at().unwrap_or(webhook.created_at)),
+        window_ends: window.map(time),
+        window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),
         egress: viewer.engine.deployment.egress_ips.clone(),
     };
     Ok(viewer.said(html(&page)))
