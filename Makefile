@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt build sim bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt build sim bench venv libraries test-tools lint-infra aws-local invoke bill coldstart openapi
 PYTHON ?= python3
 VENV := target/venv
 
@@ -81,6 +81,9 @@ check: ## formatting, lints as errors, the dependency rule
 
 fmt: ## format the code
 	$(CARGO) fmt --all
+
+openapi: ## write docs/openapi.json anew from the types
+	STATUSPULSE_WRITE_OPENAPI=1 $(CARGO) test --quiet -p statuspulse-http --test api the_committed_document
 
 build: ## the release program: target/release/statuspulse
 	$(CARGO) build --locked --release -p statuspulse

@@ -101,7 +101,7 @@ impl EventType {
     }
 
     /// The field that says when it happened.
-    fn time_field(self) -> &'static str {
+    pub fn time_field(self) -> &'static str {
         match self {
             EventType::IncidentOpened => "triggered_at",
             EventType::IncidentUpdated => "updated_at",
@@ -110,7 +110,7 @@ impl EventType {
     }
 
     /// The values `status` may have.
-    fn statuses(self) -> &'static [&'static str] {
+    pub fn statuses(self) -> &'static [&'static str] {
         match self {
             EventType::IncidentOpened | EventType::IncidentUpdated => {
                 &["investigating", "identified", "monitoring"]
@@ -121,7 +121,7 @@ impl EventType {
 
     /// What `details` may hold, and of which kind. Each may be missing: a probe that got no answer has no
     /// response code. What else stands there is kept.
-    fn details(self) -> &'static [(&'static str, Kind)] {
+    pub fn details(self) -> &'static [(&'static str, Kind)] {
         match self {
             EventType::IncidentOpened => &[
                 ("endpoint", Kind::Text),
@@ -146,10 +146,14 @@ impl EventType {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
+/// What kind of value a field of `details` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
     Text,
+    /// A number.
     Number,
+    /// True or false.
     Truth,
 }
 

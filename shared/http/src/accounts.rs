@@ -11,10 +11,14 @@ use serde::Serialize;
 use statuspulse_core::access::Account;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::target::EndpointUrl;
+use utoipa::ToSchema;
 
 use crate::auth::{CreatesAccounts, Manages, Reads};
+use crate::openapi::wire;
 use crate::test_result::TestView;
 use crate::{Answer, Api, body};
+
+pub(crate) mod openapi;
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -47,12 +51,19 @@ async fn test_slack(State(api): State<Api>, Manages(account): Manages, body: Bod
     Ok(Json(TestView::of(&result)).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Account)]
 struct AccountView<'a> {
+    #[schema(value_type = wire::AccountId)]
     id: AccountId,
     name: &'a str,
+    /// The domains its webhooks are restricted to; empty for no restriction. `*.statuspulse.io` is always allowed.
+    #[schema(value_type = Vec<String>)]
     allowed_domains: &'a [String],
+    /// Its engineers' Slack channel. What makes the URL a secret is hidden.
+    #[schema(required = true)]
     slack_url: Option<String>,
+    #[schema(value_type = wire::Time)]
     created_at: Timestamp,
 }
 
@@ -69,9 +80,11 @@ impl<'a> AccountView<'a> {
 }
 
 /// The only answer that shows the account's first key.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedAccount)]
 struct CreatedView<'a> {
     #[serde(flatten)]
     account: AccountView<'a>,
+    /// The account's first admin key. It is shown here alone.
     key: &'a str,
 }

@@ -15,13 +15,17 @@ use statuspulse_core::error::{Error, Result};
 use statuspulse_core::event::EventType;
 use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
+use crate::openapi::wire;
 use crate::page::List;
 use crate::path::{Id, Ids};
 use crate::query::Query;
 use crate::webhooks::known;
 use crate::{Answer, Api, body, millis};
+
+pub(crate) mod openapi;
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -129,32 +133,56 @@ fn since_field(body: &[u8]) -> Result<Timestamp> {
     since.ok_or_else(|| Error::invalid("/since", "is required"))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 struct DeliveryView<'a> {
+    #[schema(value_type = wire::DeliveryId)]
     id: DeliveryId,
+    #[schema(value_type = wire::EventId)]
     event_id: EventId,
+    #[schema(value_type = wire::EventType)]
     event_type: &'static str,
     incident_id: &'a str,
+    #[schema(value_type = wire::WebhookId)]
     webhook_id: WebhookId,
+    #[schema(value_type = wire::DeliveryStatus)]
     status: &'static str,
+    /// When its event was accepted.
+    #[schema(value_type = wire::Time)]
     accepted_at: Timestamp,
+    /// When it is tried next; null if nothing is planned.
+    #[schema(value_type = Option<wire::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
+    /// Oldest first.
     attempts: Vec<AttemptView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct AttemptView<'a> {
+    /// 1 to 5: which step of the ladder it was.
     number: u8,
+    #[schema(value_type = wire::Time)]
     at: Timestamp,
+    /// What was answered; null without an answer.
+    #[schema(required = true)]
     status_code: Option<u16>,
+    /// Why it failed; null for a success.
+    #[schema(value_type = Option<wire::FailureClass>, required = true)]
     class: Option<&'static str>,
+    /// The same in words.
+    #[schema(required = true)]
     reason: Option<&'a str>,
     duration_ms: u64,
+    /// How the response's body began, as text.
+    #[schema(required = true)]
     response: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Redelivered)]
 struct RedeliveredView {
+    /// How many are made again.
     deliveries: u64,
 }
 

@@ -13,9 +13,13 @@ use serde::Serialize;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::EventId;
 use statuspulse_core::{Engine, limits};
+use utoipa::ToSchema;
 
 use crate::auth::Publishes;
+use crate::openapi::wire;
 use crate::{Answer, body};
+
+pub(crate) mod openapi;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
@@ -46,8 +50,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
     value.to_str().map(Some).map_err(|_| Error::invalid(IDEMPOTENCY_KEY, "must be visible ASCII characters"))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Published)]
 struct PublishedView {
+    #[schema(value_type = wire::EventId)]
     event_id: EventId,
+    /// How many webhooks it goes to.
     deliveries: usize,
 }

@@ -10,12 +10,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::access::ApiKey;
 use statuspulse_core::ids::KeyId;
+use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
+use crate::openapi::wire;
 use crate::page::List;
 use crate::path::Id;
 use crate::query::Query;
 use crate::{Answer, Api, body};
+
+pub(crate) mod openapi;
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/keys", post(create).get(list)).route("/v1/keys/{id}", delete(revoke))
@@ -47,13 +51,20 @@ async fn revoke(State(api): State<Api>, Manages(account): Manages, Id(id): Id<Ke
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
 struct KeyView<'a> {
+    #[schema(value_type = wire::KeyId)]
     id: KeyId,
+    /// How the key begins, to tell it from others.
     prefix: &'a str,
+    #[schema(value_type = wire::AccountRole)]
     role: &'static str,
+    #[schema(value_type = wire::Time)]
     created_at: Timestamp,
+    #[schema(value_type = Option<wire::Time>, required = true)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<wire::Time>, required = true)]
     revoked_at: Option<Timestamp>,
 }
 
@@ -71,9 +82,11 @@ impl<'a> KeyView<'a> {
 }
 
 /// The only answer that shows the key itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedKey)]
 struct CreatedView<'a> {
     #[serde(flatten)]
     shown: KeyView<'a>,
+    /// The key itself. It is shown here alone.
     key: &'a str,
 }

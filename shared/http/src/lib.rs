@@ -27,10 +27,12 @@ mod auth;
 mod body;
 mod dashboard;
 mod deliveries;
+mod docs;
 mod egress;
 mod events;
 mod keys;
 mod middleware;
+mod openapi;
 mod page;
 mod path;
 mod problem;
@@ -48,6 +50,7 @@ use axum::routing::get;
 use axum::{Router, middleware as layers};
 use statuspulse_core::Engine;
 
+pub use openapi::openapi;
 pub use page::CursorKey;
 
 use problem::Refusal;

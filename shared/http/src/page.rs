@@ -16,6 +16,7 @@ use serde::Serialize;
 use sha2::Sha256;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::limits::{PAGE_DEFAULT, PAGE_MAX};
+use utoipa::ToSchema;
 
 use crate::query::Query;
 
@@ -124,8 +125,10 @@ impl<'a> List<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct PageView<T> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PageView<T> {
     data: Vec<T>,
+    /// Where the next page starts; null at the list's end.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }

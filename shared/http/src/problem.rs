@@ -13,6 +13,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use statuspulse_core::error::{Error, FieldError};
+use utoipa::ToSchema;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// What a client is asked to wait when a part of us does not answer.
@@ -191,20 +192,32 @@ fn summary(fields: &[FieldError]) -> String {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// Where the code is explained.
     r#type: String,
     title: &'a str,
+    /// The answer's status once more.
     status: u16,
+    /// What is wrong, for people; its words may change.
+    #[schema(value_type = String)]
     detail: Cow<'a, str>,
+    /// What is wrong, for programs; never changes.
     code: &'a str,
+    /// The request's id: name it when you ask about a call.
     instance: &'a str,
+    /// Every field that is wrong; empty where it is not about fields.
     errors: Vec<FieldView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FieldError)]
 struct FieldView<'a> {
+    /// The field, as a JSON pointer into the body, or the name of a parameter or header.
     pointer: &'a str,
+    /// What is wrong with it, and what would be right.
     detail: &'a str,
 }
 

@@ -2,13 +2,19 @@
 
 use serde::Serialize;
 use statuspulse_core::usecase::probe::TestResult;
+use utoipa::ToSchema;
 
 use crate::millis;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TestResult)]
 pub(crate) struct TestView<'a> {
     ok: bool,
+    /// What was answered; null without an answer.
+    #[schema(required = true)]
     status_code: Option<u16>,
+    /// What went wrong, in words.
+    #[schema(required = true)]
     reason: Option<&'a str>,
     duration_ms: u64,
 }

@@ -18,14 +18,17 @@ use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::usecase::pause::HeldDeliveries;
 use statuspulse_core::usecase::preview::Preview;
 use statuspulse_core::webhook::Webhook;
+use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
+use crate::openapi::wire;
 use crate::page::List;
 use crate::path::Id;
 use crate::query::Query;
 use crate::test_result::TestView;
 use crate::{Answer, Api, body};
 
+pub(crate) mod openapi;
 mod view;
 
 use view::{CreatedView, WebhookView};
@@ -234,11 +237,15 @@ fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -
     Ok(chosen.flatten().map_or_else(T::default, |(_, value)| value))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Preview)]
 struct PreviewView<'a> {
     method: &'static str,
     url: &'a str,
+    /// Custom headers and signatures are hidden.
+    #[schema(value_type = BTreeMap<String, String>)]
     headers: BTreeMap<&'a str, &'a str>,
+    /// The body as text; a routing key is hidden.
     body: &'a str,
 }
 
@@ -249,22 +256,34 @@ impl<'a> PreviewView<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Resumed)]
 struct ResumedView {
+    #[schema(value_type = wire::WebhookStatus)]
     status: &'static str,
+    /// How many deliveries were held.
     held: u64,
 }
 
 /// With the answer of a creation the only one that shows a secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rotated)]
 struct RotatedView<'a> {
+    /// The new secret. It is shown here alone.
+    #[schema(value_type = wire::Secret)]
     secret: &'a str,
+    /// Until when the old secret signs too.
+    #[schema(value_type = wire::Time)]
     window_ends_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Explanation)]
 struct ExplanationView<'a> {
     would_receive: bool,
+    /// The rule that says no.
+    #[schema(value_type = Option<wire::Rule>, required = true)]
     rule: Option<&'static str>,
+    /// The same in words.
     reason: &'a str,
 }

@@ -9,49 +9,90 @@ use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::target::HIDDEN;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+use crate::openapi::wire;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
 pub(super) struct WebhookView<'a> {
+    #[schema(value_type = wire::WebhookId)]
     id: WebhookId,
+    /// Where it is called. Of a Slack channel's URL what makes it a secret is hidden.
     url: String,
+    #[schema(value_type = wire::Destination)]
     destination: &'static str,
+    /// Stands at PagerDuty webhooks alone, and is hidden.
+    #[schema(value_type = String, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     routing_key: Option<&'static str>,
+    #[schema(value_type = Vec<wire::EventType>)]
     events: Vec<&'static str>,
+    /// Exact names; empty for all.
+    #[schema(value_type = Vec<String>)]
     monitor_groups: &'a [String],
+    #[schema(required = true)]
     description: Option<&'a str>,
+    /// The names of its custom headers; their values are hidden.
+    #[schema(value_type = BTreeMap<String, String>)]
     headers: BTreeMap<&'a str, &'static str>,
+    #[schema(value_type = wire::WebhookStatus)]
     status: &'static str,
+    /// Why it is paused; null unless it is.
+    #[schema(required = true)]
     paused: Option<PausedView<'a>>,
+    /// 0 to 4; at the fourth it is paused.
     consecutive_failures: u8,
+    /// The first failure since the last success.
+    #[schema(value_type = Option<wire::Time>, required = true)]
     failing_since: Option<Timestamp>,
+    /// How many deliveries wait for a resume.
     held_deliveries: u64,
+    /// How its last handshake went.
     handshake: HandshakeView<'a>,
+    /// Until when two secrets sign; null unless a rotation is in progress.
+    #[schema(value_type = Option<wire::Time>, required = true)]
     secret_window_ends_at: Option<Timestamp>,
+    #[schema(value_type = wire::Time)]
     created_at: Timestamp,
+    #[schema(value_type = wire::Time)]
     updated_at: Timestamp,
 }
 
 /// A webhook at its creation.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedWebhook)]
 pub(super) struct CreatedView<'a> {
     #[serde(flatten)]
     pub(super) shown: WebhookView<'a>,
+    /// What its deliveries are signed with. It is shown here and at a rotation, never again.
+    #[schema(value_type = wire::Secret)]
     pub(super) secret: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Pause)]
 struct PausedView<'a> {
+    #[schema(value_type = wire::PauseReason)]
     reason: &'static str,
+    #[schema(value_type = wire::Time)]
     since: Timestamp,
+    /// The failure that led to it, in words.
+    #[schema(required = true)]
     last_error: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Handshake)]
 struct HandshakeView<'a> {
     ok: bool,
+    /// What was answered; null without an answer.
+    #[schema(required = true)]
     status_code: Option<u16>,
+    /// What to fix, in words.
+    #[schema(required = true)]
     reason: Option<&'a str>,
+    #[schema(value_type = wire::Time)]
     at: Timestamp,
 }
 

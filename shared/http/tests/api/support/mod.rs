@@ -1,5 +1,6 @@
 //! A deployment in memory with two accounts, and clients that call its router as each role would.
 
+mod described;
 mod fakes;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use statuspulse_core::webhook::Webhook;
 use statuspulse_http::CursorKey;
 use tower::ServiceExt;
 
+pub(crate) use described::{DOCUMENT, Described, assert_fits};
 use fakes::{Dice, NoMetrics, Watch};
 pub(crate) use fakes::{Fault, Receiver, Store};
 
@@ -112,7 +114,10 @@ impl World {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        let answer = Answer::of(self.router.clone().oneshot(request).await.unwrap()).await;
+        described::check(&method, &path, &answer);
+        answer
     }
 
     /// A new webhook of the account, as its creation answered.

@@ -1,0 +1,99 @@
+//! Publishing, described.
+
+use serde_json::{Map, Value, json};
+use statuspulse_core::access::Action;
+use statuspulse_core::event::{EventType, Kind};
+use statuspulse_core::limits;
+
+use super::{IDEMPOTENCY_KEY, PublishedView};
+use crate::openapi::wire::{self, EVENT, closed, list, or_null, short_text};
+use crate::openapi::{Operation, reference};
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let key = json!({
+        "name": IDEMPOTENCY_KEY, "in": "header", "example": "INC-8842-opened",
+        "schema": { "type": "string", "minLength": 1, "maxLength": limits::IDEMPOTENCY_KEY_CHARS },
+        "description": format!(
+            "Visible ASCII characters. A call with a key that was seen in the last {} days makes no second fan-out: it \
+             completes the first one, if that broke off.",
+            limits::RETENTION.as_secs() / 86_400,
+        ),
+    });
+    let example = json!({
+        "monitor_groups": ["payment-processing"],
+        "payload": serde_json::from_str::<Value>(EventType::IncidentOpened.sample()).unwrap_or_default(),
+    });
+    let mut operation = Operation::new("events", "post", "/v1/events", "publishEvent", "Publish an event")
+        .describe(
+            "202 is answered when the event can no longer be lost. Each webhook that wants it gets the payload byte for byte, \
+             fields that are not named here included.",
+        )
+        .by(Action::Publish)
+        .parameter(key)
+        .body("Envelope", envelope(), limits::ENVELOPE_BYTES, &example)
+        .answers::<PublishedView>(202, "The event's id, and how many webhooks it goes to.", &json!({
+            "event_id": EVENT, "deliveries": 2,
+        }))
+        .refuses("NotFound")
+        .conflicts(&["idempotency_key_reused"], "The Idempotency-Key was used before, with another body.");
+    operation.add::<wire::AccountId>();
+    for event_type in EventType::ALL {
+        operation.schemas.insert(payload_name(event_type), payload(event_type));
+    }
+    vec![operation]
+}
+
+fn envelope() -> Value {
+    let payload = json!({
+        "description": format!("What customers receive; at most {} KiB.", limits::PAYLOAD_BYTES / 1024),
+        "oneOf": EventType::ALL.map(|event_type| json!({
+            "$ref": format!("#/components/schemas/{}", payload_name(event_type)),
+        })),
+    });
+    let account = json!({
+        "anyOf": [reference::<wire::AccountId>(), { "type": "null" }],
+        "description": "Whose event it is: required with an operator's key, and needless with any other.",
+    });
+    closed(&["payload"], [("payload", payload), ("monitor_groups", groups()), ("account_id", account)])
+}
+
+fn groups() -> Value {
+    let group = short_text(limits::MONITOR_GROUP_CHARS, "An exact name.");
+    or_null(list(&group, limits::MONITOR_GROUPS, "The monitor groups the event concerns."))
+}
+
+/// `incident_opened` becomes `IncidentOpened`.
+pub(crate) fn payload_name(event_type: EventType) -> String {
+    let words = event_type.name().split('_');
+    words
+        .flat_map(|word| word[..1].to_uppercase().chars().chain(word[1..].chars()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// A payload of this type. What it holds beside is kept and delivered.
+pub(crate) fn payload(event_type: EventType) -> Value {
+    let details: Map<_, _> = event_type
+        .details()
+        .iter()
+        .map(|(name, kind)| {
+            let kind = match kind {
+                Kind::Text => "string",
+                Kind::Number => "number",
+                Kind::Truth => "boolean",
+            };
+            ((*name).to_owned(), json!({ "type": [kind, "null"] }))
+        })
+        .collect();
+    json!({
+        "type": "object",
+        "required": ["event_type", "incident_id", "monitor_name", "status", event_type.time_field(), "details"],
+        "properties": {
+            "event_type": { "const": event_type.name() },
+            "incident_id": short_text(limits::INCIDENT_ID_CHARS, "Events of one incident arrive in the order they were accepted."),
+            "monitor_name": { "type": "string", "minLength": 1 },
+            "status": { "type": "string", "enum": event_type.statuses() },
+            event_type.time_field(): reference::<wire::Time>(),
+            "details": { "type": "object", "properties": details },
+        },
+    })
+}

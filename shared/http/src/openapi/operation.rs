@@ -1,0 +1,201 @@
+//! One operation: built by what it takes and what it answers, so that what follows from that is said everywhere alike.
+
+use serde_json::{Map, Value, json};
+use statuspulse_core::access::{Action, Caller, Role};
+use statuspulse_core::limits;
+use utoipa::ToSchema;
+
+use super::wire::{self, closed};
+use super::{Schemas, reference};
+use crate::page::PageView;
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+/// Refusals that are the same wherever they occur: name, status, codes, what they mean.
+const REFUSALS: [(&str, u16, &str, &str); 8] = [
+    ("Malformed", 400, "malformed_body", "The body is not a JSON object."),
+    ("Unauthenticated", 401, "unauthenticated", "There is no key, or it is not valid."),
+    ("Forbidden", 403, "forbidden", "The key's role may not do this."),
+    ("NotFound", 404, "not_found", "There is no such thing, or it is another account's."),
+    ("TooLarge", 413, "too_large", "The body is larger than its limit."),
+    ("Invalid", 422, "invalid_fields", "Fields or parameters are wrong; `errors` names each."),
+    ("Internal", 500, "internal", "The call failed inside StatusPulse."),
+    ("Unavailable", 503, "unavailable", "A part of StatusPulse does not answer; make the same call again."),
+];
+
+#[derive(Clone)]
+pub(crate) struct Operation {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) value: Value,
+    pub(crate) schemas: Schemas,
+}
+
+impl Operation {
+    pub(crate) fn new(tag: &str, method: &'static str, path: &'static str, id: &str, summary: &str) -> Self {
+        let value = json!({
+            "tags": [tag], "operationId": id, "summary": summary, "parameters": [], "responses": {},
+        });
+        Self { method, path, value, schemas: Schemas::new() }.refuses("Internal")
+    }
+
+    pub(crate) fn describe(mut self, text: impl Into<String>) -> Self {
+        self.value["description"] = Value::String(text.into());
+        self
+    }
+
+    /// Which keys may: asked of the core, as the handlers do.
+    pub(crate) fn by(mut self, action: Action) -> Self {
+        let may = |role: &Role| Caller { role: *role, account_id: None }.may(action).is_ok();
+        let roles: Vec<_> =
+            Role::ALL.into_iter().filter(may).map(|role| json!({ "key": [role.name()] })).collect();
+        self.value["security"] = roles.into();
+        self.refuses("Unauthenticated").refuses("Forbidden").refuses("Unavailable")
+    }
+
+    /// An id in the path.
+    pub(crate) fn id<T: ToSchema>(mut self, name: &str, example: &str) -> Self {
+        self.add::<T>();
+        let parameter = json!({ "name": name, "in": "path", "required": true, "schema": reference::<T>(), "example": example });
+        self.parameter(parameter).refuses("NotFound")
+    }
+
+    pub(crate) fn query(self, name: &str, schema: &Value, description: &str, example: Option<&str>) -> Self {
+        let mut parameter =
+            json!({ "name": name, "in": "query", "schema": schema, "description": description });
+        if let Some(example) = example {
+            parameter["example"] = example.into();
+        }
+        self.parameter(parameter).refuses("Invalid")
+    }
+
+    pub(crate) fn parameter(mut self, parameter: Value) -> Self {
+        if let Some(parameters) = self.value["parameters"].as_array_mut() {
+            parameters.push(parameter);
+        }
+        self
+    }
+
+    /// A body that has to be there.
+    pub(crate) fn body(self, name: &str, schema: Value, limit: usize, example: &Value) -> Self {
+        self.takes(name, schema, true, limit, example)
+    }
+
+    /// A body that may be left out.
+    pub(crate) fn optional_body(self, name: &str, schema: Value, example: &Value) -> Self {
+        self.takes(name, schema, false, limits::REQUEST_BYTES, example)
+    }
+
+    /// No body, or an object without fields.
+    pub(crate) fn no_fields(self) -> Self {
+        self.takes("Nothing", closed(&[], []), false, limits::REQUEST_BYTES, &json!({}))
+    }
+
+    fn takes(mut self, name: &str, schema: Value, required: bool, limit: usize, example: &Value) -> Self {
+        self.schemas.insert(name.to_owned(), schema);
+        let body = json!({
+            "required": required,
+            "description": format!("At most {} KiB.", limit / 1024),
+            "content": { JSON: { "schema": { "$ref": format!("#/components/schemas/{name}") }, "example": example } },
+        });
+        self.value["requestBody"] = body;
+        self.refuses("Malformed").refuses("TooLarge").refuses("Invalid")
+    }
+
+    pub(crate) fn answers<T: ToSchema>(mut self, status: u16, description: &str, example: &Value) -> Self {
+        self.add::<T>();
+        let content = json!({ JSON: { "schema": reference::<T>(), "example": example } });
+        self.answer(status, json!({ "description": description, "content": content }))
+    }
+
+    /// A page of a list of these.
+    pub(crate) fn lists<T: ToSchema>(mut self, description: &str, example: &Value) -> Self {
+        self.add::<T>();
+        let name = format!("{}List", T::name());
+        self.schemas.insert(name.clone(), json!(<PageView<T> as utoipa::PartialSchema>::schema()));
+        let page = json!({ "data": [example], "next_cursor": null });
+        let content = json!({ JSON: { "schema": { "$ref": format!("#/components/schemas/{name}") }, "example": page } });
+        self.answer(200, json!({ "description": description, "content": content }))
+    }
+
+    /// `limit` and `cursor`.
+    pub(crate) fn paged(self) -> Self {
+        let limit = json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT });
+        self.query("limit", &limit, "Entries of a page at most.", Some("20")).query(
+            "cursor",
+            &json!({ "type": "string" }),
+            "`next_cursor` of the page before, asked with the same filter.",
+            None,
+        )
+    }
+
+    pub(crate) fn answers_nothing(self, description: &str) -> Self {
+        self.answer(204, json!({ "description": description }))
+    }
+
+    pub(crate) fn answers_text(self, media_type: &str, description: &str, schema: &Value) -> Self {
+        let content = json!({ media_type: { "schema": schema } });
+        self.answer(200, json!({ "description": description, "content": content }))
+    }
+
+    /// A header of the answer with this status.
+    pub(crate) fn answers_header(mut self, status: u16, name: &str, description: &str) -> Self {
+        let header = json!({ "description": description, "required": true, "schema": { "type": "string" } });
+        self.value["responses"][status.to_string()]["headers"] = json!({ name: header });
+        self
+    }
+
+    /// A refusal of this operation's own: a status, its codes, and what they mean.
+    pub(crate) fn refused(self, status: u16, codes: &[&str], description: &str) -> Self {
+        self.answer(status, problem(status, codes, description))
+    }
+
+    pub(crate) fn conflicts(self, codes: &[&str], description: &str) -> Self {
+        self.refused(409, codes, description)
+    }
+
+    /// A refusal that is the same wherever it occurs.
+    pub(crate) fn refuses(self, name: &str) -> Self {
+        let status = REFUSALS.iter().find(|refusal| refusal.0 == name).map_or(500, |refusal| refusal.1);
+        self.answer(status, json!({ "$ref": format!("#/components/responses/{name}") }))
+    }
+
+    /// Adds a type's schema.
+    pub(crate) fn add<T: ToSchema>(&mut self) {
+        wire::collect::<T>(&mut self.schemas);
+    }
+
+    fn answer(mut self, status: u16, response: Value) -> Self {
+        self.value["responses"][status.to_string()] = response;
+        self
+    }
+}
+
+/// What operations refer to.
+pub(crate) fn responses() -> Map<String, Value> {
+    let shared = |(name, status, code, description): (&str, u16, &str, &str)| {
+        let mut response = problem(status, &[code], description);
+        let header =
+            |description: &str, schema: Value| json!({ "description": description, "schema": schema });
+        match status {
+            401 => {
+                let value = header("How to authenticate.", json!({ "const": "Bearer" }));
+                response["headers"] = json!({ "WWW-Authenticate": value });
+            }
+            503 => {
+                let value = header("Seconds to wait.", json!({ "type": "integer" }));
+                response["headers"] = json!({ "Retry-After": value });
+            }
+            _ => {}
+        }
+        (name.to_owned(), response)
+    };
+    REFUSALS.into_iter().map(shared).collect()
+}
+
+fn problem(status: u16, codes: &[&str], description: &str) -> Value {
+    let narrowed = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+    let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrowed] });
+    json!({ "description": description, "content": { PROBLEM: { "schema": schema } } })
+}

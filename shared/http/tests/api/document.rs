@@ -1,0 +1,220 @@
+//! The OpenAPI document is true: of the types, of the routes, of who may, of what is taken, of its own examples.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use statuspulse_core::delivery::State;
+
+use crate::support::{Answer, Client, DOCUMENT, Described, World, assert_fits};
+
+/// Everything an example needs to be there: a webhook as the document registers it, with a failed delivery.
+struct Stage {
+    world: World,
+    webhook: String,
+    delivery: String,
+    key: String,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let world = World::new().await;
+        let create = Described::all().into_iter().find(|one| one.id() == "createWebhook").unwrap();
+        let body = &create.body().unwrap()["example"];
+        let made = world.admin().post("/v1/webhooks", body).await.expect(StatusCode::CREATED);
+        let webhook = made["id"].as_str().unwrap().to_owned();
+        world.admin().patch(&format!("/v1/webhooks/{webhook}"), &json!({ "monitor_groups": [] })).await;
+        let delivery = world.delivery(&webhook, "INC-8842-ALPHA", State::Failed).await.id.to_string();
+        let key =
+            world.admin().post("/v1/keys", &json!({ "role": "viewer" })).await.expect(StatusCode::CREATED);
+        Self { world, webhook, delivery, key: key["id"].as_str().unwrap().to_owned() }
+    }
+
+    /// What the operation's success needs beside.
+    async fn prepare(&self, operation: Described) {
+        let prepared = match operation.id() {
+            "testSlack" => {
+                let slack = json!({ "slack_url": "https://hooks.slack.com/services/T0/B0/x" });
+                self.world.admin().patch("/v1/account", &slack).await
+            }
+            "finishRotation" => {
+                self.world.admin().post_nothing(&format!("/v1/webhooks/{}/rotate-secret", self.webhook)).await
+            }
+            _ => return,
+        };
+        prepared.expect(StatusCode::OK);
+    }
+
+    fn client(&self, role: &str) -> Client<'_> {
+        match role {
+            "admin" => self.world.admin(),
+            "viewer" => self.world.viewer(),
+            "publisher" => self.world.publisher(),
+            "operator" => self.world.operator(),
+            _ => self.world.nobody(),
+        }
+    }
+
+    /// The documented path with this stage's ids and the documented examples of parameters.
+    fn path(&self, operation: Described) -> String {
+        let id = if operation.path.starts_with("/v1/keys") { &self.key } else { &self.webhook };
+        let mut path = operation.path.replace("{id}", id).replace("{delivery_id}", &self.delivery);
+        for parameter in operation.parameters().iter().filter(|one| one["in"] == "query") {
+            if let Some(example) = parameter["example"].as_str() {
+                let separator = if path.contains('?') { '&' } else { '?' };
+                path.push_str(&format!("{separator}{}={example}", parameter["name"].as_str().unwrap()));
+            }
+        }
+        path
+    }
+
+    async fn call(&self, role: &str, operation: Described, body: Option<Value>) -> Answer {
+        let client = self.client(role);
+        let mut request = client.request(&operation.method.to_uppercase(), &self.path(operation));
+        for parameter in operation.parameters().iter().filter(|one| one["in"] == "header") {
+            request =
+                request.header(parameter["name"].as_str().unwrap(), parameter["example"].as_str().unwrap());
+        }
+        self.world
+            .send(request.body(body.map(|body| body.to_string()).unwrap_or_default().into()).unwrap())
+            .await
+    }
+
+    /// The documented example, an operator's with the account it needs.
+    fn example(&self, role: &str, operation: Described) -> Option<Value> {
+        let mut body = operation.body()?["example"].clone();
+        if operation.id() == "publishEvent" && role == "operator" {
+            body["account_id"] = self.world.account.to_string().into();
+        }
+        Some(body)
+    }
+}
+
+#[test]
+fn the_committed_document_is_the_one_the_types_give() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+    let now = statuspulse_http::openapi();
+    if std::env::var_os("STATUSPULSE_WRITE_OPENAPI").is_some() {
+        std::fs::write(&file, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(committed == now, "docs/openapi.json is not what the types say: `make openapi` writes it anew");
+}
+
+/// axum tells nobody which paths a router has, but its `Debug`: if that changes, this test fails and says so.
+#[tokio::test]
+async fn the_router_has_the_documents_routes_and_no_others() {
+    let world = World::new().await;
+    let shown = format!("{:?}", world.router);
+    let (_, after) = shown.split_once("Node { paths: {").unwrap();
+    let (paths, _) = after.split_once("} }").unwrap_or((after, ""));
+    let routed: BTreeSet<_> = paths.split('"').filter(|text| text.starts_with('/')).collect();
+    let described: BTreeSet<_> = Described::all().iter().map(|one| one.path).collect();
+    assert_eq!(routed, described);
+    for path in described {
+        let answer = world.nobody().call("TRACE", path, "").await;
+        answer.refused(405, "method_not_allowed");
+        let allowed: BTreeSet<_> = answer
+            .header("allow")
+            .split(',')
+            .filter(|method| *method != "HEAD")
+            .map(str::to_lowercase)
+            .collect();
+        let of_path = Described::all().into_iter().filter(|one| one.path == path);
+        assert_eq!(allowed, of_path.map(|one| one.method.to_owned()).collect(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_example_is_answered_as_described_by_the_roles_that_may_and_by_no_others() {
+    for operation in Described::all() {
+        for role in ["admin", "viewer", "publisher", "operator", "nobody"] {
+            let stage = Stage::set().await;
+            stage.prepare(operation).await;
+            let answer = stage.call(role, operation, stage.example(role, operation)).await;
+            let roles = operation.roles();
+            let expected = match role {
+                _ if roles.is_empty() || roles.contains(&role) => operation.success().0,
+                "nobody" => 401,
+                _ => 403,
+            };
+            assert_eq!(answer.status.as_u16(), expected, "{} as {role}: {}", operation.id(), answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_described_is_refused() {
+    let mut tried = 0;
+    for operation in Described::all() {
+        let Some(body) = operation.body() else { continue };
+        let reference = body["schema"]["$ref"].as_str().unwrap().strip_prefix('#').unwrap();
+        assert_eq!(DOCUMENT.pointer(reference).unwrap()["additionalProperties"], false, "{}", operation.id());
+        let stage = Stage::set().await;
+        stage.prepare(operation).await;
+        let role = operation.roles()[0];
+        let mut example = stage.example(role, operation).unwrap();
+        example["surprise"] = json!(1);
+        stage.call(role, operation, Some(example)).await.names(&["/surprise"]);
+        tried += 1;
+    }
+    assert!(tried > 10, "the bodies were not found");
+}
+
+#[tokio::test]
+async fn a_body_is_optional_just_where_the_document_says_so() {
+    for operation in Described::all().into_iter().filter(|one| one.body().is_some()) {
+        let stage = Stage::set().await;
+        stage.prepare(operation).await;
+        let answer = stage.call(operation.roles()[0], operation, None).await;
+        if operation.value["requestBody"]["required"] == true {
+            answer.refused(400, "malformed_body");
+        } else {
+            assert_eq!(answer.status.as_u16(), operation.success().0, "{}", operation.id());
+        }
+    }
+}
+
+#[test]
+fn each_example_fits_its_schema() {
+    for operation in Described::all() {
+        if let Some(body) = operation.body() {
+            assert_fits(&body["schema"], &body["example"], operation.id());
+        }
+        if let Some(content) = operation.success().1["content"].get("application/json") {
+            assert_fits(&content["schema"], &content["example"], operation.id());
+        }
+        for parameter in operation.parameters().iter().filter(|one| one["example"].is_string()) {
+            let example = match parameter["schema"]["type"].as_str() {
+                Some("integer") => parameter["example"].as_str().unwrap().parse::<u64>().unwrap().into(),
+                _ => parameter["example"].clone(),
+            };
+            assert_fits(&parameter["schema"], &example, operation.id());
+        }
+    }
+}
+
+#[test]
+fn each_operation_says_what_it_is() {
+    let mut ids = BTreeSet::new();
+    for operation in Described::all() {
+        assert!(ids.insert(operation.id()), "{} stands twice", operation.id());
+        assert!(
+            operation.value["summary"].as_str().is_some_and(|text| !text.is_empty()),
+            "{}",
+            operation.id()
+        );
+        let tag = &operation.value["tags"][0];
+        assert!(
+            DOCUMENT["tags"].as_array().unwrap().iter().any(|known| known["name"] == *tag),
+            "{}",
+            operation.id()
+        );
+        for name in operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            let described =
+                operation.parameters().iter().any(|one| one["in"] == "path" && one["name"] == name);
+            assert!(described, "{} does not describe {name}", operation.id());
+        }
+    }
+}
