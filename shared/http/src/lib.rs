@@ -71,7 +71,7 @@ impl FromRef<Api> for Arc<Engine> {
     }
 }
 
-/// Accounts, keys, webhooks, deliveries and the egress addresses. `cursor_key` seals the cursors of lists: a
+/// Accounts, keys, webhooks, deliveries, the egress addresses, and what describes the API. `cursor_key` seals the cursors of lists: a
 /// deployment's own, and the same in all its processes.
 pub fn registration(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
     finished(registration_routes(Arc::clone(&engine), cursor_key), engine)
@@ -98,6 +98,7 @@ fn registration_routes(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(egress::routes())
+        .merge(docs::routes())
         .layer(settle)
         .with_state(Api { engine, cursor_key: Arc::new(cursor_key) })
 }

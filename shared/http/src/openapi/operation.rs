@@ -13,11 +13,18 @@ const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
 /// Refusals that are the same wherever they occur: name, status, codes, what they mean.
-const REFUSALS: [(&str, u16, &str, &str); 8] = [
+const REFUSALS: [(&str, u16, &str, &str); 10] = [
     ("Malformed", 400, "malformed_body", "The body is not a JSON object."),
     ("Unauthenticated", 401, "unauthenticated", "There is no key, or it is not valid."),
     ("Forbidden", 403, "forbidden", "The key's role may not do this."),
     ("NotFound", 404, "not_found", "There is no such thing, or it is another account's."),
+    ("UnknownPath", 404, "unknown_path", "There is nothing at this path."),
+    (
+        "MethodNotAllowed",
+        405,
+        "method_not_allowed",
+        "The path does not take this method; `Allow` names those it takes.",
+    ),
     ("TooLarge", 413, "too_large", "The body is larger than its limit."),
     ("Invalid", 422, "invalid_fields", "Fields or parameters are wrong; `errors` names each."),
     ("Internal", 500, "internal", "The call failed inside StatusPulse."),
@@ -134,8 +141,18 @@ impl Operation {
         self.answer(204, json!({ "description": description }))
     }
 
-    pub(crate) fn answers_text(self, media_type: &str, description: &str, schema: &Value) -> Self {
-        let content = json!({ media_type: { "schema": schema } });
+    /// An answer that is not made from a type.
+    pub(crate) fn answers_with(
+        self,
+        media_type: &str,
+        description: &str,
+        schema: &Value,
+        example: Option<&Value>,
+    ) -> Self {
+        let mut content = json!({ media_type: { "schema": schema } });
+        if let Some(example) = example {
+            content[media_type]["example"] = example.clone();
+        }
         self.answer(200, json!({ "description": description, "content": content }))
     }
 

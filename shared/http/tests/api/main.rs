@@ -5,6 +5,7 @@
 
 mod accounts;
 mod deliveries;
+mod docs;
 mod document;
 mod events;
 mod keys;

@@ -109,10 +109,13 @@ async fn each_router_serves_its_own_part() {
     world.admin().post("/v1/events", &opened("inc-1")).await.expect(StatusCode::ACCEPTED);
     world.admin().get("/v1/webhooks").await.refused(404, "unknown_path");
     world.admin().get("/v1/events").await.refused(405, "method_not_allowed");
+    world.nobody().get("/docs").await.refused(404, "unknown_path");
     world.nobody().get("/healthz").await;
     world.router = statuspulse_http::registration(Arc::clone(&world.engine), CursorKey::new([7; 32]));
     world.admin().get("/v1/webhooks").await.expect(StatusCode::OK);
     world.admin().post("/v1/events", &opened("inc-1")).await.refused(404, "unknown_path");
     world.admin().call("PUT", "/v1/webhooks", "").await.refused(405, "method_not_allowed");
-    assert_eq!(world.nobody().get("/healthz").await.status, StatusCode::OK);
+    for path in ["/healthz", "/openapi.json", "/docs"] {
+        assert_eq!(world.nobody().get(path).await.status, StatusCode::OK, "{path}");
+    }
 }

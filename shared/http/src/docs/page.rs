@@ -1,0 +1,282 @@
+//! The document as a page: what the template shows, in the order it shows it.
+
+use askama::Template;
+use serde_json::Value;
+
+use super::words::{curl, kind, line, link, prose};
+
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct Page<'a> {
+    style: &'a str,
+    title: &'a str,
+    version: &'a str,
+    introduction: String,
+    keys: String,
+    sections: Vec<Section<'a>>,
+    problems: Vec<Problem<'a>>,
+    objects: Vec<Object<'a>>,
+}
+
+/// A resource.
+struct Section<'a> {
+    name: &'a str,
+    description: String,
+    operations: Vec<Operation<'a>>,
+}
+
+struct Operation<'a> {
+    id: &'a str,
+    summary: &'a str,
+    method: &'a str,
+    path: &'a str,
+    roles: Vec<&'a str>,
+    description: String,
+    parameters: Vec<Row<'a>>,
+    body: Option<Body<'a>>,
+    curl: String,
+    answers: Vec<Answer<'a>>,
+    refusals: Vec<Refusal<'a>>,
+}
+
+struct Body<'a> {
+    description: String,
+    required: bool,
+    object: Object<'a>,
+}
+
+/// A success.
+struct Answer<'a> {
+    status: &'a str,
+    description: String,
+    kind: String,
+    example: Option<String>,
+}
+
+struct Refusal<'a> {
+    status: &'a str,
+    codes: Vec<&'a str>,
+    description: String,
+}
+
+/// A code, and where it occurs with which meaning.
+struct Problem<'a> {
+    code: &'a str,
+    status: String,
+    descriptions: Vec<String>,
+}
+
+/// A named schema.
+#[derive(Default)]
+struct Object<'a> {
+    name: &'a str,
+    description: String,
+    /// What it has besides its own fields, or is, if it has none.
+    kind: String,
+    rows: Vec<Row<'a>>,
+}
+
+/// A field or a parameter.
+struct Row<'a> {
+    name: String,
+    /// Of a parameter: where it stands.
+    place: &'a str,
+    required: bool,
+    kind: String,
+    description: String,
+}
+
+/// The page of this document.
+pub(super) fn render(document: &str, style: &str) -> String {
+    // A test renders the very document that is served here.
+    #[expect(clippy::expect_used, reason = "the document is a constant, and so is whether it can be read")]
+    let document: Value = serde_json::from_str(document).expect("the document is JSON");
+    let info = &document["info"];
+    let page = Page {
+        style,
+        title: text(&info["title"]),
+        version: text(&info["version"]),
+        introduction: prose(text(&info["description"])),
+        keys: prose(text(&document["components"]["securitySchemes"]["key"]["description"])),
+        sections: items(&document["tags"]).iter().map(|tag| section(&document, tag)).collect(),
+        problems: problems(&document),
+        objects: entries(&document["components"]["schemas"])
+            .map(|(name, schema)| object(name, schema))
+            .collect(),
+    };
+    #[expect(clippy::expect_used, reason = "writing to a String does not fail")]
+    page.render().expect("a template without filters that fail")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+/// What a reference refers to, or the value itself.
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    let pointer = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    pointer.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
+}
+
+fn all_operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    entries(&document["paths"]).flat_map(|(path, methods)| {
+        entries(methods).map(move |(method, operation)| (path, method, operation))
+    })
+}
+
+fn section<'a>(document: &'a Value, tag: &'a Value) -> Section<'a> {
+    let of_tag = all_operations(document).filter(|(_, _, operation)| operation["tags"][0] == tag["name"]);
+    Section {
+        name: text(&tag["name"]),
+        description: line(text(&tag["description"])),
+        operations: of_tag.map(|(path, method, value)| operation(document, path, method, value)).collect(),
+    }
+}
+
+fn operation<'a>(document: &'a Value, path: &'a str, method: &'a str, value: &'a Value) -> Operation<'a> {
+    let responses =
+        || entries(&value["responses"]).map(|(status, response)| (status, resolved(document, response)));
+    let answers = responses().filter(|(status, _)| status.starts_with('2'));
+    let refusals = responses().filter(|(status, _)| !status.starts_with('2'));
+    Operation {
+        id: text(&value["operationId"]),
+        summary: text(&value["summary"]),
+        method,
+        path,
+        roles: items(&value["security"]).iter().map(|one| text(&one["key"][0])).collect(),
+        description: prose(text(&value["description"])),
+        parameters: items(&value["parameters"]).iter().map(parameter).collect(),
+        body: value.get("requestBody").map(|body| self::body(document, body)),
+        curl: curl(method, path, value),
+        answers: answers.map(|(status, response)| answer(status, response)).collect(),
+        refusals: refusals.map(|(status, response)| refusal(status, response)).collect(),
+    }
+}
+
+fn parameter(value: &Value) -> Row<'_> {
+    let mut kind = kind(&value["schema"]);
+    if let Some(default) = value["schema"].get("default") {
+        kind += &format!(", {default} if nothing is said");
+    }
+    Row {
+        name: text(&value["name"]).to_owned(),
+        place: text(&value["in"]),
+        required: value["required"] == true,
+        kind,
+        description: line(text(&value["description"])),
+    }
+}
+
+fn body<'a>(document: &'a Value, body: &'a Value) -> Body<'a> {
+    let schema = &body["content"]["application/json"]["schema"];
+    Body {
+        description: line(text(&body["description"])),
+        required: body["required"] == true,
+        object: object("", resolved(document, schema)),
+    }
+}
+
+fn answer<'a>(status: &'a str, response: &'a Value) -> Answer<'a> {
+    let content = entries(&response["content"]).next();
+    let json = content.filter(|(media_type, _)| *media_type == "application/json");
+    Answer {
+        status,
+        description: line(text(&response["description"])),
+        kind: match content {
+            Some(("application/json", content)) => kind(&content["schema"]),
+            Some((media_type, _)) => line(media_type),
+            None => "no body".to_owned(),
+        },
+        example: json.and_then(|(_, content)| content.get("example")).map(|example| format!("{example:#}")),
+    }
+}
+
+fn codes(response: &Value) -> Vec<&str> {
+    let schema = &response["content"]["application/problem+json"]["schema"];
+    items(&schema["allOf"][1]["properties"]["code"]["enum"]).iter().map(text).collect()
+}
+
+fn refusal<'a>(status: &'a str, response: &'a Value) -> Refusal<'a> {
+    Refusal { status, codes: codes(response), description: line(text(&response["description"])) }
+}
+
+/// Every code there is: those that all share first, then those of single operations.
+fn problems(document: &Value) -> Vec<Problem<'_>> {
+    let shared = entries(&document["components"]["responses"]).map(|(_, response)| response);
+    let own = all_operations(document).flat_map(|(_, _, operation)| entries(&operation["responses"]));
+    let own = own.filter(|(_, response)| response.get("$ref").is_none()).map(|(_, response)| response);
+    let mut problems: Vec<Problem<'_>> = vec![];
+    for response in shared.chain(own) {
+        let description = line(text(&response["description"]));
+        for code in codes(response) {
+            match problems.iter_mut().find(|problem| problem.code == code) {
+                Some(problem) if problem.descriptions.contains(&description) => {}
+                Some(problem) => problem.descriptions.push(description.clone()),
+                None => problems.push(Problem {
+                    code,
+                    status: status(response),
+                    descriptions: vec![description.clone()],
+                }),
+            }
+        }
+    }
+    problems.sort_by(|a, b| (&a.status, a.code).cmp(&(&b.status, b.code)));
+    problems
+}
+
+/// A response's status, as its schema says it: it may stand alone.
+fn status(response: &Value) -> String {
+    let schema = &response["content"]["application/problem+json"]["schema"];
+    schema["allOf"][1]["properties"]["status"]["const"].to_string()
+}
+
+fn object<'a>(name: &'a str, schema: &'a Value) -> Object<'a> {
+    let description = line(text(&schema["description"]));
+    if let Some(parts) = schema["allOf"].as_array() {
+        let others = parts.iter().filter_map(|part| part["$ref"].as_str()).map(link).collect::<Vec<_>>();
+        let rows = parts.iter().flat_map(rows).collect();
+        return Object { name, description, kind: format!("{}, and", others.join(", ")), rows };
+    }
+    let rows = rows(schema);
+    let kind = if rows.is_empty() { kind(schema) } else { String::new() };
+    Object { name, description, kind, rows }
+}
+
+/// An object's fields, those that must be there first, and the fields of fields.
+fn rows(schema: &Value) -> Vec<Row<'_>> {
+    let required: Vec<_> = items(&schema["required"]).iter().map(text).collect();
+    let place = |name: &str| required.iter().position(|one| *one == name);
+    let mut fields: Vec<_> = entries(&schema["properties"]).collect();
+    fields.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
+    let mut rows = vec![];
+    for (name, value) in fields {
+        rows.push(Row {
+            name: name.to_owned(),
+            place: "",
+            required: place(name).is_some(),
+            kind: kind(value),
+            description: line(described(value)),
+        });
+        rows.extend(
+            self::rows(value).into_iter().map(|row| Row { name: format!("{name}.{}", row.name), ..row }),
+        );
+    }
+    rows
+}
+
+/// A field that may be null is described inside the choice.
+fn described(value: &Value) -> &str {
+    let inside = ["oneOf", "anyOf"]
+        .iter()
+        .flat_map(|choice| items(&value[*choice]))
+        .find_map(|one| one["description"].as_str());
+    value["description"].as_str().or(inside).unwrap_or_default()
+}

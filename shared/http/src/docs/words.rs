@@ -1,0 +1,137 @@
+//! The document's prose as HTML, and its schemas in words.
+
+use serde_json::Value;
+
+/// Text with what HTML would take for its own replaced.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A line: `code` between backticks becomes code.
+pub(super) fn line(text: &str) -> String {
+    let mut html = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        let part = escaped(part);
+        if index % 2 == 0 { html += &part } else { html += &format!("<code>{part}</code>") }
+    }
+    html
+}
+
+/// Paragraphs, and lists of lines that begin with a dash.
+pub(super) fn prose(text: &str) -> String {
+    let block = |block: &str| match block.strip_prefix("- ") {
+        Some(items) => {
+            let items = items.split("\n- ").map(|item| format!("<li>{}</li>", line(item)));
+            format!("<ul>{}</ul>", items.collect::<String>())
+        }
+        None => format!("<p>{}</p>", line(block)),
+    };
+    text.split("\n\n").map(block).collect()
+}
+
+/// A named schema's name, and its link.
+pub(super) fn link(reference: &str) -> String {
+    let name = escaped(reference.rsplit('/').next().unwrap_or_default());
+    format!("<a href=\"#schema-{name}\">{name}</a>")
+}
+
+/// What a value of this schema is.
+pub(super) fn kind(schema: &Value) -> String {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return link(reference);
+    }
+    if let Some(value) = schema.get("const") {
+        return format!("<code>{}</code>", escaped(&plain(value)));
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return either(values.iter().map(|value| format!("<code>{}</code>", escaped(&plain(value)))));
+    }
+    for combined in ["anyOf", "oneOf"] {
+        if let Some(schemas) = schema[combined].as_array() {
+            return either(schemas.iter().map(kind));
+        }
+    }
+    match &schema["type"] {
+        Value::Array(types) => {
+            either(types.iter().map(|name| of_type(name.as_str().unwrap_or_default(), schema)))
+        }
+        name => of_type(name.as_str().unwrap_or_default(), schema),
+    }
+}
+
+fn of_type(name: &str, schema: &Value) -> String {
+    let number = |key: &str| schema[key].as_u64();
+    match name {
+        "string" => match (number("minLength"), number("maxLength"), schema["pattern"].as_str()) {
+            (_, _, Some(pattern)) => format!("text like <code>{}</code>", escaped(pattern)),
+            (Some(min), Some(max), None) => format!("text of {min} to {max} characters"),
+            (None, Some(max), None) => format!("text of at most {max} characters"),
+            _ => "text".to_owned(),
+        },
+        "integer" => match (number("minimum"), number("maximum")) {
+            (Some(min), Some(max)) => format!("{min} to {max}"),
+            _ => "number".to_owned(),
+        },
+        "array" => {
+            let bounds = match (number("minItems"), number("maxItems")) {
+                (Some(min), _) => format!("at least {min}: "),
+                (None, Some(max)) => format!("at most {max}: "),
+                (None, None) => String::new(),
+            };
+            format!("list of {bounds}{}", kind(&schema["items"]))
+        }
+        "object" if schema["additionalProperties"].is_object() => {
+            format!("object of {}", kind(&schema["additionalProperties"]))
+        }
+        "boolean" => "true or false".to_owned(),
+        other => escaped(other),
+    }
+}
+
+/// `a, b or c`.
+fn either(kinds: impl Iterator<Item = String>) -> String {
+    let kinds: Vec<_> = kinds.collect();
+    match kinds.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => kinds.concat(),
+    }
+}
+
+/// A text without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A call that can be pasted into a shell where `$URL` and `$KEY` are set.
+pub(super) fn curl(method: &str, path: &str, operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (mut path, mut query, mut headers) = (path.to_owned(), String::new(), String::new());
+    for parameter in parameters {
+        let (Some(name), Some(example)) = (parameter["name"].as_str(), parameter["example"].as_str()) else {
+            continue;
+        };
+        match parameter["in"].as_str() {
+            Some("path") => path = path.replace(&format!("{{{name}}}"), example),
+            Some("query") => {
+                let separator = if query.is_empty() { '?' } else { '&' };
+                query += &format!("{separator}{name}={example}");
+            }
+            _ => headers += &format!(" \\\n  -H '{name}: {example}'"),
+        }
+    }
+    let body = operation["requestBody"]["content"]["application/json"].get("example");
+    let body = body.filter(|body| body.as_object().is_some_and(|fields| !fields.is_empty()));
+    let mut call = "curl".to_owned();
+    if method != "get" && !(method == "post" && body.is_some()) {
+        call += &format!(" -X {}", method.to_uppercase());
+    }
+    call += &format!(" \"$URL{path}{query}\"");
+    if operation.get("security").is_some() {
+        call += " \\\n  -H \"Authorization: Bearer $KEY\"";
+    }
+    call += &headers;
+    if let Some(body) = body {
+        call += &format!(" \\\n  -d '{}'", format!("{body:#}").replace('\'', "'\\''"));
+    }
+    call
+}
