@@ -51,7 +51,8 @@ fn named(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn core_names_no_crate_of_the_outside_world() {
     let named = named(&metadata());
-    let foreign = ["tokio", "aws", "reqwest", "axum", "lambda", "hyper", "rusqlite", "rustls"];
+    let foreign =
+        ["tokio", "aws", "reqwest", "axum", "lambda", "hyper", "rusqlite", "rustls", "utoipa", "askama"];
     for name in &named["statuspulse-core"] {
         assert!(!foreign.iter().any(|prefix| name.starts_with(prefix)), "core names {name}");
     }

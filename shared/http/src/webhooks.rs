@@ -164,7 +164,6 @@ async fn send_test(
     Ok(Json(TestView::of(&result)).into_response())
 }
 
-/// `monitor_groups` is split at commas; an event whose groups have commas in their names is named by its id.
 async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, account, id).await?;
     let body = body::read_optional(body).await?;
@@ -172,6 +171,7 @@ async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<Webho
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 
+/// `monitor_groups` is split at commas; an event whose groups have commas in their names is named by its id.
 async fn explain(
     State(api): State<Api>,
     Reads(account): Reads,

@@ -7,7 +7,7 @@ use statuspulse_core::limits;
 
 use super::{CreatedView, ExplanationView, PreviewView, ResumedView, RotatedView, WebhookView};
 use crate::events::openapi::payload_name;
-use crate::openapi::wire::{self, WEBHOOK, closed, list, or_null, short_text};
+use crate::openapi::wire::{self, WEBHOOK, closed, described, list, or_null, short_text};
 use crate::openapi::{Operation, reference};
 use crate::test_result::TestView;
 
@@ -26,10 +26,11 @@ fn registration() -> Vec<Operation> {
     created["secret"] = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=".into();
     vec![
         operation("post", "/v1/webhooks", "createWebhook", "Register an endpoint")
-            .describe(
+            .describe(format!(
                 "The handshake runs in this call: one signed POST, which must be answered with exactly 200 (PagerDuty: 202) \
-                 within five seconds. Otherwise the webhook stays `pending`, and `handshake` says what to fix.",
-            )
+                 within {} seconds. Otherwise the webhook stays `pending`, and `handshake` says what to fix.",
+                limits::HANDSHAKE_TIMEOUT.as_secs()
+            ))
             .by(Action::Manage)
             .body("NewWebhook", new(), limits::REQUEST_BYTES, &json!({
                 "url": "https://hooks.yourcompany.com/statuspulse",
@@ -137,11 +138,7 @@ fn trying() -> Vec<Operation> {
     let asked = closed(
         &[],
         [
-            (
-                "event",
-                or_null(json!({ "type": "string", "enum": EventType::ALL.map(EventType::name),
-            "description": "A sample of this type. Not beside a payload." })),
-            ),
+            ("event", or_null(described::<wire::EventType>("A sample of this type. Not beside a payload."))),
             (
                 "payload",
                 json!({
@@ -202,10 +199,7 @@ fn new() -> Value {
                     "Where to: https, and a public address. Required unless the destination is pagerduty.",
                 )),
             ),
-            (
-                "destination",
-                or_null(json!({ "type": "string", "enum": ["json", "slack", "pagerduty", null] })),
-            ),
+            ("destination", or_null(described::<wire::Destination>("`json` if nothing is said."))),
             ("routing_key", or_null(routing_key("The service's, for the destination pagerduty alone."))),
             ("events", events()),
             ("monitor_groups", or_null(groups())),

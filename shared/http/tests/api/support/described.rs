@@ -122,7 +122,8 @@ fn validator(schema: &Value) -> Arc<Validator> {
     let mut built = BUILT.lock().unwrap();
     let build = || {
         let whole = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
-        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+        let options =
+            jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
         Arc::new(options.build(&whole).unwrap())
     };
     Arc::clone(built.entry(schema.to_string()).or_insert_with(build))
