@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt build sim bench venv libraries test-tools lint-infra aws-local invoke bill coldstart openapi
+.PHONY: help run test browser check fmt openapi api-fuzz build sim bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -13,17 +13,19 @@ run: ## build, show the whole story on loopback, then stay up with a key and cur
 	$(CARGO) build --locked -p statuspulse
 	target/debug/statuspulse demo --stay
 
-test: venv libraries lint-infra ## all tests, those of the functions in an emulator of AWS included
+test: venv libraries lint-infra api-fuzz ## all tests, those of the functions in an emulator of AWS included
 	$(VENV)/bin/python -m unittest discover --start-directory infra/emulator --pattern test_launch.py
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory browser
 
-# Python for the emulator, the linters of the template and a library of docs/verify, from lock files with hashes.
+# Python for the emulator, the linters of the template, the fuzzer of the API and a library of docs/verify, from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt docs/verify/with-library/requirements.txt
-	rm -rf $(VENV) target/venv-lint && $(PYTHON) -m venv $(VENV) && $(PYTHON) -m venv target/venv-lint
+$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt
+	rm -rf $(VENV) target/venv-lint target/venv-fuzz
+	for folder in $(VENV) target/venv-lint target/venv-fuzz; do $(PYTHON) -m venv $$folder || exit 1; done
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
+	target/venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/tests/fuzz/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/verify/with-library/requirements.txt
 	touch $@
@@ -84,6 +86,10 @@ fmt: ## format the code
 
 openapi: ## write docs/openapi.json anew from the types
 	STATUSPULSE_WRITE_OPENAPI=1 $(CARGO) test --quiet -p statuspulse-http --test api the_committed_document
+
+api-fuzz: venv ## thousands of calls of the running program, made from docs/openapi.json and held against it (SEED=7 makes others)
+	$(CARGO) build --locked -p statuspulse
+	target/venv-fuzz/bin/python local/tests/fuzz/fuzz.py target/debug/statuspulse $(SEED)
 
 build: ## the release program: target/release/statuspulse
 	$(CARGO) build --locked --release -p statuspulse
