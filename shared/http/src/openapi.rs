@@ -79,7 +79,8 @@ a field out, unless a call says that it removes something. Times are ISO 8601, U
 
 Refusals are problem documents (RFC 9457): `code` is for programs and never changes, `detail` is for people, `errors` \
 names every wrong field at once. A path that is not here is 404 `unknown_path`, a method a path does not take is 405 \
-`method_not_allowed`. Every answer carries `X-Request-Id`.
+`method_not_allowed`. Every answer carries `X-Request-Id`. On AWS the gateway in front may answer 429 or a 5xx by \
+itself: that is no problem document.
 
 Lists come in pages: `next_cursor` of one page is `cursor` of the next.";
 

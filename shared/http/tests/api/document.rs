@@ -196,6 +196,17 @@ fn each_example_fits_its_schema() {
 }
 
 #[test]
+fn every_reference_refers_to_something() {
+    let text = DOCUMENT.to_string();
+    let references: BTreeSet<_> =
+        text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(references.len() > 20, "{references:?}");
+    for reference in references {
+        assert!(DOCUMENT.pointer(reference).is_some(), "{reference} refers to nothing");
+    }
+}
+
+#[test]
 fn each_operation_says_what_it_is() {
     let mut ids = BTreeSet::new();
     for operation in Described::all() {
