@@ -8,8 +8,12 @@ use axum::{Json, Router};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
+use statuspulse_core::access::Action;
+use utoipa::ToSchema;
 
 use crate::auth::{KeyOf, Reads};
+use crate::openapi::{Operation, wire};
 use crate::{Answer, Api, body};
 
 pub(crate) fn routes() -> Router<Api> {
@@ -23,8 +27,29 @@ async fn create(State(api): State<Api>, Reads(_): Reads, KeyOf(key): KeyOf, body
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-#[derive(Serialize)]
+pub(crate) fn operations() -> Vec<Operation> {
+    let summary = "Make a link to the dashboard";
+    let example = json!({
+        "url": "https://webhooks.example.com/dashboard/sign-in?link=spd_p3Xw9Lq0Vb2HsyQe6mJ8cX1rTfLwKd4nPgUaZi7oBx3",
+        "expires_at": "2026-11-24T12:05:00Z",
+    });
+    vec![
+        Operation::new("keys", "post", "/v1/dashboard-sessions", "createDashboardSession", summary)
+            .describe(
+                "Whoever opens the link first is signed in, with what the key may do, until ten hours have passed or the key is revoked.",
+            )
+            .by(Action::Read)
+            .no_fields()
+            .answers::<LinkView<'_>>(201, "The link.", &example),
+    ]
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DashboardSession)]
 struct LinkView<'a> {
+    /// Good once.
     url: &'a str,
+    /// Until when it may be opened: five minutes.
+    #[schema(value_type = wire::Time)]
     expires_at: Timestamp,
 }

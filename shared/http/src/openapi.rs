@@ -61,6 +61,7 @@ fn operations() -> Vec<Operation> {
     [
         crate::accounts::openapi::operations(),
         crate::keys::openapi::operations(),
+        crate::dashboard::operations(),
         crate::webhooks::openapi::operations(),
         crate::deliveries::openapi::operations(),
         crate::events::openapi::operations(),
@@ -91,7 +92,7 @@ fn tags() -> Value {
         ("deliveries", "What became of each event at each webhook, with every attempt, and doing it again."),
         ("events", "The monitoring side publishes."),
         ("account", "An account, its allowed domains, its engineers' Slack channel."),
-        ("keys", "An account's API keys."),
+        ("keys", "An account's API keys, and what they open."),
         ("service", "What needs no key."),
     ];
     tags.map(|(name, description)| json!({ "name": name, "description": description })).to_vec().into()
