@@ -264,7 +264,7 @@ async fn what_is_another_accounts_is_not_there() {
     for form in forms_of(&hook, &delivery).into_iter().filter(|form| form.contains(&hook.id)) {
         browser.submit(&form, &[("range", "24h")]).await.expect(404);
     }
-    browser.open("/dashboard/webhooks/whe_nonsense").await.expect(404);
+    browser.open("/dashboard/webhooks/whe_nonsense").await.expect(404).says("Another").says("Sign out");
 }
 
 #[tokio::test]

@@ -216,9 +216,9 @@ async fn what_cannot_be_taken_back_is_asked_once_more_by_name() {
         .open(&path(&hook, "/discard"))
         .await
         .says("Resume On-call bot without what is held?")
-        .says("1 held deliveries are dropped");
+        .says("1 held delivery is dropped");
     assert_eq!(world.status(&hook).await, "paused", "asking does nothing");
-    browser.submit(&path(&hook, "/discard"), &[]).await.says("1 held deliveries are dropped");
+    browser.submit(&path(&hook, "/discard"), &[]).await.says("1 held delivery is dropped");
     world.advance(MINUTE * 5).await;
     assert_eq!(world.statuses(&hook).await, ["discarded"]);
 
@@ -368,7 +368,7 @@ async fn what_failed_is_made_again_since_a_time() {
     browser
         .submit(&path(&hook, "/redeliver"), &[("range", "24h")])
         .await
-        .says("1 failed deliveries are made again");
+        .says("1 failed delivery is made again");
     world.advance(MINUTE).await;
     assert!(world.statuses(&hook).await.iter().all(|status| status == "delivered"));
 }

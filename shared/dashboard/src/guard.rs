@@ -10,6 +10,7 @@ use statuspulse_core::error::Error;
 use statuspulse_core::usecase::DASHBOARD;
 
 use crate::Dashboard;
+use crate::session::Viewer;
 use crate::show::Frame;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,9 +86,12 @@ impl Refused {
         }
     }
 
-    fn page(&self, request_id: &str, public_url: &str) -> Response {
+    async fn page(&self, request_id: &str, dashboard: &Dashboard, sent: &HeaderMap) -> Response {
         let (title, detail) = match self {
-            Self::SignedOut => return (self.status(), SignedOut::page(public_url)).into_response(),
+            Self::SignedOut => {
+                let page = SignedOut::page(&dashboard.engine.deployment.public_url);
+                return (self.status(), page).into_response();
+            }
             Self::OtherSite => (
                 "That came from another site",
                 "A form of another site asked for a change here. Nothing was changed. If it was you, go back and try again from this site's own page.".to_owned(),
@@ -100,7 +104,12 @@ impl Refused {
                 "Nothing was lost. Please try again in a moment; if it goes on, tell support the request's id.".to_owned(),
             ),
         };
-        let page = ErrorPage { frame: Frame::bare(), title, detail, request_id };
+        // Who is signed in finds the way back. What there is to be said waits for another page.
+        let frame = match Viewer::of(sent, dashboard).await {
+            Ok(viewer) => viewer.frame().await.map(|frame| Frame { flash: None, ..frame }),
+            Err(refused) => Err(refused),
+        };
+        let page = ErrorPage { frame: frame.unwrap_or_else(|_| Frame::bare()), title, detail, request_id };
         (self.status(), html(&page)).into_response()
     }
 }
@@ -157,6 +166,7 @@ pub(crate) fn see(path: &str) -> Response {
 pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
     let engine = &dashboard.engine;
     let request_id = new_request_id(&dashboard);
+    let sent = request.headers().clone();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if reads || is_ours(request.headers()) {
         next.run(request).await
@@ -169,7 +179,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     }
     if let Some(refused) = response.extensions_mut().remove::<Refused>() {
         // What was set to be said on the next page stays for that page.
-        response = refused.page(&request_id, &engine.deployment.public_url);
+        response = refused.page(&request_id, &dashboard, &sent).await;
     }
     let headers = response.headers_mut();
     headers.insert(CSP, HeaderValue::from_static(POLICY));

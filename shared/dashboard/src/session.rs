@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
 use http::header::{COOKIE, SET_COOKIE};
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -83,10 +84,17 @@ impl FromRequestParts<Dashboard> for Viewer {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refused> {
-        let token = cookie(parts, SESSION).ok_or(Refused::SignedOut)?.to_owned();
+        Self::of(&parts.headers, dashboard).await
+    }
+}
+
+impl Viewer {
+    /// Who shows these headers.
+    pub(crate) async fn of(headers: &HeaderMap, dashboard: &Dashboard) -> Result<Self, Refused> {
+        let token = cookie(headers, SESSION).ok_or(Refused::SignedOut)?.to_owned();
         let caller: Caller = dashboard.engine.signed_in(&token).await?;
         let account = caller.account_for(Action::Read)?;
-        let flash = cookie(parts, FLASH)
+        let flash = cookie(headers, FLASH)
             .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let may_manage = caller.may(Action::Manage).is_ok();
@@ -122,8 +130,8 @@ fn with_cookie(name: &str, value: &str, seconds: u64, answer: Response) -> Respo
     (AppendHeaders([(SET_COOKIE, cookie)]), answer).into_response()
 }
 
-fn cookie<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    let headers = parts.headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let headers = headers.get_all(COOKIE).into_iter().filter_map(|header| header.to_str().ok());
     let mut pairs =
         headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| value)

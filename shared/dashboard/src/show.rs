@@ -36,6 +36,16 @@ impl std::fmt::Display for Markup {
     }
 }
 
+/// A time in UTC, where no element can stand.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// "1 delivery is", "2 deliveries are".
+pub(crate) fn deliveries_are(count: u64, kind: &str) -> String {
+    if count == 1 { format!("1 {kind} delivery is") } else { format!("{count} {kind} deliveries are") }
+}
+
 /// A time in UTC; `app.js` tells the reader's own on hover.
 pub(crate) fn time(at: Timestamp) -> Markup {
     let shown = at.strftime("%Y-%m-%d %H:%M:%S");
@@ -246,7 +256,7 @@ fn timeline_words(delivery: &Delivery) -> String {
             format!("attempt {}: {} after {}", attempt.number, code(attempt), millis(attempt.duration))
         })
         .collect();
-    let next = delivery.next_step().map(|(_, at)| format!("; next at {at}")).unwrap_or_default();
+    let next = delivery.next_step().map(|(_, at)| format!("; next at {}", moment(at))).unwrap_or_default();
     if attempts.is_empty() {
         format!("No attempt yet{next}")
     } else {

@@ -16,7 +16,7 @@ use crate::Answer;
 use crate::forms::Form;
 use crate::guard::{html, see};
 use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Frame, Markup, Pill, delivery_pill, maybe_time, millis, time};
+use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, maybe_time, millis, time};
 
 /// Deliveries on a page.
 const PAGE: usize = 50;
@@ -52,6 +52,7 @@ struct Filled {
     range: String,
     since: String,
     until: String,
+    id: String,
 }
 
 /// A line of the table.
@@ -125,7 +126,7 @@ pub(super) async fn redeliver_failed(Manager(viewer): Manager, path: Path<String
         None => Flash::bad("Say since when."),
         Some(since) => {
             let count = viewer.engine.redeliver_failed(viewer.account, id, since).await?;
-            Flash::good(format!("{count} failed deliveries are made again."))
+            Flash::good(format!("{} made again.", deliveries_are(count, "failed")))
         }
     };
     Ok(flash.on(see(&format!("webhooks/{id}/deliveries"))))
@@ -141,6 +142,7 @@ impl Filled {
             range: text("range"),
             since: text("since"),
             until: text("until"),
+            id: text("id"),
         }
     }
 }

@@ -19,7 +19,9 @@ use crate::Answer;
 use crate::forms::Form;
 use crate::guard::{html, in_words, see};
 use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Day, Frame, Markup, Pill, length, pause_reason, since, time, webhook_pill};
+use crate::show::{
+    Day, Frame, Markup, Pill, deliveries_are, length, moment, pause_reason, since, time, webhook_pill,
+};
 
 #[derive(Template)]
 #[template(path = "webhook.html")]
@@ -233,8 +235,8 @@ pub(super) async fn discard(Manager(viewer): Manager, path: Path<String>) -> Ans
 async fn resume_and(viewer: &Viewer, path: &Path<String>, held: HeldDeliveries) -> Answer {
     let id = id(path, "webhook")?;
     let resumed = viewer.engine.resume(viewer.account, id, held).await;
-    let verb = if held == HeldDeliveries::Deliver { "are delivered now" } else { "are dropped" };
-    said(id, resumed.map(|count| Flash::good(format!("Resumed. {count} held deliveries {verb}."))))
+    let verb = if held == HeldDeliveries::Deliver { "delivered now" } else { "dropped" };
+    said(id, resumed.map(|count| Flash::good(format!("Resumed. {} {verb}.", deliveries_are(count, "held")))))
 }
 
 pub(super) async fn send_test(Manager(viewer): Manager, path: Path<String>) -> Answer {
@@ -259,7 +261,10 @@ pub(super) async fn rotate(Manager(viewer): Manager, path: Path<String>, body: B
     said(
         id,
         rotated.map(|(secret, until)| {
-            Flash::secret(format!("The new secret. The old one signs too until {until}."), secret.reveal())
+            Flash::secret(
+                format!("The new secret. The old one signs too until {}.", moment(until)),
+                secret.reveal(),
+            )
         }),
     )
 }
@@ -323,7 +328,8 @@ pub(super) async fn ask_discard(manager: Manager, path: Path<String>) -> Answer 
         (
             format!("Resume {name} without what is held?"),
             format!(
-                "{held} held deliveries are dropped, and new events go through. This cannot be taken back."
+                "{} dropped, and new events go through. This cannot be taken back.",
+                deliveries_are(held, "held")
             ),
         )
     };

@@ -1,0 +1,172 @@
+// What holds on every page: who reads it how, and on what.
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect } from "@playwright/test";
+import { everyPage, tellingState } from "./state.js";
+import { signIn, test } from "./world.js";
+
+// Waits that no test lives to see the end of: a failing webhook stays one.
+test.use({ ladder: "1h,1h,1h,1h" });
+
+/** Opens one page after the other, those without anybody signed in first. */
+async function openEach(page, program, receiver, look) {
+  const step = (name, open) =>
+    test.step(name, async () => {
+      await open();
+      await look(name);
+    });
+  await step("signed out", () => page.goto("/dashboard/webhooks"));
+  const link = await program.link();
+  await step("a link", () => page.goto(link));
+  await signIn(page, program);
+  await step("an empty account", () => page.goto("/dashboard/webhooks"));
+  const webhooks = await tellingState(program, receiver);
+  for (const [name, path] of Object.entries(await everyPage(program, webhooks))) {
+    await step(name, () => page.goto(path));
+  }
+  await step("a page that is not there", () => page.goto("/dashboard/nothing"));
+  await step("a form with errors", async () => {
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("URL", { exact: true }).fill("https://10.0.0.1/in");
+    await page.getByLabel("Custom headers").fill("Host: elsewhere");
+    await page.getByRole("button", { name: "Make the webhook" }).click();
+    await expect(page.getByRole("alert")).toBeVisible();
+  });
+  await step("a new secret", async () => {
+    await page.goto(`/dashboard/webhooks/${webhooks.failing.id}/rotate`);
+    await page.getByRole("button", { name: "Make a new secret" }).click();
+    await page.getByText("Verify a delivery with it").click();
+  });
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  test.describe(colorScheme, () => {
+    test.use({ colorScheme });
+    test("every page keeps to WCAG 2.2 AA", async ({ page, program, receiver }) => {
+      await openEach(page, program, receiver, async (name) => {
+        // What is folded is looked at too.
+        for (const folded of await page.locator("details:not([open]) > summary").all()) await folded.click();
+        const { violations, passes } = await new AxeBuilder({ page })
+          // There are no frames, so one run in the page itself is all it takes.
+          .setLegacyMode()
+          .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])
+          .analyze();
+        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+        expect.soft(found, name).toEqual([]);
+        expect(passes.map(({ id }) => id)).toContain("color-contrast");
+      });
+    });
+  });
+}
+
+for (const [what, viewport] of [
+  ["360 pixels wide", { width: 360, height: 740 }],
+  // What a window of 1280 by 800 is at 200 %.
+  ["at twice the size", { width: 640, height: 400 }],
+]) {
+  test.describe(what, () => {
+    test.use({ viewport });
+    test("no page scrolls sideways", async ({ page, program, receiver }) => {
+      await openEach(page, program, receiver, async (name) => {
+        const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+        expect.soft(wide, name).toBeLessThanOrEqual(room);
+      });
+    });
+  });
+}
+
+test.describe("in India", () => {
+  test.use({ timezoneId: "Asia/Kolkata", locale: "en-GB" });
+  test("every time tells the reader's own, also after a look by itself", async ({ page, program, receiver }) => {
+    const own = (utc) => new Date(Date.parse(utc) + 5.5 * 3600_000).toISOString().slice(11, 19);
+    const check = async (name) => {
+      const times = await page.locator("time").evaluateAll((all) => all.map((time) => [time.dateTime, time.title]));
+      for (const [utc, title] of times) expect.soft(title, name).toContain(own(utc));
+    };
+    await openEach(page, program, receiver, check);
+    const paused = page.getByRole("link", { name: "On-call bot" });
+    await page.goto("/dashboard/webhooks?status=paused");
+    await paused.click();
+    await expect(page.getByText("9 deliveries")).toBeVisible();
+    await program.publish("INC-1", "incident_opened", ["payment-processing"]);
+    await expect(page.getByText("10 deliveries")).toBeVisible();
+    await check("after a look");
+  });
+});
+
+test("no page breaks the policy or says anything on the console", async ({ page, program, receiver }) => {
+  const said = [];
+  page.on("console", (message) => said.push(message.text()));
+  page.on("pageerror", (error) => said.push(String(error)));
+  await page.addInitScript(() =>
+    document.addEventListener("securitypolicyviolation", (event) => console.error(`refused: ${event.violatedDirective}`)),
+  );
+  await openEach(page, program, receiver, async (name) => {
+    // That a page was answered with 401, 404 or 422 is meant so.
+    const other = said.splice(0).filter((text) => !/the server responded with a status of (401|404|422)/.test(text));
+    expect.soft(other, name).toEqual([]);
+  });
+  // And it would be heard if one did.
+  await page.evaluate(() => document.body.append(Object.assign(document.createElement("script"), { text: "1" })));
+  await expect.poll(() => said.join()).toContain("refused: script-src");
+});
+
+test("a paused webhook is found and resumed by keyboard alone, with the focus in sight", async ({ page, program, receiver }) => {
+  await tellingState(program, receiver);
+  await signIn(page, program);
+  await tabTo(page, page.getByRole("link", { name: "On-call bot" }));
+  await page.keyboard.press("Enter");
+  const resume = page.getByRole("button", { name: "Resume", exact: true });
+  await expect(resume).toBeVisible();
+  await tabTo(page, resume);
+  receiver.answers("/hooks/statuspulse", { status: 200 });
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("status")).toContainText("Resumed. 9 held deliveries are delivered now.");
+});
+
+/** Presses Tab until this has the focus, and sees each stop's outline on the way. */
+async function tabTo(page, wanted) {
+  for (let stop = 0; stop < 60; stop++) {
+    await page.keyboard.press("Tab");
+    const focused = page.locator(":focus");
+    await expect(focused).toBeInViewport();
+    await expect(focused).not.toHaveCSS("outline-style", "none");
+    await expect(focused).toHaveCSS("outline-width", "3px");
+    if (await wanted.evaluate((element) => element === document.activeElement)) return;
+  }
+  throw new Error("the Tab key does not lead there");
+}
+
+test("the first stop skips to the content", async ({ page, program }) => {
+  await signIn(page, program);
+  await page.goto("/dashboard/account");
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the content" })).toBeFocused();
+  await expect(page.getByRole("link", { name: "Skip to the content" })).toBeInViewport();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("main")).toBeFocused();
+  await page.keyboard.press("Tab");
+  await expect(page.getByLabel("URL of an incoming webhook")).toBeFocused();
+});
+
+test.describe("without JavaScript", () => {
+  test.use({ javaScriptEnabled: false });
+  test("a webhook is made, paused and resumed", async ({ page, program, receiver }) => {
+    await signIn(page, program);
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("URL", { exact: true }).fill(receiver.url("/in"));
+    await page.getByRole("button", { name: "Make the webhook" }).click();
+    const state = page.getByRole("region", { name: /^State of/ });
+    await expect(state).toContainText("What happens is delivered at once.");
+    await page.getByRole("button", { name: "Pause" }).click();
+    await expect(state).toContainText("Paused since");
+    await page.getByRole("button", { name: "Resume", exact: true }).click();
+    await expect(state).toContainText("What happens is delivered at once.");
+    await expect(page.getByRole("button", { name: "Pause" })).toBeVisible();
+  });
+});
+
+test("who wants less motion gets none", async ({ page, program }) => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await signIn(page, program);
+  await expect(page.getByRole("button", { name: "Sign out" })).toHaveCSS("transition-duration", "0s");
+});

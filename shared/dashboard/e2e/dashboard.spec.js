@@ -1,0 +1,460 @@
+// What one can do on the pages. What each page says in detail is tested in local/tests/spec, without a browser.
+import { expect } from "@playwright/test";
+import { run } from "./program.js";
+import { signIn, test } from "./world.js";
+
+const LIST = "/dashboard/webhooks";
+const BOT = { description: "On-call bot" };
+
+const heading = (page, name) => page.getByRole("heading", { name, level: 1 });
+const standing = (page) => page.getByRole("region", { name: /^State of/ });
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const said = (page) => page.getByRole("status");
+
+async function opened(page, program, webhook) {
+  await signIn(page, program);
+  await page.goto(`${LIST}/${webhook.id}`);
+}
+
+/** The delivery of this incident, as soon as so many attempts of it were made. */
+async function delivery(program, webhook, incident, attempts = 1) {
+  let found;
+  const path = `/v1/webhooks/${webhook.id}/deliveries?incident_id=${incident}`;
+  await expect
+    .poll(async () => {
+      [found] = (await program.api("GET", path)).data;
+      return found && (await program.api("GET", `/v1/deliveries/${found.id}`)).attempts.length;
+    })
+    .toBeGreaterThanOrEqual(attempts);
+  return { ...found, page: `${LIST}/${webhook.id}/deliveries/${found.id}` };
+}
+
+/** What the button of this name, in this part of the page, copies. */
+async function copied(page, name, part = page) {
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await button(part, name).click();
+  await expect(button(page, "Copied")).toBeVisible();
+  return page.evaluate(() => navigator.clipboard.readText());
+}
+
+// --- Signing in and out ----------------------------------------------------------------------------------
+
+test("a link signs in once, and a used one is refused", async ({ page, program, browser }) => {
+  await page.goto(LIST);
+  await expect(heading(page, "Sign in")).toBeVisible();
+  const link = await program.link();
+  await page.goto(link);
+  await button(page, "Open the dashboard").click();
+  await expect(heading(page, "Webhooks")).toBeVisible();
+  await expect(page.getByRole("banner")).toContainText("Acme");
+
+  const another = await (await browser.newContext()).newPage();
+  await another.goto(link);
+  await button(another, "Open the dashboard").click();
+  await expect(another.getByRole("alert")).toContainText("Not signed in: the link was used before");
+});
+
+test("whoever signs out sees nothing any more", async ({ page, program }) => {
+  await signIn(page, program);
+  await button(page, "Sign out").click();
+  await expect(heading(page, "Sign in")).toBeVisible();
+  await page.goto(LIST);
+  await expect(heading(page, "Sign in")).toBeVisible();
+  await expect(page.getByRole("navigation")).toHaveCount(0);
+});
+
+test("a viewer sees everything and no button that changes something", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await program.publish("INC-1");
+  const { page: ofDelivery } = await delivery(program, webhook, "INC-1");
+  await program.api("POST", `/v1/webhooks/${webhook.id}/pause`);
+  await signIn(page, program, await program.keyOf("viewer"));
+  const own = `${LIST}/${webhook.id}`;
+  const harmless = /^(Sign out|Show|Ask|Copy.*)$/;
+  for (const path of [LIST, own, `${own}/deliveries`, ofDelivery, `${own}/try`, "/dashboard/account"]) {
+    await page.goto(path);
+    await expect(page.getByRole("banner"), path).toContainText("viewer");
+    const others = page.getByRole("button").filter({ hasNotText: harmless });
+    await expect(others, path).toHaveCount(0);
+  }
+  await page.goto(own);
+  await expect(standing(page)).toContainText("it was paused by hand");
+  await expect(page.getByRole("link", { name: /New webhook|Edit|Delete|Rotate|Resume/ })).toHaveCount(0);
+});
+
+// --- Making a webhook ------------------------------------------------------------------------------------
+
+test("an account without webhooks is told how to begin", async ({ page, program }) => {
+  await signIn(page, program);
+  await expect(page.getByRole("heading", { name: "Nobody is told yet" })).toBeVisible();
+  await page.getByRole("link", { name: "Make the first webhook" }).click();
+  await expect(heading(page, "New webhook")).toBeVisible();
+});
+
+test("a webhook is made though its handshake fails, and verified once it passes", async ({ page, program, receiver }) => {
+  receiver.answers("/in", { status: 404 });
+  await signIn(page, program);
+  await page.goto(`${LIST}/new`);
+  await page.getByLabel("URL", { exact: true }).fill(receiver.url("/in"));
+  await page.getByLabel("Description").fill("On-call bot");
+  await page.getByRole("checkbox", { name: /incident_updated/ }).uncheck();
+  await page.getByLabel("Monitor groups").fill("payments\ncore");
+  await button(page, "Make the webhook").click();
+
+  await expect(heading(page, "On-call bot")).toBeVisible();
+  await expect(said(page)).toContainText("The handshake failed: see below. This is its secret, shown only now.");
+  expect(await copied(page, "Copy", said(page))).toMatch(/^whsec_/);
+  await expect(standing(page)).toContainText("It has not passed its handshake");
+  await expect(standing(page)).toContainText("404");
+  await button(page, "Try the handshake again").click();
+  await expect(said(page)).toContainText("The handshake failed.");
+  await expect(page.getByText("whsec_")).toHaveCount(0);
+
+  receiver.answers("/in", { status: 200 });
+  await button(page, "Try the handshake again").click();
+  await expect(said(page)).toHaveText("The handshake passed.");
+  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  const [webhook] = (await program.api("GET", "/v1/webhooks")).data;
+  expect(webhook.events).toEqual(["incident_opened", "incident_resolved"]);
+  expect(webhook.monitor_groups).toEqual(["payments", "core"]);
+});
+
+test("what is wrong stands at its field, and what was filled in stays", async ({ page, program, receiver }) => {
+  await signIn(page, program);
+  await page.goto(`${LIST}/new`);
+  const url = page.getByLabel("URL", { exact: true });
+  await url.fill("https://10.0.0.1/in");
+  await page.getByLabel("Description").fill("On-call \"bot\" <1>");
+  await page.getByLabel("Custom headers").fill("Host: elsewhere");
+  for (const box of await page.getByRole("checkbox").all()) await box.uncheck();
+  await button(page, "Make the webhook").click();
+
+  await expect(page.getByRole("alert")).toContainText("Nothing was made.");
+  await expect(url).toHaveAttribute("aria-invalid", "true");
+  await expect(url).toHaveAccessibleDescription(/private|public/);
+  await expect(url).toHaveValue("https://10.0.0.1/in");
+  await expect(page.getByLabel("Description")).toHaveValue("On-call \"bot\" <1>");
+  await expect(page.getByLabel("Custom headers")).toHaveAccessibleDescription(/cannot be replaced/);
+  await expect(page.getByLabel("Custom headers")).toHaveValue("Host: elsewhere");
+  await expect(page.getByRole("group", { name: "Events" })).toContainText("must name at least one of");
+
+  await url.fill(receiver.url("/in"));
+  await page.getByLabel("Custom headers").fill("");
+  await page.getByRole("checkbox", { name: /incident_opened/ }).check();
+  await button(page, "Make the webhook").click();
+  await expect(heading(page, "On-call \"bot\" <1>")).toBeVisible();
+});
+
+test("only the address of the chosen destination is asked for", async ({ page, program }) => {
+  await signIn(page, program);
+  await page.goto(`${LIST}/new`);
+  const [url, key] = [page.getByLabel("URL", { exact: true }), page.getByLabel("PagerDuty routing key")];
+  for (const [choice, asked, other] of [[/endpoint/, url, key], [/PagerDuty/, key, url], [/Slack/, url, key]]) {
+    await page.getByRole("radio", { name: choice }).check();
+    await expect(asked).toBeVisible();
+    await expect(other).toBeHidden();
+  }
+});
+
+test("an edit is shown at once", async ({ page, program, receiver }) => {
+  await opened(page, program, await program.webhook(receiver.url("/in"), BOT));
+  await page.getByRole("link", { name: "Edit" }).click();
+  await page.getByLabel("Description").fill("Pager bot");
+  await page.getByLabel("Monitor groups").fill("core");
+  await button(page, "Save").click();
+  await expect(said(page)).toHaveText("Changed.");
+  await expect(heading(page, "Pager bot")).toBeVisible();
+  await expect(page.getByRole("definition").filter({ hasText: /^core$/ })).toBeVisible();
+});
+
+// --- The list --------------------------------------------------------------------------------------------
+
+test("the list is searched and filtered by state", async ({ page, program, receiver }) => {
+  const first = await program.webhook(receiver.url("/first"), BOT);
+  await program.webhook(receiver.url("/second"), { description: "Archive" });
+  await program.api("POST", `/v1/webhooks/${first.id}/pause`);
+  await signIn(page, program);
+  const [bot, archive] = ["On-call bot", "Archive"].map((name) => page.getByRole("row", { name }));
+  await expect(bot).toContainText("Paused");
+  await expect(archive).toContainText("Active");
+
+  await page.getByLabel("Search").fill("on-CALL");
+  await page.getByLabel("Search").press("Enter");
+  await expect(archive).toHaveCount(0);
+  await expect(bot).toBeVisible();
+  await expect(page.getByLabel("Search")).toHaveValue("on-CALL");
+
+  await page.getByLabel("Search").fill("");
+  await page.getByLabel("State").selectOption("active");
+  await button(page, "Show").click();
+  await expect(bot).toHaveCount(0);
+  await expect(archive).toBeVisible();
+
+  await page.getByLabel("Search").fill("nothing like it");
+  await button(page, "Show").click();
+  await page.getByRole("link", { name: "Show all" }).click();
+  await expect(bot).toBeVisible();
+  await bot.getByRole("link").click();
+  await expect(heading(page, "On-call bot")).toBeVisible();
+});
+
+// --- An outage -------------------------------------------------------------------------------------------
+
+test("a test event tells at once what came of it", async ({ page, program, receiver }) => {
+  await opened(page, program, await program.webhook(receiver.url("/in"), BOT));
+  await button(page, "Send a test event").click();
+  await expect(said(page)).toContainText("The test event was taken: 200 after");
+  receiver.answers("/in", { status: 500 });
+  await button(page, "Send a test event").click();
+  await expect(said(page)).toContainText("The test event failed");
+  await expect(said(page)).toContainText("The endpoint answered 500");
+  expect(receiver.came("/in")).toHaveLength(2);
+});
+
+test("an open page follows an outage by itself, and one click ends it", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await page.clock.install();
+  await opened(page, program, webhook);
+  await expect(standing(page)).toContainText("What happens is delivered at once.");
+
+  receiver.answers("/in", { status: 503, body: "upstream connect error" });
+  await program.publish("INC-1");
+  await delivery(program, webhook, "INC-1");
+  // While all is well it looks every 15 seconds.
+  await page.clock.fastForward(15_000);
+  await expect(standing(page)).toContainText("Failing since");
+  await expect(standing(page)).toContainText("retries in a row have failed");
+  await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Due");
+
+  await expect(standing(page)).toContainText("Paused since");
+  await expect(standing(page)).toContainText("four retries in a row failed, and nothing got through in between");
+  await expect(standing(page)).toContainText("The endpoint answered 503");
+  await expect(standing(page)).toContainText("1 delivery");
+  // So does the rest of the page.
+  await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Held");
+  await expect(button(page, "Pause")).toHaveCount(0);
+  await expect(page).toHaveTitle(/Paused/);
+
+  for (let n = 0; n < 60; n++) await program.publish(`HELD-${n}`);
+  await expect(standing(page)).toContainText("61 deliveries");
+  await expect(standing(page)).toContainText("oldest first, beginning at once: 10 in the first second");
+  receiver.answers("/in", { status: 200 });
+  await button(page, "Resume").click();
+  await expect(said(page)).toHaveText("Resumed. 61 held deliveries are delivered now.");
+  await expect(page.getByRole("progressbar")).toHaveAttribute("max", "61");
+  await expect(standing(page)).toContainText(/[1-9]\d* of 61 let go, \d+ still held/);
+  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  await expect.poll(() => receiver.came("/in").length).toBe(5 + 61);
+  await page.clock.fastForward(15_000);
+  await expect(page.getByRole("row", { name: /HELD-59/ })).toContainText("Delivered");
+  // Five attempts were made before the pause.
+  const drained = receiver.came("/in").slice(5).map((request) => JSON.parse(request.body).incident_id);
+  expect(drained.sort()).toEqual(["INC-1", ...Array.from({ length: 60 }, (_, n) => `HELD-${n}`)].sort());
+});
+
+test("what is held can be dropped, once that was confirmed", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await opened(page, program, webhook);
+  await button(page, "Pause").click();
+  await expect(standing(page)).toContainText("it was paused by hand");
+  await program.publish("INC-1");
+  await expect(standing(page)).toContainText("1 delivery");
+  await page.getByRole("link", { name: "Resume without what is held" }).click();
+  await expect(heading(page, "Resume On-call bot without what is held?")).toBeVisible();
+  await button(page, "Drop what is held and resume").click();
+  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Discarded");
+  expect(receiver.came("/in")).toHaveLength(0);
+});
+
+// --- The secret ------------------------------------------------------------------------------------------
+
+test("a new secret is shown once and copied, and the old one is ended", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await opened(page, program, webhook);
+  await page.getByRole("link", { name: "Rotate" }).click();
+  await expect(heading(page, "Rotate the secret of On-call bot?")).toBeVisible();
+  await button(page, "Make a new secret").click();
+  const shown = await said(page).getByText(/^whsec_/).textContent();
+  expect(shown).not.toBe(webhook.secret);
+  expect(await copied(page, "Copy", said(page))).toBe(shown);
+  await expect(page.getByText("Two secrets sign until")).toBeVisible();
+  await page.reload();
+  await expect(page.getByText(shown)).toHaveCount(0);
+
+  await page.getByRole("link", { name: "End the old secret now" }).click();
+  await button(page, "End the old secret now").click();
+  await expect(said(page)).toHaveText("The old secret signs nothing any more.");
+  await expect(page.getByText("One secret signs")).toBeVisible();
+});
+
+test("a secret stays in sight while the state beside it changes", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  receiver.answers("/in", { status: 503 });
+  await program.publish("INC-1");
+  await delivery(program, webhook, "INC-1");
+  await opened(page, program, webhook);
+  await page.getByRole("link", { name: "Rotate" }).click();
+  await button(page, "Make a new secret").click();
+  await expect(standing(page)).toContainText("Failing since");
+  await expect(standing(page)).toContainText("Paused since");
+  await expect(button(page, "Pause")).toHaveCount(0);
+  await expect(said(page).getByText(/^whsec_/)).toBeVisible();
+});
+
+// --- Deliveries ------------------------------------------------------------------------------------------
+
+test("a delivery shows when it was tried, and the exact request", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  receiver.answers("/in", { status: 503 });
+  await program.publish("INC-1");
+  await delivery(program, webhook, "INC-1");
+  receiver.answers("/in", { status: 200 });
+  const { page: own } = await delivery(program, webhook, "INC-1", 2);
+  await signIn(page, program);
+  await page.goto(own);
+  await expect(heading(page, "incident_opened of INC-1")).toBeVisible();
+  await expect(page.getByRole("img", { name: /attempt 1: 503 after .* attempt 2: 200 after/ })).toBeVisible();
+  await expect(page.getByRole("group").filter({ hasText: "Attempt 2" })).toContainText("Taken");
+  await expect(page.getByRole("group").filter({ hasText: "Attempt 1" })).toContainText("Failed");
+
+  const [, sent] = receiver.came("/in");
+  const ours = ["X-StatusPulse-Signature", "X-StatusPulse-Attempt"];
+  for (const name of [...ours, "webhook-id", "webhook-timestamp", "webhook-signature"]) {
+    const value = sent.headers[name.toLowerCase()];
+    expect(value, name).toBeTruthy();
+    await expect(page.getByRole("main")).toContainText(`${name}: ${value}`);
+  }
+  await expect(page.getByText(sent.body, { exact: true })).toBeVisible();
+});
+
+test("the curl command sends the same request once more", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await program.publish("it's $HOME", "incident_updated");
+  const { page: own } = await delivery(program, webhook, encodeURIComponent("it's $HOME"));
+  await signIn(page, program);
+  await page.goto(own);
+  await page.getByText("As a curl command").click();
+  const command = await copied(page, "Copy as curl");
+  await run("bash", ["-c", command]);
+  const [first, again] = receiver.came("/in");
+  expect(again.body).toBe(first.body);
+  expect(again.headers["x-statuspulse-signature"]).toBe(first.headers["x-statuspulse-signature"]);
+  expect(again.headers["content-type"]).toBe(first.headers["content-type"]);
+});
+
+test("a delivery is made again", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await program.publish("INC-1");
+  const { page: own } = await delivery(program, webhook, "INC-1");
+  await signIn(page, program);
+  await page.goto(own);
+  await button(page, "Deliver again").click();
+  await expect(said(page)).toHaveText("It is delivered again.");
+  await expect.poll(() => receiver.came("/in").length).toBe(2);
+  await page.reload();
+  await expect(page.getByRole("definition").filter({ hasText: "begun again" })).toBeVisible();
+});
+
+test("what an endpoint answers is text, whatever it is", async ({ page, program, receiver }) => {
+  const answer = '<script>alert(1)</script><img src=x onerror="alert(2)"></code></pre><b>bold</b>';
+  const dialogs = [];
+  page.on("dialog", (dialog) => dialogs.push(dialog.message()) && dialog.dismiss());
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  receiver.answers("/in", { status: 500, body: answer });
+  await program.publish("<i>INC</i>");
+  const { page: own } = await delivery(program, webhook, encodeURIComponent("<i>INC</i>"));
+  await signIn(page, program);
+  await page.goto(own);
+  await expect(page.getByText(answer, { exact: true }).first()).toBeVisible();
+  await expect(heading(page, "incident_opened of <i>INC</i>")).toBeVisible();
+  await expect(page.locator("main").locator("script, img, b, i")).toHaveCount(0);
+  expect(dialogs).toEqual([]);
+});
+
+test("deliveries are filtered", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await program.publish("INC-1");
+  await program.publish("INC-2");
+  await delivery(program, webhook, "INC-1");
+  await delivery(program, webhook, "INC-2");
+  await program.api("POST", `/v1/webhooks/${webhook.id}/pause`);
+  await program.publish("INC-1", "incident_resolved");
+  await opened(page, program, webhook);
+  await page.getByRole("link", { name: "All deliveries" }).click();
+  await expect(heading(page, "Deliveries")).toBeVisible();
+  const rows = page.getByRole("row").filter({ has: page.getByRole("rowheader") });
+  const filter = page.getByRole("search");
+  await expect(rows).toHaveCount(3);
+
+  await filter.getByLabel("State").selectOption("held");
+  await button(filter, "Show").click();
+  await expect(rows).toHaveCount(1);
+  await expect(rows).toContainText("incident_resolved");
+  await expect(filter.getByLabel("State")).toHaveValue("held");
+
+  await filter.getByLabel("State").selectOption("any");
+  await filter.getByRole("textbox", { name: "Incident" }).fill("INC-1");
+  await filter.getByLabel("Time").selectOption("last hour");
+  await button(filter, "Show").click();
+  await expect(rows).toHaveCount(2);
+
+  await filter.getByLabel("Event").selectOption("incident_updated");
+  await button(filter, "Show").click();
+  await expect(page.getByText("No delivery is like that.")).toBeVisible();
+  await page.getByRole("link", { name: "Show all" }).click();
+  await expect(rows).toHaveCount(3);
+
+  await filter.getByText("Exact time").click();
+  await filter.getByLabel("Until").fill("yesterday");
+  await button(filter, "Show").click();
+  await expect(page.getByRole("alert")).toContainText("until must be");
+  await expect(filter.getByLabel("Until")).toHaveValue("yesterday");
+});
+
+test("one can ask what an event would be sent as", async ({ page, program, receiver }) => {
+  await opened(page, program, await program.webhook(receiver.url("/in"), { ...BOT, monitor_groups: ["core"] }));
+  await page.getByRole("link", { name: "Would an event reach it?" }).click();
+  await page.getByLabel("Its monitor groups").fill("payments");
+  await button(page, "Ask").click();
+  await expect(said(page)).toContainText("No.");
+  await page.getByLabel("Its monitor groups").fill("payments, core");
+  await button(page, "Ask").click();
+  await expect(said(page)).toContainText("Yes.");
+  await expect(page.getByText(`POST ${receiver.url("/in")}`)).toBeVisible();
+});
+
+// --- The account, and the end ----------------------------------------------------------------------------
+
+test("the engineers' channel is set, tried and removed", async ({ page, program, receiver }) => {
+  await signIn(page, program);
+  await page.getByRole("link", { name: "Account" }).click();
+  await expect(page.getByText("None is set. Nobody is told.")).toBeVisible();
+  await page.getByLabel("URL of an incoming webhook").fill(receiver.url("/services/T1/B1/s3cret"));
+  await button(page, "Set").click();
+  await expect(said(page)).toContainText("The channel is kept.");
+  await expect(page.locator("body")).not.toContainText("s3cret");
+  await button(page, "Send a test").click();
+  await expect(said(page)).toContainText("Slack took the test");
+  expect(receiver.came("/services/T1/B1/s3cret")).toHaveLength(1);
+  receiver.answers("/services/T1/B1/s3cret", { status: 404, body: "no_service" });
+  await button(page, "Send a test").click();
+  await expect(said(page)).toContainText("Slack did not take the test.");
+  await button(page, "Remove the channel").click();
+  await expect(said(page)).toHaveText("The channel was removed.");
+  await expect(page.getByText("203.0.113.10")).toBeVisible();
+});
+
+test("deleting is asked once more, by name", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), BOT);
+  await opened(page, program, webhook);
+  await page.getByRole("link", { name: "Delete" }).click();
+  await expect(heading(page, "Delete On-call bot?")).toBeVisible();
+  await page.getByRole("link", { name: "Keep it as it is" }).click();
+  await expect(standing(page)).toBeVisible();
+  await page.getByRole("link", { name: "Delete" }).click();
+  await button(page, "Delete this webhook").click();
+  await expect(said(page)).toHaveText("On-call bot was deleted.");
+  await page.goto(`${LIST}/${webhook.id}`);
+  await expect(heading(page, "Not found")).toBeVisible();
+});

@@ -1,0 +1,24 @@
+// What every test begins with: a program, a receiver, and a browser that is signed in.
+import { test as base } from "@playwright/test";
+import { startProgram, startReceiver } from "./program.js";
+
+export const test = base.extend({
+  ladder: ["1s,1s,2s,2s", { option: true }],
+  program: async ({ ladder }, use) => {
+    const program = await startProgram({ ladder });
+    await use(program);
+    await program.stop();
+  },
+  receiver: async ({}, use) => {
+    const receiver = await startReceiver();
+    await use(receiver);
+    await receiver.close();
+  },
+  baseURL: async ({ program }, use) => use(program.url),
+});
+
+export async function signIn(page, program, key) {
+  await page.goto(await program.link(key));
+  await page.getByRole("button", { name: "Open the dashboard" }).click();
+  await page.getByRole("heading", { name: "Webhooks" }).waitFor();
+}
