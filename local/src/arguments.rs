@@ -129,6 +129,12 @@ pub(crate) struct ReceiveOptions {
     /// The webhook's secret (whsec_...), to verify what comes. Give it again after a rotation to check both.
     #[arg(long, env = "STATUSPULSE_SECRET", hide_env_values = true)]
     pub(crate) secret: Vec<String>,
+    /// A path, such as /slack, on which a stand-in for Slack answers: as strict as the real one.
+    #[arg(long)]
+    pub(crate) slack: Vec<String>,
+    /// The same for PagerDuty.
+    #[arg(long)]
+    pub(crate) pagerduty: Vec<String>,
 }
 
 fn parse_ladder(text: &str) -> Result<Ladder, String> {

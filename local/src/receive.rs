@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use statuspulse_kit::{Received, Receiver, ReceiverOptions, verify};
+use statuspulse_kit::{Mood, Received, Receiver, ReceiverOptions, verify};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::arguments::ReceiveOptions;
@@ -12,6 +12,12 @@ use crate::serve::stop_signal;
 pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions { port: options.port, ..ReceiverOptions::plain() })
         .with_context(|| format!("listening on port {}", options.port))?;
+    for path in &options.slack {
+        receiver.mood(path, Mood::Slack);
+    }
+    for path in &options.pagerduty {
+        receiver.mood(path, Mood::PagerDuty);
+    }
     // From before the ready line on: whoever reads it may call at once.
     let arrivals = receiver.arrivals();
     let mut out = std::io::stdout();

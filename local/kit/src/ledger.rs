@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::mood::{Mood, Per};
-use crate::services::SlackRate;
+use crate::services::Rate;
 use crate::wire::{Request, find};
 use crate::{clock, verify};
 
@@ -98,7 +98,7 @@ struct PathEntry {
     /// The same by event id; filled only under a mood that asks for it.
     seen_by_event: HashMap<String, usize>,
     count: u64,
-    slack_rate: SlackRate,
+    rate: Rate,
     received: VecDeque<Received>,
     marks: Vec<Mark>,
     secret: Option<String>,
@@ -111,7 +111,7 @@ impl Default for PathEntry {
             seen: 0,
             seen_by_event: HashMap::new(),
             count: 0,
-            slack_rate: SlackRate::default(),
+            rate: Rate::default(),
             received: VecDeque::new(),
             marks: Vec::new(),
             secret: None,
@@ -147,7 +147,7 @@ impl Ledger {
         let mut book = self.book();
         let Book { paths, listener } = &mut *book;
         let entry = paths.entry(request.target.clone()).or_default();
-        let mood = entry.next_mood(&request).towards(&request.body, &mut entry.slack_rate, at);
+        let mood = entry.next_mood(&request).towards(&request.body, &mut entry.rate, at);
         let answered = mood.status_sent();
         match self.record {
             Record::Marks => entry.mark(&request, at, answered),

@@ -150,9 +150,9 @@ impl Mood {
     }
 
     /// What it comes to for this body at this time.
-    pub(crate) fn towards(self, body: &[u8], rate: &mut services::SlackRate, at: u64) -> Self {
+    pub(crate) fn towards(self, body: &[u8], rate: &mut services::Rate, at: u64) -> Self {
         match self {
-            Self::PagerDuty => services::pagerduty(body).into(),
+            Self::PagerDuty => services::pagerduty(body, rate, at).into(),
             Self::Slack => services::slack(body, rate, at).into(),
             Self::Delay(by, then) => Self::Delay(by, Box::new(then.towards(body, rate, at))),
             other => other,

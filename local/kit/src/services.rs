@@ -12,8 +12,33 @@ use crate::mood::Answer;
 const PAGERDUTY_EVENT_BYTES: usize = 512 * 1024;
 const SEVERITIES: [&str; 4] = ["critical", "error", "warning", "info"];
 
-/// What PagerDuty answers to this event.
-pub fn pagerduty(body: &[u8]) -> Answer {
+/// How much of what comes is still taken: so much a second, and so much at once.
+#[derive(Debug, Default)]
+pub struct Rate {
+    /// What is missing to the full.
+    used: f64,
+    /// Nanoseconds since 1970.
+    at: u64,
+}
+
+impl Rate {
+    fn takes_one(&mut self, at: u64, a_second: f64, at_once: f64) -> bool {
+        let elapsed = at.saturating_sub(self.at) as f64 / 1e9;
+        self.used = (self.used - elapsed * a_second).max(0.0);
+        self.at = at;
+        let takes = self.used + 1.0 <= at_once;
+        if takes {
+            self.used += 1.0;
+        }
+        takes
+    }
+}
+
+/// What PagerDuty answers to this event at that time, in nanoseconds since 1970. A key takes 120 events a minute.
+pub fn pagerduty(body: &[u8], rate: &mut Rate, at: u64) -> Answer {
+    if !rate.takes_one(at, 2.0, 120.0) {
+        return Answer::status(429);
+    }
     if body.len() > PAGERDUTY_EVENT_BYTES {
         return Answer::status(413);
     }
@@ -61,38 +86,9 @@ fn refused(errors: &[String]) -> Answer {
     Answer::status(400).header("content-type", "application/json").body(refusal.to_string())
 }
 
-/// How many messages a Slack channel still takes: one a second, and a few at once.
-#[derive(Debug)]
-pub struct SlackRate {
-    tokens: f64,
-    /// Nanoseconds since 1970.
-    at: u64,
-}
-
-const SLACK_TOKENS: f64 = 3.0;
-
-impl Default for SlackRate {
-    fn default() -> Self {
-        Self { tokens: SLACK_TOKENS, at: 0 }
-    }
-}
-
-impl SlackRate {
-    fn takes_one(&mut self, at: u64) -> bool {
-        let elapsed = at.saturating_sub(self.at) as f64 / 1e9;
-        self.tokens = (self.tokens + elapsed).min(SLACK_TOKENS);
-        self.at = at;
-        let takes = self.tokens >= 1.0;
-        if takes {
-            self.tokens -= 1.0;
-        }
-        takes
-    }
-}
-
-/// What Slack answers to this message at that time, in nanoseconds since 1970.
-pub fn slack(body: &[u8], rate: &mut SlackRate, at: u64) -> Answer {
-    if !rate.takes_one(at) {
+/// What Slack answers to this message at that time, in nanoseconds since 1970. A channel takes one a second, and a few at once.
+pub fn slack(body: &[u8], rate: &mut Rate, at: u64) -> Answer {
+    if !rate.takes_one(at, 1.0, 3.0) {
         return Answer::status(429).header("retry-after", "1").body("rate_limited");
     }
     match check_message(body) {

@@ -217,3 +217,18 @@ async fn the_link_to_the_dashboard_shows_the_incidents_deliveries_whatever_its_i
     world.browser().await.open(path).await.expect(200).says(incident);
     assert!(path.starts_with(&format!("/dashboard/webhooks/{}/deliveries?", hook.id)), "{path}");
 }
+
+/// PagerDuty takes 120 events a minute and key, and answers 429 to more.
+#[tokio::test]
+async fn what_pagerduty_does_not_take_in_one_minute_it_takes_in_the_next() {
+    let world = World::new().await;
+    let hook = paging(&world).await;
+    for n in 0..200 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    world.settle().await;
+    let at_once = world.statuses(&hook).await.iter().filter(|status| *status == "delivered").count();
+    assert_eq!(at_once, 119, "the handshake was one");
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 200]);
+}

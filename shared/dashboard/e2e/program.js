@@ -95,6 +95,14 @@ function payload(type, incident) {
   }
 }
 
+/** The program's own stand-in for Slack, as strict as the real one. */
+export async function startSlack(path) {
+  const child = spawn(PROGRAM, ["receive", "--port", "0", "--slack", path], { stdio: ["ignore", "pipe", "ignore"] });
+  const lines = createInterface({ input: child.stdout });
+  const url = await new Promise((resolve) => lines.once("line", (line) => resolve(line.replace("ready ", ""))));
+  return { url: new URL(path, url).href, stop: () => child.kill() };
+}
+
 /** Answers 200 to everything until it is told otherwise, and remembers what came. */
 export async function startReceiver() {
   const requests = [];

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::ports::{Call, Clock, Sender, Sent};
-use statuspulse_kit::services::{self, SlackRate};
+use statuspulse_kit::services::{self, Rate};
 
 use super::ports::{Happening, VirtualClock};
 
@@ -108,7 +108,7 @@ struct Endpoint {
     handshakes: Option<Reply>,
     by_event: HashMap<String, Reply>,
     happening: Option<Happening>,
-    slack_rate: SlackRate,
+    rate: Rate,
 }
 
 impl Endpoint {
@@ -120,21 +120,26 @@ impl Endpoint {
         } else {
             self.next.pop_front().or_else(|| self.standing.clone())
         };
-        told.unwrap_or_else(|| usual_reply(seen, &mut self.slack_rate))
+        told.unwrap_or_else(|| usual_reply(seen, &mut self.rate))
     }
 }
 
 /// What an endpoint does that was told nothing: PagerDuty and Slack check what they get.
-fn usual_reply(seen: &Seen, rate: &mut SlackRate) -> Reply {
+fn usual_reply(seen: &Seen, rate: &mut Rate) -> Reply {
+    let at = u64::try_from(seen.at.as_nanosecond()).unwrap();
     let answer = if seen.url == PAGERDUTY_EVENTS {
-        services::pagerduty(&seen.body)
+        services::pagerduty(&seen.body, rate, at)
     } else if seen.url.starts_with("https://hooks.slack.com/") {
-        services::slack(&seen.body, rate, u64::try_from(seen.at.as_nanosecond()).unwrap())
+        services::slack(&seen.body, rate, at)
     } else {
         return Reply::from(200);
     };
     let reply = Reply::from(answer.status).body(answer.body);
-    if answer.status == 429 { reply.retry_after("1") } else { reply }
+    let wait = answer.headers.iter().find(|(name, _)| *name == "retry-after");
+    match wait {
+        Some((_, seconds)) => reply.retry_after(seconds),
+        None => reply,
+    }
 }
 
 /// All endpoints there are: 200 to everything, until told otherwise.
