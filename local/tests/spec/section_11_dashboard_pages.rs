@@ -362,6 +362,7 @@ async fn what_failed_is_made_again_since_a_time() {
         world.advance(MINUTE).await;
     }
     assert!(world.statuses(&hook).await.contains(&"failed".to_owned()));
+    world.browser().await.open(LIST).await.says("90 delivered, 1 failed (1 %), 0 open");
     world.receivers.answers_event(URL, &poison, 200);
     let browser = world.browser().await;
     browser.submit(&path(&hook, "/redeliver"), &[]).await.says("Say since when");

@@ -175,7 +175,12 @@ impl Day {
     /// In words, which also stand in for the picture.
     pub(crate) fn words(&self) -> String {
         let cut = if self.is_cut { "of the latest, " } else { "" };
-        format!("{cut}{} delivered, {} failed, {} open", self.delivered, self.failed, self.open)
+        let ended = self.delivered + self.failed;
+        let rate = match (self.failed * 100).checked_div(ended) {
+            Some(percent) if self.failed > 0 => format!(" ({} %)", percent.max(1)),
+            _ => String::new(),
+        };
+        format!("{cut}{} delivered, {} failed{rate}, {} open", self.delivered, self.failed, self.open)
     }
 
     /// A bar an hour, the newest at the right: what failed on top of what did not.
