@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use statuspulse_core::access::Role;
-use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::Cidr;
 use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
@@ -67,7 +66,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
         data: data.to_owned(),
         ladder: Ladder::new(LADDER),
         bring_forward: true,
-        pagerduty_url: PAGERDUTY_EVENTS.to_owned(),
+        pagerduty_url: receiver.url(story::PAGERDUTY),
         dev_allow_cidr: "127.0.0.0/8".parse::<Cidr>().into_iter().collect(),
         dev_extra_ca: Some(ca.to_owned()),
         slack_url: Some(receiver.url(story::SLACK)),

@@ -10,6 +10,9 @@ use statuspulse_kit::{Mood, Received, unix_nanos, verify};
 use super::client::Api;
 use super::{LADDER, Stage};
 
+/// Where the stand-ins for PagerDuty and for a Slack channel listen.
+pub(super) const PAGERDUTY: &str = "/v2/enqueue";
+const CHANNEL: &str = "/slack/T000/B000/a-channel";
 /// Where the stand-in for Slack listens.
 pub(super) const SLACK: &str = "/slack/T000/B000/not-a-real-token";
 const HOOK: &str = "/statuspulse";
@@ -51,6 +54,8 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
     ));
     // As strict as the real one.
     stage.receiver.mood(SLACK, Mood::Slack);
+    stage.receiver.mood(CHANNEL, Mood::Slack);
+    stage.receiver.mood(PAGERDUTY, Mood::PagerDuty);
     story.handshake().await?;
     story.filter().await?;
     story.signed_delivery().await?;
@@ -58,6 +63,7 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
     story.held().await?;
     story.resume().await?;
     story.rotation().await?;
+    story.pager_and_channel().await?;
     story.say("Done: every step was as promised.");
     Ok(key)
 }
@@ -228,6 +234,27 @@ impl Story<'_> {
         for line in text(&notice, "/text")?.lines() {
             println!("            | {line}");
         }
+        Ok(())
+    }
+
+    /// The same incident pages and is written into a channel, and both take it.
+    async fn pager_and_channel(&mut self) -> Result<()> {
+        let channel = self.stage.receiver.url(CHANNEL);
+        let forms = [
+            json!({"destination": "pagerduty", "routing_key": "R0UT1NGKEY0FTHEDEM0ABCDEFGHIJKLM"}),
+            json!({"destination": "slack", "url": channel}),
+        ];
+        for mut webhook in forms {
+            (webhook["events"], webhook["monitor_groups"]) = (json!(EVENTS), json!(["on-call"]));
+            let made = self.api.post("/v1/webhooks", webhook.to_string(), StatusCode::CREATED).await?;
+            ensure!(made["status"] == "active", "the stand-in must take the handshake: {made}");
+        }
+        self.publish("incident_opened", "INC-PAGED", "on-call").await?;
+        for (path, taken) in [(PAGERDUTY, 202), (CHANNEL, 200)] {
+            let came = self.stage.receiver.wait_for(path, 2, PATIENCE).await.map_err(anyhow::Error::msg)?;
+            ensure!(came.iter().all(|call| call.answered == taken), "{path} must take what it is sent");
+        }
+        self.say("An incident of the group on-call paged PagerDuty and was written into a Slack channel: both took it.");
         Ok(())
     }
 

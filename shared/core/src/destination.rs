@@ -143,11 +143,11 @@ impl Settings {
     /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same. Only a
     /// Slack channel may be told of it among others, by a burst's one message.
     /// `page` is the webhook's in the dashboard.
-    pub fn render(&self, event_type: EventType, payload: &Bytes, page: &str) -> Bytes {
+    pub fn render(&self, event_type: EventType, payload: &Bytes, page: impl FnOnce() -> String) -> Bytes {
         match &self.destination {
             Destination::Json => payload.clone(),
             Destination::PagerDuty(key) => {
-                pagerduty::event(key, event_type, payload, &self.monitor_groups, page)
+                pagerduty::event(key, event_type, payload, &self.monitor_groups, &page())
             }
             Destination::Slack => slack::message(event_type, payload),
         }

@@ -129,3 +129,12 @@ fn random_bits(random: &dyn Random) -> u128 {
     random.fill(&mut bytes);
     u128::from_be_bytes(bytes) >> 48
 }
+
+/// An id for an answer, which a customer can quote: 80 random bits in hexadecimal. It is made by us, never taken from the client,
+/// as it goes into logs.
+pub fn request_id(random: &dyn Random) -> String {
+    let mut bytes = [0; 10];
+    random.fill(&mut bytes);
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    std::iter::once("req_".to_owned()).chain(digits).collect()
+}

@@ -278,7 +278,7 @@ impl Turn {
     }
 }
 
-/// Rates that all workers keep together.
+/// Rates that all workers keep together. A store whose process ends may forget them: then one comes early.
 #[async_trait]
 pub trait Turns: Send + Sync {
     /// Takes the turn that is free at `now`; the next is free at `next`. If it is not free: when it is.

@@ -1,6 +1,6 @@
 // What one can do on the pages. What each page says in detail is tested in local/tests/spec, without a browser.
 import { expect } from "@playwright/test";
-import { run, startSlack } from "./program.js";
+import { run } from "./program.js";
 import { signIn, test } from "./world.js";
 
 const LIST = "/dashboard/webhooks";
@@ -426,18 +426,40 @@ test("one can ask what an event would be sent as", async ({ page, program, recei
 
 // --- The account, and the end ----------------------------------------------------------------------------
 
-test("the engineers' channel is set, tried and removed", async ({ page, program, receiver }) => {
+test("PagerDuty and a Slack channel are made, tested, and take an incident", async ({ page, program, standIns }) => {
+  await signIn(page, program);
+  const made = [
+    [/PagerDuty/, page.getByLabel("PagerDuty routing key"), "R0UT1NGKEY0FTHET3STABCDEFGHIJKLM"],
+    [/Slack/, page.getByLabel("URL", { exact: true }), standIns.slack],
+  ];
+  for (const [choice, field, value] of made) {
+    await page.goto(`${LIST}/new`);
+    await page.getByRole("radio", { name: choice }).check();
+    await field.fill(value);
+    await button(page, "Make the webhook").click();
+    await expect(said(page)).toContainText("The handshake passed: it is active.");
+    await expect(page.locator("main")).not.toContainText(value);
+    await button(page, "Send a test event").click();
+    await expect(said(page)).toContainText("The test event was taken");
+  }
+  await program.publish("INC-PAGED");
+  await page.goto(LIST);
+  await expect.poll(async () => {
+    await page.reload();
+    return page.getByText("1 delivered, 0 failed, 0 open").count();
+  }).toBe(2);
+});
+
+test("the engineers' channel is set, tried and removed", async ({ page, program, receiver, standIns }) => {
   await signIn(page, program);
   await page.getByRole("link", { name: "Account" }).click();
   await expect(page.getByText("None is set. Nobody is told.")).toBeVisible();
-  const slack = await startSlack("/services/T1/B1/s3cret");
-  await page.getByLabel("URL of an incoming webhook").fill(slack.url);
+  await page.getByLabel("URL of an incoming webhook").fill(standIns.slack);
   await button(page, "Set").click();
   await expect(said(page)).toContainText("The channel is kept.");
   await expect(page.locator("body")).not.toContainText("s3cret");
   await button(page, "Send a test").click();
   await expect(said(page)).toContainText("Slack took the test");
-  slack.stop();
   receiver.answers("/services/T1/B1/s3cret", { status: 404, body: "no_service" });
   await page.getByLabel("URL of an incoming webhook").fill(receiver.url("/services/T1/B1/s3cret"));
   await button(page, "Replace").click();

@@ -32,11 +32,12 @@ export const chromium = {
 };
 
 /** Serves from a folder of its own, with the ladder in seconds. `api` calls with the key of an admin. */
-export async function startProgram({ ladder = "1s,1s,2s,2s" } = {}) {
+export async function startProgram({ ladder = "1s,1s,2s,2s", pagerduty } = {}) {
   const data = await mkdtemp(join(tmpdir(), "statuspulse-"));
   const { stdout } = await run(PROGRAM, ["keys", "create", "--data", data, "--account", "Acme", "--role", "admin"]);
   const key = stdout.trim();
   const flags = ["--listen", "127.0.0.1:0", "--data", data, "--ladder", ladder];
+  if (pagerduty) flags.push("--pagerduty-url", pagerduty);
   const network = ["--dev-allow-cidr", "127.0.0.0/8", "--egress-ips", "203.0.113.10,203.0.113.11"];
   const child = spawn(PROGRAM, ["serve", ...flags, ...network], { stdio: ["ignore", "pipe", "pipe"] });
   // Should the tests die, it does too.
@@ -95,12 +96,14 @@ function payload(type, incident) {
   }
 }
 
-/** The program's own stand-in for Slack, as strict as the real one. */
-export async function startSlack(path) {
-  const child = spawn(PROGRAM, ["receive", "--port", "0", "--slack", path], { stdio: ["ignore", "pipe", "ignore"] });
+/** The program's own stand-ins for Slack and PagerDuty, as strict as the real ones. */
+export async function startStandIns() {
+  const [slack, pagerduty] = ["/services/T1/B1/s3cret", "/v2/enqueue"];
+  const flags = ["--port", "0", "--slack", slack, "--pagerduty", pagerduty];
+  const child = spawn(PROGRAM, ["receive", ...flags], { stdio: ["ignore", "pipe", "ignore"] });
   const lines = createInterface({ input: child.stdout });
   const url = await new Promise((resolve) => lines.once("line", (line) => resolve(line.replace("ready ", ""))));
-  return { url: new URL(path, url).href, stop: () => child.kill() };
+  return { slack: new URL(slack, url).href, pagerduty: new URL(pagerduty, url).href, stop: () => child.kill() };
 }
 
 /** Answers 200 to everything until it is told otherwise, and remembers what came. */

@@ -1,11 +1,16 @@
 // What every test begins with: a program, a receiver, and a browser that is signed in.
 import { test as base } from "@playwright/test";
-import { startProgram, startReceiver } from "./program.js";
+import { startProgram, startReceiver, startStandIns } from "./program.js";
 
 export const test = base.extend({
   ladder: ["1s,1s,2s,2s", { option: true }],
-  program: async ({ ladder }, use) => {
-    const program = await startProgram({ ladder });
+  standIns: async ({}, use) => {
+    const standIns = await startStandIns();
+    await use(standIns);
+    standIns.stop();
+  },
+  program: async ({ ladder, standIns }, use) => {
+    const program = await startProgram({ ladder, pagerduty: standIns.pagerduty });
     await use(program);
     await program.stop();
   },

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use statuspulse_core::error::Error;
+use statuspulse_core::ids::request_id;
 use statuspulse_core::usecase::DASHBOARD;
 
 use crate::Dashboard;
@@ -165,7 +166,7 @@ pub(crate) fn see(path: &str) -> Response {
 /// The outermost layer.
 pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
     let engine = &dashboard.engine;
-    let request_id = new_request_id(&dashboard);
+    let request_id = request_id(&*engine.random);
     let sent = request.headers().clone();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if reads || is_ours(request.headers()) {
@@ -201,11 +202,4 @@ fn is_ours(headers: &HeaderMap) -> bool {
         (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, from)| from == host),
         _ => false,
     }
-}
-
-fn new_request_id(dashboard: &Dashboard) -> String {
-    let mut bytes = [0; 10];
-    dashboard.engine.random.fill(&mut bytes);
-    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
-    std::iter::once("req_".to_owned()).chain(digits).collect()
 }

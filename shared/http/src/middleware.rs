@@ -14,6 +14,7 @@ use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method};
 use statuspulse_core::Engine;
 use statuspulse_core::error::Error;
+use statuspulse_core::ids::request_id;
 
 use crate::problem::{self, Refusal};
 use crate::rest;
@@ -24,7 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// refusal, and sees that nothing is cached or guessed at: answers hold secrets, and text that strangers'
 /// endpoints sent.
 pub(crate) async fn outer(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
-    let request_id = new_request_id(&engine);
+    let request_id = request_id(&*engine.random);
     let (head, body) = request.into_parts();
     let (body, rest) = rest::shared(body);
     let request = Request::from_parts(head, Body::new(body));
@@ -55,16 +56,6 @@ pub(crate) async fn settle(State(engine): State<Arc<Engine>>, request: Request, 
         Ok(()) => response,
         Err(unavailable) => Refusal::from(Error::from(unavailable)).into_response(),
     }
-}
-
-/// 80 random bits in hexadecimal: made by us, never taken from the client, as it goes into logs.
-fn new_request_id(engine: &Engine) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut bytes = [0; 10];
-    engine.random.fill(&mut bytes);
-    let digits =
-        bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(HEX[usize::from(digit)]));
-    "req_".chars().chain(digits).collect()
 }
 
 struct Panicked;

@@ -53,11 +53,9 @@ impl Engine {
                     return self.write_into_channel((delivery, step.number), body, claimed_until).await;
                 }
                 Some(body) => {
-                    let body = webhook.settings.render(
-                        delivery.event_type,
-                        &body,
-                        &self.deployment.page_of(webhook.id),
-                    );
+                    let body = webhook
+                        .settings
+                        .render(delivery.event_type, &body, || self.deployment.page_of(webhook.id));
                     self.make_attempt(&webhook, vec![(delivery, step.number)], body).await?;
                 }
                 // Only what was kept beyond every limit has lost its event.

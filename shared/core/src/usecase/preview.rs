@@ -48,7 +48,7 @@ impl Engine {
         let webhook = self.webhook(account, delivery.webhook_id).await?;
         let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
         let body =
-            webhook.settings.render(delivery.event_type, &event.body, &self.deployment.page_of(webhook.id));
+            webhook.settings.render(delivery.event_type, &event.body, || self.deployment.page_of(webhook.id));
         let about = About {
             event: delivery.event_type.name(),
             event_id: delivery.event_id,
@@ -75,7 +75,7 @@ impl Engine {
         let about = About { event: event_type.name(), event_id, delivery_id, number: 1 };
         // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
         let signatures = webhook.keys.headers(&event_id.to_string(), b"", now).into_iter();
-        let rendered = webhook.settings.render(event_type, &payload, &self.deployment.page_of(id));
+        let rendered = webhook.settings.render(event_type, &payload, || self.deployment.page_of(id));
         Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
     }
 }
