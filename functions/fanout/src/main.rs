@@ -37,7 +37,7 @@ async fn main() -> Result<(), Error> {
 /// Its id is its idempotency key: EventBridge delivers at least once. What is refused is an error: after its retries the
 /// event goes to the dead-letter queue, and nothing is dropped in silence.
 async fn publish(host: &Host, id: &str, detail: &RawValue) -> Result<Value, Diagnostic> {
-    let caller = Caller { role: Role::Operator, account_id: None };
+    let caller = Caller { key_id: None, role: Role::Operator, account_id: None };
     let envelope = Bytes::copy_from_slice(detail.get().as_bytes());
     let key = format!("eventbridge:{id}");
     match host.engine.publish(caller, &envelope, Some(&key)).await {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use statuspulse_core::Engine;
-use statuspulse_core::access::{Caller, Role};
+use statuspulse_core::access::{Caller, Manager, Role};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::error::{Error, Result};
-use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
@@ -98,7 +98,7 @@ type Work<T> = Box<dyn FnOnce(Engine) -> std::pin::Pin<Box<dyn Future<Output = R
 pub(crate) struct Outside {
     pub(crate) world: World,
     pub(crate) name: Arc<str>,
-    pub(crate) account: AccountId,
+    pub(crate) manager: Manager,
 }
 
 impl Outside {
@@ -149,11 +149,12 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
         let body = payload(&format!("INC-{incident}"), &format!("{} {n}", outside.name));
         let key = keyed.then(|| format!("{}-{n}", outside.name));
         if let (Some(key), true) = (&key, poison) {
-            let id = EventId::from_idempotency_key(outside.account, key).to_string();
+            let id = EventId::from_idempotency_key(outside.manager.account_id, key).to_string();
             outside.world.with(|inner| inner.receivers.poison.insert(id));
         }
         let before = wanting(&outside);
-        let caller = Caller { role: Role::Publisher, account_id: Some(outside.account) };
+        let caller =
+            Caller { key_id: None, role: Role::Publisher, account_id: Some(outside.manager.account_id) };
         let publish = || -> Work<EventId> {
             let (body, key) = (body.clone(), key.clone());
             Box::new(move |engine| {
@@ -185,7 +186,7 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
 
 /// The webhooks that want events now: all that are there.
 fn wanting(outside: &Outside) -> Vec<WebhookId> {
-    let account = outside.account;
+    let account = outside.manager.account_id;
     outside.world.with(|inner| inner.store.webhooks_of(account).iter().map(|webhook| webhook.id).collect())
 }
 
@@ -211,14 +212,13 @@ pub(crate) async fn customer(outside: Outside, acts: usize) {
 }
 
 async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
-    let account = outside.account;
+    let by = outside.manager;
+    let account = by.account_id;
     match act {
         0..=2 => drop(
             outside
                 .ask(|| {
-                    Box::new(move |engine| {
-                        Box::pin(async move { engine.pause(account, webhook).await.map(drop) })
-                    })
+                    Box::new(move |engine| Box::pin(async move { engine.pause(by, webhook).await.map(drop) }))
                 })
                 .await,
         ),
@@ -232,7 +232,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                 .ask(|| {
                     Box::new(move |engine| {
                         Box::pin(async move {
-                            engine.rotate_secret(account, webhook, RotationStyle::default()).await.map(drop)
+                            engine.rotate_secret(by, webhook, RotationStyle::default()).await.map(drop)
                         })
                     })
                 })
@@ -241,9 +241,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         9 => drop(
             outside
                 .ask(|| {
-                    Box::new(move |engine| {
-                        Box::pin(async move { engine.finish_rotation(account, webhook).await })
-                    })
+                    Box::new(move |engine| Box::pin(async move { engine.finish_rotation(by, webhook).await }))
                 })
                 .await,
         ),
@@ -261,9 +259,9 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                     .ask(|| {
                         let body = body.clone();
                         Box::new(move |engine| {
-                            Box::pin(async move {
-                                engine.update(account, webhook, body.as_bytes()).await.map(drop)
-                            })
+                            Box::pin(
+                                async move { engine.update(by, webhook, body.as_bytes()).await.map(drop) },
+                            )
                         })
                     })
                     .await,
@@ -312,12 +310,12 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
 }
 
 async fn resume(outside: &Outside, webhook: WebhookId, held: HeldDeliveries) {
-    let account = outside.account;
+    let by = outside.manager;
     drop(
         outside
             .ask(|| {
                 Box::new(move |engine| {
-                    Box::pin(async move { engine.resume(account, webhook, held).await.map(drop) })
+                    Box::pin(async move { engine.resume(by, webhook, held).await.map(drop) })
                 })
             })
             .await,

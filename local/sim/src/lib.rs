@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use statuspulse_core::access::Account;
+use statuspulse_core::access::{Account, Manager};
+use statuspulse_core::audit::AuditLog;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
-use statuspulse_core::ids::WebhookId;
+use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -58,14 +59,14 @@ const DRAIN: Duration = Duration::from_secs(1800);
 #[must_use]
 pub fn run(seed: u64, keep_history: bool) -> Outcome {
     let world = World::new(seed, keep_history);
-    let account = furnish(&world);
+    let manager = furnish(&world);
     let mut driver = Driver::new(world.clone(), |world, who| {
         if who.name.starts_with("worker") {
             let after = world.with(|inner| inner.dice.up_to(Duration::from_secs(20)));
             actors::begin_worker(world, &who.name, after);
         }
     });
-    let outside = |name: &str| Outside { world: world.clone(), name: name.into(), account };
+    let outside = |name: &str| Outside { world: world.clone(), name: name.into(), manager };
     let immortal = |name: &str| Who { name: name.into(), mortal: false };
     let (workers, publishers, customers, incidents) = world.with(|inner| {
         (1 + inner.dice.below(4), 1 + inner.dice.below(3), inner.dice.below(3), 1 + inner.dice.below(3))
@@ -136,7 +137,7 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
 }
 
 /// An account with a few webhooks.
-fn furnish(world: &World) -> statuspulse_core::ids::AccountId {
+fn furnish(world: &World) -> Manager {
     let ports = Ports { world: world.clone(), name: "world".into(), skew_ms: 0 };
     let now = world.with(|inner| inner.now);
     #[expect(clippy::expect_used, reason = "constants")]
@@ -148,8 +149,9 @@ fn furnish(world: &World) -> statuspulse_core::ids::AccountId {
         world.with(|inner| inner.store.webhooks.insert(webhook.id, Arc::new(webhook)));
     }
     let id = account.id;
+    let by = Manager { account_id: id, key_id: KeyId::new(now, &ports) };
     world.with(|inner| inner.store.accounts.insert(id, account));
-    id
+    by
 }
 
 fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
@@ -176,6 +178,7 @@ fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
         resumed_at: None,
         sweep: None,
         alert: None,
+        audit: AuditLog::default(),
         epoch: 1,
         created_at: now,
         updated_at: now,

@@ -86,6 +86,16 @@ impl Role {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
+
+    /// Whether a key of this role may do this.
+    pub fn may(self, action: Action) -> bool {
+        match self {
+            Role::Admin => matches!(action, Action::Read | Action::Manage | Action::Publish),
+            Role::Publisher => action == Action::Publish,
+            Role::Viewer => action == Action::Read,
+            Role::Operator => matches!(action, Action::Publish | Action::CreateAccount),
+        }
+    }
 }
 
 /// The text of a key, or of a session: shown once, when it is made.
@@ -228,6 +238,8 @@ pub enum Action {
 /// Who calls: a valid key's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
+    /// The key; none where a deployment's own parts call.
+    pub key_id: Option<KeyId>,
     /// The key's role.
     pub role: Role,
     /// The key's account; an operator has none.
@@ -237,13 +249,7 @@ pub struct Caller {
 impl Caller {
     /// Refuses what the role may not do.
     pub fn may(&self, action: Action) -> Result<()> {
-        let allowed = match self.role {
-            Role::Admin => matches!(action, Action::Read | Action::Manage | Action::Publish),
-            Role::Publisher => action == Action::Publish,
-            Role::Viewer => action == Action::Read,
-            Role::Operator => matches!(action, Action::Publish | Action::CreateAccount),
-        };
-        if allowed {
+        if self.role.may(action) {
             Ok(())
         } else {
             Err(Error::Forbidden(format!("a key of role {} may not do this", self.role.name())))
@@ -255,4 +261,20 @@ impl Caller {
         self.may(action)?;
         self.account_id.ok_or_else(|| Error::Forbidden("an operator's key belongs to no account".to_owned()))
     }
+
+    /// The caller as somebody who changes their account, by name.
+    pub fn manager(&self) -> Result<Manager> {
+        let account_id = self.account_for(Action::Manage)?;
+        let nobody = || Error::Forbidden("only who has a key changes an account".to_owned());
+        Ok(Manager { account_id, key_id: self.key_id.ok_or_else(nobody)? })
+    }
+}
+
+/// Who changes something: what they do to a webhook stands in its [`audit`](crate::audit) log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manager {
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// With which key.
+    pub key_id: KeyId,
 }

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod alert;
 pub mod attempt;
+pub mod audit;
 pub mod delivery;
 pub mod destination;
 pub mod error;

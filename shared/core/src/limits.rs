@@ -136,6 +136,9 @@ pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 /// deleted webhook are kept. A webhook that was paused for a year is not coming back for its incidents.
 pub const UNFINISHED_RETENTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Entries of a webhook's audit log that are kept: it is read with the webhook, at every attempt.
+pub const AUDIT_ENTRIES_KEPT: usize = 20;
+
 // --- Connections to receivers (shared/outbound) ----------------------------------------------------------
 
 /// How long the answer to a name's look-up is used for further attempts: a burst of deliveries to one host

@@ -22,9 +22,10 @@ use jiff::Timestamp;
 
 use crate::alert::{Alert, AlertKind, Notice};
 use crate::attempt::Failure;
+use crate::audit::{AuditLog, Change};
 use crate::destination::{Consequence, Destination};
 use crate::event::{Event, EventType};
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::limits;
 use crate::retry;
 use crate::signature::{SigningKeys, later};
@@ -53,6 +54,8 @@ pub struct Webhook {
     pub sweep: Option<Sweep>,
     /// The latest news of it for its account's engineers.
     pub alert: Option<Alert>,
+    /// Who did what to it.
+    pub audit: AuditLog,
     /// Counts the changes of state.
     pub epoch: u64,
     /// When it was made.
@@ -375,7 +378,7 @@ impl Webhook {
         let is_known =
             next.alert.as_ref().is_some_and(|alert| matches!(alert.kind, AlertKind::Failing { .. }));
         if let Some(reason) = reason {
-            next.pause(reason, Some(last_error.clone()), now);
+            next.pause(reason, Some(last_error.clone()), None, now);
             next.alert = Some(Alert::new(AlertKind::Paused { reason, last_error }, now));
         } else if consecutive_failures >= retry::FAILURES_TO_WARN && !is_known {
             next.alert = Some(Alert::new(AlertKind::Failing { last_error }, now));
@@ -383,8 +386,15 @@ impl Webhook {
         Some(next)
     }
 
-    /// Pauses an active webhook.
-    pub(crate) fn pause(&mut self, reason: PauseReason, last_error: Option<String>, now: Timestamp) {
+    /// Pauses an active webhook; without anybody's key it is its failures that do.
+    pub(crate) fn pause(
+        &mut self,
+        reason: PauseReason,
+        last_error: Option<String>,
+        by: Option<KeyId>,
+        now: Timestamp,
+    ) {
+        self.audit.add(Change::Paused, by, now);
         let failing_since = self.health.failing_since;
         self.enter(State::Paused(Pause { reason, since: now, last_error, failing_since }), now);
         self.begin_sweep(SweepMode::Hold, now);
@@ -392,7 +402,9 @@ impl Webhook {
 
     /// Makes a webhook active that was paused: it starts with a clean slate, and its held deliveries, so many, are let go
     /// or dropped.
-    pub(crate) fn resume(&mut self, mode: SweepMode, held: u64, now: Timestamp) {
+    pub(crate) fn resume(&mut self, mode: SweepMode, held: u64, by: KeyId, now: Timestamp) {
+        let drops = mode == SweepMode::Discard;
+        self.audit.add(if drops { Change::ResumedDiscarding } else { Change::Resumed }, Some(by), now);
         self.health = Health::default();
         self.resumed_at = Some(now);
         self.enter(State::Active, now);
@@ -414,10 +426,12 @@ impl Webhook {
     }
 
     /// Makes a pending webhook active.
-    pub(crate) fn verified(&mut self, now: Timestamp) {
-        if self.state == State::Pending {
+    pub(crate) fn verified(&mut self, now: Timestamp) -> bool {
+        let is_news = self.state == State::Pending;
+        if is_news {
             self.enter(State::Active, now);
         }
+        is_news
     }
 
     /// Deletes it; its deliveries are cancelled.

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::{COOKIE, SET_COOKIE};
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
-use statuspulse_core::access::{Action, Caller};
+use statuspulse_core::access::{self, Action};
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::{Engine, limits};
 
@@ -28,13 +28,14 @@ const FLASH_SECONDS: u64 = 60;
 pub(crate) struct Viewer {
     pub(crate) engine: Arc<Engine>,
     pub(crate) account: AccountId,
-    pub(crate) may_manage: bool,
+    /// As whom they may change things, if they may.
+    pub(crate) manages: Option<access::Manager>,
     pub(crate) flash: Option<Flash>,
     pub(crate) token: String,
 }
 
 /// Somebody who is signed in, and may change things.
-pub(crate) struct Manager(pub(crate) Viewer);
+pub(crate) struct Manager(pub(crate) Viewer, pub(crate) access::Manager);
 
 /// What a form has to say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,7 +72,11 @@ impl Viewer {
     /// What every page of theirs has around it.
     pub(crate) async fn frame(&self) -> Result<Frame, Refused> {
         let account = self.engine.account(self.account).await?;
-        Ok(Frame { account: Some(account.name), may_manage: self.may_manage, flash: self.flash.clone() })
+        Ok(Frame {
+            account: Some(account.name),
+            may_manage: self.manages.is_some(),
+            flash: self.flash.clone(),
+        })
     }
 
     /// A page that has said what there was to say.
@@ -92,13 +97,13 @@ impl Viewer {
     /// Who shows these headers.
     pub(crate) async fn of(headers: &HeaderMap, dashboard: &Dashboard) -> Result<Self, Refused> {
         let token = cookie(headers, SESSION).ok_or(Refused::SignedOut)?.to_owned();
-        let caller: Caller = dashboard.engine.signed_in(&token).await?;
+        let caller = dashboard.engine.signed_in(&token).await?;
         let account = caller.account_for(Action::Read)?;
         let flash = cookie(headers, FLASH)
             .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let may_manage = caller.may(Action::Manage).is_ok();
-        Ok(Self { engine: dashboard.engine.clone(), account, may_manage, flash, token })
+        let manages = caller.manager().ok();
+        Ok(Self { engine: dashboard.engine.clone(), account, manages, flash, token })
     }
 }
 
@@ -107,10 +112,9 @@ impl FromRequestParts<Dashboard> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refused> {
         let viewer = Viewer::from_request_parts(parts, dashboard).await?;
-        if viewer.may_manage {
-            Ok(Self(viewer))
-        } else {
-            Err(Refused::Forbidden("A viewer changes nothing".to_owned()))
+        match viewer.manages {
+            Some(by) => Ok(Self(viewer, by)),
+            None => Err(Refused::Forbidden("A viewer changes nothing".to_owned())),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
 use statuspulse_core::attempt::Attempt;
+use statuspulse_core::audit::Change;
 use statuspulse_core::delivery::{Delivery, Status};
 use statuspulse_core::webhook::{PauseReason, State, Webhook};
 
@@ -94,6 +95,19 @@ pub(crate) fn pause_reason(reason: PauseReason) -> &'static str {
         PauseReason::Gone => "the endpoint answered 410 Gone",
         PauseReason::Manual => "it was paused by hand",
         PauseReason::Permanent => "the destination answered that it will take nothing any more",
+    }
+}
+
+pub(crate) fn changed(change: Change) -> &'static str {
+    match change {
+        Change::Created => "Created",
+        Change::Verified => "Handshake passed",
+        Change::Updated => "Settings changed",
+        Change::Paused => "Paused",
+        Change::Resumed => "Resumed",
+        Change::ResumedDiscarding => "Resumed, what was held dropped",
+        Change::SecretRotated => "Secret rotated",
+        Change::RotationFinished => "Old secret ended early",
     }
 }
 

@@ -39,15 +39,15 @@ async fn show(State(api): State<Api>, Reads(account): Reads) -> Answer {
     Ok(Json(AccountView::of(&account)).into_response())
 }
 
-async fn update(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+async fn update(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let account = api.engine.update_account(account, &body).await?;
+    let account = api.engine.update_account(by.account_id, &body).await?;
     Ok(Json(AccountView::of(&account)).into_response())
 }
 
-async fn test_slack(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+async fn test_slack(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     body::read_nothing(body).await?;
-    let result = api.engine.test_slack(account).await?;
+    let result = api.engine.test_slack(by.account_id).await?;
     Ok(Json(TestView::of(&result)).into_response())
 }
 

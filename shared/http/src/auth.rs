@@ -9,7 +9,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use statuspulse_core::Engine;
-use statuspulse_core::access::{Action, Caller};
+use statuspulse_core::access::{Action, Caller, Manager};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::AccountId;
 
@@ -18,8 +18,8 @@ use crate::problem::Refusal;
 /// The account of a caller who may read it.
 pub(crate) struct Reads(pub(crate) AccountId);
 
-/// The account of a caller who may change it.
-pub(crate) struct Manages(pub(crate) AccountId);
+/// A caller who may change their account.
+pub(crate) struct Manages(pub(crate) Manager);
 
 /// A caller who may publish.
 pub(crate) struct Publishes(pub(crate) Caller);
@@ -56,7 +56,7 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        Ok(Self(caller(parts, state).await?.account_for(Action::Manage)?))
+        Ok(Self(caller(parts, state).await?.manager()?))
     }
 }
 

@@ -67,35 +67,35 @@ async fn show_by_id(State(api): State<Api>, Reads(account): Reads, Id(id): Id<De
 
 async fn redeliver(
     State(api): State<Api>,
-    Manages(account): Manages,
+    Manages(by): Manages,
     Ids(webhook, id): Ids,
     body: Body,
 ) -> Answer {
-    api.engine.delivery(account, webhook, id).await?;
+    api.engine.delivery(by.account_id, webhook, id).await?;
     body::read_nothing(body).await?;
-    accepted(&api.engine.redeliver(account, webhook, id).await?)
+    accepted(&api.engine.redeliver(by.account_id, webhook, id).await?)
 }
 
 async fn redeliver_by_id(
     State(api): State<Api>,
-    Manages(account): Manages,
+    Manages(by): Manages,
     Id(id): Id<DeliveryId>,
     body: Body,
 ) -> Answer {
-    let delivery = api.engine.delivery_by_id(account, id).await?;
+    let delivery = api.engine.delivery_by_id(by.account_id, id).await?;
     body::read_nothing(body).await?;
-    accepted(&api.engine.redeliver(account, delivery.webhook_id, id).await?)
+    accepted(&api.engine.redeliver(by.account_id, delivery.webhook_id, id).await?)
 }
 
 async fn redeliver_failed(
     State(api): State<Api>,
-    Manages(account): Manages,
+    Manages(by): Manages,
     Id(webhook): Id<WebhookId>,
     body: Body,
 ) -> Answer {
-    known(&api, account, webhook).await?;
+    known(&api, by.account_id, webhook).await?;
     let since = since_field(&body::read(body).await?)?;
-    let deliveries = api.engine.redeliver_failed(account, webhook, since).await?;
+    let deliveries = api.engine.redeliver_failed(by.account_id, webhook, since).await?;
     Ok((StatusCode::ACCEPTED, Json(RedeliveredView { deliveries })).into_response())
 }
 

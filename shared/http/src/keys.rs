@@ -25,9 +25,9 @@ pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/keys", post(create).get(list)).route("/v1/keys/{id}", delete(revoke))
 }
 
-async fn create(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let (key, text) = api.engine.create_key(account, &body).await?;
+    let (key, text) = api.engine.create_key(by.account_id, &body).await?;
     let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -46,8 +46,8 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     Ok(list.page(data, next))
 }
 
-async fn revoke(State(api): State<Api>, Manages(account): Manages, Id(id): Id<KeyId>) -> Answer {
-    api.engine.revoke_key(account, id).await?;
+async fn revoke(State(api): State<Api>, Manages(by): Manages, Id(id): Id<KeyId>) -> Answer {
+    api.engine.revoke_key(by.account_id, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -31,7 +31,7 @@ use crate::{Answer, Api, body};
 pub(crate) mod openapi;
 mod view;
 
-use view::{CreatedView, WebhookView};
+use view::{AuditEntryView, CreatedView, WebhookView};
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -42,14 +42,15 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/webhooks/{id}/resume", post(resume))
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate_secret))
         .route("/v1/webhooks/{id}/rotate-secret/finish", post(finish_rotation))
+        .route("/v1/webhooks/{id}/audit-log", get(audit_log))
         .route("/v1/webhooks/{id}/test", post(send_test))
         .route("/v1/webhooks/{id}/preview", post(preview))
         .route("/v1/webhooks/{id}/explain", get(explain))
 }
 
-async fn create(State(api): State<Api>, Manages(account): Manages, body: Body) -> Answer {
+async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let webhook = api.engine.register(account, &body).await?;
+    let webhook = api.engine.register(by, &body).await?;
     let location = [(LOCATION, format!("/v1/webhooks/{}", webhook.id))];
     let view = CreatedView { shown: view(&api, &webhook).await?, secret: webhook.keys.current().reveal() };
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
@@ -74,93 +75,81 @@ async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookI
     shown(&api, &webhook).await
 }
 
-async fn update(
-    State(api): State<Api>,
-    Manages(account): Manages,
-    Id(id): Id<WebhookId>,
-    body: Body,
-) -> Answer {
-    known(&api, account, id).await?;
+async fn update(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, by.account_id, id).await?;
     let body = body::read(body).await?;
-    let webhook = api.engine.update(account, id, &body).await?;
+    let webhook = api.engine.update(by, id, &body).await?;
     shown(&api, &webhook).await
 }
 
-async fn remove(State(api): State<Api>, Manages(account): Manages, Id(id): Id<WebhookId>) -> Answer {
-    api.engine.delete(account, id).await?;
+async fn remove(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>) -> Answer {
+    api.engine.delete(by.account_id, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn verify(
-    State(api): State<Api>,
-    Manages(account): Manages,
-    Id(id): Id<WebhookId>,
-    body: Body,
-) -> Answer {
-    known(&api, account, id).await?;
+async fn verify(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    let webhook = api.engine.verify(account, id).await?;
+    let webhook = api.engine.verify(by, id).await?;
     shown(&api, &webhook).await
 }
 
-async fn pause(
-    State(api): State<Api>,
-    Manages(account): Manages,
-    Id(id): Id<WebhookId>,
-    body: Body,
-) -> Answer {
-    known(&api, account, id).await?;
+async fn pause(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    let webhook = api.engine.pause(account, id).await?;
+    let webhook = api.engine.pause(by, id).await?;
     shown(&api, &webhook).await
 }
 
-async fn resume(
-    State(api): State<Api>,
-    Manages(account): Manages,
-    Id(id): Id<WebhookId>,
-    body: Body,
-) -> Answer {
-    known(&api, account, id).await?;
+async fn resume(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, by.account_id, id).await?;
     let held = held_field(&body::read_optional(body).await?)?;
-    let held = api.engine.resume(account, id, held).await?;
+    let held = api.engine.resume(by, id, held).await?;
     Ok(Json(ResumedView { status: "active", held }).into_response())
 }
 
 async fn rotate_secret(
     State(api): State<Api>,
-    Manages(account): Manages,
+    Manages(by): Manages,
     Id(id): Id<WebhookId>,
     body: Body,
 ) -> Answer {
-    known(&api, account, id).await?;
+    known(&api, by.account_id, id).await?;
     let style = style_field(&body::read_optional(body).await?)?;
-    let (secret, window_ends_at) = api.engine.rotate_secret(account, id, style).await?;
+    let (secret, window_ends_at) = api.engine.rotate_secret(by, id, style).await?;
     Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
 }
 
 async fn finish_rotation(
     State(api): State<Api>,
-    Manages(account): Manages,
+    Manages(by): Manages,
     Id(id): Id<WebhookId>,
     body: Body,
 ) -> Answer {
-    known(&api, account, id).await?;
+    known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    api.engine.finish_rotation(account, id).await?;
-    let webhook = api.engine.webhook(account, id).await?;
+    api.engine.finish_rotation(by, id).await?;
+    let webhook = api.engine.webhook(by.account_id, id).await?;
     shown(&api, &webhook).await
+}
+
+/// The latest entries: so few that they need no pages, and stand in one all the same, as every list does.
+async fn audit_log(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
+    let webhook = api.engine.webhook(account, id).await?;
+    let log = api.engine.audit_log(&webhook).await?;
+    let list = List::new(&api.cursor_key, account, "audit-log");
+    Ok(list.page(log.iter().map(AuditEntryView::of).collect(), None))
 }
 
 async fn send_test(
     State(api): State<Api>,
-    Manages(account): Manages,
+    Manages(by): Manages,
     Id(id): Id<WebhookId>,
     body: Body,
 ) -> Answer {
-    known(&api, account, id).await?;
+    known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    let result = api.engine.send_test(account, id).await?;
+    let result = api.engine.send_test(by.account_id, id).await?;
     Ok(Json(TestView::of(&result)).into_response())
 }
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, millis, optional_time};
 use crate::alert::{Alert, AlertKind, Notice};
+use crate::audit::{AuditLog, Change, Entry};
 use crate::destination::{Destination, RoutingKey};
 use crate::event::EventType;
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::secret::Secret;
 use crate::signature::{Outgoing, RotationStyle, SigningKeys};
 use crate::target::EndpointUrl;
@@ -68,6 +69,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
         resumed_at: optional_time(record.resumed_at)?,
         sweep: record.sweep()?,
         alert: record.alert.map(AlertRecord::restore).transpose()?,
+        audit: AuditLog::restore(record.audit.iter().map(restore_entry).collect::<Result<_, _>>()?),
         epoch: record.epoch,
         created_at: from_millis(record.created_at)?,
         updated_at: from_millis(record.updated_at)?,
@@ -94,6 +96,9 @@ struct Record {
     /// Not in records of old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     alert: Option<AlertRecord>,
+    /// When, what, by whom. Not in records of old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    audit: Vec<(i64, String, Option<KeyId>)>,
     epoch: u64,
     created_at: i64,
     updated_at: i64,
@@ -211,6 +216,7 @@ impl Record {
                 let_go: sweep.let_go,
             }),
             alert: webhook.alert.as_ref().map(AlertRecord::of),
+            audit: webhook.audit.entries().iter().map(entry_record).collect(),
             epoch: webhook.epoch,
             created_at: millis(webhook.created_at),
             updated_at: millis(webhook.updated_at),
@@ -276,6 +282,15 @@ impl PauseRecord {
             failing_since: optional_time(self.failing_since)?,
         })
     }
+}
+
+fn entry_record(entry: &Entry) -> (i64, String, Option<KeyId>) {
+    (millis(entry.at), entry.change.name().to_owned(), entry.by)
+}
+
+fn restore_entry((at, change, by): &(i64, String, Option<KeyId>)) -> Result<Entry, Unreadable> {
+    let change = Change::from_name(change).ok_or_else(|| Unreadable::unknown("change", change))?;
+    Ok(Entry { at: from_millis(*at)?, change, by: *by })
 }
 
 fn reason(name: &str) -> Result<PauseReason, Unreadable> {

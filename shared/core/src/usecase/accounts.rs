@@ -17,7 +17,7 @@ impl Engine {
     pub(super) async fn caller_of_key(&self, hash: &KeyHash) -> Result<Caller> {
         let key = self.accounts.key_by_hash(hash).await?;
         match key.filter(|key| key.is_valid(self.clock.now())) {
-            Some(key) => Ok(Caller { role: key.role, account_id: key.account_id }),
+            Some(key) => Ok(Caller { key_id: Some(key.id), role: key.role, account_id: key.account_id }),
             None => Err(Error::Unauthenticated("the API key is not valid")),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::probe::not_verified;
+use crate::access::Manager;
 use crate::error::Result;
 use crate::ids::{AccountId, WebhookId};
 use crate::webhook::{PauseReason, State, SweepMode, Webhook};
@@ -20,13 +21,13 @@ pub enum HeldDeliveries {
 
 impl Engine {
     /// Pauses a webhook by hand: nobody needs to be told. A paused one stays as it is.
-    pub async fn pause(&self, account: AccountId, id: WebhookId) -> Result<Arc<Webhook>> {
+    pub async fn pause(&self, by: Manager, id: WebhookId) -> Result<Arc<Webhook>> {
         let now = self.clock.now();
-        self.change_and_follow_up(account, id, |webhook| match webhook.state {
+        self.change_and_follow_up(by.account_id, id, |webhook| match webhook.state {
             State::Pending => Err(not_verified()),
             State::Paused(_) | State::Deleted => Ok(None),
             State::Active => {
-                webhook.pause(PauseReason::Manual, None, now);
+                webhook.pause(PauseReason::Manual, None, Some(by.key_id), now);
                 Ok(Some(()))
             }
         })
@@ -35,19 +36,19 @@ impl Engine {
 
     /// Makes a paused webhook active, and says how many deliveries were held. An active one stays as it is: a
     /// second resume delivers nothing twice.
-    pub async fn resume(&self, account: AccountId, id: WebhookId, held: HeldDeliveries) -> Result<u64> {
+    pub async fn resume(&self, by: Manager, id: WebhookId, held: HeldDeliveries) -> Result<u64> {
         let now = self.clock.now();
-        let before = self.webhook(account, id).await?;
+        let before = self.webhook(by.account_id, id).await?;
         let count = if before.is_active() { 0 } else { self.deliveries.held(id).await? };
         let mode = match held {
             HeldDeliveries::Deliver => SweepMode::Release,
             HeldDeliveries::Discard => SweepMode::Discard,
         };
-        self.change_and_follow_up(account, id, |webhook| match webhook.state {
+        self.change_and_follow_up(by.account_id, id, |webhook| match webhook.state {
             State::Pending => Err(not_verified()),
             State::Active | State::Deleted => Ok(None),
             State::Paused(_) => {
-                webhook.resume(mode, count, now);
+                webhook.resume(mode, count, by.key_id, now);
                 Ok(Some(()))
             }
         })

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Engine;
 use super::attempt::{About, signed_call};
+use crate::access::Manager;
 use crate::attempt::{Class, Failure};
+use crate::audit::Change;
 use crate::destination::{Destination, Probe};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -60,18 +62,18 @@ impl Engine {
     }
 
     /// Tries the handshake again; a pending webhook that passes it becomes active.
-    pub async fn verify(&self, account: AccountId, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
-        let webhook = self.webhook(account, id).await?;
+    pub async fn verify(&self, by: Manager, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
+        let webhook = self.webhook(by.account_id, id).await?;
         let shake = self.shake_hands(&webhook).await;
         let now = self.clock.now();
-        self.change_webhook(account, id, |latest| {
+        self.change_webhook(by.account_id, id, |latest| {
             // It is somewhere else by now: this handshake says nothing of the new one.
             if !latest.settings.same_endpoint(&webhook.settings) {
                 return Ok(None);
             }
             latest.handshake = shake.handshake.clone();
-            if shake.handshake.ok {
-                latest.verified(now);
+            if shake.handshake.ok && latest.verified(now) {
+                latest.audit.add(Change::Verified, Some(by.key_id), now);
             }
             Ok(Some(()))
         })

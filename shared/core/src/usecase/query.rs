@@ -4,11 +4,24 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::access::Account;
+use crate::audit::Change;
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, DeliveryId, WebhookId};
+use crate::ids::{AccountId, DeliveryId, KeyId, WebhookId};
 use crate::ports::Page;
 use crate::webhook::Webhook;
+use jiff::Timestamp;
+
+/// An entry of an audit log as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub change: Change,
+    /// With which key, and how that begins; `None` where StatusPulse did it by itself.
+    pub by: Option<(KeyId, String)>,
+}
 
 impl Engine {
     /// The account itself.
@@ -28,6 +41,22 @@ impl Engine {
         let items: Vec<_> = rest.by_ref().take(limit).cloned().collect();
         let next = rest.next().and_then(|_| items.last()).map(|webhook| webhook.id);
         Ok(Page { items, next })
+    }
+
+    /// Who did what to this webhook, newest first.
+    pub async fn audit_log(&self, webhook: &Webhook) -> Result<Vec<Audited>> {
+        let keys = self.accounts.keys(webhook.account_id).await?;
+        // Keys are never forgotten; should one be all the same, its id still says which it was.
+        let prefix =
+            |id| keys.iter().find(|key| key.id == id).map(|key| key.prefix.clone()).unwrap_or_default();
+        let entries = webhook.audit.entries().iter().rev();
+        Ok(entries
+            .map(|entry| Audited {
+                at: entry.at,
+                change: entry.change,
+                by: entry.by.map(|id| (id, prefix(id))),
+            })
+            .collect())
     }
 
     /// How many of the webhook's deliveries are held.

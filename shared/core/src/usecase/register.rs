@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::settings::{Patch, TargetRules, parse_new};
-use crate::access::Account;
+use crate::access::{Account, Manager};
+use crate::audit::{AuditLog, Change};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::WebhookId;
 use crate::limits;
 use crate::secret::Secret;
 use crate::signature::SigningKeys;
@@ -15,8 +16,8 @@ use crate::webhook::{Handshake, Health, State, Webhook};
 impl Engine {
     /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
     /// that breaks off leaves nothing behind. Without a passed handshake it is pending, with the reason.
-    pub async fn register(&self, account: AccountId, body: &[u8]) -> Result<Arc<Webhook>> {
-        let account = self.account(account).await?;
+    pub async fn register(&self, by: Manager, body: &[u8]) -> Result<Arc<Webhook>> {
+        let account = self.account(by.account_id).await?;
         let settings = parse_new(body, self.target_rules(&account))?;
         if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
@@ -36,12 +37,14 @@ impl Engine {
             resumed_at: None,
             sweep: None,
             alert: None,
+            audit: AuditLog::default(),
             epoch: 0,
             created_at: now,
             updated_at: now,
             requests_since: now,
             version: 0,
         };
+        webhook.audit.add(Change::Created, Some(by.key_id), now);
         let shake = self.shake_hands(&webhook).await;
         if let Some(reason) = shake.refused_target {
             return Err(Error::invalid("/url", reason));
@@ -55,9 +58,9 @@ impl Engine {
     }
 
     /// Changes a webhook's settings. A new URL or routing key passes its handshake first; if it fails, nothing has changed.
-    pub async fn update(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Arc<Webhook>> {
-        let webhook = self.webhook(account, id).await?;
-        let account = self.account(account).await?;
+    pub async fn update(&self, by: Manager, id: WebhookId, body: &[u8]) -> Result<Arc<Webhook>> {
+        let webhook = self.webhook(by.account_id, id).await?;
+        let account = self.account(by.account_id).await?;
         let rules = self.target_rules(&account);
         let patch = Patch::parse(body, &webhook.settings.destination, rules)?;
         let mut asked = Webhook::clone(&webhook);
@@ -72,6 +75,7 @@ impl Engine {
             patch.apply(&mut latest.settings);
             latest.updated_at = now;
             latest.requests_since = now;
+            latest.audit.add(Change::Updated, Some(by.key_id), now);
             if let Some(handshake) = &handshake {
                 // What the old endpoint did is not the new one's fault.
                 latest.handshake = handshake.clone();

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::Engine;
+use crate::access::Manager;
+use crate::audit::Change;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::WebhookId;
 use crate::secret::Secret;
 use crate::signature::{RotationStyle, WindowOpen};
 
@@ -12,25 +14,28 @@ impl Engine {
     /// Makes a new secret; for 24 hours the old one signs too. Answers with the new secret and the window's end.
     pub async fn rotate_secret(
         &self,
-        account: AccountId,
+        by: Manager,
         id: WebhookId,
         style: RotationStyle,
     ) -> Result<(Secret, Timestamp)> {
         let now = self.clock.now();
         let secret = Secret::generate(&*self.random);
         let webhook = self
-            .change_webhook(account, id, |webhook| match webhook.keys.rotate(secret.clone(), style, now) {
-                Ok(_) => {
-                    (webhook.updated_at, webhook.requests_since) = (now, now);
-                    Ok(Some(()))
-                }
-                Err(WindowOpen { until }) => Err(Error::Conflict {
-                    code: "rotation_in_progress",
-                    detail: format!(
-                        "the secret was rotated before and both are valid until {until}; \
+            .change_webhook(by.account_id, id, |webhook| {
+                match webhook.keys.rotate(secret.clone(), style, now) {
+                    Ok(_) => {
+                        (webhook.updated_at, webhook.requests_since) = (now, now);
+                        webhook.audit.add(Change::SecretRotated, Some(by.key_id), now);
+                        Ok(Some(()))
+                    }
+                    Err(WindowOpen { until }) => Err(Error::Conflict {
+                        code: "rotation_in_progress",
+                        detail: format!(
+                            "the secret was rotated before and both are valid until {until}; \
                          POST to /rotate-secret/finish to end the window now"
-                    ),
-                }),
+                        ),
+                    }),
+                }
             })
             .await?;
         let until = webhook.keys.outgoing(now).map_or(now, |outgoing| outgoing.until);
@@ -38,9 +43,9 @@ impl Engine {
     }
 
     /// Ends the window now: the old secret signs nothing any more.
-    pub async fn finish_rotation(&self, account: AccountId, id: WebhookId) -> Result<()> {
+    pub async fn finish_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
         let now = self.clock.now();
-        self.change_webhook(account, id, |webhook| {
+        self.change_webhook(by.account_id, id, |webhook| {
             if !webhook.keys.finish(now) {
                 return Err(Error::Conflict {
                     code: "no_rotation",
@@ -48,6 +53,7 @@ impl Engine {
                 });
             }
             (webhook.updated_at, webhook.requests_since) = (now, now);
+            webhook.audit.add(Change::RotationFinished, Some(by.key_id), now);
             Ok(Some(()))
         })
         .await?;

@@ -33,7 +33,7 @@ pub(super) async fn show(viewer: Viewer) -> Answer {
     Ok(viewer.said(html(&page)))
 }
 
-pub(super) async fn set_slack(Manager(viewer): Manager, body: Body) -> Answer {
+pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
     let removes = form.text("remove") == "yes";
     let url = if removes { serde_json::Value::Null } else { json!(form.text("slack_url")) };
@@ -47,7 +47,7 @@ pub(super) async fn set_slack(Manager(viewer): Manager, body: Body) -> Answer {
     Ok(flash.on(see("account")))
 }
 
-pub(super) async fn test_slack(Manager(viewer): Manager) -> Answer {
+pub(super) async fn test_slack(Manager(viewer, _): Manager) -> Answer {
     let flash = match viewer.engine.test_slack(viewer.account).await {
         Ok(result) if result.ok => {
             Flash::good(format!("Slack took the test after {}.", length(result.duration)))

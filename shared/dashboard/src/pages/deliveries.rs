@@ -118,7 +118,7 @@ pub(super) async fn list(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
 }
 
 /// All failed deliveries since a time are made again.
-pub(super) async fn redeliver_failed(Manager(viewer): Manager, path: Path<String>, body: Body) -> Answer {
+pub(super) async fn redeliver_failed(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let since = since(form.text("range"), viewer.engine.clock.now());

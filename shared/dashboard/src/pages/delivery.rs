@@ -81,7 +81,7 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
 }
 
 pub(super) async fn redeliver(
-    Manager(viewer): Manager,
+    Manager(viewer, _): Manager,
     Path((webhook, delivery)): Path<(String, String)>,
 ) -> Answer {
     let (webhook, delivery) = ids(&webhook, &delivery)?;

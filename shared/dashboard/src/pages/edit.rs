@@ -73,7 +73,7 @@ const TYPES: [(EventType, &str); 3] = [
     (EventType::IncidentResolved, "It is up again."),
 ];
 
-pub(super) async fn new(Manager(viewer): Manager) -> Answer {
+pub(super) async fn new(Manager(viewer, _): Manager) -> Answer {
     let all = TYPES.map(|(event_type, words)| (event_type.name(), words, true)).to_vec();
     let filled = Filled {
         destination: "json".to_owned(),
@@ -88,7 +88,7 @@ pub(super) async fn new(Manager(viewer): Manager) -> Answer {
     form_page(&viewer, None, filled, vec![]).await
 }
 
-pub(super) async fn create(Manager(viewer): Manager, body: Body) -> Answer {
+pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
     let mut asked = asked(&form);
     let destination = form.text("destination");
@@ -96,7 +96,7 @@ pub(super) async fn create(Manager(viewer): Manager, body: Body) -> Answer {
     if destination != "pagerduty" {
         asked.insert("url".to_owned(), json!(form.text("url")));
     }
-    match viewer.engine.register(viewer.account, Value::Object(asked).to_string().as_bytes()).await {
+    match viewer.engine.register(by, Value::Object(asked).to_string().as_bytes()).await {
         Ok(webhook) => {
             let shaken = match &webhook.handshake.reason {
                 None => "The handshake passed: it is active.",
@@ -111,7 +111,7 @@ pub(super) async fn create(Manager(viewer): Manager, body: Body) -> Answer {
     }
 }
 
-pub(super) async fn edit(Manager(viewer): Manager, path: Path<String>) -> Answer {
+pub(super) async fn edit(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let webhook = viewer.engine.webhook(viewer.account, id).await?;
     let settings = &webhook.settings;
@@ -130,7 +130,7 @@ pub(super) async fn edit(Manager(viewer): Manager, path: Path<String>) -> Answer
     form_page(&viewer, Some(&webhook), filled, vec![]).await
 }
 
-pub(super) async fn update(Manager(viewer): Manager, path: Path<String>, body: Body) -> Answer {
+pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let webhook = viewer.engine.webhook(viewer.account, id).await?;
     let form = Form::read(body).await?;
@@ -144,7 +144,7 @@ pub(super) async fn update(Manager(viewer): Manager, path: Path<String>, body: B
     if form.lines("headers").is_empty() && form.text("remove_headers") != "yes" {
         asked.remove("headers");
     }
-    match viewer.engine.update(viewer.account, id, Value::Object(asked).to_string().as_bytes()).await {
+    match viewer.engine.update(by, id, Value::Object(asked).to_string().as_bytes()).await {
         Ok(_) => Ok(Flash::good("Changed.").on(see(&format!("webhooks/{id}")))),
         Err(error) => wrong(&viewer, Some(&webhook), &form, error).await,
     }

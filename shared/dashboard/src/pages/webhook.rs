@@ -4,6 +4,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::Response;
+use statuspulse_core::access;
 use statuspulse_core::delivery::DeliveryFilter;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::WebhookId;
@@ -11,6 +12,7 @@ use statuspulse_core::limits::{DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::usecase::pause::HeldDeliveries;
+use statuspulse_core::usecase::query::Audited;
 use statuspulse_core::webhook::{State, SweepMode, Webhook};
 
 use super::deliveries::Row;
@@ -20,7 +22,8 @@ use crate::forms::Form;
 use crate::guard::{html, in_words, see};
 use crate::session::{Flash, Manager, Viewer};
 use crate::show::{
-    Day, Frame, Markup, Pill, deliveries_are, length, moment, pause_reason, since, time, webhook_pill,
+    Day, Frame, Markup, Pill, changed, deliveries_are, length, moment, pause_reason, since, time,
+    webhook_pill,
 };
 
 #[derive(Template)]
@@ -36,6 +39,15 @@ struct DetailPage {
     window_ends: Option<Markup>,
     window_left: String,
     egress: Vec<String>,
+    log: Vec<Entry>,
+}
+
+/// Who changed it.
+struct Entry {
+    at: Markup,
+    what: &'static str,
+    /// How the key begins that it was done with.
+    by: Option<String>,
 }
 
 /// What does not change while one looks.
@@ -95,7 +107,7 @@ impl Standing {
         Ok(Self {
             id: webhook.id.to_string(),
             name: name_of(webhook),
-            may_manage: viewer.may_manage,
+            may_manage: viewer.manages.is_some(),
             pill: webhook_pill(webhook),
             state: How::of(webhook, held),
             held,
@@ -139,6 +151,12 @@ impl How {
     }
 }
 
+impl Entry {
+    fn of(entry: Audited) -> Self {
+        Self { at: time(entry.at), what: changed(entry.change), by: entry.by.map(|(_, prefix)| prefix) }
+    }
+}
+
 /// What a resume will do.
 fn plan(held: u64) -> String {
     match held {
@@ -158,6 +176,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let (day, _) = day_of(&viewer.engine, viewer.account, id, now).await?;
     let latest =
         viewer.engine.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
+    let log = viewer.engine.audit_log(&webhook).await?;
     let settings = &webhook.settings;
     let window = webhook.keys.outgoing(now).map(|outgoing| outgoing.until);
     let page = DetailPage {
@@ -180,6 +199,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         window_ends: window.map(time),
         window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),
         egress: viewer.engine.deployment.egress_ips.clone(),
+        log: log.into_iter().map(Entry::of).collect(),
     };
     Ok(viewer.said(html(&page)))
 }
@@ -203,9 +223,9 @@ fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
     Ok(flash.on(see(&format!("webhooks/{id}"))))
 }
 
-pub(super) async fn verify(Manager(viewer): Manager, path: Path<String>) -> Answer {
+pub(super) async fn verify(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let done = viewer.engine.verify(viewer.account, id).await.map(|webhook| {
+    let done = viewer.engine.verify(by, id).await.map(|webhook| {
         if webhook.handshake.ok {
             Flash::good("The handshake passed.")
         } else {
@@ -218,28 +238,33 @@ pub(super) async fn verify(Manager(viewer): Manager, path: Path<String>) -> Answ
     said(id, done)
 }
 
-pub(super) async fn pause(Manager(viewer): Manager, path: Path<String>) -> Answer {
+pub(super) async fn pause(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let paused = viewer.engine.pause(viewer.account, id).await;
+    let paused = viewer.engine.pause(by, id).await;
     said(id, paused.map(|_| Flash::good("Paused. What comes now is held.")))
 }
 
-pub(super) async fn resume(Manager(viewer): Manager, path: Path<String>) -> Answer {
-    resume_and(&viewer, &path, HeldDeliveries::Deliver).await
+pub(super) async fn resume(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
+    resume_and(&viewer, by, &path, HeldDeliveries::Deliver).await
 }
 
-pub(super) async fn discard(Manager(viewer): Manager, path: Path<String>) -> Answer {
-    resume_and(&viewer, &path, HeldDeliveries::Discard).await
+pub(super) async fn discard(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
+    resume_and(&viewer, by, &path, HeldDeliveries::Discard).await
 }
 
-async fn resume_and(viewer: &Viewer, path: &Path<String>, held: HeldDeliveries) -> Answer {
+async fn resume_and(
+    viewer: &Viewer,
+    by: access::Manager,
+    path: &Path<String>,
+    held: HeldDeliveries,
+) -> Answer {
     let id = id(path, "webhook")?;
-    let resumed = viewer.engine.resume(viewer.account, id, held).await;
+    let resumed = viewer.engine.resume(by, id, held).await;
     let verb = if held == HeldDeliveries::Deliver { "delivered now" } else { "dropped" };
     said(id, resumed.map(|count| Flash::good(format!("Resumed. {} {verb}.", deliveries_are(count, "held")))))
 }
 
-pub(super) async fn send_test(Manager(viewer): Manager, path: Path<String>) -> Answer {
+pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let done = viewer.engine.send_test(viewer.account, id).await.map(|result| {
         let took = length(result.duration);
@@ -253,11 +278,11 @@ pub(super) async fn send_test(Manager(viewer): Manager, path: Path<String>) -> A
     said(id, done)
 }
 
-pub(super) async fn rotate(Manager(viewer): Manager, path: Path<String>, body: Body) -> Answer {
+pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
     let id = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
-    let rotated = viewer.engine.rotate_secret(viewer.account, id, style).await;
+    let rotated = viewer.engine.rotate_secret(by, id, style).await;
     said(
         id,
         rotated.map(|(secret, until)| {
@@ -269,13 +294,13 @@ pub(super) async fn rotate(Manager(viewer): Manager, path: Path<String>, body: B
     )
 }
 
-pub(super) async fn finish(Manager(viewer): Manager, path: Path<String>) -> Answer {
+pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let done = viewer.engine.finish_rotation(viewer.account, id).await;
+    let done = viewer.engine.finish_rotation(by, id).await;
     said(id, done.map(|()| Flash::good("The old secret signs nothing any more.")))
 }
 
-pub(super) async fn delete(Manager(viewer): Manager, path: Path<String>) -> Answer {
+pub(super) async fn delete(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let webhook = viewer.engine.webhook(viewer.account, id).await?;
     viewer.engine.delete(viewer.account, id).await?;
@@ -297,7 +322,7 @@ struct ConfirmPage {
 }
 
 async fn confirm(
-    Manager(viewer): Manager,
+    Manager(viewer, _): Manager,
     path: &Path<String>,
     about: impl FnOnce(&str, u64) -> (String, String),
     (action, button): (&'static str, &'static str),

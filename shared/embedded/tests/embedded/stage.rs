@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_conformance::{Dice, Watch};
 use statuspulse_core::access::Account;
+use statuspulse_core::audit::AuditLog;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
@@ -116,6 +117,7 @@ impl Stage {
             resumed_at: None,
             sweep: None,
             alert: None,
+            audit: AuditLog::default(),
             epoch: 1,
             created_at: now,
             updated_at: now,

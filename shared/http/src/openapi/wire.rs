@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use statuspulse_core::access::Role;
 use statuspulse_core::attempt::Class;
+use statuspulse_core::audit::Change as Audited;
 use statuspulse_core::delivery::Status;
 use statuspulse_core::event::EventType as Kind;
 use statuspulse_core::webhook::PauseReason as Reason;
@@ -50,6 +51,10 @@ named! {
     PauseReason = names(
         "Four failures in a row, a 410, its owner's wish, or an answer that nothing will be taken any more.",
         Reason::ALL.map(Reason::name),
+    );
+    Change = names(
+        "`verified` is a handshake that passed after the first had not; `resumed_discarding` dropped what was held.",
+        Audited::ALL.map(Audited::name),
     );
     AccountRole = names("What a key may do.", account_roles());
     WebhookStatus = names(

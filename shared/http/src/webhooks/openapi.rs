@@ -5,9 +5,11 @@ use statuspulse_core::access::Action;
 use statuspulse_core::event::EventType;
 use statuspulse_core::limits;
 
-use super::{CreatedView, ExplanationView, PreviewView, ResumedView, RotatedView, WebhookView};
+use super::{
+    AuditEntryView, CreatedView, ExplanationView, PreviewView, ResumedView, RotatedView, WebhookView,
+};
 use crate::events::openapi::payload_name;
-use crate::openapi::wire::{self, WEBHOOK, closed, described, list, or_null, short_text};
+use crate::openapi::wire::{self, KEY, WEBHOOK, closed, described, list, or_null, short_text};
 use crate::openapi::{Operation, reference};
 use crate::test_result::TestView;
 
@@ -130,6 +132,13 @@ fn secret() -> Vec<Operation> {
             .no_fields()
             .answers::<WebhookView<'_>>(200, "The webhook.", &webhook())
             .conflicts(&["no_rotation"], "No rotation is in progress."),
+        operation("get", "/v1/webhooks/{id}/audit-log", "auditWebhook", "Who changed it")
+            .describe(format!("The latest {} changes, newest first.", limits::AUDIT_ENTRIES_KEPT))
+            .by(Action::Read)
+            .id::<wire::WebhookId>("id", WEBHOOK)
+            .lists::<AuditEntryView<'_>>("The log.", &json!({
+                "at": "2026-11-24T13:00:00Z", "change": "paused", "by": { "key_id": KEY, "key_prefix": "spk_p3Xw9Lq0" },
+            })),
     ]
 }
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::destination::Destination;
-use statuspulse_core::ids::WebhookId;
+use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::target::HIDDEN;
+use statuspulse_core::usecase::query::Audited;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
 use utoipa::ToSchema;
 
@@ -94,6 +95,34 @@ struct HandshakeView<'a> {
     reason: Option<&'a str>,
     #[schema(value_type = wire::Time)]
     at: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(super) struct AuditEntryView<'a> {
+    #[schema(value_type = wire::Time)]
+    at: Timestamp,
+    #[schema(value_type = wire::Change)]
+    change: &'static str,
+    /// With which API key; null where StatusPulse did it by itself, after failures or a 410.
+    #[schema(required = true)]
+    by: Option<ByView<'a>>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditedKey)]
+struct ByView<'a> {
+    #[schema(value_type = wire::KeyId)]
+    key_id: KeyId,
+    /// How the key begins.
+    key_prefix: &'a str,
+}
+
+impl<'a> AuditEntryView<'a> {
+    pub(super) fn of(entry: &'a Audited) -> Self {
+        let by = entry.by.as_ref().map(|(key_id, key_prefix)| ByView { key_id: *key_id, key_prefix });
+        Self { at: entry.at, change: entry.change.name(), by }
+    }
 }
 
 impl<'a> WebhookView<'a> {
