@@ -348,7 +348,7 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
     browser.submit(&format!("{own}/redeliver"), &[]).await.says("It is delivered again");
     world.settle().await;
     assert_eq!(world.attempts(URL).len(), 3);
-    browser.open(&own).await.says("begun again");
+    browser.open(&own).await.says("Begun by hand: somebody asked for it again").says("Begun by its event");
 }
 
 #[tokio::test]

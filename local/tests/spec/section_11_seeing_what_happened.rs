@@ -23,12 +23,88 @@ async fn a_delivery_shows_all_its_attempts() {
     assert_eq!(
         shown["attempts"],
         json!([
-            {"number": 1, "at": "2024-03-15T14:22:01Z", "status_code": 503, "class": "http_5xx", "reason": reason,
+            {"number": 1, "trigger": "event", "at": "2024-03-15T14:22:01Z", "status_code": 503, "class": "http_5xx", "reason": reason,
              "duration_ms": 1234, "response": "try later"},
-            {"number": 2, "at": "2024-03-15T14:23:02.234Z", "status_code": 200, "class": null, "reason": null,
+            {"number": 2, "trigger": "event", "at": "2024-03-15T14:23:02.234Z", "status_code": 200, "class": null, "reason": null,
              "duration_ms": 0, "response": "thanks"},
         ])
     );
+}
+
+/// Of a delivery, and of each of its attempts.
+async fn triggers(world: &World, hook: &Hook, event: &str) -> (String, Vec<String>) {
+    let delivery = world.delivery(hook, event).await;
+    let attempts = delivery["attempts"].as_array().unwrap().iter();
+    (
+        text(&delivery["trigger"]).to_owned(),
+        attempts.map(|attempt| text(&attempt["trigger"]).to_owned()).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_delivery_and_each_attempt_say_why_they_were_begun() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let event = world.publish(&opened("A")).await;
+    world.settle().await;
+    let is = async |trigger: &str, attempts: &[&str]| {
+        let found = triggers(&world, &hook, &event).await;
+        assert_eq!(
+            (&*found.0, &*found.1),
+            (trigger, &*attempts.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+        );
+    };
+    is("event", &["event"]).await;
+    let id = world.delivery(&hook, &event).await["id"].clone();
+    let again = format!("/v1/deliveries/{}/redeliver", text(&id));
+
+    world.receivers.answers(URL, 410);
+    let asked = world.post(&again, &json!({})).await.expect(202);
+    assert_eq!(asked["trigger"], "redelivery");
+    world.settle().await;
+    // The webhook was paused by the answer: what is held waits for a resume.
+    is("resume", &["event", "redelivery"]).await;
+    world.receivers.answers(URL, 200);
+    world.act(&hook, "resume").await;
+    world.settle().await;
+    is("resume", &["event", "redelivery", "resume"]).await;
+
+    // By hand while it is paused: a resume lets it go, and is not why it is delivered.
+    world.act(&hook, "pause").await;
+    world.settle().await;
+    world.post(&again, &json!({})).await.expect(202);
+    is("redelivery", &["event", "redelivery", "resume"]).await;
+    world.act(&hook, "resume").await;
+    world.settle().await;
+    is("redelivery", &["event", "redelivery", "resume", "redelivery"]).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"]);
+}
+
+#[tokio::test]
+async fn what_failed_and_is_made_again_says_so_and_what_came_during_a_pause_too() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let failed = world.publish(&opened("A")).await;
+    world.receivers.answers_event(URL, &failed, 422);
+    for n in 0..90 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+        world.advance(MINUTE).await;
+    }
+    assert_eq!(world.delivery(&hook, &failed).await["status"], "failed");
+    world.receivers.answers_event(URL, &failed, 200);
+    world.act_with(&hook, "redeliver", json!({"since": "2024-03-15T14:22:01Z"})).await.expect(202);
+    world.settle().await;
+    let (trigger, attempts) = triggers(&world, &hook, &failed).await;
+    assert_eq!((&*trigger, &*attempts[5]), ("redelivery", "redelivery"));
+    assert!(attempts[..5].iter().all(|trigger| trigger == "event"));
+
+    world.act(&hook, "pause").await;
+    let held = world.publish(&opened("C")).await;
+    world.settle().await;
+    assert_eq!(triggers(&world, &hook, &held).await, ("resume".to_owned(), vec![]));
+    world.act(&hook, "resume").await;
+    world.settle().await;
+    assert_eq!(triggers(&world, &hook, &held).await, ("resume".to_owned(), vec!["resume".to_owned()]));
 }
 
 /// CASES 38.

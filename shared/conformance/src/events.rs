@@ -91,11 +91,12 @@ pub(crate) async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writ
 }
 
 pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
-    use statuspulse_core::attempt::{Attempt, Class, Failure};
+    use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
     let mut delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     for (number, class) in (1..).zip(Class::ALL) {
         let attempt = Attempt {
             number: number % 5 + 1,
+            trigger: Trigger::ALL[usize::from(number) % 3],
             at: stage.now(),
             signed_at: stage.now().checked_sub(Duration::from_millis(u64::from(number % 3))).unwrap(),
             status_code: (number % 2 == 0).then_some(503),
@@ -107,6 +108,16 @@ pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
         delivery = delivery.attempted(attempt, Some(stage.now()), state);
         delivery = stage.store.save_delivery(&delivery).await.unwrap().unwrap().delivery;
     }
-    let stage = stage.reopened().await;
-    assert_eq!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery));
+    let mut stage = stage.reopened().await;
+    let is_kept = async |stage: &Stage, delivery: &Delivery| {
+        let kept = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap();
+        assert_eq!(kept.as_ref(), Some(delivery));
+    };
+    is_kept(&stage, &delivery).await;
+    for again in [delivery.clone().moved(State::Held), delivery.asked_again()] {
+        let version = stage.store.delivery(&[again.webhook_id], again.id).await.unwrap().unwrap().version;
+        let saved = stage.store.save_delivery(&Delivery { version, ..again }).await.unwrap().unwrap();
+        stage = stage.reopened().await;
+        is_kept(&stage, &saved.delivery).await;
+    }
 }

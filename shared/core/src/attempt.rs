@@ -93,11 +93,43 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// Why a delivery's attempts were begun: the ladder may be climbed more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// Its event was published.
+    Event,
+    /// Its webhook was resumed.
+    Resume,
+    /// Its owner asked for it, once it was finished.
+    Redelivery,
+}
+
+impl Trigger {
+    /// All of them.
+    pub const ALL: [Trigger; 3] = [Trigger::Event, Trigger::Resume, Trigger::Redelivery];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trigger::Event => "event",
+            Trigger::Resume => "resume",
+            Trigger::Redelivery => "redelivery",
+        }
+    }
+
+    /// The trigger of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trigger| trigger.name() == name)
+    }
+}
+
 /// An attempt as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Which step of the ladder it was: 1 to 5.
     pub number: u8,
+    /// Why that ladder was begun.
+    pub trigger: Trigger,
     /// When it started: our connect, or our write on a kept connection.
     pub at: Timestamp,
     /// When it was signed: before the name was looked up.

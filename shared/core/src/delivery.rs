@@ -14,7 +14,7 @@
 
 use jiff::Timestamp;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Trigger};
 use crate::event::{Event, EventType};
 use crate::ids::{DeliveryId, EventId, WebhookId};
 use crate::limits;
@@ -37,6 +37,8 @@ pub struct Delivery {
     pub accepted_at: Timestamp,
     /// How often the ladder was begun.
     pub round: u32,
+    /// Why it was begun the last time; of a held delivery also why it will be.
+    pub trigger: Trigger,
     /// When this round first failed.
     pub first_failed_at: Option<Timestamp>,
     /// Where it stands.
@@ -147,6 +149,7 @@ impl Delivery {
             webhook_id,
             accepted_at: event.accepted_at,
             round: 1,
+            trigger: Trigger::Event,
             first_failed_at: None,
             state: State::Scheduled { number: 1, at: event.accepted_at },
             attempts: vec![],
@@ -198,13 +201,20 @@ impl Delivery {
             self.attempts.remove(0);
         }
         self.attempts.push(attempt);
-        Self { first_failed_at, state, ..self }
+        Self { first_failed_at, ..self }.moved(state)
     }
 
-    /// Takes a new state that needs no attempt.
+    /// Takes a new state that needs no attempt. What is held waits for a resume.
     #[must_use]
     pub fn moved(self, state: State) -> Self {
-        Self { state, ..self }
+        let trigger = if state == State::Held { Trigger::Resume } else { self.trigger };
+        Self { state, trigger, ..self }
+    }
+
+    /// Is held because its owner wants it once more.
+    #[must_use]
+    pub fn asked_again(self) -> Self {
+        Self { state: State::Held, trigger: Trigger::Redelivery, ..self }
     }
 
     /// Takes its turn, now that its lane is free.
@@ -227,7 +237,7 @@ impl Delivery {
         }
     }
 
-    /// Begins the ladder afresh, in a round of its own.
+    /// Lets go of what is held: begins the ladder afresh, in a round of its own.
     #[must_use]
     pub fn begun_again(self, now: Timestamp) -> Self {
         Self { round: self.round + 1, first_failed_at: None, ..self }.promoted(now)

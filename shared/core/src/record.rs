@@ -9,7 +9,7 @@ mod webhook;
 
 use jiff::Timestamp;
 
-pub use attempt::{read_attempts, write_attempts};
+pub use attempt::{read_attempts, read_trigger, write_attempts};
 pub use webhook::{WebhookParts, read_webhook, write_webhook};
 
 /// A record that no version of this program wrote.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
-use statuspulse_core::attempt::Attempt;
+use statuspulse_core::attempt::{Attempt, Trigger};
 use statuspulse_core::audit::Change;
 use statuspulse_core::delivery::{Delivery, Status};
 use statuspulse_core::webhook::{PauseReason, State, Webhook};
@@ -95,6 +95,14 @@ pub(crate) fn pause_reason(reason: PauseReason) -> &'static str {
         PauseReason::Gone => "the endpoint answered 410 Gone",
         PauseReason::Manual => "it was paused by hand",
         PauseReason::Permanent => "the destination answered that it will take nothing any more",
+    }
+}
+
+pub(crate) fn begun_by(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Event => "its event",
+        Trigger::Resume => "a resume of the webhook",
+        Trigger::Redelivery => "hand: somebody asked for it again",
     }
 }
 

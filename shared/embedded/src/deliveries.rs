@@ -17,7 +17,7 @@ use statuspulse_core::limits;
 use statuspulse_core::ports::{
     Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart,
 };
-use statuspulse_core::record::{from_millis, millis, read_attempts, write_attempts};
+use statuspulse_core::record::{from_millis, millis, read_attempts, read_trigger, write_attempts};
 
 use crate::Embedded;
 use crate::columns::{Unknown, bad, bytes16, bytes32, time};
@@ -386,7 +386,7 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         asked
     };
     let sql = "UPDATE deliveries SET round = ?2, first_failed_at = ?3, state = ?4, number = ?5, due = ?6,
-               attempts = ?7, version = version + 1 WHERE seq = ?1";
+               attempts = ?7, trigger = ?8, version = version + 1 WHERE seq = ?1";
     let (number, due) = number_and_due(delivery.state);
     connection.prepare_cached(sql)?.execute((
         seq,
@@ -396,6 +396,7 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         number,
         due,
         write_attempts(&delivery.attempts).map_err(bad)?,
+        delivery.trigger.name(),
     ))?;
     let has_company = delivery.is_finished() && lane_is_occupied(connection, &delivery, i64::MAX)?;
     let delivery = Delivery { version: delivery.version + 1, ..delivery };
@@ -418,6 +419,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         webhook_id: WebhookId::from_bytes(bytes16(row, "webhook_id")?),
         accepted_at: time(row, "accepted_at")?,
         round: row.get("round")?,
+        trigger: read_trigger(row.get_ref("trigger")?.as_str()?).map_err(bad)?,
         first_failed_at: row
             .get::<_, Option<i64>>("first_failed_at")?
             .map(|at| from_millis(at).map_err(bad))

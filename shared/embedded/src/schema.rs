@@ -5,7 +5,7 @@
 use rusqlite::Connection;
 
 /// Counted up with every change of the tables.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// The order of `seq` is the order in which events were accepted. An index over unfinished deliveries alone
 /// stays small however long the history is: `lane` answers who is first of an incident, `unfinished` what a
@@ -45,7 +45,7 @@ CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, event_id BLOB NOT NULL, event_type TEXT NOT NULL,
     incident_id TEXT NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL, round INTEGER NOT NULL,
     first_failed_at INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, attempts TEXT NOT NULL,
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL, trigger TEXT NOT NULL DEFAULT 'event'
 ) STRICT;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
 CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;
@@ -77,12 +77,16 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), Ne
     if found == 1 {
         connection.execute_batch("ALTER TABLE accounts ADD COLUMN slack BLOB")?;
     }
-    if found == 1 || found == 2 {
+    if (1..=2).contains(&found) {
         connection.execute_batch(
             "CREATE TABLE sessions (
                  hash BLOB PRIMARY KEY, kind INTEGER NOT NULL, key BLOB NOT NULL, expires_at INTEGER NOT NULL
              ) STRICT, WITHOUT ROWID",
         )?;
+    }
+    if (1..=3).contains(&found) {
+        connection
+            .execute_batch("ALTER TABLE deliveries ADD COLUMN trigger TEXT NOT NULL DEFAULT 'event'")?;
     }
     if found < VERSION {
         connection.pragma_update(None, "user_version", VERSION)?;

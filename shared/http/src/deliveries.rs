@@ -150,6 +150,9 @@ struct DeliveryView<'a> {
     /// When its event was accepted.
     #[schema(value_type = wire::Time)]
     accepted_at: Timestamp,
+    /// Why its attempts were begun, the last time; of a held one why they will be.
+    #[schema(value_type = wire::Trigger)]
+    trigger: &'static str,
     /// When it is tried next; null if nothing is planned.
     #[schema(value_type = Option<wire::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
@@ -162,6 +165,9 @@ struct DeliveryView<'a> {
 struct AttemptView<'a> {
     /// 1 to 5: which step of the ladder it was.
     number: u8,
+    /// Why that ladder was begun.
+    #[schema(value_type = wire::Trigger)]
+    trigger: &'static str,
     #[schema(value_type = wire::Time)]
     at: Timestamp,
     /// What was answered; null without an answer.
@@ -196,6 +202,7 @@ impl<'a> DeliveryView<'a> {
             webhook_id: delivery.webhook_id,
             status: delivery.status().name(),
             accepted_at: delivery.accepted_at,
+            trigger: delivery.trigger.name(),
             next_attempt_at: delivery.next_step().map(|(_, at)| at),
             attempts: delivery.attempts.iter().map(AttemptView::of).collect(),
         }
@@ -207,6 +214,7 @@ impl<'a> AttemptView<'a> {
         let failure = attempt.failure.as_ref();
         Self {
             number: attempt.number,
+            trigger: attempt.trigger.name(),
             at: attempt.at,
             status_code: attempt.status_code,
             class: failure.map(|failure| failure.class.name()),

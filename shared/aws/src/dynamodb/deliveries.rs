@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use statuspulse_core::attempt::Trigger;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
@@ -14,7 +15,7 @@ use statuspulse_core::limits;
 use statuspulse_core::ports::{
     Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart, Unavailable,
 };
-use statuspulse_core::record::{Unreadable, read_attempts, write_attempts};
+use statuspulse_core::record::{Unreadable, read_attempts, read_trigger, write_attempts};
 
 use super::Table;
 use super::events::{Kept, later, read_event_type};
@@ -236,7 +237,7 @@ impl Table {
         if next.is_finished() {
             item.insert("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)));
         }
-        let optional = ["number", "due", "first_failed_at", "mark", "expires"];
+        let optional = ["number", "due", "first_failed_at", "trigger", "mark", "expires"];
         let absent: Vec<String> = optional
             .into_iter()
             .filter(|name| !item.contains_key(*name))
@@ -349,6 +350,9 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
     if let Some(at) = delivery.first_failed_at {
         item.insert("first_failed_at".to_owned(), time(at));
     }
+    if delivery.trigger != Trigger::Event {
+        item.insert("trigger".to_owned(), text(delivery.trigger.name()));
+    }
     if let Some(mark) = mark_of(delivery) {
         item.insert("mark".to_owned(), text(mark.letter()));
     }
@@ -374,6 +378,7 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
         webhook_id: item.parsed("webhook_id")?,
         accepted_at: item.time("accepted_at")?,
         round: item.small("round")?,
+        trigger: item.maybe_text("trigger").map_or(Ok(Trigger::Event), read_trigger)?,
         first_failed_at: item.maybe_time("first_failed_at")?,
         state,
         attempts: read_attempts(item.text("attempts")?)?,

@@ -5,11 +5,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, millis};
-use crate::attempt::{Attempt, Class, Failure};
+use crate::attempt::{Attempt, Class, Failure, Trigger};
 
 #[derive(Serialize, Deserialize)]
 struct AttemptRecord {
     number: u8,
+    /// Where it is another than the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trigger: Option<String>,
     at: i64,
     /// Where it is another time than `at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,6 +34,7 @@ pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
         .iter()
         .map(|attempt| AttemptRecord {
             number: attempt.number,
+            trigger: (attempt.trigger != Trigger::Event).then(|| attempt.trigger.name().to_owned()),
             at: millis(attempt.at),
             signed: (attempt.signed_at != attempt.at).then(|| millis(attempt.signed_at)),
             status: attempt.status_code,
@@ -60,8 +64,10 @@ fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
             Some(Failure::new(known, record.reason.unwrap_or_default()))
         }
     };
+    let trigger = record.trigger.as_deref().map_or(Ok(Trigger::Event), read_trigger)?;
     Ok(Attempt {
         number: record.number,
+        trigger,
         at: from_millis(record.at)?,
         signed_at: from_millis(record.signed.unwrap_or(record.at))?,
         status_code: record.status,
@@ -69,4 +75,9 @@ fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
         duration: Duration::from_micros(record.micros),
         response: record.response,
     })
+}
+
+/// The trigger of that name.
+pub fn read_trigger(name: &str) -> Result<Trigger, Unreadable> {
+    Trigger::from_name(name).ok_or_else(|| Unreadable::unknown("trigger", name))
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::channel::Due;
 use super::{Engine, Handled};
-use crate::attempt::{Attempt, Failure, response_text};
+use crate::attempt::{Attempt, Failure, Trigger, response_text};
 use crate::delivery::{Delivery, State};
 use crate::destination::{Consequence, Destination, Verdict};
 use crate::error::Result;
@@ -92,7 +92,7 @@ impl Engine {
     ) -> Result<()> {
         let at = later(began, sent.began_after);
         self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
-        let made = Made::new(&webhook.settings.destination, number, (began, at), sent);
+        let made = Made::new(&webhook.settings.destination, number, delivery.trigger, (began, at), sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
         match made.attempt.failure.clone() {
@@ -250,6 +250,7 @@ impl Made {
     fn new(
         destination: &Destination,
         number: u8,
+        trigger: Trigger,
         (signed_at, at): (Timestamp, Timestamp),
         sent: Sent,
     ) -> Self {
@@ -263,7 +264,7 @@ impl Made {
             Err(_) => (None, None, None),
         };
         let duration = sent.duration;
-        let attempt = Attempt { number, at, signed_at, status_code, failure, duration, response };
+        let attempt = Attempt { number, trigger, at, signed_at, status_code, failure, duration, response };
         Self { attempt, consequence, retry_after }
     }
 }

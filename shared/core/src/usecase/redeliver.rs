@@ -32,11 +32,8 @@ impl Engine {
                 };
                 return Err(Error::Conflict { code: "delivery_unfinished", detail: detail.to_owned() });
             }
-            let again = if webhook.is_active() {
-                delivery.begun_again(self.clock.now())
-            } else {
-                delivery.moved(State::Held)
-            };
+            let asked = delivery.asked_again();
+            let again = if webhook.is_active() { asked.begun_again(self.clock.now()) } else { asked };
             if let Ok(saved) = self.deliveries.save_delivery(&again).await? {
                 self.follow_up(saved.delivery.clone()).await?;
                 return Ok(saved.delivery);
@@ -67,7 +64,7 @@ impl Engine {
                 break;
             }
             for delivery in page {
-                if self.deliveries.save_delivery(&delivery.moved(State::Held)).await?.is_ok() {
+                if self.deliveries.save_delivery(&delivery.asked_again()).await?.is_ok() {
                     count += 1;
                 }
             }

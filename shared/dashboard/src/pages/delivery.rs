@@ -11,7 +11,7 @@ use super::{id, name_of};
 use crate::Answer;
 use crate::guard::{Refused, html, in_words, see};
 use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Frame, Markup, Pill, delivery_pill, maybe_time, millis, time, timeline};
+use crate::show::{Frame, Markup, Pill, begun_by, delivery_pill, maybe_time, millis, time, timeline};
 
 #[derive(Template)]
 #[template(path = "delivery.html")]
@@ -26,7 +26,7 @@ struct DeliveryPage {
     pill: Pill,
     accepted: Markup,
     next: Markup,
-    round: u32,
+    begun_by: &'static str,
     is_finished: bool,
     timeline: Markup,
     attempts: Vec<AttemptRow>,
@@ -35,6 +35,7 @@ struct DeliveryPage {
 
 struct AttemptRow {
     number: u8,
+    begun_by: &'static str,
     at: Markup,
     pill: Pill,
     code: Option<u16>,
@@ -71,7 +72,7 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
         pill: delivery_pill(delivery.status()),
         accepted: time(delivery.accepted_at),
         next: maybe_time(delivery.next_step().map(|(_, at)| at)),
-        round: delivery.round,
+        begun_by: begun_by(delivery.trigger),
         is_finished: delivery.is_finished(),
         timeline: timeline(&delivery),
         attempts: delivery.attempts.iter().rev().map(AttemptRow::of).collect(),
@@ -102,6 +103,7 @@ impl AttemptRow {
         let (class, word) = if attempt.succeeded() { ("good", "Taken") } else { ("bad", "Failed") };
         Self {
             number: attempt.number,
+            begun_by: begun_by(attempt.trigger),
             at: time(attempt.at),
             pill: Pill { class, word },
             code: attempt.status_code,

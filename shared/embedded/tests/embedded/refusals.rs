@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use statuspulse_core::access::{Account, ApiKey, Role};
+use statuspulse_core::delivery::Delivery;
 use statuspulse_core::ports::{Accounts, Deliveries, Sessions};
 use statuspulse_core::target::EndpointUrl;
 use statuspulse_embedded::{Embedded, OpenError, Purpose};
@@ -112,13 +113,14 @@ async fn a_database_of_a_newer_format_is_refused_and_left_as_it_is() {
     assert!(fs::read(database(folder.path())).unwrap() == before);
 }
 
-/// In the first format an account had no Slack channel, and there were no sessions.
+/// In the first format an account had no Slack channel, there were no sessions, and no delivery said why it was begun.
 #[tokio::test]
 async fn a_database_of_an_older_format_is_brought_up_to_date() {
     let folder = closed_folder().await;
     let connection = rusqlite::Connection::open(database(folder.path())).unwrap();
     connection
-        .execute_batch("ALTER TABLE accounts DROP COLUMN slack; DROP TABLE sessions; PRAGMA user_version = 1")
+        .execute_batch("ALTER TABLE accounts DROP COLUMN slack; DROP TABLE sessions; ALTER TABLE deliveries DROP COLUMN trigger;
+             PRAGMA user_version = 1")
         .unwrap();
     connection.close().unwrap();
     let stage = Stage::new();
@@ -132,5 +134,9 @@ async fn a_database_of_an_older_format_is_brought_up_to_date() {
         }
         assert_eq!(store.account(account.id).await.unwrap().unwrap().slack, account.slack);
         assert_eq!(store.session(&key.hash).await.unwrap(), None);
+        let event = stage.event(&format!("INC-{start}"));
+        let delivery = Delivery::new(&event, stage.webhook_id());
+        store.accept(&event, vec![delivery.clone()]).await.unwrap();
+        assert_eq!(store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap(), Some(delivery));
     }
 }

@@ -118,14 +118,15 @@ fn since() -> Value {
 fn delivered() -> Value {
     json!({
         "id": DELIVERY, "event_id": EVENT, "event_type": "incident_opened", "incident_id": "INC-8842-ALPHA",
-        "webhook_id": WEBHOOK, "status": "delivered", "accepted_at": "2026-11-24T12:00:00Z", "next_attempt_at": null,
+        "webhook_id": WEBHOOK, "status": "delivered", "accepted_at": "2026-11-24T12:00:00Z",
+        "trigger": "event", "next_attempt_at": null,
         "attempts": [
             {
-                "number": 1, "at": "2026-11-24T12:00:00.012Z", "status_code": 503, "class": "http_5xx",
+                "number": 1, "trigger": "event", "at": "2026-11-24T12:00:00.012Z", "status_code": 503, "class": "http_5xx",
                 "reason": "The endpoint answered 503.", "duration_ms": 312, "response": "try later",
             },
             {
-                "number": 2, "at": "2026-11-24T12:01:00.340Z", "status_code": 200, "class": null, "reason": null,
+                "number": 2, "trigger": "event", "at": "2026-11-24T12:01:00.340Z", "status_code": 200, "class": null, "reason": null,
                 "duration_ms": 87, "response": "ok",
             },
         ],

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use statuspulse_core::access::Role;
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Class, Trigger as Begun};
 use statuspulse_core::audit::Change as Audited;
 use statuspulse_core::delivery::Status;
 use statuspulse_core::event::EventType as Kind;
@@ -47,6 +47,10 @@ named! {
     Secret = text("^whsec_[A-Za-z0-9+/]{43}=$", "A webhook's secret.");
     EventType = names("What happened to the incident.", Kind::ALL.map(Kind::name));
     DeliveryStatus = names("`waiting` is behind an earlier event of its incident.", Status::ALL.map(Status::name));
+    Trigger = names(
+        "The event itself, its webhook's resume, or its owner's wish.",
+        Begun::ALL.map(Begun::name),
+    );
     FailureClass = names("Why an attempt failed.", Class::ALL.map(Class::name));
     PauseReason = names(
         "Four failures in a row, a 410, its owner's wish, or an answer that nothing will be taken any more.",

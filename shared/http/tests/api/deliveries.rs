@@ -31,12 +31,12 @@ async fn a_delivery_is_shown_with_all_its_attempts() {
     let expected = json!({
         "id": delivery.id.to_string(), "event_id": delivery.event_id.to_string(),
         "event_type": "incident_opened",
-        "incident_id": "inc-1", "webhook_id": id, "status": "retrying", "accepted_at": START,
+        "incident_id": "inc-1", "webhook_id": id, "status": "retrying", "accepted_at": START, "trigger": "event",
         "next_attempt_at": "2026-11-24T12:01:00Z",
         "attempts": [
-            { "number": 1, "at": "2026-11-24T12:00:00.125Z", "status_code": 503, "class": "http_5xx",
+            { "number": 1, "trigger": "event", "at": "2026-11-24T12:00:00.125Z", "status_code": 503, "class": "http_5xx",
               "reason": "The endpoint answered 503.", "duration_ms": 312, "response": "try later" },
-            { "number": 2, "at": "2026-11-24T12:00:01Z", "status_code": 200, "class": null, "reason": null,
+            { "number": 2, "trigger": "event", "at": "2026-11-24T12:00:01Z", "status_code": 200, "class": null, "reason": null,
               "duration_ms": 312, "response": null },
         ],
     });

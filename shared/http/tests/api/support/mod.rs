@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use statuspulse_core::Engine;
 use statuspulse_core::access::{Account, ApiKey, Role};
-use statuspulse_core::attempt::{Attempt, Class, Failure};
+use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::ports::{Accounts, Clock, Webhooks};
@@ -187,6 +187,7 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
 pub(crate) fn failed_attempt(at: &str) -> Attempt {
     Attempt {
         number: 1,
+        trigger: Trigger::Event,
         at: at.parse::<Timestamp>().unwrap(),
         signed_at: at.parse::<Timestamp>().unwrap(),
         status_code: Some(503),
