@@ -48,8 +48,10 @@ impl Receivers {
         let is_slack = host == SLACK || host.starts_with(CHANNEL);
         let reply = |status| {
             Ok(match status {
-                200..300 if is_slack => Reply { status: 200, retry_after: None, body: b"ok".to_vec() },
-                _ => Reply { status, retry_after: None, body: vec![] },
+                200..300 if is_slack => {
+                    Reply { status: 200, retry_after: None, headers: vec![], body: b"ok".to_vec() }
+                }
+                _ => Reply { status, retry_after: None, headers: vec![], body: vec![] },
             })
         };
         if self.poison.contains(event_id) {
@@ -61,7 +63,7 @@ impl Receivers {
             Mood::Down => (quick, reply(dice.one_of(&[500, 502, 503, 301, 404]))),
             Mood::Busy => {
                 let wait = dice.one_of(&["7", "400", "1200", "99999"]).to_owned();
-                (quick, Ok(Reply { status: 503, retry_after: Some(wait), body: vec![] }))
+                (quick, Ok(Reply { status: 503, retry_after: Some(wait), headers: vec![], body: vec![] }))
             }
             Mood::Hangs => (Duration::from_secs(10), Err(Failure::new(Class::Timeout, "no answer in time"))),
             Mood::Refuses => (quick, Err(Failure::new(Class::Connect, "no connection"))),

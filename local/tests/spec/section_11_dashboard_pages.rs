@@ -225,14 +225,19 @@ async fn what_cannot_be_taken_back_is_asked_once_more_by_name() {
     browser.open(&path(&hook, "/rotate")).await.says("Rotate the secret of On-call bot?");
     let rotated = browser.submit(&path(&hook, "/rotate"), &[("style", "joined")]).await;
     rotated.says("The new secret. The old one signs too until").says("Two secrets sign until");
-    rotated.says("for 24 h more: the new one, made 2024-03-15 14:27:01 UTC");
+    let new = rotated.html.split("<code id=\"new-secret\">").nth(1).unwrap()[..10].to_owned();
+    let old = hook.secret[..10].to_owned();
+    assert_ne!(new, old);
+    rotated.says(&format!(
+        "for 24 h more: the new one, {new}… , made 2024-03-15 14:27:01 UTC , and the old one, {old}…"
+    ));
     browser.submit(&path(&hook, "/rotate"), &[]).await.says("the secret was rotated before");
     browser.open(&path(&hook, "/rotate/finish")).await.says("End the old secret of On-call bot now?");
     browser
         .submit(&path(&hook, "/rotate/finish"), &[])
         .await
         .says("signs nothing any more")
-        .says("One secret signs, since 2024-03-15 14:27:01 UTC");
+        .says(&format!("One secret signs, {new}… , since 2024-03-15 14:27:01 UTC"));
 
     browser.open(&path(&hook, "/delete")).await.says("Delete On-call bot?");
     browser
@@ -307,7 +312,7 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
     world.receivers.answers_next(
         URL,
         [
-            Reply::from(503).body("<script>alert(1)</script>"),
+            Reply::from(503).header("x-request-id", "<b>7f3a</b>").body("<script>alert(1)</script>"),
             Reply::from(200).beginning_after(Duration::from_millis(1700)),
         ],
     );
@@ -325,6 +330,7 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
         !due.html.contains("<script>alert") && due.html.contains("&#60;script&#62;alert(1)"),
         "it is text"
     );
+    assert!(due.html.contains("x-request-id: &#60;b&#62;7f3a&#60;/b&#62;"), "and so are headers");
     due.does_not_say("Deliver again");
 
     world.advance(MINUTE * 5).await;

@@ -10,7 +10,10 @@ use crate::support::*;
 async fn a_delivery_shows_all_its_attempts() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    let slow = Reply::from(503).body("try later").lasting(Duration::from_millis(1234));
+    let slow = Reply::from(503)
+        .header("x-request-id", "7f3a")
+        .body("try later")
+        .lasting(Duration::from_millis(1234));
     world.receivers.answers_next(URL, [slow, Reply::from(200).body("thanks")]);
     let event = world.publish(&opened("A")).await;
     world.advance(HOUR).await;
@@ -24,9 +27,9 @@ async fn a_delivery_shows_all_its_attempts() {
         shown["attempts"],
         json!([
             {"number": 1, "trigger": "event", "at": "2024-03-15T14:22:01Z", "status_code": 503, "class": "http_5xx", "reason": reason,
-             "duration_ms": 1234, "response": "try later"},
+             "duration_ms": 1234, "response_headers": [{"name": "x-request-id", "value": "7f3a"}], "response": "try later"},
             {"number": 2, "trigger": "event", "at": "2024-03-15T14:23:02.234Z", "status_code": 200, "class": null, "reason": null,
-             "duration_ms": 0, "response": "thanks"},
+             "duration_ms": 0, "response_headers": [], "response": "thanks"},
         ])
     );
 }

@@ -102,6 +102,7 @@ pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
             status_code: (number % 2 == 0).then_some(503),
             failure: Some(Failure::new(class, format!("because of {}: \"<é>\"", class.name()))),
             duration: std::time::Duration::from_micros(1_234_567),
+            response_headers: vec![("x-n".to_owned(), "\"é\"".to_owned()); usize::from(number % 3)],
             response: (number % 3 == 0).then(|| "<h1>\u{fffd}\n".to_owned()),
         };
         let state = State::Scheduled { number: 2, at: stage.now() };

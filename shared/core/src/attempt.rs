@@ -82,6 +82,9 @@ impl Failure {
     }
 }
 
+/// Names and values, as they came; one name may stand there more than once.
+pub type ResponseHeaders = Vec<(String, String)>;
+
 /// What a receiver answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -89,6 +92,9 @@ pub struct Reply {
     pub status: u16,
     /// The `Retry-After` header, as it came.
     pub retry_after: Option<String>,
+    /// Those of its headers that fit into
+    /// [`RESPONSE_HEADERS_KEPT_BYTES`](crate::limits::RESPONSE_HEADERS_KEPT_BYTES).
+    pub headers: ResponseHeaders,
     /// The first [`RESPONSE_KEPT_BYTES`](crate::limits::RESPONSE_KEPT_BYTES) of the body.
     pub body: Vec<u8>,
 }
@@ -140,6 +146,8 @@ pub struct Attempt {
     pub failure: Option<Failure>,
     /// How long it took, to the last byte read.
     pub duration: Duration,
+    /// The response's headers, as far as they are kept.
+    pub response_headers: ResponseHeaders,
     /// The start of the response's body, as text.
     pub response: Option<String>,
 }

@@ -53,6 +53,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const RESPONSE_READ_BYTES: usize = 64 * 1024;
 /// Bytes of a response's body kept and shown.
 pub const RESPONSE_KEPT_BYTES: usize = 1024;
+/// Bytes of a response's headers kept and shown, names and values together.
+pub const RESPONSE_HEADERS_KEPT_BYTES: usize = 1024;
 /// Bytes of a response's head.
 pub const RESPONSE_HEAD_BYTES: usize = 64 * 1024;
 /// Fields of a response's head.

@@ -13,6 +13,8 @@ use crate::ports::Random;
 
 const PREFIX: &str = "whsec_";
 const KEY_BYTES: usize = 32;
+/// Characters that pages show: enough to tell two secrets apart, and 232 bits short of one.
+const SHOWN: usize = PREFIX.len() + 4;
 
 /// The secret a webhook's deliveries are signed with.
 #[derive(Clone)]
@@ -41,6 +43,11 @@ impl Secret {
     /// The secret's own characters.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// How it begins.
+    pub fn prefix(&self) -> &str {
+        &self.reveal()[..SHOWN]
     }
 
     /// The 32 bytes it stands for: the key of the Standard Webhooks signature.

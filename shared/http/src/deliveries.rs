@@ -180,9 +180,24 @@ struct AttemptView<'a> {
     #[schema(required = true)]
     reason: Option<&'a str>,
     duration_ms: u64,
+    /// The response's headers, names and values up to 1 KiB in all.
+    response_headers: Vec<HeaderView<'a>>,
     /// How the response's body began, as text.
     #[schema(required = true)]
     response: Option<&'a str>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Header)]
+struct HeaderView<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+impl<'a> HeaderView<'a> {
+    fn of((name, value): &'a (String, String)) -> Self {
+        Self { name, value }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -220,6 +235,7 @@ impl<'a> AttemptView<'a> {
             class: failure.map(|failure| failure.class.name()),
             reason: failure.map(|failure| failure.reason.as_str()),
             duration_ms: millis(attempt.duration),
+            response_headers: attempt.response_headers.iter().map(HeaderView::of).collect(),
             response: attempt.response.as_deref(),
         }
     }

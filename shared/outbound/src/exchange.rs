@@ -5,8 +5,8 @@ use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use statuspulse_core::attempt::{Failure, Reply};
-use statuspulse_core::limits::{RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
+use statuspulse_core::attempt::{Failure, Reply, ResponseHeaders};
+use statuspulse_core::limits::{RESPONSE_HEADERS_KEPT_BYTES, RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
 use statuspulse_core::ports::Call;
 use tokio::time::timeout_at;
 
@@ -59,10 +59,11 @@ pub(crate) async fn exchange(
         return Err(NoAnswer { failure: explain::not_final(status), silent: false });
     }
     let retry_after = retry_after(response.headers());
+    let headers = kept_headers(response.headers());
     let mut body = Vec::new();
     let read = timeout_at(deadline, read_body(connection, response, &mut body)).await;
     let reusable = matches!(read, Ok(true)) && connection.is_usable().await;
-    Ok((Reply { status, retry_after, body }, reusable))
+    Ok((Reply { status, retry_after, headers, body }, reusable))
 }
 
 /// Reads until the end or the limit and keeps the start. `true` if it came to its end.
@@ -85,4 +86,18 @@ async fn read_body(connection: &mut Connection, response: Response<Incoming>, ke
 
 fn retry_after(headers: &HeaderMap) -> Option<String> {
     headers.get(RETRY_AFTER)?.to_str().ok().map(str::to_owned)
+}
+
+/// Those that fit. A header that is too long for what is left is passed over, and not the short ones behind it.
+fn kept_headers(headers: &HeaderMap) -> ResponseHeaders {
+    let mut room = RESPONSE_HEADERS_KEPT_BYTES;
+    let mut kept = vec![];
+    for (name, value) in headers {
+        let bytes = name.as_str().len() + value.len();
+        if bytes <= room {
+            room -= bytes;
+            kept.push((name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        }
+    }
+    kept
 }

@@ -26,7 +26,7 @@ pub(crate) struct Reply {
 impl From<u16> for Reply {
     fn from(status: u16) -> Self {
         Self {
-            result: Ok(Taken { status, retry_after: None, body: vec![] }),
+            result: Ok(Taken { status, retry_after: None, headers: vec![], body: vec![] }),
             began_after: Duration::ZERO,
             lasts: Duration::ZERO,
         }
@@ -41,6 +41,13 @@ impl Reply {
     pub(crate) fn retry_after(mut self, value: &str) -> Self {
         if let Ok(taken) = &mut self.result {
             taken.retry_after = Some(value.to_owned());
+        }
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        if let Ok(taken) = &mut self.result {
+            taken.headers.push((name.to_owned(), value.to_owned()));
         }
         self
     }

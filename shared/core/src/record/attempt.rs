@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, millis};
-use crate::attempt::{Attempt, Class, Failure, Trigger};
+use crate::attempt::{Attempt, Class, Failure, ResponseHeaders, Trigger};
 
 #[derive(Serialize, Deserialize)]
 struct AttemptRecord {
@@ -24,6 +24,9 @@ struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     micros: u64,
+    /// Not in records of old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: ResponseHeaders,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<String>,
 }
@@ -41,6 +44,7 @@ pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
             class: attempt.failure.as_ref().map(|failure| failure.class.name().to_owned()),
             reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
             micros: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            headers: attempt.response_headers.clone(),
             response: attempt.response.clone(),
         })
         .collect();
@@ -73,6 +77,7 @@ fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
         status_code: record.status,
         failure,
         duration: Duration::from_micros(record.micros),
+        response_headers: record.headers,
         response: record.response,
     })
 }

@@ -259,12 +259,22 @@ impl Made {
             Verdict::Taken => (None, Consequence::Climb),
             Verdict::Failed(failure, consequence) => (Some(failure), consequence),
         };
-        let (status_code, response, retry_after) = match sent.result {
-            Ok(reply) => (Some(reply.status), response_text(&reply.body), reply.retry_after),
-            Err(_) => (None, None, None),
+        let (status_code, response_headers, response, retry_after) = match sent.result {
+            Ok(reply) => (Some(reply.status), reply.headers, response_text(&reply.body), reply.retry_after),
+            Err(_) => (None, vec![], None, None),
         };
         let duration = sent.duration;
-        let attempt = Attempt { number, trigger, at, signed_at, status_code, failure, duration, response };
+        let attempt = Attempt {
+            number,
+            trigger,
+            at,
+            signed_at,
+            status_code,
+            failure,
+            duration,
+            response_headers,
+            response,
+        };
         Self { attempt, consequence, retry_after }
     }
 }

@@ -42,6 +42,8 @@ struct AttemptRow {
     class: Option<&'static str>,
     reason: Option<String>,
     took: String,
+    /// A line each.
+    response_headers: String,
     response: Option<String>,
 }
 
@@ -110,6 +112,7 @@ impl AttemptRow {
             class: attempt.failure.as_ref().map(|failure| failure.class.name()),
             reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
             took: millis(attempt.duration),
+            response_headers: lines(&attempt.response_headers),
             response: attempt.response.clone(),
         }
     }
@@ -118,16 +121,20 @@ impl AttemptRow {
 impl Request {
     fn of(rebuilt: Rebuilt) -> Self {
         let Rebuilt { request, is_exact } = rebuilt;
-        let headers: Vec<String> =
-            request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         Self {
-            headers: headers.join("\n"),
+            headers: lines(&request.headers),
             curl: curl(&request),
             url: request.url,
             body: request.body,
             is_exact,
         }
     }
+}
+
+/// Headers, a line each.
+fn lines(headers: &[(String, String)]) -> String {
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    lines.join("\n")
 }
 
 /// The same request, for a shell.

@@ -35,7 +35,11 @@ struct DetailPage {
     standing: Standing,
     day: Day,
     latest: Vec<Row>,
+    /// How the secret begins that signs.
+    secret: String,
     secret_since: Markup,
+    /// How the one begins that signs too, for a while.
+    old_secret: String,
     window_ends: Option<Markup>,
     window_left: String,
     egress: Vec<String>,
@@ -178,7 +182,8 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         viewer.engine.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
     let log = viewer.engine.audit_log(&webhook).await?;
     let settings = &webhook.settings;
-    let window = webhook.keys.outgoing(now).map(|outgoing| outgoing.until);
+    let outgoing = webhook.keys.outgoing(now);
+    let window = outgoing.map(|outgoing| outgoing.until);
     let page = DetailPage {
         frame: viewer.frame().await?,
         name: name_of(&webhook),
@@ -195,6 +200,8 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         standing: Standing::of(&viewer, &webhook).await?,
         day,
         latest: latest.iter().map(Row::of).collect(),
+        secret: webhook.keys.current().prefix().to_owned(),
+        old_secret: outgoing.map(|old| old.secret.prefix().to_owned()).unwrap_or_default(),
         secret_since: time(webhook.keys.rotated_at().unwrap_or(webhook.created_at)),
         window_ends: window.map(time),
         window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),

@@ -123,11 +123,13 @@ fn delivered() -> Value {
         "attempts": [
             {
                 "number": 1, "trigger": "event", "at": "2026-11-24T12:00:00.012Z", "status_code": 503, "class": "http_5xx",
-                "reason": "The endpoint answered 503.", "duration_ms": 312, "response": "try later",
+                "reason": "The endpoint answered 503.", "duration_ms": 312,
+                "response_headers": [{ "name": "content-type", "value": "text/plain" }], "response": "try later",
             },
             {
                 "number": 2, "trigger": "event", "at": "2026-11-24T12:01:00.340Z", "status_code": 200, "class": null, "reason": null,
-                "duration_ms": 87, "response": "ok",
+                "duration_ms": 87,
+                "response_headers": [{ "name": "content-type", "value": "text/plain" }], "response": "ok",
             },
         ],
     })

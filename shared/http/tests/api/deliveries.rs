@@ -35,9 +35,11 @@ async fn a_delivery_is_shown_with_all_its_attempts() {
         "next_attempt_at": "2026-11-24T12:01:00Z",
         "attempts": [
             { "number": 1, "trigger": "event", "at": "2026-11-24T12:00:00.125Z", "status_code": 503, "class": "http_5xx",
-              "reason": "The endpoint answered 503.", "duration_ms": 312, "response": "try later" },
+              "reason": "The endpoint answered 503.", "duration_ms": 312,
+              "response_headers": [{ "name": "content-type", "value": "text/plain" }], "response": "try later" },
             { "number": 2, "trigger": "event", "at": "2026-11-24T12:00:01Z", "status_code": 200, "class": null, "reason": null,
-              "duration_ms": 312, "response": null },
+              "duration_ms": 312,
+              "response_headers": [{ "name": "content-type", "value": "text/plain" }], "response": null },
         ],
     });
     let paths =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use statuspulse_core::attempt::{Class, judge};
-use statuspulse_core::limits::{RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
+use statuspulse_core::limits::{RESPONSE_HEADERS_KEPT_BYTES, RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
 use statuspulse_core::ports::Sent;
 use statuspulse_kit::{Answer, HeaderFlood, Mood};
 use tokio::io::AsyncWriteExt;
@@ -80,6 +80,32 @@ async fn case_31_ten_gigabytes_promised_are_not_waited_for_beyond_the_deadline()
     let mood = Mood::HugeContentLength { status: 202, length: 10_000_000_000 };
     let reply = reply(with_mood(mood, SHORT).await);
     assert_eq!((reply.status, reply.body.as_slice()), (202, &b"ok"[..]));
+}
+
+#[tokio::test]
+async fn headers_are_kept_as_text_where_they_fit() {
+    let head = "HTTP/1.1 503 Slow\r\nX-Request-Id: 7f3a\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n";
+    let long =
+        format!("X-Long: {}\r\nX-Fits: {}\r\n", "x".repeat(RESPONSE_HEADERS_KEPT_BYTES), "y".repeat(900));
+    let rest = "X-Too-Long-By-Now: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\nX-E: \u{e9}\r\nContent-Length: 0\r\n\r\n";
+    let mut words = format!("{head}{long}").into_bytes();
+    words.extend(rest.chars().map(|c| c as u8));
+    let kept = reply(with_words(words.leak()).await).headers;
+    let kept: Vec<_> = kept.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let fits = "y".repeat(900);
+    let expected = [
+        ("x-request-id", "7f3a"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("x-fits", &fits),
+        ("x-e", "\u{fffd}"),
+        ("content-length", "0"),
+    ];
+    assert_eq!(kept, expected);
+    assert!(
+        kept.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            <= RESPONSE_HEADERS_KEPT_BYTES
+    );
 }
 
 fn resident_kib() -> usize {

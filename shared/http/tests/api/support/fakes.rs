@@ -303,7 +303,8 @@ pub(crate) struct Receiver(Mutex<Option<Result<Reply, Failure>>>);
 
 impl Receiver {
     pub(crate) fn answers(&self, status: u16) {
-        *self.0.lock().unwrap() = Some(Ok(Reply { status, retry_after: None, body: vec![] }));
+        *self.0.lock().unwrap() =
+            Some(Ok(Reply { status, retry_after: None, headers: vec![], body: vec![] }));
     }
 
     pub(crate) fn fails(&self, class: Class, reason: &str) {
@@ -314,7 +315,7 @@ impl Receiver {
 #[async_trait]
 impl Sender for Receiver {
     async fn send(&self, _: Call) -> Sent {
-        let well = || Ok(Reply { status: 200, retry_after: None, body: vec![] });
+        let well = || Ok(Reply { status: 200, retry_after: None, headers: vec![], body: vec![] });
         let result = self.0.lock().unwrap().clone().unwrap_or_else(well);
         Sent { result, began_after: Duration::ZERO, duration: Duration::from_millis(42) }
     }

@@ -193,6 +193,7 @@ pub(crate) fn failed_attempt(at: &str) -> Attempt {
         status_code: Some(503),
         failure: Some(Failure::new(Class::Http5xx, "The endpoint answered 503.")),
         duration: Duration::from_millis(312),
+        response_headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
         response: Some("try later".to_owned()),
     }
 }
