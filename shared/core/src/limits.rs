@@ -128,6 +128,9 @@ pub const DASHBOARD_SESSION: Duration = Duration::from_secs(10 * 3600);
 pub const PAGE_DEFAULT: usize = 50;
 /// Entries of a page at most.
 pub const PAGE_MAX: usize = 250;
+/// Bytes of a page of deliveries at most, though one is always on it: Lambda takes no answer of more than six megabytes, with
+/// its quotes escaped once more.
+pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 // --- Keeping --------------------------------------------------------------------------------------------
 

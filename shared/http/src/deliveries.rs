@@ -15,6 +15,7 @@ use statuspulse_core::error::{Error, Result};
 use statuspulse_core::event::EventType;
 use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::limits;
 use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
@@ -51,8 +52,19 @@ async fn list(
     query.finish()?;
     let after = window.after.map(DeliveryId::from_bytes);
     let page = api.engine.delivery_page(account, webhook, &filter, after, window.limit).await?;
-    let data = page.items.iter().map(DeliveryView::of).collect();
-    Ok(list.page(data, page.next.map(DeliveryId::to_bytes)))
+    let shown = &page.items[..how_many_fit(&page.items)];
+    let next = if shown.len() < page.items.len() { shown.last().map(|last| last.id) } else { page.next };
+    Ok(list.page(shown.iter().map(DeliveryView::of).collect(), next.map(DeliveryId::to_bytes)))
+}
+
+/// How many of the first of these one answer takes: an endpoint that fails with long bodies has long deliveries.
+fn how_many_fit(deliveries: &[Delivery]) -> usize {
+    let mut bytes = 0;
+    let fits = |delivery: &&Delivery| {
+        bytes += serde_json::to_vec(&DeliveryView::of(delivery)).map_or(0, |json| json.len());
+        bytes <= limits::PAGE_BYTES
+    };
+    deliveries.iter().take_while(fits).count().max(1).min(deliveries.len())
 }
 
 async fn show(State(api): State<Api>, Reads(account): Reads, Ids(webhook, id): Ids) -> Answer {

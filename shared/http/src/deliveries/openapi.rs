@@ -34,7 +34,7 @@ fn shown() -> Vec<Operation> {
             "listDeliveries",
             "List a webhook's deliveries",
         ))
-        .describe("Newest first.")
+        .describe("Newest first. A page of long deliveries may hold fewer than `limit`; `next_cursor` goes on behind it.")
         .by(Action::Read)
         .paged()
         .lists::<DeliveryView<'_>>("A page of deliveries.", &delivered()),

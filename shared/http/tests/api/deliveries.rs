@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 use statuspulse_core::delivery::State;
+use statuspulse_core::limits;
 
 use crate::support::{START, World, failed_attempt};
 
@@ -92,6 +93,38 @@ async fn a_list_is_filtered_by_status_type_incident_and_time() {
     assert_eq!(filtered("until=2026-11-24T12:01:00Z").await, [&*first]);
     let all = "since=2026-11-24T12:00:00Z&until=2026-11-24T12:01:00.001Z&status=delivered";
     assert_eq!(filtered(all).await, [&*second]);
+}
+
+/// Two hundred deliveries of fifty attempts with long answers: some seventeen megabytes.
+#[tokio::test]
+async fn a_page_ends_early_where_deliveries_are_long_and_the_next_one_goes_on() {
+    let world = World::new().await;
+    let id = webhook(&world).await;
+    let mut made = vec![];
+    for n in 0..200 {
+        let delivery = world.delivery(&id, &format!("inc-{n}"), State::Failed).await;
+        world.store.change_delivery(delivery.event_id, delivery.webhook_id, |delivery| {
+            let mut attempt = failed_attempt(START);
+            attempt.response = Some("\"".repeat(limits::RESPONSE_KEPT_BYTES));
+            delivery.attempts = vec![attempt; limits::ATTEMPTS_KEPT];
+        });
+        world.pass(Duration::from_secs(1));
+        made.insert(0, delivery.id.to_string());
+    }
+    let path = format!("/v1/webhooks/{id}/deliveries?limit=250");
+    let (mut seen, mut pages, mut cursor) = (vec![], 0, String::new());
+    loop {
+        let page = world.viewer().get(&format!("{path}{cursor}")).await.expect(StatusCode::OK);
+        let bytes = page["data"].to_string().len();
+        assert!(bytes < limits::PAGE_BYTES + 1024, "a page of {bytes} bytes");
+        seen.extend(ids(&page).into_iter().map(str::to_owned));
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        assert!(bytes > limits::PAGE_BYTES / 2, "a page of {bytes} bytes");
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, made);
+    assert!(pages > 5, "{pages}");
 }
 
 #[tokio::test]
