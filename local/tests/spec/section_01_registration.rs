@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
+use statuspulse_core::event::EventType;
 
 use crate::support::*;
 
@@ -90,7 +91,8 @@ async fn the_handshake_is_one_signed_post_within_five_seconds() {
     assert_eq!(body["event_type"], "handshake");
     let shown = world.webhook(&hook).await;
     assert_eq!(shown["status"], "active");
-    let expected = json!({"ok": true, "status_code": 200, "reason": null, "at": "2024-03-15T14:22:01Z"});
+    let expected = json!({"ok": true, "status_code": 200, "reason": null, "at": "2024-03-15T14:22:01Z",
+                          "duration_ms": 0});
     assert_eq!(shown["handshake"], expected);
 }
 
@@ -240,9 +242,12 @@ async fn webhooks_are_listed_shown_and_deleted() {
 async fn a_test_event_is_signed_sent_now_and_answered_with_its_result() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    world.receivers.answers_next(URL, [Reply::from(204).lasting(Duration::from_millis(37)), 500.into()]);
+    world
+        .receivers
+        .answers_next(URL, [Reply::from(204).body("thanks").lasting(Duration::from_millis(37)), 500.into()]);
     let tested = world.act(&hook, "test").await;
-    assert_eq!(tested, json!({"ok": true, "status_code": 204, "reason": null, "duration_ms": 37}));
+    let outcome = ["ok", "status_code", "reason", "duration_ms", "response"].map(|name| tested[name].clone());
+    assert_eq!(outcome, [json!(true), json!(204), Value::Null, json!(37), json!("thanks")]);
     let tested = world.act(&hook, "test").await;
     assert_eq!((&tested["ok"], &tested["status_code"]), (&json!(false), &json!(500)));
     assert!(text(&tested["reason"]).contains("500"));
@@ -251,6 +256,43 @@ async fn a_test_event_is_signed_sent_now_and_answered_with_its_result() {
     verify_all(sent, &hook.secret);
     assert_eq!(world.webhook(&hook).await["consecutive_failures"], 0, "a test counts for nothing");
     assert!(world.deliveries(&hook).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_sample_of_a_type_is_sent_as_a_delivery_of_it_would_be_and_shown_as_it_was_sent() {
+    let world = World::new().await;
+    let key = "0123456789abcdef0123456789ABCDEF";
+    let slack = "https://hooks.slack.com/services/T000/B000/secret";
+    let hooks = [
+        (URL, world.register_with(URL, json!({"headers": {"X-Api-Key": "k1"}})).await),
+        (slack, world.register_with(slack, json!({"destination": "slack"})).await),
+        (
+            PAGERDUTY_EVENTS,
+            world
+                .register_with("", json!({"url": null, "destination": "pagerduty", "routing_key": key}))
+                .await,
+        ),
+    ];
+    let each = hooks.iter().flat_map(|hook| EventType::ALL.map(|event| (hook, event.name())));
+    for ((url, hook), name) in each {
+        // Slack takes one message a second.
+        world.advance(SECOND).await;
+        let tested = world.act_with(hook, "test", json!({"event": name})).await.expect(200);
+        assert_eq!(tested["ok"], true, "{tested}");
+        let preview = world.act_with(hook, "preview", json!({"event": name})).await.expect(200);
+        let (request, sent) = (&tested["request"], world.receivers.calls(url).pop().unwrap());
+        assert_eq!((&request["url"], &request["body"]), (&preview["url"], &preview["body"]));
+        assert_eq!(text(&request["body"]).replace("[hidden]", key), sent.text());
+        assert_eq!(sent.event(), name);
+        for (header, value) in request["headers"].as_object().unwrap() {
+            let hidden = header == "X-Api-Key";
+            assert_eq!(text(value), if hidden { "[hidden]" } else { sent.header(header) }, "{header}");
+        }
+        verify_all(&sent, &hook.secret);
+        assert!(world.deliveries(hook).await.is_empty());
+    }
+    let refused = world.act_with(&hooks[0].1, "test", json!({"event": "handshake", "payload": {}})).await;
+    assert_eq!(refused.refused(), ["/event", "/payload"]);
 }
 
 #[tokio::test]

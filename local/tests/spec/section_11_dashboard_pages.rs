@@ -68,7 +68,7 @@ async fn a_list_of_many_has_pages() {
 async fn a_webhook_is_made_with_a_handshake_that_fails_and_then_passes() {
     let world = World::new().await;
     let browser = world.browser().await;
-    world.receivers.answers_handshakes(URL, 404);
+    world.receivers.answers_handshakes(URL, Reply::from(404).lasting(Duration::from_millis(312)));
     let fields = [
         ("destination", "json"),
         ("url", URL),
@@ -79,7 +79,11 @@ async fn a_webhook_is_made_with_a_handshake_that_fails_and_then_passes() {
         ("headers", "X-Api-Key: k1\r\nX-Team:a:b"),
     ];
     let made = browser.submit(LIST, &fields).await.expect(200);
-    made.says("Unverified").says("The endpoint answered 404").says("shown only now").says("On-call <bot>");
+    made.says("Unverified")
+        .says("The endpoint answered 404")
+        .says("it took 312 ms")
+        .says("shown only now")
+        .says("On-call <bot>");
     let webhook = world.get("/v1/webhooks").await.expect(200)["data"][0].clone();
     assert_eq!(webhook["events"], json!(["incident_opened", "incident_resolved"]));
     assert_eq!(webhook["monitor_groups"], json!(["Payments, EU", "Core"]));
@@ -118,9 +122,11 @@ async fn what_is_wrong_in_a_form_stands_at_its_field_and_what_was_filled_in_stay
     browser.open(LIST).await.says("Nobody is told yet");
 
     let hook = world.register(URL).await;
-    world.receivers.answers_handshakes(OTHER, 500);
+    world.receivers.answers_handshakes(OTHER, Reply::from(500).lasting(Duration::from_millis(312)));
     let moved = browser.submit(&path(&hook, "/edit"), &[("url", OTHER), ("events", "incident_opened")]).await;
-    moved.expect(422).says("Nothing was changed: the handshake failed");
+    moved
+        .expect(422)
+        .says("Nothing was changed: the handshake failed after 312 ms. The endpoint answered 500");
     assert_eq!(world.webhook(&hook).await["url"], URL);
 }
 
@@ -253,13 +259,17 @@ async fn a_test_event_says_at_once_what_came_of_it() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let browser = world.browser().await;
-    browser.submit(&path(&hook, "/test"), &[]).await.says("The test event was taken: 200");
+    world.receivers.answers(URL, Reply::from(200).body("<b>thanks</b>".repeat(100)));
+    let taken = browser.submit(&path(&hook, "/test"), &[]).await;
+    taken.says("The test event was taken: 200").says("&#34;event_type&#34;:&#34;test&#34;");
+    assert!(taken.html.contains("&#60;b&#62;thanks") && !taken.html.contains("<b>thanks"), "it is text");
+    taken.says("What was answered").says("thanks…");
     world.receivers.answers(URL, 503);
-    browser
-        .submit(&path(&hook, "/test"), &[])
-        .await
-        .says("The test event failed")
-        .says("The endpoint answered 503");
+    let failed = browser.submit(&path(&hook, "/test"), &[("event", "incident_resolved")]).await;
+    failed.says("The test event failed").says("The endpoint answered 503").does_not_say("What was answered");
+    failed.says("What was sent { &#34;event_type&#34;: &#34;incident_resolved&#34;");
+    browser.open(&path(&hook, "")).await.does_not_say("What was sent");
+    browser.submit(&path(&hook, "/test"), &[("event", "x")]).await.says("must be one of");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn a_webhook_has_its_names_in_every_answer_and_its_secret_in_one() {
     let created = world.post("/v1/webhooks", &asked).await.expect(201);
     has(&created, &WEBHOOK);
     has(&created, &["secret"]);
-    has(&created["handshake"], &["ok", "status_code", "reason", "at"]);
+    has(&created["handshake"], &["ok", "status_code", "reason", "at", "duration_ms"]);
     let path = format!("/v1/webhooks/{}", text(&created["id"]));
     let paused = world.post(&format!("{path}/pause"), &Value::Null).await.expect(200);
     has(&paused["paused"], &["reason", "since", "last_error"]);
@@ -87,7 +87,10 @@ async fn publish_rotate_resume_and_test_are_answered_with_their_names() {
     world.act(&hook, "pause").await;
     let resumed = world.act(&hook, "resume").await;
     assert_eq!((&resumed["status"], resumed["held"].is_u64()), (&json!("active"), true));
-    has(&world.act(&hook, "test").await, &["ok", "status_code", "reason", "duration_ms"]);
+    has(
+        &world.act(&hook, "test").await,
+        &["ok", "status_code", "reason", "duration_ms", "response", "request"],
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What a use case refuses, and why. Mapped to HTTP in one place (`shared/http`, `problem.rs`).
 
+use std::time::Duration;
+
 use crate::ports::Unavailable;
 
 /// One field of the input that cannot be taken.
@@ -51,8 +53,13 @@ pub enum Error {
         detail: String,
     },
     /// The new URL did not pass its handshake; nothing has changed.
-    #[error("the handshake with the new URL failed: {0}")]
-    HandshakeFailed(String),
+    #[error("the handshake with the new URL failed after {} ms: {reason}", after.as_millis())]
+    HandshakeFailed {
+        /// Why.
+        reason: String,
+        /// How long it took.
+        after: Duration,
+    },
     /// No key, or not one that is valid now.
     #[error("{0}")]
     Unauthenticated(&'static str),

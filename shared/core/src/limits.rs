@@ -119,6 +119,8 @@ pub const ROTATION_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a link to the dashboard may be used: long enough to be copied from a terminal.
 pub const DASHBOARD_LINK: Duration = Duration::from_secs(5 * 60);
+/// Bytes of each text that a form has to show on the next page: a browser keeps four kilobytes of a cookie.
+pub const FLASH_TEXT_BYTES: usize = 750;
 /// How long a browser stays signed in: a working day.
 pub const DASHBOARD_SESSION: Duration = Duration::from_secs(10 * 3600);
 

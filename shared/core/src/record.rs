@@ -7,6 +7,8 @@
 mod attempt;
 mod webhook;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 pub use attempt::{read_attempts, read_trigger, write_attempts};
@@ -37,6 +39,10 @@ pub fn millis(time: Timestamp) -> i64 {
 /// A time read back.
 pub fn from_millis(millis: i64) -> Result<Timestamp, Unreadable> {
     Timestamp::from_millisecond(millis).map_err(Unreadable::because)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn optional_time(millis: Option<i64>) -> Result<Option<Timestamp>, Unreadable> {

@@ -17,6 +17,7 @@
 //! Each change of state counts up the webhook's `epoch`: messages that belong to an older one are recognised.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -175,6 +176,8 @@ pub struct Handshake {
     pub reason: Option<String>,
     /// When it was made.
     pub at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
 }
 
 /// What is being done to a webhook's deliveries, page by page.

@@ -208,7 +208,12 @@ test("a test event tells at once what came of it", async ({ page, program, recei
   await button(page, "Send a test event").click();
   await expect(said(page)).toContainText("The test event failed");
   await expect(said(page)).toContainText("The endpoint answered 500");
-  expect(receiver.came("/in")).toHaveLength(2);
+  receiver.answers("/in", { status: 200, body: "<i>noted</i>" });
+  await page.getByRole("combobox", { name: "Its type" }).selectOption("a sample incident_resolved");
+  await button(page, "Send a test event").click();
+  await expect(said(page).getByText('"event_type": "incident_resolved"')).toBeVisible();
+  await expect(said(page).getByText("<i>noted</i>")).toBeVisible();
+  expect(receiver.came("/in").map((request) => request.headers["x-statuspulse-event"])).toEqual(["test", "test", "incident_resolved"]);
 });
 
 test("an open page follows an outage by itself, and one click ends it", async ({ page, program, receiver }) => {

@@ -46,19 +46,30 @@ pub(crate) struct Flash {
     /// A secret, which is shown this once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
+    /// What else is to be seen, each under its title.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) texts: Vec<(String, String)>,
 }
 
 impl Flash {
     pub(crate) fn good(text: impl Into<String>) -> Self {
-        Self { good: true, text: text.into(), secret: None }
+        Self { good: true, text: text.into(), secret: None, texts: vec![] }
     }
 
     pub(crate) fn bad(text: impl Into<String>) -> Self {
-        Self { good: false, text: text.into(), secret: None }
+        Self { good: false, text: text.into(), secret: None, texts: vec![] }
     }
 
     pub(crate) fn secret(text: impl Into<String>, secret: &str) -> Self {
-        Self { good: true, text: text.into(), secret: Some(secret.to_owned()) }
+        Self { good: true, text: text.into(), secret: Some(secret.to_owned()), texts: vec![] }
+    }
+
+    /// And this text under this title, as much of it as a cookie has room for.
+    pub(crate) fn showing(mut self, title: &str, text: &str) -> Self {
+        let end = text.floor_char_boundary(limits::FLASH_TEXT_BYTES);
+        let more = if end < text.len() { "…" } else { "" };
+        self.texts.push((title.to_owned(), format!("{}{more}", &text[..end])));
+        self
     }
 
     /// The answer, which leaves this for the next page.

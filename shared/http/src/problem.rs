@@ -148,7 +148,7 @@ impl<'a> Problem<'a> {
                 Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", error.to_string())
             }
             Error::Conflict { code, detail } => Self::new(StatusCode::CONFLICT, code, "Conflict", detail),
-            Error::HandshakeFailed(reason) => Self {
+            Error::HandshakeFailed { reason, .. } => Self {
                 errors: vec![FieldView { pointer: "/url", detail: reason }],
                 ..Self::new(
                     StatusCode::UNPROCESSABLE_ENTITY,

@@ -17,6 +17,9 @@ pub(crate) struct TestView<'a> {
     #[schema(required = true)]
     reason: Option<&'a str>,
     duration_ms: u64,
+    /// How the answer's body began, as text.
+    #[schema(required = true)]
+    response: Option<&'a str>,
 }
 
 impl<'a> TestView<'a> {
@@ -26,6 +29,7 @@ impl<'a> TestView<'a> {
             status_code: result.status_code,
             reason: result.reason.as_deref(),
             duration_ms: millis(result.duration),
+            response: result.response.as_deref(),
         }
     }
 }

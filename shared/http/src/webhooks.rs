@@ -148,9 +148,10 @@ async fn send_test(
     body: Body,
 ) -> Answer {
     known(&api, by.account_id, id).await?;
-    body::read_nothing(body).await?;
-    let result = api.engine.send_test(by.account_id, id).await?;
-    Ok(Json(TestView::of(&result)).into_response())
+    let body = body::read_optional(body).await?;
+    let tested = api.engine.send_test(by.account_id, id, &body).await?;
+    let view = TestedView { result: TestView::of(&tested.result), request: PreviewView::of(&tested.request) };
+    Ok(Json(view).into_response())
 }
 
 async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
@@ -231,7 +232,7 @@ fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -
 struct PreviewView<'a> {
     method: &'static str,
     url: &'a str,
-    /// Custom headers and signatures are hidden.
+    /// Custom headers are hidden, and signatures too where nothing was sent.
     #[schema(value_type = BTreeMap<String, String>)]
     headers: BTreeMap<&'a str, &'a str>,
     /// The body as text; a routing key is hidden.
@@ -243,6 +244,15 @@ impl<'a> PreviewView<'a> {
         let headers = preview.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Self { method: "POST", url: &preview.url, headers, body: &preview.body }
     }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tested)]
+struct TestedView<'a> {
+    #[serde(flatten)]
+    result: TestView<'a>,
+    /// The request as it was made.
+    request: PreviewView<'a>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Unreadable, from_millis, millis};
+use super::{Unreadable, from_millis, micros, millis};
 use crate::attempt::{Attempt, Class, Failure, ResponseHeaders, Trigger};
 
 #[derive(Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
             status: attempt.status_code,
             class: attempt.failure.as_ref().map(|failure| failure.class.name().to_owned()),
             reason: attempt.failure.as_ref().map(|failure| failure.reason.clone()),
-            micros: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            micros: micros(attempt.duration),
             headers: attempt.response_headers.clone(),
             response: attempt.response.clone(),
         })

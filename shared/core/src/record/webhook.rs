@@ -1,11 +1,12 @@
 //! A webhook: a record of what is no secret, and one of what is sealed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Unreadable, from_millis, millis, optional_time};
+use super::{Unreadable, from_millis, micros, millis, optional_time};
 use crate::alert::{Alert, AlertKind, Notice};
 use crate::audit::{AuditLog, Change, Entry};
 use crate::destination::{Destination, RoutingKey};
@@ -65,6 +66,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
             status_code: record.handshake.status_code,
             reason: record.handshake.reason.clone(),
             at: from_millis(record.handshake.at)?,
+            duration: Duration::from_micros(record.handshake.micros),
         },
         resumed_at: optional_time(record.resumed_at)?,
         sweep: record.sweep()?,
@@ -143,6 +145,9 @@ struct HandshakeRecord {
     status_code: Option<u16>,
     reason: Option<String>,
     at: i64,
+    /// Not in records of old.
+    #[serde(default)]
+    micros: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,6 +209,7 @@ impl Record {
                 status_code: webhook.handshake.status_code,
                 reason: webhook.handshake.reason.clone(),
                 at: millis(webhook.handshake.at),
+                micros: micros(webhook.handshake.duration),
             },
             resumed_at: webhook.resumed_at.map(millis),
             sweep: webhook.sweep.map(|sweep| SweepRecord {

@@ -10,17 +10,18 @@ use crate::destination::Destination;
 use crate::error::Result;
 use crate::event::{EventType, check_payload};
 use crate::fields::Fields;
-use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use crate::ids::{AccountId, WebhookId};
 use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
 use crate::target::HIDDEN;
 use crate::webhook::Webhook;
 
-/// A request as it would be made. No secret is in it, and nothing that could pass for ours: it is not signed.
+/// A request as its owner may see it: no secret is in it. One that is not made is not signed either, so that nothing in it could
+/// pass for ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
     /// Where to.
     pub url: String,
-    /// Its headers; custom ones and signatures are hidden.
+    /// Its headers; custom ones are hidden.
     pub headers: Vec<(String, String)>,
     /// Its body; a routing key is hidden.
     pub body: String,
@@ -70,11 +71,9 @@ impl Engine {
         let first = webhook.settings.events.first().copied().unwrap_or(EventType::IncidentOpened);
         let (event_type, payload) = asked(body, first)?;
         let now = self.clock.now();
-        let event_id = EventId::new(now, &*self.random);
-        let delivery_id = DeliveryId::derive(event_id, now, id);
-        let about = About { event: event_type.name(), event_id, delivery_id, number: 1 };
+        let about = self.about_now(&webhook, event_type.name(), now);
         // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
-        let signatures = webhook.keys.headers(&event_id.to_string(), b"", now).into_iter();
+        let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", now).into_iter();
         let rendered = webhook.settings.render(event_type, &payload, || self.deployment.page_of(id));
         Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
     }
@@ -87,8 +86,8 @@ fn without_signature((name, value): (&'static str, String)) -> (&'static str, St
     }
 }
 
-/// A request as its owner may see it.
-fn shown(
+/// A request without its secrets.
+pub(super) fn shown(
     webhook: &Webhook,
     about: &About,
     signatures: impl Iterator<Item = (&'static str, String)>,
@@ -104,15 +103,19 @@ fn shown(
     Preview { url: webhook.settings.shown_url(), headers: custom.chain(own).collect(), body }
 }
 
+/// The type that `event` names.
+pub(super) fn named_type(fields: &mut Fields<'_>) -> Option<EventType> {
+    let name = fields.text("event")?;
+    let event_type = EventType::from_name(&name);
+    if event_type.is_none() {
+        fields.refuse("event", format!("must be one of {}", EventType::names()));
+    }
+    event_type
+}
+
 fn asked(body: &[u8], first: EventType) -> Result<(EventType, Bytes)> {
     let mut fields = Fields::of_body(body)?;
-    let named = fields.text("event").and_then(|name| {
-        let event_type = EventType::from_name(&name);
-        if event_type.is_none() {
-            fields.refuse("event", format!("must be one of {}", EventType::names()));
-        }
-        event_type
-    });
+    let named = named_type(&mut fields);
     let payload = fields.raw("payload").and_then(|raw| match check_payload(raw) {
         Ok((event_type, _)) => Some((event_type, Bytes::copy_from_slice(raw.get().as_bytes()))),
         Err(errors) => {
@@ -129,6 +132,6 @@ fn asked(body: &[u8], first: EventType) -> Result<(EventType, Bytes)> {
     Ok(payload.unwrap_or_else(|| (event_type, sample(event_type))))
 }
 
-fn sample(event_type: EventType) -> Bytes {
+pub(super) fn sample(event_type: EventType) -> Bytes {
     Bytes::from_static(event_type.sample().as_bytes())
 }

@@ -3,19 +3,24 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Engine;
 use super::attempt::{About, signed_call};
+use super::preview::{Preview, named_type, sample, shown};
 use crate::access::Manager;
-use crate::attempt::{Class, Failure};
+use crate::attempt::{Class, Failure, response_text};
 use crate::audit::Change;
 use crate::destination::{Destination, Probe};
 use crate::error::{Error, Result};
+use crate::event::EventType;
+use crate::fields::Fields;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::ports::Sent;
 use crate::webhook::{Handshake, State, Webhook};
 
-/// What came of a test event.
+/// What came of a call that somebody asked for to see whether it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestResult {
     /// Whether it was answered with a 2xx.
@@ -24,8 +29,19 @@ pub struct TestResult {
     pub status_code: Option<u16>,
     /// Why it failed, if it did.
     pub reason: Option<String>,
+    /// The start of the answer's body, as text.
+    pub response: Option<String>,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// A test event that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// The request as it was made; custom headers and a routing key are hidden.
+    pub request: Preview,
+    /// What came of it.
+    pub result: TestResult,
 }
 
 impl TestResult {
@@ -35,6 +51,7 @@ impl TestResult {
             ok: failure.is_none(),
             status_code: sent.result.as_ref().ok().map(|reply| reply.status),
             reason: failure.map(|failure| failure.reason),
+            response: sent.result.as_ref().ok().and_then(|reply| response_text(&reply.body)),
             duration: sent.duration,
         }
     }
@@ -51,14 +68,17 @@ impl Engine {
     /// Calls the webhook's endpoint once; it has five seconds.
     pub(super) async fn shake_hands(&self, webhook: &Webhook) -> Shake {
         let at = self.clock.now();
-        let sent = self.probe(webhook, Probe::Handshake, limits::HANDSHAKE_TIMEOUT).await;
+        let body = webhook.settings.render_probe(Probe::Handshake, webhook.id, at);
+        let about = self.about_now(webhook, Probe::Handshake.name(), at);
+        let sent = self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, at)).await;
         let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
         let reason = webhook.settings.destination.handshake_refusal(&sent.result);
         let refused_target = match &sent.result {
             Err(Failure { class: Class::TargetNotPublic, reason }) => Some(reason.clone()),
             _ => None,
         };
-        Shake { handshake: Handshake { ok: reason.is_none(), status_code, reason, at }, refused_target }
+        let handshake = Handshake { ok: reason.is_none(), status_code, reason, at, duration: sent.duration };
+        Shake { handshake, refused_target }
     }
 
     /// Tries the handshake again; a pending webhook that passes it becomes active.
@@ -80,24 +100,40 @@ impl Engine {
         .await
     }
 
-    /// Sends a test event now, to an active or paused webhook. It counts for nothing.
-    pub async fn send_test(&self, account: AccountId, id: WebhookId) -> Result<TestResult> {
+    /// Sends a test event now, to an active or paused webhook. It counts for nothing. With an `event` type in the body it is a
+    /// sample of that type, to the byte as a delivery of it would be; a payload of somebody's own is never signed.
+    pub async fn send_test(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Tested> {
+        let event_type = asked_type(body)?;
         let webhook = self.webhook(account, id).await?;
         if webhook.state == State::Pending {
             return Err(not_verified());
         }
-        let sent = self.probe(&webhook, Probe::Test, limits::ATTEMPT_TIMEOUT).await;
-        Ok(TestResult::of(&webhook.settings.destination, &sent))
+        let now = self.clock.now();
+        let settings = &webhook.settings;
+        let (event, body) = match event_type {
+            None => (Probe::Test.name(), settings.render_probe(Probe::Test, id, now)),
+            Some(kind) => (kind.name(), settings.render(kind, &sample(kind), || self.deployment.page_of(id))),
+        };
+        let about = self.about_now(&webhook, event, now);
+        let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
+        let request = shown(&webhook, &about, signatures.into_iter(), &body);
+        let sent = self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)).await;
+        Ok(Tested { request, result: TestResult::of(&settings.destination, &sent) })
     }
 
-    async fn probe(&self, webhook: &Webhook, probe: Probe, timeout: Duration) -> Sent {
-        let now = self.clock.now();
+    /// Ids for a call that is no delivery.
+    pub(super) fn about_now(&self, webhook: &Webhook, event: &'static str, now: Timestamp) -> About {
         let event_id = EventId::new(now, &*self.random);
-        let delivery_id = DeliveryId::derive(event_id, now, webhook.id);
-        let about = About { event: probe.name(), event_id, delivery_id, number: 1 };
-        let body = webhook.settings.render_probe(probe, webhook.id, now);
-        self.sender.send(signed_call(webhook, &about, body, timeout, now)).await
+        About { event, event_id, delivery_id: DeliveryId::derive(event_id, now, webhook.id), number: 1 }
     }
+}
+
+fn asked_type(body: &[u8]) -> Result<Option<EventType>> {
+    let mut fields = Fields::of_body(body)?;
+    let event_type = named_type(&mut fields);
+    fields.refuse_rest();
+    fields.finish()?;
+    Ok(event_type)
 }
 
 /// What cannot be done before a handshake was passed.

@@ -1,6 +1,7 @@
 //! A webhook is registered or changed: the endpoint proves itself before it gets anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Engine;
 use super::settings::{Patch, TargetRules, parse_new};
@@ -33,7 +34,13 @@ impl Engine {
             keys: SigningKeys::new(Secret::generate(&*self.random)),
             state: State::Pending,
             health: Health::default(),
-            handshake: Handshake { ok: false, status_code: None, reason: None, at: now },
+            handshake: Handshake {
+                ok: false,
+                status_code: None,
+                reason: None,
+                at: now,
+                duration: Duration::ZERO,
+            },
             resumed_at: None,
             sweep: None,
             alert: None,
@@ -92,7 +99,10 @@ impl Engine {
         match (shake.refused_target, shake.handshake) {
             (Some(reason), _) => Err(Error::invalid("/url", reason)),
             (None, handshake) if handshake.ok => Ok(handshake),
-            (None, handshake) => Err(Error::HandshakeFailed(handshake.reason.unwrap_or_default())),
+            (None, handshake) => Err(Error::HandshakeFailed {
+                reason: handshake.reason.unwrap_or_default(),
+                after: handshake.duration,
+            }),
         }
     }
 

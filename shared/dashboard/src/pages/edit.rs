@@ -16,7 +16,7 @@ use crate::Answer;
 use crate::forms::Form;
 use crate::guard::{html, see};
 use crate::session::{Flash, Manager, Viewer};
-use crate::show::Frame;
+use crate::show::{Frame, millis};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -183,8 +183,10 @@ fn asked(form: &Form) -> Map<String, Value> {
 async fn wrong(viewer: &Viewer, webhook: Option<&Webhook>, form: &Form, error: Error) -> Answer {
     let errors = match error {
         Error::Invalid(errors) => errors,
-        Error::HandshakeFailed(reason) => {
-            vec![FieldError::new("/url", format!("Nothing was changed: the handshake failed. {reason}"))]
+        Error::HandshakeFailed { reason, after } => {
+            let words =
+                format!("Nothing was changed: the handshake failed after {}. {reason}", millis(after));
+            vec![FieldError::new("/url", words)]
         }
         refused @ Error::Conflict { .. } => vec![FieldError::new("", refused.to_string())],
         error => return Err(error.into()),

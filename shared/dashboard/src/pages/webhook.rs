@@ -4,14 +4,17 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::Response;
+use serde_json::json;
 use statuspulse_core::access;
 use statuspulse_core::delivery::DeliveryFilter;
 use statuspulse_core::error::Error;
+use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::usecase::pause::HeldDeliveries;
+use statuspulse_core::usecase::probe::Tested;
 use statuspulse_core::usecase::query::Audited;
 use statuspulse_core::webhook::{State, SweepMode, Webhook};
 
@@ -22,7 +25,7 @@ use crate::forms::Form;
 use crate::guard::{html, in_words, see};
 use crate::session::{Flash, Manager, Viewer};
 use crate::show::{
-    Day, Frame, Markup, Pill, changed, deliveries_are, length, moment, pause_reason, since, time,
+    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, moment, pause_reason, since, time,
     webhook_pill,
 };
 
@@ -43,6 +46,7 @@ struct DetailPage {
     window_ends: Option<Markup>,
     window_left: String,
     egress: Vec<String>,
+    types: Vec<&'static str>,
     log: Vec<Entry>,
 }
 
@@ -82,6 +86,7 @@ enum How {
     Unverified {
         reason: String,
         at: Markup,
+        took: String,
     },
     Paused {
         why: &'static str,
@@ -140,6 +145,7 @@ impl How {
             (State::Pending, ..) => Self::Unverified {
                 reason: webhook.handshake.reason.clone().unwrap_or_default(),
                 at: time(webhook.handshake.at),
+                took: millis(webhook.handshake.duration),
             },
             (_, Some((SweepMode::Release, of)), _) if held > 0 => {
                 Self::Draining { done: of.saturating_sub(held), of: of.max(held) }
@@ -206,6 +212,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         window_ends: window.map(time),
         window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),
         egress: viewer.engine.deployment.egress_ips.clone(),
+        types: EventType::ALL.map(EventType::name).to_vec(),
         log: log.into_iter().map(Entry::of).collect(),
     };
     Ok(viewer.said(html(&page)))
@@ -222,7 +229,7 @@ pub(super) async fn state(viewer: Viewer, path: Path<String>) -> Answer {
 fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
     let flash = match done {
         Ok(flash) => flash,
-        Err(refused @ (Error::Conflict { .. } | Error::Invalid(_) | Error::HandshakeFailed(_))) => {
+        Err(refused @ (Error::Conflict { .. } | Error::Invalid(_) | Error::HandshakeFailed { .. })) => {
             Flash::bad(in_words(&refused))
         }
         Err(error) => return Err(error.into()),
@@ -271,18 +278,28 @@ async fn resume_and(
     said(id, resumed.map(|count| Flash::good(format!("Resumed. {} {verb}.", deliveries_are(count, "held")))))
 }
 
-pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
+pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
     let id = id(&path, "webhook")?;
-    let done = viewer.engine.send_test(viewer.account, id).await.map(|result| {
-        let took = length(result.duration);
-        match (result.ok, result.status_code, result.reason) {
-            (true, Some(code), _) => Flash::good(format!("The test event was taken: {code} after {took}.")),
-            (_, _, reason) => {
-                Flash::bad(format!("The test event failed after {took}. {}", reason.unwrap_or_default()))
-            }
+    let form = Form::read(body).await?;
+    let chosen = Some(form.text("event")).filter(|event| !event.is_empty());
+    let asked = json!({ "event": chosen }).to_string();
+    said(id, viewer.engine.send_test(viewer.account, id, asked.as_bytes()).await.map(tested))
+}
+
+/// What came of a test event, with what was sent and answered.
+fn tested(Tested { request, result }: Tested) -> Flash {
+    let took = length(result.duration);
+    let flash = match (result.ok, result.status_code, result.reason) {
+        (true, Some(code), _) => Flash::good(format!("The test event was taken: {code} after {took}.")),
+        (_, _, reason) => {
+            Flash::bad(format!("The test event failed after {took}. {}", reason.unwrap_or_default()))
         }
-    });
-    said(id, done)
+    };
+    let flash = flash.showing("What was sent", &request.body);
+    match result.response {
+        Some(response) => flash.showing("What was answered", &response),
+        None => flash,
+    }
 }
 
 pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {

@@ -55,7 +55,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             200,
             "What came of it.",
             &json!({
-                "ok": true, "status_code": 200, "reason": null, "duration_ms": 184,
+                "ok": true, "status_code": 200, "reason": null, "duration_ms": 184, "response": "ok",
             }),
         )
         .conflicts(&["no_slack_url"], "The account has no `slack_url`."),

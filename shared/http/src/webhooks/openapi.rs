@@ -6,12 +6,12 @@ use statuspulse_core::event::EventType;
 use statuspulse_core::limits;
 
 use super::{
-    AuditEntryView, CreatedView, ExplanationView, PreviewView, ResumedView, RotatedView, WebhookView,
+    AuditEntryView, CreatedView, ExplanationView, PreviewView, ResumedView, RotatedView, TestedView,
+    WebhookView,
 };
 use crate::events::openapi::payload_name;
 use crate::openapi::wire::{self, KEY, WEBHOOK, closed, described, list, or_null, short_text};
 use crate::openapi::{Operation, reference};
-use crate::test_result::TestView;
 
 const PENDING: &str = "The webhook has not passed its handshake; verify it first.";
 
@@ -143,6 +143,7 @@ fn secret() -> Vec<Operation> {
 }
 
 fn trying() -> Vec<Operation> {
+    let of_type = closed(&[], [("event", or_null(described::<wire::EventType>("A sample of this type.")))]);
     let groups = json!({ "type": "array", "items": { "type": "string" } });
     let asked = closed(
         &[],
@@ -160,12 +161,15 @@ fn trying() -> Vec<Operation> {
     );
     vec![
         operation("post", "/v1/webhooks/{id}/test", "testWebhook", "Send a test event now")
-            .describe("To an active or a paused webhook. It counts for nothing.")
+            .describe(
+                "To an active or a paused webhook. It counts for nothing. Without `event` it is an event of the type `test`; a \
+                 sample of another type is, to the byte, what a delivery of it would be: PagerDuty opens an incident for it.",
+            )
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
-            .no_fields()
-            .answers::<TestView<'_>>(200, "What came of it.", &json!({
-                "ok": true, "status_code": 200, "reason": null, "duration_ms": 87,
+            .optional_body("TestOf", of_type, &json!({ "event": "incident_opened" }))
+            .answers::<TestedView<'_>>(200, "What came of it.", &json!({
+                "ok": true, "status_code": 200, "reason": null, "duration_ms": 87, "response": "ok", "request": sent(),
             }))
             .conflicts(&["webhook_pending"], PENDING),
         operation("post", "/v1/webhooks/{id}/preview", "previewWebhook", "Show what it would be sent")
@@ -271,7 +275,7 @@ fn webhook() -> Value {
         "events": ["incident_opened", "incident_resolved"], "monitor_groups": ["payment-processing"],
         "description": null, "headers": {}, "status": "active", "paused": null, "consecutive_failures": 0,
         "failing_since": null, "held_deliveries": 0,
-        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z" },
+        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z", "duration_ms": 87 },
         "secret_window_ends_at": null, "created_at": "2026-11-24T12:00:00Z", "updated_at": "2026-11-24T12:00:00Z",
     })
 }
@@ -281,6 +285,13 @@ fn paused() -> Value {
     webhook["status"] = "paused".into();
     webhook["paused"] = json!({ "reason": "manual", "since": "2026-11-24T13:00:00Z", "last_error": null });
     webhook
+}
+
+fn sent() -> Value {
+    let mut sent = previewed();
+    sent["headers"]["X-StatusPulse-Signature"] =
+        "7e4c9d90ee386aa74ac16e74b87b7c38786994d9c98c52545bdbfdf74f696c51".into();
+    sent
 }
 
 fn previewed() -> Value {

@@ -12,6 +12,7 @@ use statuspulse_core::usecase::query::Audited;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
 use utoipa::ToSchema;
 
+use crate::millis;
 use crate::openapi::wire;
 
 #[derive(Serialize, ToSchema)]
@@ -95,6 +96,7 @@ struct HandshakeView<'a> {
     reason: Option<&'a str>,
     #[schema(value_type = wire::Time)]
     at: Timestamp,
+    duration_ms: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -165,6 +167,7 @@ impl<'a> HandshakeView<'a> {
             status_code: handshake.status_code,
             reason: handshake.reason.as_deref(),
             at: handshake.at,
+            duration_ms: millis(handshake.duration),
         }
     }
 }

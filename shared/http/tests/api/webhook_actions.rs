@@ -155,12 +155,21 @@ async fn a_test_answers_with_what_came_of_it() {
     let world = World::new().await;
     let test = format!("{}/test", world.webhook_path().await);
     let result = world.admin().post_nothing(&test).await.expect(StatusCode::OK);
-    assert_eq!(result, json!({ "ok": true, "status_code": 200, "reason": null, "duration_ms": 42 }));
+    assert_eq!(result["request"]["method"], "POST");
+    let outcome = |mut result: Value| {
+        result.as_object_mut().unwrap().remove("request");
+        result
+    };
+    let taken =
+        json!({ "ok": true, "status_code": 200, "reason": null, "duration_ms": 42, "response": null });
+    assert_eq!(outcome(result), taken);
     world.receiver.fails(Class::Dns, "The name could not be looked up.");
     let result = world.admin().post(&test, &json!({})).await.expect(StatusCode::OK);
     let expected = json!({ "ok": false, "status_code": null, "reason": "The name could not be looked up.",
-    "duration_ms": 42 });
-    assert_eq!(result, expected);
+    "duration_ms": 42, "response": null });
+    assert_eq!(outcome(result), expected);
+    world.admin().post(&test, &json!({ "event": "test" })).await.names(&["/event"]);
+    world.admin().post(&test, &json!({ "payload": {} })).await.names(&["/payload"]);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn a_registration_answers_with_the_webhook_and_its_secret() {
         "description": "Pager of team 7", "headers": { "Authorization": "[hidden]", "X-Team": "[hidden]" },
         "status": "active", "paused": null, "consecutive_failures": 0, "failing_since": null,
         "held_deliveries": 0,
-        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": START },
+        "handshake": { "ok": true, "status_code": 200, "reason": null, "duration_ms": 42, "at": START },
         "secret_window_ends_at": null, "created_at": START, "updated_at": START,
     });
     assert_eq!(webhook, expected);
@@ -101,7 +101,7 @@ async fn a_failed_handshake_leaves_the_webhook_pending_with_the_reason_in_words(
     let webhook = world.webhook().await;
     assert_eq!(
         webhook["handshake"],
-        json!({ "ok": false, "status_code": null, "reason": "No answer within 5 s.", "at": START })
+        json!({ "ok": false, "status_code": null, "reason": "No answer within 5 s.", "duration_ms": 42, "at": START })
     );
 }
 
