@@ -282,9 +282,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         ),
         12 => drop(
             outside
-                .ask(|| {
-                    Box::new(move |engine| Box::pin(async move { engine.delete(account, webhook).await }))
-                })
+                .ask(|| Box::new(move |engine| Box::pin(async move { engine.delete(by, webhook).await })))
                 .await,
         ),
         _ => {

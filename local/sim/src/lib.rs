@@ -149,7 +149,7 @@ fn furnish(world: &World) -> Manager {
         world.with(|inner| inner.store.webhooks.insert(webhook.id, Arc::new(webhook)));
     }
     let id = account.id;
-    let by = Manager { account_id: id, key_id: KeyId::new(now, &ports) };
+    let by = Manager { account_id: id, key_id: KeyId::from_bytes([1; 16]) };
     world.with(|inner| inner.store.accounts.insert(id, account));
     by
 }

@@ -83,7 +83,7 @@ async fn update(State(api): State<Api>, Manages(by): Manages, Id(id): Id<Webhook
 }
 
 async fn remove(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>) -> Answer {
-    api.engine.delete(by.account_id, id).await?;
+    api.engine.delete(by, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -165,9 +165,19 @@ impl Engine {
                 return Ok(now);
             }
             if self.webhooks.save_webhook(&next).await?.is_ok() {
+                if next.audit != now.audit {
+                    log_change(&next);
+                }
                 next.version += 1;
                 return Ok(Arc::new(next));
             }
         }
     }
+}
+
+/// The latest change, for who keeps every change longer than the webhook's own log does.
+fn log_change(webhook: &Webhook) {
+    let Some(entry) = webhook.audit.entries().last() else { return };
+    let key = entry.by.map(|key| key.to_string()).unwrap_or_default();
+    tracing::info!(webhook.id = %webhook.id, key.id = key, change = entry.change.name(), "webhook changed");
 }

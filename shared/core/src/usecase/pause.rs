@@ -57,18 +57,19 @@ impl Engine {
     }
 
     /// Deletes a webhook; its deliveries are cancelled, those already scheduled included.
-    pub async fn delete(&self, account: AccountId, id: WebhookId) -> Result<()> {
+    pub async fn delete(&self, by: Manager, id: WebhookId) -> Result<()> {
         let now = self.clock.now();
         loop {
-            let mut webhook = match self.webhook(account, id).await {
+            let mut webhook = match self.webhook(by.account_id, id).await {
                 Ok(webhook) => Webhook::clone(&webhook),
                 Err(not_found) => {
-                    self.complete_delete(account, id).await?;
+                    self.complete_delete(by.account_id, id).await?;
                     return Err(not_found);
                 }
             };
             webhook.delete(now);
             if self.webhooks.save_webhook(&webhook).await?.is_ok() {
+                tracing::info!(webhook.id = %id, key.id = %by.key_id, change = "deleted", "webhook changed");
                 return self.follow_up_webhook(&webhook).await;
             }
         }

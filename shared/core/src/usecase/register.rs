@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Engine;
 use super::settings::{Patch, TargetRules, parse_new};
+use super::{Engine, log_change};
 use crate::access::{Account, Manager};
 use crate::audit::{AuditLog, Change};
 use crate::error::{Error, Result};
@@ -61,6 +61,7 @@ impl Engine {
             webhook.verified(now);
         }
         self.webhooks.create_webhook(&webhook).await?;
+        log_change(&webhook);
         Ok(Arc::new(webhook))
     }
 

@@ -324,10 +324,10 @@ pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> 
     said(id, done.map(|()| Flash::good("The old secret signs nothing any more.")))
 }
 
-pub(super) async fn delete(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
+pub(super) async fn delete(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let webhook = viewer.engine.webhook(viewer.account, id).await?;
-    viewer.engine.delete(viewer.account, id).await?;
+    viewer.engine.delete(by, id).await?;
     Ok(Flash::good(format!("{} was deleted.", name_of(&webhook))).on(see("webhooks")))
 }
 
