@@ -19,14 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::access::{Account, Manager};
-use statuspulse_core::audit::AuditLog;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
-use statuspulse_core::webhook::{Handshake, Headers, Health, Settings, State, Webhook};
+use statuspulse_core::webhook::{Headers, Settings, State, Webhook};
 
 use actors::Outside;
 use ports::Ports;
@@ -160,35 +159,15 @@ fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
     let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
     #[expect(clippy::expect_used, reason = "constants")]
     let url = EndpointUrl::restore(&format!("https://{kind}{n}.example.com/in")).expect("a URL");
-    Webhook {
-        id: WebhookId::new(now, ports),
-        account_id: account.id,
-        settings: Settings {
-            url,
-            destination: if is_channel { Destination::Slack } else { Destination::Json },
-            events: EventType::ALL.to_vec(),
-            monitor_groups: vec![],
-            description: None,
-            headers: Headers::default(),
-        },
-        keys: SigningKeys::new(Secret::generate(ports)),
-        state: State::Active,
-        health: Health::default(),
-        handshake: Handshake {
-            ok: true,
-            status_code: Some(200),
-            reason: None,
-            at: now,
-            duration: Duration::from_millis(87),
-        },
-        resumed_at: None,
-        sweep: None,
-        alert: None,
-        audit: AuditLog::default(),
-        epoch: 1,
-        created_at: now,
-        updated_at: now,
-        requests_since: now,
-        version: 0,
-    }
+    let settings = Settings {
+        url,
+        destination: if is_channel { Destination::Slack } else { Destination::Json },
+        events: EventType::ALL.to_vec(),
+        monitor_groups: vec![],
+        description: None,
+        headers: Headers::default(),
+    };
+    let id = WebhookId::new(now, ports);
+    let new = Webhook::new(id, account.id, settings, SigningKeys::new(Secret::generate(ports)), now);
+    Webhook { state: State::Active, epoch: 1, ..new }
 }

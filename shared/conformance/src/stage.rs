@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_core::access::Account;
-use statuspulse_core::audit::AuditLog;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
@@ -19,7 +18,7 @@ use statuspulse_core::ports::{
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
-use statuspulse_core::webhook::{self, Handshake, Headers, Health, Settings, Webhook};
+use statuspulse_core::webhook::{self, Headers, Settings, Webhook};
 
 /// What is put to the test.
 pub trait Store: Accounts + Sessions + Webhooks + Deliveries + Turns {}
@@ -138,37 +137,17 @@ impl Stage {
 
     pub(crate) fn webhook(&self, account_id: AccountId) -> Webhook {
         let now = self.now();
-        Webhook {
-            id: self.webhook_id(),
-            account_id,
-            settings: Settings {
-                url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
-                destination: Destination::Json,
-                events: EventType::ALL.to_vec(),
-                monitor_groups: vec![],
-                description: None,
-                headers: Headers::default(),
-            },
-            keys: SigningKeys::new(Secret::generate(self.dice())),
-            state: webhook::State::Active,
-            health: Health::default(),
-            handshake: Handshake {
-                ok: true,
-                status_code: Some(200),
-                reason: None,
-                at: now,
-                duration: Duration::from_millis(87),
-            },
-            resumed_at: None,
-            sweep: None,
-            alert: None,
-            audit: AuditLog::default(),
-            epoch: 1,
-            created_at: now,
-            updated_at: now,
-            requests_since: now,
-            version: 0,
-        }
+        let settings = Settings {
+            url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
+            destination: Destination::Json,
+            events: EventType::ALL.to_vec(),
+            monitor_groups: vec![],
+            description: None,
+            headers: Headers::default(),
+        };
+        let keys = SigningKeys::new(Secret::generate(self.dice()));
+        let new = Webhook::new(self.webhook_id(), account_id, settings, keys, now);
+        Webhook { state: webhook::State::Active, epoch: 1, ..new }
     }
 
     pub(crate) fn event(&self, incident: &str) -> Event {

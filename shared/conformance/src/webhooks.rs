@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::alert::{Alert, AlertKind, Notice};
+use statuspulse_core::audit::Change;
 use statuspulse_core::destination::{Destination, RoutingKey};
 use statuspulse_core::event::EventType;
+use statuspulse_core::ids::KeyId;
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
@@ -35,8 +37,13 @@ fn eventful(stage: &Stage) -> Webhook {
         answered: true,
     });
     webhook.health = Health { failing_since: Some(now), consecutive_failures: 4 };
-    webhook.handshake.status_code = None;
     webhook.handshake.reason = Some("no answer".to_owned());
+    webhook.handshake.duration = Duration::from_micros(87_654);
+    for (change, by) in
+        Change::ALL.into_iter().zip([None, Some(KeyId::new(now, stage.dice()))].into_iter().cycle())
+    {
+        webhook.audit.add(change, by, now);
+    }
     webhook.sweep = Some(Sweep {
         mode: SweepMode::Release,
         begun: now,

@@ -88,7 +88,8 @@ impl AuditLog {
         &self.0
     }
 
-    pub(crate) fn add(&mut self, change: Change, by: Option<KeyId>, at: Timestamp) {
+    /// Adds what was done; the oldest entry makes room.
+    pub fn add(&mut self, change: Change, by: Option<KeyId>, at: Timestamp) {
         if self.0.len() >= limits::AUDIT_ENTRIES_KEPT {
             self.0.remove(0);
         }

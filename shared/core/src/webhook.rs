@@ -16,6 +16,8 @@
 //!
 //! Each change of state counts up the webhook's `epoch`: messages that belong to an older one are recognised.
 
+mod sweep;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ use crate::limits;
 use crate::retry;
 use crate::signature::{SigningKeys, later};
 use crate::target::EndpointUrl;
+
+pub use sweep::{Sweep, SweepMode};
 
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,63 +184,6 @@ pub struct Handshake {
     pub duration: Duration,
 }
 
-/// What is being done to a webhook's deliveries, page by page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sweep {
-    /// What.
-    pub mode: SweepMode,
-    /// Since when.
-    pub begun: Timestamp,
-    /// The step that is next: counts up.
-    pub step: u32,
-    /// Not before this time.
-    pub due: Timestamp,
-    /// For a release: pages let go on end while the webhook was well; the page's size doubles with it.
-    pub ramp: u32,
-    /// For a release: looks taken on end while the webhook was failing; the wait doubles with it.
-    pub setbacks: u32,
-    /// How many deliveries it lets go to their receiver, as engineers are told: of a resume's all that were held then, as a
-    /// page on which two workers were at work is counted by one; otherwise those let go so far.
-    pub let_go: u64,
-}
-
-/// What a sweep does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SweepMode {
-    /// Holds what is scheduled or waiting, after a pause.
-    Hold,
-    /// Lets go what is held, after a resume, at a bounded rate.
-    Release,
-    /// Drops what is held, after a resume that says so.
-    Discard,
-    /// Cancels all that is unfinished, after a delete.
-    Cancel,
-    /// Brings forward what waits on the ladder, when a webhook that was failing answers again.
-    Recover,
-}
-
-impl SweepMode {
-    /// All of them.
-    pub const ALL: [SweepMode; 5] =
-        [SweepMode::Hold, SweepMode::Release, SweepMode::Discard, SweepMode::Cancel, SweepMode::Recover];
-
-    /// The name in a store.
-    pub fn name(self) -> &'static str {
-        match self {
-            SweepMode::Hold => "hold",
-            SweepMode::Release => "release",
-            SweepMode::Discard => "discard",
-            SweepMode::Cancel => "cancel",
-            SweepMode::Recover => "recover",
-        }
-    }
-
-    /// The mode of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-}
-
 /// Why an event does not reach a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwanted {
@@ -249,6 +196,40 @@ pub enum Unwanted {
 }
 
 impl Webhook {
+    /// A webhook as it is registered: it has not passed its handshake, and nothing has happened to it.
+    pub fn new(
+        id: WebhookId,
+        account_id: AccountId,
+        settings: Settings,
+        keys: SigningKeys,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            account_id,
+            settings,
+            keys,
+            state: State::Pending,
+            health: Health::default(),
+            handshake: Handshake {
+                ok: false,
+                status_code: None,
+                reason: None,
+                at: now,
+                duration: Duration::ZERO,
+            },
+            resumed_at: None,
+            sweep: None,
+            alert: None,
+            audit: AuditLog::default(),
+            epoch: 0,
+            created_at: now,
+            updated_at: now,
+            requests_since: now,
+            version: 0,
+        }
+    }
+
     /// Whether an event of this type and these groups becomes a delivery to this webhook; if not, which rule
     /// said no.
     pub fn wants(&self, event_type: EventType, groups: &[String]) -> Result<(), Unwanted> {

@@ -1,18 +1,17 @@
 //! A webhook is registered or changed: the endpoint proves itself before it gets anything.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::settings::{Patch, TargetRules, parse_new};
 use super::{Engine, log_change};
 use crate::access::{Account, Manager};
-use crate::audit::{AuditLog, Change};
+use crate::audit::Change;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::secret::Secret;
 use crate::signature::SigningKeys;
-use crate::webhook::{Handshake, Health, State, Webhook};
+use crate::webhook::{Handshake, Health, Webhook};
 
 impl Engine {
     /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
@@ -27,30 +26,9 @@ impl Engine {
             });
         }
         let now = self.clock.now();
-        let mut webhook = Webhook {
-            id: WebhookId::new(now, &*self.random),
-            account_id: account.id,
-            settings,
-            keys: SigningKeys::new(Secret::generate(&*self.random)),
-            state: State::Pending,
-            health: Health::default(),
-            handshake: Handshake {
-                ok: false,
-                status_code: None,
-                reason: None,
-                at: now,
-                duration: Duration::ZERO,
-            },
-            resumed_at: None,
-            sweep: None,
-            alert: None,
-            audit: AuditLog::default(),
-            epoch: 0,
-            created_at: now,
-            updated_at: now,
-            requests_since: now,
-            version: 0,
-        };
+        let id = WebhookId::new(now, &*self.random);
+        let keys = SigningKeys::new(Secret::generate(&*self.random));
+        let mut webhook = Webhook::new(id, account.id, settings, keys, now);
         webhook.audit.add(Change::Created, Some(by.key_id), now);
         let shake = self.shake_hands(&webhook).await;
         if let Some(reason) = shake.refused_target {

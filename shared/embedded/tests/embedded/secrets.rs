@@ -127,15 +127,16 @@ async fn a_webhook_sealed_twice_or_for_another_looks_different_each_time() {
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
     assert_ne!(first, sealed(), "a nonce was used twice");
 
-    // Moved to another webhook's row, it does not open.
+    // Moved to another webhook's row, it does not open. The first row is tried when the folder is opened, so it is the last.
     let other = stage.webhook(webhook.account_id);
     stage.store.create_webhook(&other).await.unwrap();
+    let (from, to) = (webhook.id.min(other.id), webhook.id.max(other.id));
     let file = rusqlite::Connection::open(stage.path().join("statuspulse.db")).unwrap();
     let sql = "UPDATE webhooks SET sealed = (SELECT sealed FROM webhooks WHERE id = ?1) WHERE id = ?2";
-    assert_eq!(file.execute(sql, (webhook.id.to_bytes(), other.id.to_bytes())).unwrap(), 1);
+    assert_eq!(file.execute(sql, (from.to_bytes(), to.to_bytes())).unwrap(), 1);
     drop(file);
     let beside = stage.reopened_after_a_death().await;
-    let error = beside.store.webhook(other.id).await.unwrap_err();
+    let error = beside.store.webhook(to).await.unwrap_err();
     assert_eq!(error.doing, "reading a webhook");
 }
 
