@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Engine;
 use crate::access::Account;
 use crate::audit::Change;
@@ -10,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, KeyId, WebhookId};
 use crate::ports::Page;
 use crate::webhook::Webhook;
-use jiff::Timestamp;
 
 /// An entry of an audit log as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

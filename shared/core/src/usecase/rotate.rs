@@ -22,20 +22,16 @@ impl Engine {
         let secret = Secret::generate(&*self.random);
         let webhook = self
             .change_webhook(by.account_id, id, |webhook| {
-                match webhook.keys.rotate(secret.clone(), style, now) {
-                    Ok(_) => {
-                        (webhook.updated_at, webhook.requests_since) = (now, now);
-                        webhook.audit.add(Change::SecretRotated, Some(by.key_id), now);
-                        Ok(Some(()))
-                    }
-                    Err(WindowOpen { until }) => Err(Error::Conflict {
-                        code: "rotation_in_progress",
-                        detail: format!(
-                            "the secret was rotated before and both are valid until {until}; \
+                if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), style, now) {
+                    let detail = format!(
+                        "the secret was rotated before and both are valid until {until}; \
                          POST to /rotate-secret/finish to end the window now"
-                        ),
-                    }),
+                    );
+                    return Err(Error::Conflict { code: "rotation_in_progress", detail });
                 }
+                (webhook.updated_at, webhook.requests_since) = (now, now);
+                webhook.audit.add(Change::SecretRotated, Some(by.key_id), now);
+                Ok(Some(()))
             })
             .await?;
         let until = webhook.keys.outgoing(now).map_or(now, |outgoing| outgoing.until);
