@@ -409,7 +409,7 @@ impl Webhook {
         }
     }
 
-    /// Makes a pending webhook active.
+    /// Makes a pending webhook active; `false` if it was no pending one.
     pub(crate) fn verified(&mut self, now: Timestamp) -> bool {
         let is_news = self.state == State::Pending;
         if is_news {

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::message::Message;
 use crate::ports::{
     Accounts, Announcer, Clock, Deliveries, Metrics, Random, Sender, Sessions, Turns, Wakeups, Webhooks,
@@ -165,8 +165,10 @@ impl Engine {
                 return Ok(now);
             }
             if self.webhooks.save_webhook(&next).await?.is_ok() {
-                if next.audit != now.audit {
-                    log_change(&next);
+                if next.audit != now.audit
+                    && let Some(entry) = next.audit.entries().last()
+                {
+                    log_change(id, entry.change.name(), entry.by);
                 }
                 next.version += 1;
                 return Ok(Arc::new(next));
@@ -175,9 +177,8 @@ impl Engine {
     }
 }
 
-/// The latest change, for who keeps every change longer than the webhook's own log does.
-fn log_change(webhook: &Webhook) {
-    let Some(entry) = webhook.audit.entries().last() else { return };
-    let key = entry.by.map(|key| key.to_string()).unwrap_or_default();
-    tracing::info!(webhook.id = %webhook.id, key.id = key, change = entry.change.name(), "webhook changed");
+/// A line for who keeps every change longer than the webhook's own log does.
+fn log_change(webhook: WebhookId, change: &str, by: Option<KeyId>) {
+    let key = by.map(|key| key.to_string()).unwrap_or_default();
+    tracing::info!(webhook.id = %webhook, key.id = key, change, "webhook changed");
 }

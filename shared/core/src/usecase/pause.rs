@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Engine;
 use super::probe::not_verified;
+use super::{Engine, log_change};
 use crate::access::Manager;
 use crate::error::Result;
 use crate::ids::{AccountId, WebhookId};
@@ -69,7 +69,8 @@ impl Engine {
             };
             webhook.delete(now);
             if self.webhooks.save_webhook(&webhook).await?.is_ok() {
-                tracing::info!(webhook.id = %id, key.id = %by.key_id, change = "deleted", "webhook changed");
+                // Its own log is seen by nobody any more.
+                log_change(id, "deleted", Some(by.key_id));
                 return self.follow_up_webhook(&webhook).await;
             }
         }

@@ -39,7 +39,7 @@ impl Engine {
             webhook.verified(now);
         }
         self.webhooks.create_webhook(&webhook).await?;
-        log_change(&webhook);
+        log_change(id, Change::Created.name(), Some(by.key_id));
         Ok(Arc::new(webhook))
     }
 
