@@ -94,8 +94,8 @@ api-fuzz: venv ## thousands of calls of the running program, made from docs/open
 build: ## the release program: target/release/statuspulse
 	$(CARGO) build --locked --release -p statuspulse
 
-sim: ## the whole system from seeds, with faults everywhere: make sim SEED=7 shows one run, make sim RUNS=100000 makes many
-	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- --seed $(or $(SEED),1) --runs $(or $(RUNS),$(if $(SEED),1,100000))
+sim: ## the whole system under faults, 100,000 runs from a fresh random seed (RUNS=1000000 for more; SEED=7 shows one run)
+	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),$(if $(SEED),1,100000))
 
 bench: build ## measure speed, memory and isolation on loopback (BENCH="--quick --scenario low")
 	$(CARGO) run --locked --release -p statuspulse-bench -- --program target/release/statuspulse $(BENCH)

@@ -278,7 +278,8 @@ impl Ledger {
             self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
         }
         // What ends though nothing got through since it began is an outage: that pauses, and holds.
-        let began = saved.first_failed_at.and_then(|at| at.checked_sub(SKEW).ok());
+        let first = saved.attempts.iter().rev().find(|attempt| attempt.number == 1);
+        let began = first.and_then(|first| first.at.checked_add(first.duration).ok()?.checked_sub(SKEW).ok());
         if saved.state == State::Failed && self.cleared.get(&saved.webhook_id).copied() < began {
             self.violated(format!("pause: {} is given up though nothing got through", short(saved.id)));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::delivery::{Delivery, FailedIn, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ports::{Acceptance, Conflict};
 
@@ -106,7 +106,7 @@ pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
             response: (number % 3 == 0).then(|| "<h1>\u{fffd}\n".to_owned()),
         };
         let state = State::Scheduled { number: 2, at: stage.now() };
-        delivery = delivery.attempted(attempt, Some(stage.now()), state);
+        delivery = delivery.attempted(attempt, Some(FailedIn { first: 2, last: 7 }), state);
         delivery = stage.store.save_delivery(&delivery).await.unwrap().unwrap().delivery;
     }
     let mut stage = stage.reopened().await;

@@ -36,7 +36,7 @@ fn eventful(stage: &Stage) -> Webhook {
         notice: Notice::Sending { tries: 2, until: now },
         answered: true,
     });
-    webhook.health = Health { failing_since: Some(now), consecutive_failures: 4 };
+    webhook.health = Health { outage: 3, failing_since: Some(now), consecutive_failures: 4 };
     webhook.handshake.reason = Some("no answer".to_owned());
     webhook.handshake.duration = Duration::from_micros(87_654);
     for (change, by) in
@@ -46,6 +46,7 @@ fn eventful(stage: &Stage) -> Webhook {
     }
     webhook.sweep = Some(Sweep {
         mode: SweepMode::Release,
+        outage: 2,
         begun: now,
         step: 3,
         due: now,

@@ -39,14 +39,23 @@ pub struct Delivery {
     pub round: u32,
     /// Why it was begun the last time; of a held delivery also why it will be.
     pub trigger: Trigger,
-    /// When this round first failed.
-    pub first_failed_at: Option<Timestamp>,
+    /// The webhook's outages in which this round failed; `None` if it has not failed.
+    pub failed_in: Option<FailedIn>,
     /// Where it stands.
     pub state: State,
     /// The attempts so far, oldest first.
     pub attempts: Vec<Attempt>,
     /// Counts its changes, for the store's compare-and-set.
     pub version: u64,
+}
+
+/// In which of its webhook's outages ([`Health::outage`](crate::webhook::Health)) a round of a delivery failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedIn {
+    /// For the first time.
+    pub first: u32,
+    /// For the last time.
+    pub last: u32,
 }
 
 /// Where a delivery stands.
@@ -150,7 +159,7 @@ impl Delivery {
             accepted_at: event.accepted_at,
             round: 1,
             trigger: Trigger::Event,
-            first_failed_at: None,
+            failed_in: None,
             state: State::Scheduled { number: 1, at: event.accepted_at },
             attempts: vec![],
             version: 0,
@@ -196,12 +205,12 @@ impl Delivery {
 
     /// Goes on after an attempt: records it and takes the new state.
     #[must_use]
-    pub fn attempted(mut self, attempt: Attempt, first_failed_at: Option<Timestamp>, state: State) -> Self {
+    pub fn attempted(mut self, attempt: Attempt, failed_in: Option<FailedIn>, state: State) -> Self {
         if self.attempts.len() >= limits::ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }
         self.attempts.push(attempt);
-        Self { first_failed_at, ..self }.moved(state)
+        Self { failed_in, ..self }.moved(state)
     }
 
     /// Takes a new state that needs no attempt. What is held waits for a resume.
@@ -226,11 +235,10 @@ impl Delivery {
     /// Makes an attempt sooner than the ladder has it: one more, as the ladder's own is made at its time if this one fails.
     /// `None` if none is due, if it was brought forward before, or if it failed after the outage had ended.
     #[must_use]
-    pub fn brought_forward(self, at: Timestamp, outage_ended: Timestamp) -> Option<Self> {
+    pub fn brought_forward(self, at: Timestamp, outage_ended: u32) -> Option<Self> {
+        let failed_before = self.failed_in.is_some_and(|failed| failed.last <= outage_ended);
         match (self.state, self.attempts.last()) {
-            (State::Scheduled { number, .. }, Some(last))
-                if last.number + 1 == number && last.at < outage_ended =>
-            {
+            (State::Scheduled { number, .. }, Some(last)) if last.number + 1 == number && failed_before => {
                 Some(self.moved(State::Scheduled { number, at }))
             }
             _ => None,
@@ -240,6 +248,6 @@ impl Delivery {
     /// Lets go of what is held: begins the ladder afresh, in a round of its own.
     #[must_use]
     pub fn begun_again(self, now: Timestamp) -> Self {
-        Self { round: self.round + 1, first_failed_at: None, ..self }.promoted(now)
+        Self { round: self.round + 1, failed_in: None, ..self }.promoted(now)
     }
 }

@@ -29,9 +29,8 @@ use crate::audit::{AuditLog, Change};
 use crate::destination::{Consequence, Destination};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, KeyId, WebhookId};
-use crate::limits;
 use crate::retry;
-use crate::signature::{SigningKeys, later};
+use crate::signature::SigningKeys;
 use crate::target::EndpointUrl;
 
 pub use sweep::{Sweep, SweepMode};
@@ -53,8 +52,10 @@ pub struct Webhook {
     pub health: Health,
     /// How its last handshake went.
     pub handshake: Handshake,
-    /// When it was last resumed: every ladder begins afresh then.
+    /// When it was last resumed.
     pub resumed_at: Option<Timestamp>,
+    /// The outage number with which it was last resumed. Ladders whose first failure has a smaller one begin afresh.
+    pub resumed_in: u32,
     /// What is being done to its deliveries since the last change of state.
     pub sweep: Option<Sweep>,
     /// The latest news of it for its account's engineers.
@@ -163,10 +164,26 @@ impl PauseReason {
 /// How a webhook has been doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
+    /// Counts the outages that have ended. So two failures belong to one outage exactly if they have the same number:
+    /// no clock is asked.
+    pub outage: u32,
     /// The first failure since the last 2xx.
     pub failing_since: Option<Timestamp>,
     /// Failed retries on end, 0 to 4; see [`retry`].
     pub consecutive_failures: u8,
+}
+
+impl Health {
+    /// After a 2xx, a resume or a new endpoint: what failed before is over.
+    #[must_use]
+    pub fn recovered(self) -> Self {
+        Self { outage: self.outage + 1, ..Self::default() }
+    }
+
+    /// Whether something failed since the last 2xx.
+    pub fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
 }
 
 /// How a handshake went.
@@ -219,6 +236,7 @@ impl Webhook {
                 duration: Duration::ZERO,
             },
             resumed_at: None,
+            resumed_in: 0,
             sweep: None,
             alert: None,
             audit: AuditLog::default(),
@@ -303,10 +321,13 @@ impl Webhook {
         // Once it answers the end of the sweep is awaited, whose count is told; one that failed meanwhile has to answer again.
         let is_awaited = |alert: &Alert| alert.answered && self.sweep.is_some();
         let is_news = self.alert.as_ref().is_some_and(|alert| alert.is_trouble() && !is_awaited(alert));
-        if !self.is_active() || self.health == Health::default() && !is_news {
+        if !self.is_active() || !self.health.is_failing() && !is_news {
             return None;
         }
-        let mut next = Self { health: Health::default(), ..self.clone() };
+        let mut next = self.clone();
+        if self.health.is_failing() {
+            next.health = self.health.recovered();
+        }
         if recover && self.health.consecutive_failures > 0 {
             next.begin_idle(SweepMode::Recover, now);
         }
@@ -335,18 +356,16 @@ impl Webhook {
 
     /// The webhook after an attempt failed; `None` if that changes nothing.
     ///
-    /// `first_failed_at` is when this round of the delivery first failed: `now`, if this is its first failure.
     #[must_use]
     pub fn after_failure(&self, failed: FailedAttempt<'_>, now: Timestamp) -> Option<Self> {
         if !self.is_active() || failed.consequence == Consequence::GiveUp {
             return None;
         }
         let failing_since = self.health.failing_since.unwrap_or(now);
-        // Two payloads that fail at the same moment may have it from two clocks.
-        let nothing_got_through = failing_since <= later(failed.first_failed_at, limits::CLOCK_SKEW);
+        let nothing_got_through = failed.first_outage.is_none_or(|outage| outage == self.health.outage);
         let climbed = if nothing_got_through { retry::rung(failed.number) } else { 0 };
         let consecutive_failures = self.health.consecutive_failures.max(climbed);
-        let health = Health { failing_since: Some(failing_since), consecutive_failures };
+        let health = Health { failing_since: Some(failing_since), consecutive_failures, ..self.health };
         let reason = if let Consequence::Pause(reason) = failed.consequence {
             Some(reason)
         } else if consecutive_failures >= retry::FAILURES_TO_PAUSE {
@@ -379,6 +398,9 @@ impl Webhook {
         now: Timestamp,
     ) {
         self.audit.add(Change::Paused, by, now);
+        // It answered; that the rest is held now makes no difference to those who wait for the news.
+        let let_go = self.sweep.map_or(0, |sweep| sweep.let_go);
+        self.end_sweep(let_go, now);
         let failing_since = self.health.failing_since;
         self.enter(State::Paused(Pause { reason, since: now, last_error, failing_since }), now);
         self.begin_sweep(SweepMode::Hold, now);
@@ -389,8 +411,9 @@ impl Webhook {
     pub(crate) fn resume(&mut self, mode: SweepMode, held: u64, by: KeyId, now: Timestamp) {
         let drops = mode == SweepMode::Discard;
         self.audit.add(if drops { Change::ResumedDiscarding } else { Change::Resumed }, Some(by), now);
-        self.health = Health::default();
+        self.health = self.health.recovered();
         self.resumed_at = Some(now);
+        self.resumed_in = self.health.outage;
         self.enter(State::Active, now);
         self.begin_sweep(mode, now);
         if let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.mode == SweepMode::Release) {
@@ -450,7 +473,9 @@ impl Webhook {
     }
 
     fn begin_sweep(&mut self, mode: SweepMode, now: Timestamp) {
-        self.sweep = Some(Sweep { mode, begun: now, step: 0, due: now, ramp: 0, setbacks: 0, let_go: 0 });
+        let outage = self.health.outage.saturating_sub(1);
+        self.sweep =
+            Some(Sweep { mode, begun: now, outage, step: 0, due: now, ramp: 0, setbacks: 0, let_go: 0 });
     }
 }
 
@@ -463,6 +488,6 @@ pub struct FailedAttempt<'a> {
     pub failure: &'a Failure,
     /// What follows from that.
     pub consequence: Consequence,
-    /// When this round of the delivery first failed.
-    pub first_failed_at: Timestamp,
+    /// The outage in which this round of the delivery first failed; `None` if this is its first failure.
+    pub first_outage: Option<u32>,
 }

@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::ports::{
     Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart,
 };
-use statuspulse_core::record::{from_millis, millis, read_attempts, read_trigger, write_attempts};
+use statuspulse_core::record::{millis, read_attempts, read_trigger, write_attempts};
 
 use crate::Embedded;
 use crate::columns::{Unknown, bad, bytes16, bytes32, time};
@@ -328,7 +328,7 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
         delivery
     };
     let sql = "INSERT INTO deliveries (id, event_id, event_type, incident_id, webhook_id, accepted_at, round, state,
-               number, due, attempts, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '[]', 0)";
+               number, due, attempts, trigger, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '[]', ?11, 0)";
     let (number, due) = number_and_due(delivery.state);
     connection.prepare_cached(sql)?.execute((
         delivery.id.to_bytes(),
@@ -341,6 +341,7 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
         state_number(delivery.status()),
         number,
         due,
+        delivery.trigger.name(),
     ))?;
     Ok(delivery)
 }
@@ -385,13 +386,15 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
     } else {
         asked
     };
-    let sql = "UPDATE deliveries SET round = ?2, first_failed_at = ?3, state = ?4, number = ?5, due = ?6,
-               attempts = ?7, trigger = ?8, version = version + 1 WHERE seq = ?1";
+    let sql =
+        "UPDATE deliveries SET round = ?2, first_outage = ?3, last_outage = ?4, state = ?5, number = ?6,
+               due = ?7, attempts = ?8, trigger = ?9, version = version + 1 WHERE seq = ?1";
     let (number, due) = number_and_due(delivery.state);
     connection.prepare_cached(sql)?.execute((
         seq,
         delivery.round,
-        delivery.first_failed_at.map(millis),
+        delivery.failed_in.map(|failed| failed.first),
+        delivery.failed_in.map(|failed| failed.last),
         state_number(delivery.status()),
         number,
         due,
@@ -420,14 +423,16 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         accepted_at: time(row, "accepted_at")?,
         round: row.get("round")?,
         trigger: read_trigger(row.get_ref("trigger")?.as_str()?).map_err(bad)?,
-        first_failed_at: row
-            .get::<_, Option<i64>>("first_failed_at")?
-            .map(|at| from_millis(at).map_err(bad))
-            .transpose()?,
+        failed_in: failed_in(row)?,
         state: state_of(row)?,
         attempts: read_attempts(row.get_ref("attempts")?.as_str()?).map_err(bad)?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),
     })
+}
+
+fn failed_in(row: &Row<'_>) -> rusqlite::Result<Option<FailedIn>> {
+    let first: Option<u32> = row.get("first_outage")?;
+    first.map(|first| Ok(FailedIn { first, last: row.get("last_outage")? })).transpose()
 }
 
 fn event_row(row: &Row<'_>) -> rusqlite::Result<Event> {

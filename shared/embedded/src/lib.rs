@@ -72,9 +72,9 @@ pub enum OpenError {
     /// What is sealed in the database does not open.
     #[error("the key file {0} does not open the database beside it: it is missing, or another folder's")]
     Key(PathBuf),
-    /// A newer version of this program wrote it.
-    #[error("the database {0} has format {1}, which is newer than this program")]
-    Newer(PathBuf, i64),
+    /// Another version of this program wrote it.
+    #[error("the database {0} has format {1}, which this version of the program does not read")]
+    OtherFormat(PathBuf, i64),
 }
 
 /// The clock, which has no `Debug` of its own.
@@ -107,8 +107,8 @@ impl Embedded {
         make_file(&path).map_err(in_folder)?;
         let in_file = |error| OpenError::Database(path.clone(), error);
         let connection = open_writer(&path).map_err(in_file)?;
-        if let Err(newer) = schema::prepare(&connection).map_err(in_file)? {
-            return Err(OpenError::Newer(path, newer.found));
+        if let Err(other) = schema::prepare(&connection).map_err(in_file)? {
+            return Err(OpenError::OtherFormat(path, other.found));
         }
         let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
         let sealer = open_sealer(folder, sealed)?;

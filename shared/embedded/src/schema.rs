@@ -1,11 +1,11 @@
-//! The tables of the one file, and how an older file is brought up to date.
+//! The tables of the one file.
 //!
 //! Times are milliseconds since 1970; ids are their sixteen bytes.
 
 use rusqlite::Connection;
 
-/// Counted up with every change of the tables.
-const VERSION: i64 = 4;
+/// Counted up with every change of the tables. Formats 1 to 4 were never released, so nothing reads them.
+const VERSION: i64 = 5;
 
 /// The order of `seq` is the order in which events were accepted. An index over unfinished deliveries alone
 /// stays small however long the history is: `lane` answers who is first of an incident, `unfinished` what a
@@ -44,8 +44,8 @@ CREATE TABLE events (
 CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, event_id BLOB NOT NULL, event_type TEXT NOT NULL,
     incident_id TEXT NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL, round INTEGER NOT NULL,
-    first_failed_at INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, attempts TEXT NOT NULL,
-    version INTEGER NOT NULL, trigger TEXT NOT NULL DEFAULT 'event'
+    first_outage INTEGER, last_outage INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, attempts TEXT NOT NULL,
+    version INTEGER NOT NULL, trigger TEXT NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
 CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;
@@ -67,36 +67,20 @@ CREATE TABLE dead_letters (
 ) STRICT;
 ";
 
-/// Makes the tables in a new file. A file of a newer version than this program knows is refused.
-pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), NewerFile>> {
+/// Makes the tables in a new file. A file of another format is refused.
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), OtherFormat>> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found == 0 {
         connection.execute_batch(TABLES)?;
-    }
-    if found == 1 {
-        connection.execute_batch("ALTER TABLE accounts ADD COLUMN slack BLOB")?;
-    }
-    if (1..=2).contains(&found) {
-        connection.execute_batch(
-            "CREATE TABLE sessions (
-                 hash BLOB PRIMARY KEY, kind INTEGER NOT NULL, key BLOB NOT NULL, expires_at INTEGER NOT NULL
-             ) STRICT, WITHOUT ROWID",
-        )?;
-    }
-    if (1..=3).contains(&found) {
-        connection
-            .execute_batch("ALTER TABLE deliveries ADD COLUMN trigger TEXT NOT NULL DEFAULT 'event'")?;
-    }
-    if found < VERSION {
         connection.pragma_update(None, "user_version", VERSION)?;
     }
     connection.execute_batch("COMMIT")?;
-    Ok(if found > VERSION { Err(NewerFile { found }) } else { Ok(()) })
+    Ok(if matches!(found, 0 | VERSION) { Ok(()) } else { Err(OtherFormat { found }) })
 }
 
-/// The file was written by a newer program.
+/// The file was written by another version of the program.
 #[derive(Debug)]
-pub(crate) struct NewerFile {
+pub(crate) struct OtherFormat {
     pub(crate) found: i64,
 }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use statuspulse_core::attempt::Trigger;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
@@ -237,7 +237,7 @@ impl Table {
         if next.is_finished() {
             item.insert("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)));
         }
-        let optional = ["number", "due", "first_failed_at", "trigger", "mark", "expires"];
+        let optional = ["number", "due", "first_outage", "last_outage", "trigger", "mark", "expires"];
         let absent: Vec<String> = optional
             .into_iter()
             .filter(|name| !item.contains_key(*name))
@@ -347,8 +347,9 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
         item.insert("number".to_owned(), number(attempt));
         item.insert("due".to_owned(), time(at));
     }
-    if let Some(at) = delivery.first_failed_at {
-        item.insert("first_failed_at".to_owned(), time(at));
+    if let Some(failed) = delivery.failed_in {
+        item.insert("first_outage".to_owned(), number(failed.first));
+        item.insert("last_outage".to_owned(), number(failed.last));
     }
     if delivery.trigger != Trigger::Event {
         item.insert("trigger".to_owned(), text(delivery.trigger.name()));
@@ -357,6 +358,13 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
         item.insert("mark".to_owned(), text(mark.letter()));
     }
     Ok(item)
+}
+
+fn failed_in(item: &Item) -> Result<Option<FailedIn>, Unreadable> {
+    if !item.contains_key("first_outage") {
+        return Ok(None);
+    }
+    Ok(Some(FailedIn { first: item.small("first_outage")?, last: item.small("last_outage")? }))
 }
 
 pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
@@ -379,7 +387,7 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
         accepted_at: item.time("accepted_at")?,
         round: item.small("round")?,
         trigger: item.maybe_text("trigger").map_or(Ok(Trigger::Event), read_trigger)?,
-        first_failed_at: item.maybe_time("first_failed_at")?,
+        failed_in: failed_in(item)?,
         state,
         attempts: read_attempts(item.text("attempts")?)?,
         version: item.small("version")?,

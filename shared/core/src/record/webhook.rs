@@ -58,6 +58,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
         settings: record.settings(secrets)?,
         state: record.state()?,
         health: Health {
+            outage: record.outage,
             failing_since: optional_time(record.failing_since)?,
             consecutive_failures: record.consecutive_failures,
         },
@@ -69,6 +70,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
             duration: Duration::from_micros(record.handshake.micros),
         },
         resumed_at: optional_time(record.resumed_at)?,
+        resumed_in: record.resumed_in,
         sweep: record.sweep()?,
         alert: record.alert.map(AlertRecord::restore).transpose()?,
         audit: AuditLog::restore(record.audit.iter().map(restore_entry).collect::<Result<_, _>>()?),
@@ -90,10 +92,12 @@ struct Record {
     description: Option<String>,
     state: String,
     pause: Option<PauseRecord>,
+    outage: u32,
     failing_since: Option<i64>,
     consecutive_failures: u8,
     handshake: HandshakeRecord,
     resumed_at: Option<i64>,
+    resumed_in: u32,
     sweep: Option<SweepRecord>,
     /// Not in records of old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +158,7 @@ struct HandshakeRecord {
 struct SweepRecord {
     mode: String,
     begun: i64,
+    outage: u32,
     step: u32,
     due: i64,
     ramp: u32,
@@ -202,6 +207,7 @@ impl Record {
             description: settings.description.clone(),
             state: state.to_owned(),
             pause,
+            outage: webhook.health.outage,
             failing_since: webhook.health.failing_since.map(millis),
             consecutive_failures: webhook.health.consecutive_failures,
             handshake: HandshakeRecord {
@@ -212,9 +218,11 @@ impl Record {
                 micros: micros(webhook.handshake.duration),
             },
             resumed_at: webhook.resumed_at.map(millis),
+            resumed_in: webhook.resumed_in,
             sweep: webhook.sweep.map(|sweep| SweepRecord {
                 mode: sweep.mode.name().to_owned(),
                 begun: millis(sweep.begun),
+                outage: sweep.outage,
                 step: sweep.step,
                 due: millis(sweep.due),
                 ramp: sweep.ramp,
@@ -261,6 +269,7 @@ impl Record {
         Ok(Some(Sweep {
             mode,
             begun: from_millis(sweep.begun)?,
+            outage: sweep.outage,
             step: sweep.step,
             due: from_millis(sweep.due)?,
             ramp: sweep.ramp,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::channel::Due;
 use super::{Engine, Handled};
 use crate::attempt::{Attempt, Failure, Trigger, response_text};
-use crate::delivery::{Delivery, State};
+use crate::delivery::{Delivery, FailedIn, State};
 use crate::destination::{Consequence, Destination, Verdict};
 use crate::error::Result;
 use crate::ids::{DeliveryId, EventId, WebhookId};
@@ -129,9 +129,9 @@ impl Engine {
     async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
         let now = self.clock.now();
         let (number, began) = (made.attempt.number, made.attempt.at);
-        let first_failed_at = delivery.first_failed_at.unwrap_or(now);
+        let first_outage = delivery.failed_in.map(|failed| failed.first);
         let consequence = made.consequence;
-        let failed = FailedAttempt { number, failure: &failure, consequence, first_failed_at };
+        let failed = FailedAttempt { number, failure: &failure, consequence, first_outage };
         let change = |webhook: &Webhook| webhook.after_failure(failed, now);
         let changed = self.change_health(delivery.webhook_id, change).await?;
         let retry_after = made.retry_after.and_then(|header| retry::retry_after(&header, now));
@@ -147,8 +147,10 @@ impl Engine {
             wait.map(|wait| State::Scheduled { number: number + 1, at: later(own, wait) })
         };
         let webhook = changed.as_ref().map(Changed::webhook);
-        let state = state_after_failure(webhook, first_failed_at, next);
-        self.record(&delivery.attempted(made.attempt, Some(first_failed_at), state)).await?;
+        let last = webhook.map_or(0, |webhook| webhook.health.outage);
+        let failed_in = FailedIn { first: first_outage.unwrap_or(last), last };
+        let state = state_after_failure(webhook, failed_in, next);
+        self.record(&delivery.attempted(made.attempt, Some(failed_in), state)).await?;
         let Some(changed) = changed else { return Ok(()) };
         self.complete_change(changed.webhook(), number).await?;
         self.complete_alert(&changed, began).await
@@ -228,13 +230,13 @@ impl Changed {
 }
 
 /// Where a delivery stands after a failure: on its next rung, if the ladder has one, and if its webhook is as before.
-fn state_after_failure(webhook: Option<&Webhook>, first_failed_at: Timestamp, next: Option<State>) -> State {
+fn state_after_failure(webhook: Option<&Webhook>, failed_in: FailedIn, next: Option<State>) -> State {
     match webhook {
         None => State::Cancelled,
         Some(webhook) if webhook.is_deleted() => State::Cancelled,
         Some(webhook) if !webhook.is_active() => State::Held,
         // The ladder lived through a pause and a resume: like all that was held it begins afresh.
-        Some(webhook) if webhook.resumed_at.is_some_and(|resumed| first_failed_at < resumed) => State::Held,
+        Some(webhook) if failed_in.first < webhook.resumed_in => State::Held,
         Some(_) => next.unwrap_or(State::Failed),
     }
 }

@@ -11,7 +11,7 @@ use crate::ids::WebhookId;
 use crate::limits;
 use crate::secret::Secret;
 use crate::signature::SigningKeys;
-use crate::webhook::{Handshake, Health, Webhook};
+use crate::webhook::{Handshake, Webhook};
 
 impl Engine {
     /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
@@ -65,7 +65,7 @@ impl Engine {
             if let Some(handshake) = &handshake {
                 // What the old endpoint did is not the new one's fault.
                 latest.handshake = handshake.clone();
-                latest.health = Health::default();
+                latest.health = latest.health.recovered();
                 latest.verified(now);
             }
             Ok(Some(()))

@@ -73,7 +73,7 @@ impl Engine {
         let mut page = self.deliveries.sweep_page(webhook.id, part, limit).await?;
         let full = page.len() >= limit;
         if sweep.mode == SweepMode::Recover {
-            page.retain(|delivery| delivery.clone().brought_forward(now, sweep.begun).is_some());
+            page.retain(|delivery| delivery.clone().brought_forward(now, sweep.outage).is_some());
             page.truncate(release_size(webhook, sweep));
         }
         // Spread over the time until the next page: oldest first also where they arrive, and no bursts.
@@ -91,7 +91,7 @@ impl Engine {
                 SweepMode::Recover => {
                     let at = later(now, gap * place);
                     let delivery = self.claimed(delivery, now).await?;
-                    delivery.and_then(|delivery| delivery.brought_forward(at, sweep.begun))
+                    delivery.and_then(|delivery| delivery.brought_forward(at, sweep.outage))
                 }
                 SweepMode::Cancel => {
                     self.claimed(delivery, now).await?.map(|delivery| delivery.moved(State::Cancelled))

@@ -9,6 +9,8 @@ pub struct Sweep {
     pub mode: SweepMode,
     /// Since when.
     pub begun: Timestamp,
+    /// Of a recovery: the outage that ended. What fails in a later one is not brought forward.
+    pub outage: u32,
     /// The step that is next: counts up.
     pub step: u32,
     /// Not before this time.

@@ -60,6 +60,7 @@ async fn sweeps_and_notices_without_a_message_go_on() {
     let quiet = stage.webhook(stage.account_id());
     let sweep = Some(Sweep {
         mode: SweepMode::Release,
+        outage: 0,
         begun: now,
         step: 3,
         due: now,

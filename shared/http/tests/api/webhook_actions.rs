@@ -23,7 +23,7 @@ async fn paused(world: &World) -> String {
     world
         .change_webhook(&id, |webhook| {
             webhook.state = State::Paused(pause);
-            webhook.health = Health { failing_since: None, consecutive_failures: 4 };
+            webhook.health = Health { outage: 0, failing_since: None, consecutive_failures: 4 };
         })
         .await;
     format!("/v1/webhooks/{id}")
@@ -48,8 +48,11 @@ async fn a_paused_webhook_says_why_since_when_and_what_it_holds() {
 async fn a_failing_webhook_says_since_when() {
     let world = World::new().await;
     let id = world.webhook().await["id"].as_str().unwrap().to_owned();
-    let health =
-        Health { failing_since: Some("2026-11-24T11:58:00Z".parse().unwrap()), consecutive_failures: 1 };
+    let health = Health {
+        outage: 0,
+        failing_since: Some("2026-11-24T11:58:00Z".parse().unwrap()),
+        consecutive_failures: 1,
+    };
     world.change_webhook(&id, |webhook| webhook.health = health).await;
     let webhook = world.viewer().get(&format!("/v1/webhooks/{id}")).await.expect(StatusCode::OK);
     assert_eq!(webhook["failing_since"], "2026-11-24T11:58:00Z");
