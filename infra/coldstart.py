@@ -44,7 +44,7 @@ NOTICE = {"STATUSPULSE_NOTICE_QUEUE_URL": "NoticeQueueUrl"}
 FUNCTIONS = {
     "registration": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
     "dashboard": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
-    "fanout": (512, 15, FIRST | RETRY_1M | SWEEP),
+    "fanout": (512, 15, FIRST | RETRY_1M),
     "delivery": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE | {
         "STATUSPULSE_RETRY_5M_QUEUE_URL": "Retry5mQueueUrl", "STATUSPULSE_RETRY_15M_QUEUE_URL": "Retry15mQueueUrl",
         "STATUSPULSE_RETRY_60M_QUEUE_URL": "Retry60mQueueUrl", "STATUSPULSE_RETRY_60M_QUEUE_ARN": "Retry60mQueueArn",
@@ -331,10 +331,10 @@ class Stage:
                     self.helper("fanout").invoke(self.event(key))
                     yield self.take_first_attempt()
                 case "pause":
-                    body = {"kind": "notice", "webhook_id": nobody, "at": "2024-03-15T14:22:01Z"}
+                    body = {"kind": "notify", "webhook_id": nobody, "notification": 7}
                     yield message(self.outputs["NoticeQueueUrl"], json.dumps(body))
                 case "drain":
-                    body = {"kind": "sweep", "webhook_id": nobody, "epoch": 1, "step": 0}
+                    body = {"kind": "job", "webhook_id": nobody, "generation": 1, "page": 0}
                     yield message(self.outputs["SweepQueueUrl"], json.dumps(body))
 
     def end(self):

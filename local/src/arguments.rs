@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use statuspulse_core::access::Role;
@@ -40,7 +39,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "STATUSPULSE_DATA")]
     pub(crate) data: PathBuf,
     /// The waits between the attempts of one payload.
-    #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s", value_parser = parse_ladder)]
+    #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s")]
     pub(crate) ladder: Ladder,
     /// Whether what waits on the ladder is delivered at once when a webhook that was failing answers again.
     #[arg(long, env = "STATUSPULSE_BRING_FORWARD", default_value_t = true, action = clap::ArgAction::Set)]
@@ -137,52 +136,9 @@ pub(crate) struct ReceiveOptions {
     pub(crate) pagerduty: Vec<String>,
 }
 
-fn parse_ladder(text: &str) -> Result<Ladder, String> {
-    let waits: Vec<Duration> = text.split(',').map(parse_wait).collect::<Result<_, _>>()?;
-    let waits: [Duration; 4] =
-        waits.try_into().map_err(|_| "a ladder has four waits, such as 60s,300s,900s,3600s")?;
-    Ok(Ladder::new(waits))
-}
-
-fn parse_wait(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a wait, such as 60s or 5m"))?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(format!("{text:?} needs a unit: ms, s, m or h")),
-    };
-    let wait = Duration::from_millis(number.saturating_mul(milliseconds));
-    if wait.is_zero() || wait > Duration::from_secs(24 * 3600) {
-        return Err(format!("{text:?} must be more than nothing and at most a day"));
-    }
-    Ok(wait)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ladder_is_four_waits_with_units() {
-        let waits = [1, 300, 900, 3600].map(Duration::from_secs);
-        assert_eq!(parse_ladder("1000ms,5m,900s,1h"), Ok(Ladder::new(waits)));
-        for wrong in [
-            "",
-            "60s",
-            "60s,300s,900s",
-            "60,300,900,3600",
-            "60s,300s,900s,0s",
-            "1s,1s,1s,25h",
-            "1s,1s,1s,-1s",
-        ] {
-            assert!(parse_ladder(wrong).is_err(), "{wrong:?} was taken");
-        }
-    }
 
     #[test]
     fn the_command_line_is_consistent() {

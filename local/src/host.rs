@@ -1,13 +1,14 @@
-//! The engine in one process: the ports are plugged in, and workers take messages from the queues.
+//! The services in one process: the ports are plugged in, and workers take messages from the queues.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use statuspulse_core::Engine;
 use statuspulse_core::limits;
-use statuspulse_core::message::Queue;
+use statuspulse_core::message::QueueName;
+use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Clock, Metrics, Random, Sender};
-use statuspulse_core::usecase::{Deployment, Handled};
+use statuspulse_core::worker::Handled;
+use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_embedded::{Embedded, Received};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,29 +16,59 @@ use tokio::task::JoinSet;
 /// How often old records are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
-/// The engine over one store.
-pub(crate) fn engine(
-    store: &Arc<Embedded>,
-    sender: Arc<dyn Sender>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    metrics: Arc<dyn Metrics>,
-    deployment: Deployment,
-) -> Arc<Engine> {
-    Arc::new(Engine {
-        accounts: store.clone(),
-        webhooks: store.clone(),
-        sessions: store.clone(),
-        deliveries: store.clone(),
-        turns: store.clone(),
-        wakeups: store.clone(),
-        sender,
-        clock,
-        random,
-        metrics,
-        announcer: None,
-        deployment,
-    })
+/// The services over one store.
+#[derive(Debug, Clone)]
+pub(crate) struct Services {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) admin: Arc<Admin>,
+}
+
+impl Services {
+    pub(crate) fn over(
+        store: &Arc<Embedded>,
+        sender: Arc<dyn Sender>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        metrics: Arc<dyn Metrics>,
+        deployment: Deployment,
+    ) -> Self {
+        let outbox = Outbox::new(store.clone(), store.clone(), store.clone(), store.clone(), clock.clone());
+        Self {
+            publisher: Arc::new(Publisher {
+                accounts: store.clone(),
+                webhooks: store.clone(),
+                deliveries: store.clone(),
+                outbox: outbox.clone(),
+                clock: clock.clone(),
+                random: random.clone(),
+            }),
+            worker: Arc::new(Worker {
+                accounts: store.clone(),
+                webhooks: store.clone(),
+                deliveries: store.clone(),
+                outbox: outbox.clone(),
+                rate_limits: store.clone(),
+                sender: sender.clone(),
+                events: None,
+                clock: clock.clone(),
+                random: random.clone(),
+                metrics,
+                deployment: deployment.clone(),
+            }),
+            admin: Arc::new(Admin {
+                accounts: store.clone(),
+                sessions: store.clone(),
+                webhooks: store.clone(),
+                deliveries: store.clone(),
+                outbox,
+                sender,
+                clock,
+                random,
+                deployment,
+            }),
+        }
+    }
 }
 
 /// The tasks that work on messages until they are stopped.
@@ -48,16 +79,16 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker for each queue, one for what becomes due, one for what nothing wakes, one for what is old.
-    pub(crate) fn start(engine: &Arc<Engine>, store: &Arc<Embedded>) -> Self {
+    /// Starts a worker for each queue, one for what becomes due, one that reconciles, one for what is old.
+    pub(crate) fn start(worker: &Arc<Worker>, store: &Arc<Embedded>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for queue in statuspulse_embedded::queues() {
-            tasks.spawn(work(engine.clone(), store.clone(), queue, stopped.clone()));
+            tasks.spawn(work(worker.clone(), store.clone(), queue, stopped.clone()));
         }
-        tasks.spawn(until_stopped(stopped.clone(), wake(engine.clone(), store.clone())));
-        tasks.spawn(until_stopped(stopped.clone(), look_after(engine.clone())));
-        tasks.spawn(until_stopped(stopped, prune(engine.clone(), store.clone())));
+        tasks.spawn(until_stopped(stopped.clone(), wake(worker.clone(), store.clone())));
+        tasks.spawn(until_stopped(stopped.clone(), reconcile(worker.clone())));
+        tasks.spawn(until_stopped(stopped, prune(worker.clone(), store.clone())));
         Self { tasks, stop }
     }
 
@@ -76,7 +107,12 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>, task: impl Future<Out
 }
 
 /// Hands each message to a task of its own: one that panics takes nobody with it, and its message comes again.
-async fn work(engine: Arc<Engine>, store: Arc<Embedded>, queue: Queue, mut stopped: watch::Receiver<bool>) {
+async fn work(
+    worker: Arc<Worker>,
+    store: Arc<Embedded>,
+    queue: QueueName,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut in_work = JoinSet::new();
     loop {
         let received = tokio::select! {
@@ -86,7 +122,7 @@ async fn work(engine: Arc<Engine>, store: Arc<Embedded>, queue: Queue, mut stopp
         };
         match received {
             Ok(received) => {
-                in_work.spawn(handle(engine.clone(), received));
+                in_work.spawn(handle(worker.clone(), received));
             }
             Err(error) => {
                 tracing::error!(%error, "no messages can be read; trying again");
@@ -98,8 +134,8 @@ async fn work(engine: Arc<Engine>, store: Arc<Embedded>, queue: Queue, mut stopp
     while in_work.join_next().await.is_some() {}
 }
 
-async fn handle(engine: Arc<Engine>, received: Received) {
-    match engine.handle(received.message.clone()).await {
+async fn handle(worker: Arc<Worker>, received: Received) {
+    match worker.handle(received.message.clone()).await {
         Ok(Handled::Done) => received.done(),
         Ok(Handled::Again(at)) => received.again(at),
         // Dropped unsettled, the message comes again.
@@ -110,7 +146,7 @@ async fn handle(engine: Arc<Engine>, received: Received) {
 }
 
 /// Makes messages ready when their time comes.
-async fn wake(engine: Arc<Engine>, store: Arc<Embedded>) {
+async fn wake(worker: Arc<Worker>, store: Arc<Embedded>) {
     loop {
         if let Err(error) = store.make_due_ready().await {
             tracing::error!(%error, "due messages cannot be made ready; trying again");
@@ -118,7 +154,7 @@ async fn wake(engine: Arc<Engine>, store: Arc<Embedded>) {
         }
         let wait = store
             .next_due()
-            .map(|due| Duration::try_from(due.duration_since(engine.clock.now())).unwrap_or_default());
+            .map(|due| Duration::try_from(due.duration_since(worker.clock.now())).unwrap_or_default());
         tokio::select! {
             // Not much longer than a minute at once: the machine's clock may be set, or the machine asleep.
             () = pause(wait.unwrap_or(Duration::MAX).min(Duration::from_secs(60))) => {}
@@ -127,18 +163,19 @@ async fn wake(engine: Arc<Engine>, store: Arc<Embedded>) {
     }
 }
 
-async fn look_after(engine: Arc<Engine>) {
+/// At the start, and every quarter of an hour.
+async fn reconcile(worker: Arc<Worker>) {
     loop {
-        pause(limits::LOOK_AFTER_EVERY).await;
-        if let Err(error) = engine.look_after_all().await {
-            tracing::error!(%error, "the look for what nothing wakes failed; it is taken again later");
+        if let Err(error) = worker.reconcile_all().await {
+            tracing::error!(%error, "the records cannot be reconciled; trying again later");
         }
+        pause(limits::RECONCILE_EVERY).await;
     }
 }
 
-async fn prune(engine: Arc<Engine>, store: Arc<Embedded>) {
+async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
     loop {
-        match store.prune(engine.clock.now()).await {
+        match store.prune(worker.clock.now()).await {
             Ok(0) => {}
             Ok(pruned) => tracing::info!(pruned, "records older than the retention are gone"),
             Err(error) => tracing::error!(%error, "old records cannot be deleted; trying again later"),

@@ -12,10 +12,10 @@ use axum::serve::ListenerExt;
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use statuspulse_core::Engine;
 use statuspulse_core::limits;
+use statuspulse_core::ports::Random;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::Deployment;
+use statuspulse_core::{Admin, Deployment};
 use statuspulse_embedded::{Embedded, Purpose};
 use statuspulse_http::CursorKey;
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::arguments::ServeOptions;
-use crate::host::{self, Workers};
+use crate::host::{Services, Workers};
 use crate::metrics::Counters;
 use crate::system::{SystemClock, SystemRandomness};
 
@@ -35,7 +35,7 @@ pub(crate) struct Server {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     workers: Workers,
-    engine: Arc<Engine>,
+    admin: Arc<Admin>,
     api: JoinHandle<std::io::Result<()>>,
     stop: oneshot::Sender<()>,
 }
@@ -63,10 +63,12 @@ impl Server {
         let deployment = deployment(&options, address)?;
         let sender = outbound(&options, &deployment.policy)?;
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
-        let engine = host::engine(&store, sender, clock, random, metrics.clone(), deployment);
-        let workers = Workers::start(&engine, &store);
-        let router = statuspulse_http::all(engine.clone(), cursor_key(&engine))
-            .merge(statuspulse_dashboard::pages(engine.clone()))
+        let cursor_key = cursor_key(&*random);
+        let services = Services::over(&store, sender, clock, random, metrics.clone(), deployment);
+        let workers = Workers::start(&services.worker, &store);
+        let Services { publisher, admin, .. } = services;
+        let router = statuspulse_http::all(admin.clone(), publisher, cursor_key)
+            .merge(statuspulse_dashboard::pages(admin.clone()))
             .merge(metrics_route(metrics, store));
         let (stop, stopped) = oneshot::channel::<()>();
         let listener = listener.tap_io(|connection| {
@@ -77,12 +79,12 @@ impl Server {
         });
         let stopped = async { drop(stopped.await) };
         let api = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
-        Ok(Self { address, workers, engine, api, stop })
+        Ok(Self { address, workers, admin, api, stop })
     }
 
     /// A link that opens the dashboard, once, for whoever has this key.
     pub(crate) async fn dashboard_link(&self, key: &str) -> Result<String> {
-        Ok(self.engine.buy_link(key).await?.url)
+        Ok(self.admin.buy_link(key).await?.url)
     }
 
     /// Takes no more calls and messages, and returns when what is in flight is done and on the disk.
@@ -96,7 +98,7 @@ impl Server {
             // Nothing of ours takes longer: what is left are clients that never end their requests.
             Err(_) => api.abort(),
         }
-        self.engine.deliveries.settled().await.context("the store")
+        self.admin.deliveries.settled().await.context("the store")
     }
 }
 
@@ -160,9 +162,9 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 /// A cursor is good as long as the process: one that is older starts its list again.
-fn cursor_key(engine: &Engine) -> CursorKey {
+fn cursor_key(random: &dyn Random) -> CursorKey {
     let mut bytes = [0; 32];
-    engine.random.fill(&mut bytes);
+    random.fill(&mut bytes);
     CursorKey::new(bytes)
 }
 

@@ -1,11 +1,11 @@
 //! The dashboard's pages.
 
 use lambda_runtime::{Error, run, service_fn};
-use statuspulse_function_host::{Host, Payload, answer_http};
+use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host = Host::start().await?;
-    let router = statuspulse_dashboard::pages(host.engine.clone());
+    let host = Host::start(&[SqsQueue::First, SqsQueue::Retry1m, SqsQueue::Sweep, SqsQueue::Notice]).await?;
+    let router = statuspulse_dashboard::pages(host.admin()?);
     run(service_fn(async |event: Payload| answer_http(&host, router.clone(), event).await)).await
 }

@@ -5,8 +5,9 @@ use lambda_runtime::{Diagnostic, Error, run, service_fn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use statuspulse_core::Publisher;
 use statuspulse_core::access::{Caller, Role};
-use statuspulse_function_host::{Host, Payload, answer_http};
+use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};
 
 /// An event on the bus, told from a call of API Gateway by its `detail-type`. The detail stays as it came.
 #[derive(Deserialize)]
@@ -20,13 +21,14 @@ struct BusEvent<'a> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host = Host::start().await?;
+    let host = Host::start(&[SqsQueue::First, SqsQueue::Retry1m]).await?;
     host.connect_to_queues().await;
-    let router = statuspulse_http::publishing(host.engine.clone());
+    let publisher = host.publisher();
+    let router = statuspulse_http::publishing(publisher.clone());
     run(service_fn(async |event: Payload| {
         let bus_event: BusEvent<'_> = serde_json::from_str(event.payload.get()).map_err(Error::from)?;
         match (bus_event.detail_type, bus_event.id, bus_event.detail) {
-            (Some(_), Some(id), Some(detail)) => publish(&host, &id, detail).await,
+            (Some(_), Some(id), Some(detail)) => publish(&publisher, &id, detail).await,
             _ => answer_http(&host, router.clone(), event).await.map_err(Diagnostic::from),
         }
     }))
@@ -36,11 +38,11 @@ async fn main() -> Result<(), Error> {
 /// The rule lets nobody's events in but our own account's, so whoever put this one on the bus may publish for any customer.
 /// Its id is its idempotency key: EventBridge delivers at least once. What is refused is an error: after its retries the
 /// event goes to the dead-letter queue, and nothing is dropped in silence.
-async fn publish(host: &Host, id: &str, detail: &RawValue) -> Result<Value, Diagnostic> {
+async fn publish(publisher: &Publisher, id: &str, detail: &RawValue) -> Result<Value, Diagnostic> {
     let caller = Caller { key_id: None, role: Role::Operator, account_id: None };
     let envelope = Bytes::copy_from_slice(detail.get().as_bytes());
     let key = format!("eventbridge:{id}");
-    match host.engine.publish(caller, &envelope, Some(&key)).await {
+    match publisher.publish(caller, &envelope, Some(&key)).await {
         Ok(published) => {
             Ok(json!({"event_id": published.event_id.to_string(), "deliveries": published.deliveries}))
         }

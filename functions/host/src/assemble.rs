@@ -1,40 +1,50 @@
-//! The engine over AWS, put together once an environment: clients, connections, keys. What is opened here does not
-//! have to be opened by the first event, on a fraction of a processor.
+//! What a function needs of AWS, put together once an environment: clients, connections, keys. What is opened here does not
+//! have to be opened by the first event, on a fraction of a processor. From it each function makes the service it serves.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use lambda_runtime::Error;
 use ring::rand::SystemRandom;
 use statuspulse_aws::{Bus, DataKey, Emf, Messages, Table};
-use statuspulse_core::Engine;
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
-use statuspulse_core::ports::{Announcement, Announcer, Clock, PortResult, Unavailable};
+use statuspulse_core::outbox::Outbox;
+use statuspulse_core::ports::{Clock, EventPublisher, Random, Sender};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::Deployment;
+use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
 
-use crate::environment;
+use crate::environment::{self, SqsQueue};
 use crate::log;
 use crate::system::{SystemClock, SystemRandomness};
 
 /// What an environment has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Host {
-    /// The use cases.
-    pub engine: Arc<Engine>,
     /// The key that secrets are sealed with.
     pub data_key: DataKey,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// The table.
+    pub store: Arc<Table>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) emf: Arc<Emf>,
+    aws: aws_types::SdkConfig,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Host")
+    }
 }
 
 impl Host {
-    /// Reads the environment, makes the clients and opens the data key.
+    /// Reads the environment, makes the clients and opens the data key, for a function that sends to these queues.
     ///
     /// # Errors
     /// If the environment is not what the template sets, or AWS does not answer.
-    pub async fn start() -> Result<Self, Error> {
+    pub async fn start(sends_to: &[SqsQueue]) -> Result<Self, Error> {
         log::start();
         let aws = statuspulse_aws::configuration()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock {
@@ -44,68 +54,92 @@ impl Host {
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
         let table = environment::required("STATUSPULSE_TABLE")?;
         let kms_key = environment::required("STATUSPULSE_KMS_KEY_ID")?;
-        let data_key = DataKey::new(aws_sdk_kms::Client::new(&aws), kms_key, dynamodb.clone(), &table);
-        data_key.open_if_made().await?;
-        let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
-        let ladder = environment::ladder()?;
         let messages = Arc::new(Messages::new(
             aws_sdk_sqs::Client::new(&aws),
             aws_sdk_scheduler::Client::new(&aws),
-            environment::queues(),
-            environment::schedules(),
-            ladder,
+            environment::queues(sends_to)?,
+            environment::schedules(sends_to)?,
+            environment::ladder()?,
             clock.clone(),
         ));
-        let policy = environment::policy()?;
-        let bus = environment::optional("STATUSPULSE_EVENT_BUS");
-        let bus = bus.map(|name| Bus::new(aws_sdk_eventbridge::Client::new(&aws), name));
-        let deployment = Deployment {
-            ladder,
-            slack: slack(&policy, &aws_sdk_secretsmanager::Client::new(&aws)).await?,
-            pagerduty: EndpointUrl::parse(
-                environment::optional("STATUSPULSE_PAGERDUTY_URL").as_deref().unwrap_or(PAGERDUTY_EVENTS),
-                &policy,
-            )?,
-            policy: policy.clone(),
-            bring_forward: environment::optional("STATUSPULSE_BRING_FORWARD").is_none_or(|on| on == "true"),
-            public_url: environment::optional("STATUSPULSE_PUBLIC_URL").unwrap_or_default(),
-            egress_ips: egress_ips(),
-        };
-        let outbound = OutboundConfig {
-            policy,
-            extra_roots: environment::extra_roots()?,
-            resolver: Arc::new(SystemResolver::new()),
-        };
-        let emf = Arc::new(Emf::default());
-        let engine = Arc::new(Engine {
-            accounts: store.clone(),
-            webhooks: store.clone(),
-            sessions: store.clone(),
-            deliveries: store.clone(),
-            turns: store,
-            wakeups: messages.clone(),
-            sender: Arc::new(Outbound::new(outbound)?),
-            clock,
-            random,
-            metrics: emf.clone(),
-            // Every function asks for announcements; the one that has the bus makes them.
-            announcer: Some(
-                bus.map_or_else(|| Arc::new(MadeElsewhere) as Arc<dyn Announcer>, |bus| Arc::new(bus)),
-            ),
-            deployment,
-        });
-        Ok(Self { engine, data_key, messages, emf })
+        let data_key = DataKey::new(aws_sdk_kms::Client::new(&aws), kms_key, dynamodb.clone(), &table);
+        data_key.open_if_made().await?;
+        let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
+        Ok(Self { data_key, clock, random, store, messages, emf: Arc::new(Emf::default()), aws })
     }
-}
 
-impl Host {
-    /// Wakes what no message will wake. Answers with how much that was.
+    /// The service that takes events in.
+    pub fn publisher(&self) -> Arc<Publisher> {
+        Arc::new(Publisher {
+            accounts: self.store.clone(),
+            webhooks: self.store.clone(),
+            deliveries: self.store.clone(),
+            outbox: self.outbox(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        })
+    }
+
+    /// The service that works on messages.
+    ///
+    /// # Errors
+    /// If the environment is not what the template sets.
+    pub fn worker(&self) -> Result<Worker, Error> {
+        let (policy, sender) = outbound()?;
+        Ok(Worker {
+            accounts: self.store.clone(),
+            webhooks: self.store.clone(),
+            deliveries: self.store.clone(),
+            outbox: self.outbox(),
+            rate_limits: self.store.clone(),
+            sender,
+            events: None,
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            metrics: self.emf.clone(),
+            deployment: deployment(policy)?,
+        })
+    }
+
+    /// The same with the bus that events are published on, and with the deployment's own Slack channel, if it has one.
+    ///
+    /// # Errors
+    /// If the environment is not what the template sets, or AWS does not answer.
+    pub async fn notifying_worker(&self) -> Result<Worker, Error> {
+        let bus = environment::required("STATUSPULSE_EVENT_BUS")?;
+        let bus: Arc<dyn EventPublisher> =
+            Arc::new(Bus::new(aws_sdk_eventbridge::Client::new(&self.aws), bus));
+        let mut worker = self.worker()?;
+        worker.deployment.slack = self.slack(&worker.deployment.policy).await?;
+        Ok(Worker { events: Some(bus), ..worker })
+    }
+
+    /// The service behind the API and the dashboard.
+    ///
+    /// # Errors
+    /// If the environment is not what the template sets.
+    pub fn admin(&self) -> Result<Arc<Admin>, Error> {
+        let (policy, sender) = outbound()?;
+        Ok(Arc::new(Admin {
+            accounts: self.store.clone(),
+            sessions: self.store.clone(),
+            webhooks: self.store.clone(),
+            deliveries: self.store.clone(),
+            outbox: self.outbox(),
+            sender,
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            deployment: deployment(policy)?,
+        }))
+    }
+
+    /// Sends again what was lost. Answers how many messages that was.
     ///
     /// # Errors
     /// If AWS does not answer; the next look is as good.
-    pub async fn look_after(&self) -> Result<u64, Error> {
-        let found = self.engine.look_after_all().await;
-        self.emf.flush(self.engine.clock.now());
+    pub async fn reconcile_all(&self, worker: &Worker) -> Result<u64, Error> {
+        let found = worker.reconcile_all().await;
+        self.emf.flush(self.clock.now());
         Ok(found?)
     }
 
@@ -113,32 +147,46 @@ impl Host {
     pub async fn connect_to_queues(&self) {
         self.messages.connect().await;
     }
-}
 
-/// In a function without the bus: it sends the message that asks for an announcement, and never gets one.
-#[derive(Debug)]
-struct MadeElsewhere;
+    fn outbox(&self) -> Outbox {
+        Outbox::new(
+            self.store.clone(),
+            self.messages.clone(),
+            self.store.clone(),
+            self.store.clone(),
+            self.clock.clone(),
+        )
+    }
 
-#[async_trait]
-impl Announcer for MadeElsewhere {
-    async fn announce(&self, _: &Announcement) -> PortResult<()> {
-        Err(Unavailable { doing: "announcing", source: "this function has no bus".into() })
+    async fn slack(&self, policy: &TargetPolicy) -> Result<Option<EndpointUrl>, Error> {
+        let Some(secret) = environment::optional("STATUSPULSE_SLACK_SECRET_ARN") else { return Ok(None) };
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.aws);
+        let answer = secrets.get_secret_value().secret_id(secret).send().await?;
+        let url = answer.secret_string.unwrap_or_default();
+        // Says what is wrong with the URL, not what it is.
+        Ok(Some(EndpointUrl::parse(url.trim(), policy)?))
     }
 }
 
-/// The function that tells engineers reads the deployment's own channel from its secret; the others need none.
-async fn slack(
-    policy: &TargetPolicy,
-    secrets: &aws_sdk_secretsmanager::Client,
-) -> Result<Option<EndpointUrl>, Error> {
-    let Some(secret) = environment::optional("STATUSPULSE_SLACK_SECRET_ARN") else { return Ok(None) };
-    let answer = secrets.get_secret_value().secret_id(secret).send().await?;
-    let url = answer.secret_string.unwrap_or_default();
-    // Says what is wrong with the URL, not what it is.
-    Ok(Some(EndpointUrl::parse(url.trim(), policy)?))
+/// Who may be called, and the guarded way out.
+fn outbound() -> Result<(TargetPolicy, Arc<dyn Sender>), Error> {
+    let policy = environment::policy()?;
+    let config = OutboundConfig {
+        policy: policy.clone(),
+        extra_roots: environment::extra_roots()?,
+        resolver: Arc::new(SystemResolver::new()),
+    };
+    Ok((policy, Arc::new(Outbound::new(config)?)))
 }
 
-fn egress_ips() -> Vec<String> {
-    let list = environment::optional("STATUSPULSE_EGRESS_IPS").unwrap_or_default();
-    list.split(',').map(str::trim).filter(|ip| !ip.is_empty()).map(str::to_owned).collect()
+fn deployment(policy: TargetPolicy) -> Result<Deployment, Error> {
+    Ok(Deployment {
+        ladder: environment::ladder()?,
+        slack: None,
+        pagerduty: environment::endpoint("STATUSPULSE_PAGERDUTY_URL", PAGERDUTY_EVENTS, &policy)?,
+        policy,
+        bring_forward: environment::bring_forward()?,
+        public_url: environment::required("STATUSPULSE_PUBLIC_URL")?,
+        egress_ips: environment::egress_ips()?,
+    })
 }

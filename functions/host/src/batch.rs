@@ -10,9 +10,10 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
+use statuspulse_core::Worker;
 use statuspulse_core::limits;
 use statuspulse_core::message::Message;
-use statuspulse_core::usecase::Handled;
+use statuspulse_core::worker::Handled;
 use tracing::Instrument;
 
 use crate::Host;
@@ -41,13 +42,17 @@ pub struct ItemFailure {
 /// Works on a batch.
 ///
 /// # Errors
-/// Never: what goes wrong goes wrong with a message.
-pub async fn work_batch(host: &Host, event: LambdaEvent<SqsEvent>) -> Result<BatchResponse, Error> {
+/// Never; failures are per message.
+pub async fn work_batch(
+    host: &Host,
+    worker: &Worker,
+    event: LambdaEvent<SqsEvent>,
+) -> Result<BatchResponse, Error> {
     let LambdaEvent { payload, context } = event;
     let left = time_left(context.deadline());
-    let work = payload.records.into_iter().map(|record| one(host, record, left));
+    let work = payload.records.into_iter().map(|record| one(host, worker, record, left));
     let response = each_on_its_own(work).await;
-    host.emf.flush(host.engine.clock.now());
+    host.emf.flush(host.clock.now());
     Ok(response)
 }
 
@@ -67,7 +72,12 @@ async fn each_on_its_own(
 }
 
 /// The message's id, and the work on it.
-fn one(host: &Host, record: SqsMessage, left: Duration) -> (String, impl Future<Output = bool> + use<>) {
+fn one(
+    host: &Host,
+    worker: &Worker,
+    record: SqsMessage,
+    left: Duration,
+) -> (String, impl Future<Output = bool> + use<>) {
     let id = record.message_id.clone().unwrap_or_default();
     let span = tracing::info_span!(
         "message",
@@ -77,12 +87,12 @@ fn one(host: &Host, record: SqsMessage, left: Duration) -> (String, impl Future<
         delivery.id = tracing::field::Empty,
         attempt = tracing::field::Empty,
     );
-    let host = host.clone();
-    (id, async move { work(&host, record, left).await }.instrument(span))
+    let (host, worker) = (host.clone(), worker.clone());
+    (id, async move { work(&host, &worker, record, left).await }.instrument(span))
 }
 
 /// Whether the message is done.
-async fn work(host: &Host, record: SqsMessage, left: Duration) -> bool {
+async fn work(host: &Host, worker: &Worker, record: SqsMessage, left: Duration) -> bool {
     let text = record.body.as_deref().unwrap_or_default();
     let message: Message = match serde_json::from_str(text) {
         Ok(message) => message,
@@ -94,14 +104,14 @@ async fn work(host: &Host, record: SqsMessage, left: Duration) -> bool {
     name(&message);
     // An attempt that cannot finish is not begun: broken off in the middle, nobody would know what came of it.
     let needed = match &message {
-        Message::Attempt(_) | Message::Notice(_) => limits::ATTEMPT_TIMEOUT + MARGIN,
-        Message::Sweep(_) | Message::Announcement(_) => MARGIN,
+        Message::Attempt(_) | Message::Notify(_) => limits::ATTEMPT_TIMEOUT + MARGIN,
+        Message::Job(_) | Message::Event(_) => MARGIN,
     };
     if left < needed {
         tracing::warn!("too little time is left for this message; it comes again");
-        return put_back(host, &record, message, host.engine.clock.now()).await;
+        return put_back(host, &record, message, host.clock.now()).await;
     }
-    let bounded = tokio::time::timeout(left.saturating_sub(MARGIN / 3), host.engine.handle(message.clone()));
+    let bounded = tokio::time::timeout(left.saturating_sub(MARGIN / 3), worker.handle(message.clone()));
     match bounded.await {
         Ok(Ok(Handled::Done)) => true,
         Ok(Ok(Handled::Again(at))) => put_back(host, &record, message, at).await,
@@ -152,7 +162,7 @@ fn name(message: &Message) {
     span.record("webhook.id", tracing::field::display(message.webhook_id()));
     if let Message::Attempt(attempt) = message {
         span.record("delivery.id", tracing::field::display(attempt.delivery_id));
-        span.record("attempt", attempt.step.number);
+        span.record("attempt", attempt.key.number);
     }
 }
 

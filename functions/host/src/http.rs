@@ -17,6 +17,6 @@ pub async fn answer_http(host: &Host, router: Router, event: Payload) -> Result<
     let request: LambdaRequest = serde_json::from_str(payload.get())?;
     let mut adapter = Adapter::from(router);
     let answer = adapter.call(LambdaEvent::new(request, context)).await?;
-    host.emf.flush(host.engine.clock.now());
+    host.emf.flush(host.clock.now());
     Ok(serde_json::to_value(answer)?)
 }

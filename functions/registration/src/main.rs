@@ -5,7 +5,8 @@ use lambda_runtime::{Error, run, service_fn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use statuspulse_core::access::{ApiKey, Role};
-use statuspulse_function_host::{Host, Payload, answer_http};
+use statuspulse_core::ports::Accounts;
+use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};
 use statuspulse_http::CursorKey;
 
 /// The owner's call, told from those of API Gateway, which have no such field.
@@ -20,10 +21,10 @@ struct Empty {}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host = Host::start().await?;
+    let host = Host::start(&[SqsQueue::First, SqsQueue::Retry1m, SqsQueue::Sweep, SqsQueue::Notice]).await?;
     host.data_key.open_or_make().await?;
     let cursor_key = CursorKey::new(host.data_key.cursor_key().await?);
-    let router = statuspulse_http::registration(host.engine.clone(), cursor_key);
+    let router = statuspulse_http::registration(host.admin()?, cursor_key);
     run(service_fn(async |event: Payload| {
         match serde_json::from_str::<OwnersCall>(event.payload.get())?.operator_key {
             Some(Empty {}) => make_operator_key(&host).await,
@@ -34,8 +35,7 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn make_operator_key(host: &Host) -> Result<Value, Error> {
-    let engine = &host.engine;
-    let (key, text) = ApiKey::generate(None, Role::Operator, None, engine.clock.now(), &*engine.random);
-    engine.accounts.create_key(&key).await?;
+    let (key, text) = ApiKey::generate(None, Role::Operator, None, host.clock.now(), &*host.random);
+    host.store.create_key(&key).await?;
     Ok(json!({"id": key.id.to_string(), "role": key.role.name(), "key": text.reveal()}))
 }

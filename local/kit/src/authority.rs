@@ -128,10 +128,10 @@ fn valid_between(from: Option<SystemTime>, until: Option<SystemTime>) -> io::Res
         let time = time.ok_or_else(|| io::Error::other("a validity that no clock can tell"))?;
         time.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)
     };
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let generation = rcgen::date_time_ymd(1970, 1, 1);
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.not_before = epoch + since_epoch(from)?;
-    params.not_after = epoch + since_epoch(until)?;
+    params.not_before = generation + since_epoch(from)?;
+    params.not_after = generation + since_epoch(until)?;
     Ok(params)
 }

@@ -4,21 +4,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use statuspulse_core::Engine;
 use statuspulse_core::access::{Caller, Manager, Role};
+use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::outbox::Outbox;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::pause::HeldDeliveries;
-use statuspulse_core::usecase::{Deployment, Handled};
 use statuspulse_core::webhook::State;
+use statuspulse_core::worker::Handled;
+use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 
 use crate::check::Accepted;
 use crate::history::{brief, short};
 use crate::ports::{Ports, SKEW_MS_MAX};
+use crate::queue::LARGE;
 use crate::receivers::{self, MOODS, Mood};
 use crate::world::{Who, World};
 
@@ -28,33 +30,62 @@ const COME_BACK_AFTER: [u64; 5] = [1, 5, 20, 60, 300];
 /// How often somebody who got no answer asks again.
 const ASKED_AT_MOST: usize = 60;
 
-/// An engine of one's own, with a clock of one's own.
-pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
+/// The services as one worker or caller has them, with a clock of its own.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) publisher: Publisher,
+    pub(crate) worker: Worker,
+    pub(crate) admin: Admin,
+}
+
+pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
     let skew = world.with(|inner| inner.dice.below(usize::try_from(2 * SKEW_MS_MAX).unwrap_or(1)));
     let skew_ms = i64::try_from(skew).unwrap_or(0) - SKEW_MS_MAX;
     let ports = Arc::new(Ports { world: world.clone(), name: name.clone(), skew_ms });
     #[expect(clippy::expect_used, reason = "a constant")]
     let slack = EndpointUrl::restore(SLACK).expect("a URL");
-    Engine {
-        accounts: ports.clone(),
-        webhooks: ports.clone(),
-        sessions: ports.clone(),
-        deliveries: ports.clone(),
-        turns: ports.clone(),
-        wakeups: ports.clone(),
-        sender: ports.clone(),
-        clock: ports.clone(),
-        random: ports.clone(),
-        metrics: ports,
-        announcer: None,
-        deployment: Deployment {
-            ladder: Ladder::default(),
-            policy: TargetPolicy::deployed(),
-            slack: Some(slack.clone()),
-            bring_forward: true,
-            pagerduty: slack,
-            public_url: String::new(),
-            egress_ips: vec![],
+    let outbox = Outbox::new(ports.clone(), ports.clone(), ports.clone(), ports.clone(), ports.clone());
+    let deployment = Deployment {
+        ladder: Ladder::default(),
+        policy: TargetPolicy::deployed(),
+        slack: Some(slack.clone()),
+        bring_forward: true,
+        pagerduty: slack,
+        public_url: String::new(),
+        egress_ips: vec![],
+    };
+    Services {
+        publisher: Publisher {
+            accounts: ports.clone(),
+            webhooks: ports.clone(),
+            deliveries: ports.clone(),
+            outbox: outbox.clone(),
+            clock: ports.clone(),
+            random: ports.clone(),
+        },
+        worker: Worker {
+            accounts: ports.clone(),
+            webhooks: ports.clone(),
+            deliveries: ports.clone(),
+            outbox: outbox.clone(),
+            rate_limits: ports.clone(),
+            sender: ports.clone(),
+            events: None,
+            clock: ports.clone(),
+            random: ports.clone(),
+            metrics: ports.clone(),
+            deployment: deployment.clone(),
+        },
+        admin: Admin {
+            accounts: ports.clone(),
+            sessions: ports.clone(),
+            webhooks: ports.clone(),
+            deliveries: ports.clone(),
+            outbox,
+            sender: ports.clone(),
+            clock: ports.clone(),
+            random: ports,
+            deployment,
         },
     }
 }
@@ -62,7 +93,7 @@ pub(crate) fn engine(world: &World, name: &Arc<str>) -> Engine {
 /// Begins a worker. When it dies another one of its name takes its place.
 pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
     let (world, name) = (world.clone(), name.clone());
-    let engine = engine(&world, &name);
+    let worker = services(&world, &name).worker;
     let who = Who { name: name.clone(), mortal: true };
     world.clone().spawn(who, async move {
         world.sleep(after).await;
@@ -74,7 +105,7 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
                 inner.ledger.begins(task);
                 inner.history.note(inner.now, &name, || format!("gets {}", brief(&received.message)));
             });
-            let handled = engine.handle(received.message.clone()).await;
+            let handled = worker.handle(received.message.clone()).await;
             world.with(|inner| match handled {
                 Ok(Handled::Done) => inner.queue.done(received.number),
                 Ok(Handled::Again(at)) => inner.queue.again_at(received.number, at),
@@ -92,7 +123,7 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
 }
 
 /// A call of the API.
-type Work<T> = Box<dyn FnOnce(Engine) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>> + Send>;
+type Work<T> = Box<dyn FnOnce(Services) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>> + Send>;
 
 /// Somebody outside, who asks until there is an answer.
 pub(crate) struct Outside {
@@ -105,10 +136,10 @@ impl Outside {
     async fn once<T: Send + 'static>(&self, work: Work<T>) -> Option<Result<T>> {
         let answer = Arc::new(Mutex::new(None));
         let slot = answer.clone();
-        let engine = engine(&self.world, &self.name);
+        let services = services(&self.world, &self.name);
         let who = Who { name: self.name.clone(), mortal: true };
         let task = self.world.spawn(who, async move {
-            let came = work(engine).await;
+            let came = work(services).await;
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
         });
         self.world.end_of(task).await;
@@ -143,10 +174,12 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
     for n in 0..events {
         let pause = outside.world.with(|inner| if inner.dice.once_in(4) { LONG } else { SHORT });
         outside.rest(pause).await;
-        let (incident, keyed, poison) = outside
-            .world
-            .with(|inner| (inner.dice.below(incidents), !inner.dice.once_in(4), inner.dice.once_in(12)));
-        let body = payload(&format!("INC-{incident}"), &format!("{} {n}", outside.name));
+        let (incident, keyed, poison, large) = outside.world.with(|inner| {
+            let dice = &mut inner.dice;
+            (dice.below(incidents), !dice.once_in(4), dice.once_in(8), dice.once_in(8))
+        });
+        let size = if large { LARGE } else { "" };
+        let body = payload(&format!("INC-{incident}"), &format!("{} {n} {size}", outside.name));
         let key = keyed.then(|| format!("{}-{n}", outside.name));
         if let (Some(key), true) = (&key, poison) {
             let id = EventId::from_idempotency_key(outside.manager.account_id, key).to_string();
@@ -157,9 +190,13 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
             Caller { key_id: None, role: Role::Publisher, account_id: Some(outside.manager.account_id) };
         let publish = || -> Work<EventId> {
             let (body, key) = (body.clone(), key.clone());
-            Box::new(move |engine| {
+            Box::new(move |services| {
                 Box::pin(async move {
-                    engine.publish(caller, &body, key.as_deref()).await.map(|published| published.event_id)
+                    services
+                        .publisher
+                        .publish(caller, &body, key.as_deref())
+                        .await
+                        .map(|published| published.event_id)
                 })
             })
         };
@@ -205,7 +242,7 @@ pub(crate) async fn customer(outside: Outside, acts: usize) {
         if webhooks.is_empty() {
             return;
         }
-        let (webhook, act) = outside.world.with(|inner| (inner.dice.one_of(&webhooks), inner.dice.below(16)));
+        let (webhook, act) = outside.world.with(|inner| (inner.dice.one_of(&webhooks), inner.dice.below(20)));
         outside.world.note(&outside.name, || format!("act {act} on {}", short(webhook)));
         act_on(&outside, webhook, act).await;
     }
@@ -215,13 +252,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     let by = outside.manager;
     let account = by.account_id;
     match act {
-        0..=2 => drop(
-            outside
-                .ask(|| {
-                    Box::new(move |engine| Box::pin(async move { engine.pause(by, webhook).await.map(drop) }))
-                })
-                .await,
-        ),
+        0..=2 => pause(outside, webhook).await,
         3..=6 => resume(outside, webhook, HeldDeliveries::Deliver).await,
         7 => {
             outside.world.with(|inner| inner.ledger.discarded.insert(webhook));
@@ -230,9 +261,13 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         8 => drop(
             outside
                 .ask(|| {
-                    Box::new(move |engine| {
+                    Box::new(move |services| {
                         Box::pin(async move {
-                            engine.rotate_secret(by, webhook, RotationStyle::default()).await.map(drop)
+                            services
+                                .admin
+                                .rotate_secret(by, webhook, RotationStyle::default())
+                                .await
+                                .map(drop)
                         })
                     })
                 })
@@ -241,7 +276,9 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         9 => drop(
             outside
                 .ask(|| {
-                    Box::new(move |engine| Box::pin(async move { engine.finish_rotation(by, webhook).await }))
+                    Box::new(move |services| {
+                        Box::pin(async move { services.admin.finish_rotation(by, webhook).await })
+                    })
                 })
                 .await,
         ),
@@ -258,10 +295,10 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                 outside
                     .ask(|| {
                         let body = body.clone();
-                        Box::new(move |engine| {
-                            Box::pin(
-                                async move { engine.update(by, webhook, body.as_bytes()).await.map(drop) },
-                            )
+                        Box::new(move |services| {
+                            Box::pin(async move {
+                                services.admin.update(by, webhook, body.as_bytes()).await.map(drop)
+                            })
                         })
                     })
                     .await,
@@ -270,11 +307,15 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         11 => drop(
             outside
                 .ask(|| {
-                    Box::new(move |engine| {
+                    Box::new(move |services| {
                         Box::pin(async move {
-                            let since =
-                                engine.clock.now().checked_sub(Duration::from_secs(7200)).unwrap_or_default();
-                            engine.redeliver_failed(account, webhook, since).await.map(drop)
+                            let since = services
+                                .admin
+                                .clock
+                                .now()
+                                .checked_sub(Duration::from_secs(7200))
+                                .unwrap_or_default();
+                            services.admin.redeliver_failed(account, webhook, since).await.map(drop)
                         })
                     })
                 })
@@ -282,9 +323,36 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         ),
         12 => drop(
             outside
-                .ask(|| Box::new(move |engine| Box::pin(async move { engine.delete(by, webhook).await })))
+                .ask(|| {
+                    Box::new(move |services| {
+                        Box::pin(async move { services.admin.delete(by, webhook).await })
+                    })
+                })
                 .await,
         ),
+        // A double click.
+        13..=14 => {
+            let both = [(); 2].map(|()| {
+                let twin = Outside {
+                    world: outside.world.clone(),
+                    name: outside.name.clone(),
+                    manager: outside.manager,
+                };
+                let who = Who { name: outside.name.clone(), mortal: false };
+                outside.world.spawn(who, async move {
+                    resume(&twin, webhook, HeldDeliveries::Deliver).await;
+                })
+            });
+            for click in both {
+                outside.world.end_of(click).await;
+            }
+        }
+        // Paused and resumed while attempts are on their way: their ladders outlive the pause.
+        15..=16 => {
+            pause(outside, webhook).await;
+            outside.rest(SHORT * 5).await;
+            resume(outside, webhook, HeldDeliveries::Deliver).await;
+        }
         _ => {
             let chosen: Option<DeliveryId> = outside.world.with(|inner| {
                 let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
@@ -295,10 +363,10 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             drop(
                 outside
                     .ask(|| {
-                        Box::new(move |engine| {
-                            Box::pin(
-                                async move { engine.redeliver(account, webhook, delivery).await.map(drop) },
-                            )
+                        Box::new(move |services| {
+                            Box::pin(async move {
+                                services.admin.redeliver(account, webhook, delivery).await.map(drop)
+                            })
                         })
                     })
                     .await,
@@ -307,13 +375,21 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     }
 }
 
+async fn pause(outside: &Outside, webhook: WebhookId) {
+    let by = outside.manager;
+    let pause = || -> Work<()> {
+        Box::new(move |services| Box::pin(async move { services.admin.pause(by, webhook).await.map(drop) }))
+    };
+    drop(outside.ask(pause).await);
+}
+
 async fn resume(outside: &Outside, webhook: WebhookId, held: HeldDeliveries) {
     let by = outside.manager;
     drop(
         outside
             .ask(|| {
-                Box::new(move |engine| {
-                    Box::pin(async move { engine.resume(by, webhook, held).await.map(drop) })
+                Box::new(move |services| {
+                    Box::pin(async move { services.admin.resume(by, webhook, held).await.map(drop) })
                 })
             })
             .await,
@@ -337,8 +413,12 @@ pub(crate) async fn resume_all(outside: Outside) {
 }
 
 /// When all is over: nothing is found that should have been woken.
-pub(crate) async fn look_after(outside: Outside) {
-    drop(outside.ask(|| Box::new(|engine| Box::pin(async move { engine.look_after_all().await }))).await);
+pub(crate) async fn reconcile(outside: Outside) {
+    drop(
+        outside
+            .ask(|| Box::new(|services| Box::pin(async move { services.worker.reconcile_all().await })))
+            .await,
+    );
 }
 
 /// Receivers change their moods.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use statuspulse_core::alert::{Alert, AlertKind, Notice};
-use statuspulse_core::attempt::Reply;
+use statuspulse_core::attempt::{Reply, Trigger};
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::ports::Step;
-use statuspulse_core::webhook::{self, PauseReason, Sweep, SweepMode, Webhook};
+use statuspulse_core::message::AttemptKey;
+use statuspulse_core::notification::{Notification, NotificationKind, NotificationState};
+use statuspulse_core::webhook::{self, BulkJob, JobKind, PauseReason, Webhook};
 
 use crate::history::short;
 use crate::store::Store;
@@ -35,21 +35,23 @@ const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 /// A POST of a delivery's attempt: its round, its number, and whether it was brought forward.
 type PostId = (DeliveryId, u32, u8, bool);
 
-/// An alert: whose, and since when.
-type AlertId = (WebhookId, Timestamp);
+/// A notification: of which webhook, and which of them.
+type NotificationId = (WebhookId, u64);
 
 /// What a task is at work on.
 #[derive(Default)]
 struct Job {
     /// What it has claimed and not recorded yet.
-    claims: Vec<(DeliveryId, Step)>,
+    claims: Vec<(DeliveryId, AttemptKey)>,
     /// What it has called for and not recorded yet.
     called: Vec<PostId>,
-    /// The alerts it has claimed to tell, and whether it has.
-    telling: Vec<AlertId>,
+    /// The notifications it has claimed to send, and whether it has.
+    telling: Vec<NotificationId>,
     told: bool,
     /// The last webhook it read, and whether that was active.
     look: Option<(WebhookId, bool)>,
+    /// Whether a fault has struck it.
+    struck: bool,
 }
 
 #[derive(Default)]
@@ -73,10 +75,16 @@ pub(crate) struct Accepted {
 pub(crate) struct Ledger {
     jobs: BTreeMap<TaskId, Job>,
     posts: BTreeMap<PostId, Posts>,
-    told: BTreeMap<AlertId, Posts>,
+    told: BTreeMap<NotificationId, Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
     /// What a receiver took.
     taken: BTreeSet<DeliveryId>,
+    /// The same, by a worker that was not struck since: nothing can have been lost of it.
+    surely_taken: BTreeSet<DeliveryId>,
+    /// Deliveries whose last change was made by a worker that had been struck: it may have been too late.
+    changed_late: BTreeSet<DeliveryId>,
+    /// The worker that has the lease on each webhook's job.
+    leases: BTreeMap<WebhookId, TaskId>,
     /// Until when a receiver asked for patience, with the ladder it asked in.
     patience: BTreeMap<DeliveryId, (u32, Timestamp)>,
     pub(crate) accepted: Vec<Accepted>,
@@ -84,6 +92,8 @@ pub(crate) struct Ledger {
     pub(crate) violations: Vec<String>,
     /// When each webhook last took something.
     took: BTreeMap<WebhookId, Timestamp>,
+    /// When each webhook last refused something, or did not answer.
+    refused: BTreeMap<WebhookId, Timestamp>,
     /// The same, or when its failures were forgotten as it has a new endpoint.
     cleared: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
@@ -106,10 +116,10 @@ impl Ledger {
         self.jobs.remove(&task);
     }
 
-    pub(crate) fn claimed(&mut self, task: TaskId, delivery: DeliveryId, step: Step) {
+    pub(crate) fn claimed(&mut self, task: TaskId, delivery: DeliveryId, key: AttemptKey) {
         let job = self.jobs.entry(task).or_default();
         job.claims.retain(|(known, _)| *known != delivery);
-        job.claims.push((delivery, step));
+        job.claims.push((delivery, key));
         job.look = None;
     }
 
@@ -119,14 +129,16 @@ impl Ledger {
 
     /// The task was struck by a fault: what it posted may be posted again.
     pub(crate) fn excuse(&mut self, task: TaskId) {
-        let Some(job) = self.jobs.get(&task) else { return };
+        let job = self.jobs.entry(task).or_default();
+        job.struck = true;
         for post in &job.called {
             self.posts.entry(*post).or_default().excuses += 1;
+            self.surely_taken.remove(&post.0);
             // What it was told may be lost with it.
             self.patience.remove(&post.0);
         }
-        for alert in job.telling.iter().filter(|_| job.told) {
-            self.told.entry(*alert).or_default().excuses += 1;
+        for notification in job.telling.iter().filter(|_| job.told) {
+            self.told.entry(*notification).or_default().excuses += 1;
         }
     }
 
@@ -137,17 +149,21 @@ impl Ledger {
         if job.telling.is_empty() {
             self.violations.push("I6: something is told that nobody claimed to tell".to_owned());
         }
-        for alert in &job.telling {
-            let told = self.told.entry(*alert).or_default();
+        for notification in &job.telling {
+            let told = self.told.entry(*notification).or_default();
             told.count += 1;
             if told.count > 1 + told.excuses {
-                self.violations.push(format!("I6: told twice of {} at {}", short(alert.0), alert.1));
+                self.violations.push(format!(
+                    "I6: told twice of {}: {}",
+                    short(notification.0),
+                    notification.1
+                ));
             }
         }
     }
 
-    fn was_told(&self, webhook: WebhookId, at: Timestamp) -> bool {
-        self.told.get(&(webhook, at)).is_some_and(|told| told.count > 0)
+    fn was_told(&self, webhook: WebhookId, notification: u64) -> bool {
+        self.told.get(&(webhook, notification)).is_some_and(|told| told.count > 0)
     }
 
     /// An attempt's POST begins. It is for one delivery, or for all that its task has claimed, where that is a channel's burst.
@@ -165,14 +181,14 @@ impl Ledger {
         let webhook = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.webhook_id);
         let webhook = webhook.and_then(|id| store.webhooks.get(&id));
         let is_channel = webhook.is_some_and(|webhook| webhook.settings.destination == Destination::Slack);
-        let is_own = |(id, step): &(DeliveryId, Step)| *id == post.delivery && step.number == post.number;
+        let is_own = |(id, key): &(DeliveryId, AttemptKey)| *id == post.delivery && key.number == post.number;
         let claims = job.claims.clone();
         if !claims.iter().any(is_own) {
             self.violated(format!("I7: {} is posted without its claim", short(post.delivery)));
         }
         let told: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
-        for (id, step) in &told {
-            self.posts_one(task, *id, *step, look, store, now);
+        for (id, key) in &told {
+            self.posts_one(task, *id, *key, look, store, now);
         }
         if !is_channel {
             self.same_bytes(post, store);
@@ -200,7 +216,7 @@ impl Ledger {
         &mut self,
         task: TaskId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         look: Option<(WebhookId, bool)>,
         store: &Store,
         now: Timestamp,
@@ -210,14 +226,18 @@ impl Ledger {
         };
         let delivery = &kept.delivery;
         let name = short(delivery.id);
-        let early = self.is_early(delivery, step, now);
-        let post = (delivery.id, step.round, step.number, early);
+        let early = self.is_early(delivery, key, now);
+        let post = (delivery.id, key.round, key.number, early);
         self.jobs.entry(task).or_default().called.push(post);
         let posts = self.posts.entry(post).or_default();
         posts.count += 1;
         if posts.count > 1 + posts.excuses {
-            let (count, Step { round, number }) = (posts.count, step);
+            let (count, AttemptKey { round, number }) = (posts.count, key);
             self.violated(format!("I7: {name} round {round} number {number} is posted {count} times"));
+        }
+        // Whatever round it is in by now.
+        if self.surely_taken.contains(&id) {
+            self.violated(format!("I7: {name} is posted in round {} though it was taken", key.round));
         }
         if look != Some((delivery.webhook_id, true)) {
             self.violated(format!("I4: {name} is posted though its webhook was not seen active"));
@@ -231,9 +251,9 @@ impl Ledger {
         let failed = delivery.attempts.last().map(|last| last.at);
         let ended = self.recovered.get(&delivery.webhook_id).copied();
         let patience = self.patience.get(&delivery.id);
-        let impatient = patience.is_some_and(|(round, until)| *round == step.round && now < *until);
+        let impatient = patience.is_some_and(|(round, until)| *round == key.round && now < *until);
         if (early || impatient) && ended < failed {
-            self.violated(format!("ladder: {name} number {} is early", step.number));
+            self.violated(format!("ladder: {name} number {} is early", key.number));
         }
     }
 
@@ -241,9 +261,13 @@ impl Ledger {
     pub(crate) fn answered(&mut self, delivery: &Delivery, reply: &Reply, at: Timestamp) {
         if (200..300).contains(&reply.status) {
             self.taken.insert(delivery.id);
+            self.surely_taken.insert(delivery.id);
             // Also where the webhook has no failure to forget, as that of another payload is not recorded yet.
             self.cleared.insert(delivery.webhook_id, at);
             self.took.insert(delivery.webhook_id, at);
+        }
+        if reply.status >= 300 {
+            self.failed(delivery.webhook_id, at);
         }
         let asked = reply.retry_after.as_ref().and_then(|seconds| seconds.parse().ok());
         let asked = asked.map(Duration::from_secs).unwrap_or_default().min(PATIENCE_MAX);
@@ -251,9 +275,14 @@ impl Ledger {
         self.patience.insert(delivery.id, (delivery.round, until));
     }
 
+    /// A receiver has refused, or not answered.
+    pub(crate) fn failed(&mut self, webhook: WebhookId, at: Timestamp) {
+        self.refused.insert(webhook, at);
+    }
+
     /// Whether the ladder has this attempt later.
-    fn is_early(&self, delivery: &Delivery, step: Step, now: Timestamp) -> bool {
-        let Some(last) = delivery.attempts.last().filter(|last| last.number + 1 == step.number) else {
+    fn is_early(&self, delivery: &Delivery, key: AttemptKey, now: Timestamp) -> bool {
+        let Some(last) = delivery.attempts.last().filter(|last| last.number + 1 == key.number) else {
             return false;
         };
         let wait = WAITS[usize::from(last.number.clamp(1, 4)) - 1];
@@ -261,11 +290,35 @@ impl Ledger {
         now.checked_add(SKEW).unwrap_or(now) < own
     }
 
+    /// A change of a delivery was refused. An attempt that was made is recorded, unless its worker was struck.
+    pub(crate) fn refused(&mut self, task: TaskId, delivery: &Delivery) {
+        let Some(job) = self.jobs.get(&task).filter(|job| !job.struck) else { return };
+        let is_late = self.changed_late.contains(&delivery.id);
+        if job.called.iter().any(|post| post.0 == delivery.id) && !is_late {
+            self.violated(format!("I7: what came of an attempt of {} is lost", short(delivery.id)));
+        }
+    }
+
     /// A delivery was changed (I7: no rung twice).
-    pub(crate) fn saved(&mut self, task: TaskId, saved: &Delivery, now: Timestamp) {
+    pub(crate) fn saved(&mut self, task: TaskId, before: &Delivery, saved: &Delivery, now: Timestamp) {
         let job = self.jobs.entry(task).or_default();
         job.claims.retain(|(id, _)| *id != saved.id);
         job.called.retain(|post| post.0 != saved.id);
+        let struck = job.struck;
+        if struck {
+            self.changed_late.insert(saved.id)
+        } else {
+            self.changed_late.remove(&saved.id)
+        };
+        // Its owner wants it once more.
+        if before.is_finished() && saved.trigger == Trigger::Redelivery {
+            self.surely_taken.remove(&saved.id);
+        }
+        // What a resume lets go, one worker lets go: that which has the lease on the job.
+        let let_go = saved.trigger == Trigger::Resume && saved.round > before.round;
+        if let_go && !struck && self.leases.get(&saved.webhook_id) != Some(&task) {
+            self.violated(format!("job: {} is let go by a worker without the lease", short(saved.id)));
+        }
         for pair in saved.attempts.windows(2) {
             let (before, after) = (pair[0].number, pair[1].number);
             // One that was brought forward is made once more at its own time.
@@ -301,21 +354,28 @@ impl Ledger {
         if before.health.failing_since.is_some() && after.health.failing_since.is_none() {
             self.cleared.insert(after.id, now);
         }
-        let tried = |webhook: &Webhook| match &webhook.alert {
-            Some(Alert { at, notice: Notice::Sending { tries, .. }, .. }) => Some((*at, *tries)),
+        let tried = |webhook: &Webhook| match &webhook.notification {
+            Some(Notification { id, state: NotificationState::Sending { tries, .. }, .. }) => {
+                Some((*id, *tries))
+            }
             _ => None,
         };
-        if let Some((at, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
-            self.jobs.entry(task).or_default().telling.push((after.id, at));
+        // A try under way is claimed until a claim ends; what waits for its next try has been tried.
+        if let Some((id, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
+            self.jobs.entry(task).or_default().telling.push((after.id, id));
         }
-        let begins = |sweep: Sweep| sweep.mode == SweepMode::Recover && before.epoch != after.epoch;
-        if after.sweep.is_some_and(begins) {
+        let lease = |webhook: &Webhook| webhook.job.and_then(|job| job.leased_until);
+        if lease(after).is_some() && lease(after) != lease(before) {
+            self.leases.insert(after.id, task);
+        }
+        let begins = |job: BulkJob| job.kind == JobKind::Recover && before.generation != after.generation;
+        if after.job.is_some_and(begins) {
             self.recovered.insert(after.id, now);
         }
         let webhook::State::Paused(pause) = &after.state else { return };
         if before.is_active() && pause.reason == PauseReason::Failures {
             let claims = self.jobs.get(&task).map(|job| job.claims.clone()).unwrap_or_default();
-            if !claims.iter().any(|(_, step)| step.number == ATTEMPTS) {
+            if !claims.iter().any(|(_, key)| key.number == ATTEMPTS) {
                 self.violated(format!("pause: {} is paused by attempts {claims:?}", short(after.id)));
             }
         }
@@ -335,15 +395,18 @@ pub(crate) fn at_rest(inner: &mut Inner) {
     for webhook in inner.store.webhooks.values() {
         let name = short(webhook.id);
         let ledger = &mut inner.ledger;
+        let told = |is_kind: fn(&NotificationKind) -> bool| {
+            let known = webhook.notification.as_ref().filter(|known| is_kind(&known.kind));
+            known.is_some_and(|known| ledger.was_told(webhook.id, known.id))
+        };
+        let told_of_pause = told(|kind| matches!(kind, NotificationKind::Paused { .. }));
+        let warned = told(|kind| matches!(kind, NotificationKind::Failing { .. }));
         if let webhook::State::Paused(pause) = &webhook.state
             && pause.reason != PauseReason::Manual
-            && !ledger.was_told(webhook.id, pause.since)
+            && !told_of_pause
         {
             ledger.violated(format!("I6: nobody was told that {name} was paused"));
         }
-        let warned = webhook.alert.as_ref().is_some_and(|alert| {
-            matches!(alert.kind, AlertKind::Failing { .. }) && ledger.was_told(webhook.id, alert.at)
-        });
         if webhook.is_active() && webhook.health.consecutive_failures >= WARNED_AT && !warned {
             ledger.violated(format!("I6: nobody was told that {name} is failing"));
         }
@@ -351,17 +414,19 @@ pub(crate) fn at_rest(inner: &mut Inner) {
 }
 
 /// Everybody knows how each webhook is (I6).
-fn alerts_at_end(store: &Store, ledger: &mut Ledger) {
+fn notifications_at_end(store: &Store, ledger: &mut Ledger) {
     for webhook in store.webhooks.values() {
-        let Some(alert) = &webhook.alert else { continue };
-        let (name, at) = (short(webhook.id), alert.at);
-        if alert.notice != Notice::Done {
+        let Some(notification) = &webhook.notification else { continue };
+        let (name, at) = (short(webhook.id), notification.at);
+        if notification.state != NotificationState::Sent {
             ledger.violated(format!("I6: what happened to {name} at {at} is not told to the end"));
         }
         let took = ledger.took.get(&webhook.id).and_then(|took| took.checked_sub(ATTEMPT_MAX).ok());
-        let is_trouble = !matches!(alert.kind, AlertKind::Well { .. });
+        let is_trouble = !matches!(notification.kind, NotificationKind::Recovered { .. });
         let is_well = webhook.is_active() && webhook.health.failing_since.is_none();
-        if is_trouble && is_well && took > Some(at) && !ledger.discarded.contains(&webhook.id) {
+        // One that failed after it had answered has to answer again.
+        let answers = took > Some(at) && took > ledger.refused.get(&webhook.id).copied();
+        if is_trouble && is_well && answers && !ledger.discarded.contains(&webhook.id) {
             ledger.violated(format!("I6: nobody was told that {name} answers again"));
         }
     }
@@ -370,7 +435,7 @@ fn alerts_at_end(store: &Store, ledger: &mut Ledger) {
 /// Everything is over (I1, I2).
 pub(crate) fn at_end(inner: &mut Inner) {
     let Inner { store, ledger, .. } = inner;
-    alerts_at_end(store, ledger);
+    notifications_at_end(store, ledger);
     let known: BTreeSet<EventId> = ledger.accepted.iter().map(|accepted| accepted.event).collect();
     for accepted in &ledger.accepted {
         let same = |body: &Bytes| store.events.values().filter(|kept| kept.event.body == *body).count();
@@ -389,9 +454,12 @@ pub(crate) fn at_end(inner: &mut Inner) {
         }
     }
     for webhook in store.webhooks.values() {
-        if let Some(sweep) = webhook.sweep {
-            let (name, mode) = (short(webhook.id), sweep.mode.name());
-            ledger.violations.push(format!("I2: the {mode} of {name} has not come to its end"));
+        if let Some(job) = webhook.job {
+            let (name, kind) = (short(webhook.id), job.kind.name());
+            ledger.violations.push(format!("I2: the {kind} of {name} has not come to its end"));
+        }
+        if !webhook.outbox.is_empty() {
+            ledger.violations.push(format!("I2: what {} owes is not sent", short(webhook.id)));
         }
         let secret = webhook.keys.current().reveal();
         let shown = format!("{webhook:?} {:?}", ledger.errors);

@@ -41,19 +41,15 @@ pub(crate) fn short(id: impl std::fmt::Display) -> String {
 pub(crate) fn brief(message: &Message) -> String {
     match message {
         Message::Attempt(attempt) => {
-            format!(
-                "attempt {} round {} number {}",
-                short(attempt.delivery_id),
-                attempt.step.round,
-                attempt.step.number
-            )
+            let key = attempt.key;
+            format!("attempt {} round {} number {}", short(attempt.delivery_id), key.round, key.number)
         }
-        Message::Sweep(sweep) => {
-            format!("sweep {} epoch {} step {}", short(sweep.webhook_id), sweep.epoch, sweep.step)
+        Message::Job(job) => {
+            format!("job {} generation {} page {}", short(job.webhook_id), job.generation, job.page)
         }
-        Message::Notice(notice) => format!("notice {} of {}", short(notice.webhook_id), notice.at),
-        Message::Announcement(news) => {
-            format!("announcement {} {}", short(news.webhook_id), news.news.name())
+        Message::Notify(notify) => {
+            format!("notify {} of {}", short(notify.webhook_id), notify.notification)
         }
+        Message::Event(event) => format!("event {} {}", short(event.webhook_id), event.event.name()),
     }
 }

@@ -22,6 +22,7 @@ use statuspulse_core::access::{Account, Manager};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::{KeyId, WebhookId};
+use statuspulse_core::limits;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -58,6 +59,10 @@ const DRAIN: Duration = Duration::from_secs(1800);
 #[must_use]
 pub fn run(seed: u64, keep_history: bool) -> Outcome {
     let world = World::new(seed, keep_history);
+    world.with(|inner| {
+        inner.store.sends = inner.dice.once_in(3);
+        inner.sluggish = inner.dice.once_in(6);
+    });
     let manager = furnish(&world);
     let mut driver = Driver::new(world.clone(), |world, who| {
         if who.name.starts_with("worker") {
@@ -125,14 +130,39 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
         inner.history.note(inner.now, "world", || "all is well from here on".to_owned());
     });
     let quiet = |inner: &Inner| inner.queue.is_empty();
+    lose_the_queue(driver, world, &outside)?;
     driver.drive(LADDER, quiet)?;
     world.with(check::at_rest);
     world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
     driver.drive(DRAIN, quiet)?;
     // Before anybody looks for what is stuck, and once more after.
     world.with(check::at_end);
-    world.spawn(Who { name: "sweeper".into(), mortal: false }, actors::look_after(outside()));
+    world.spawn(Who { name: "reconciler".into(), mortal: false }, actors::reconcile(outside()));
     driver.drive(DRAIN, quiet)
+}
+
+/// Sometimes the queues are lost, as after a restore. What the records say is enough to go on.
+fn lose_the_queue(driver: &mut Driver, world: &World, outside: &impl Fn() -> Outside) -> Result<(), String> {
+    if !world.with(|inner| inner.dice.once_in(6)) {
+        return Ok(());
+    }
+    world.with(|inner| {
+        let deleted = inner.store.webhooks.values().filter(|webhook| webhook.is_deleted());
+        let deleted: Vec<WebhookId> = deleted.map(|webhook| webhook.id).collect();
+        inner.queue.lose_all(&deleted);
+        inner.history.note(inner.now, "world", || "the queue is lost".to_owned());
+    });
+    // Longer than the ladder's longest wait: by then whatever is scheduled is overdue.
+    for _ in 0..8 {
+        let until = world.with(|inner| inner.now.checked_add(limits::RECONCILE_EVERY).unwrap_or(inner.now));
+        world.spawn(Who { name: "clock".into(), mortal: false }, {
+            let world = world.clone();
+            async move { world.sleep(limits::RECONCILE_EVERY).await }
+        });
+        driver.drive(limits::RECONCILE_EVERY * 2, |inner| inner.now >= until)?;
+        world.spawn(Who { name: "reconciler".into(), mortal: false }, actors::reconcile(outside()));
+    }
+    Ok(())
 }
 
 /// An account with a few webhooks.
@@ -169,5 +199,5 @@ fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
     };
     let id = WebhookId::new(now, ports);
     let new = Webhook::new(id, account.id, settings, SigningKeys::new(Secret::generate(ports)), now);
-    Webhook { state: State::Active, epoch: 1, ..new }
+    Webhook { state: State::Active, generation: 1, ..new }
 }

@@ -10,10 +10,10 @@ use statuspulse_core::attempt::Class;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use statuspulse_core::message::Wakeup;
+use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
-    Sender, Sent, Sessions, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
+    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult,
+    Queue, Random, RateLimit, RateLimits, Records, Saved, Sender, Sent, Sessions, Unavailable, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
@@ -24,7 +24,7 @@ use crate::world::{Inner, World};
 /// How far a clock may be off.
 pub(crate) const SKEW_MS_MAX: i64 = 40;
 /// The longest a call that is slow takes: longer than a claim holds.
-const SLOWEST: Duration = Duration::from_secs(45);
+pub(crate) const SLOWEST: Duration = Duration::from_secs(45);
 
 /// Everything an engine needs, as one worker has it.
 #[derive(Clone)]
@@ -101,6 +101,11 @@ fn roll(inner: &mut Inner, port: &'static str) -> Option<Fault> {
         inner.struck("is throttled");
         return Some(Fault::Throttled);
     }
+    // In some runs the store is slow again and again: claims and leases end under their workers' hands.
+    if inner.sluggish && inner.dice.once_in(25) {
+        inner.struck("is slow");
+        return Some(Fault::Slow(inner.dice.up_to(SLOWEST)));
+    }
     if !inner.dice.once_in(40) {
         return None;
     }
@@ -144,6 +149,9 @@ impl Metrics for Ports {
     fn stranded(&self, count: u64) {
         // What nobody was promised may be stuck (`check::at_end`); nothing else is to be found.
         self.world.with(|inner| {
+            if inner.queue.has_lost() {
+                return;
+            }
             let left = inner.store.deliveries.values().filter(|kept| !kept.delivery.is_finished()).count();
             if count > left as u64 {
                 inner
@@ -231,6 +239,71 @@ impl Webhooks for Ports {
         })
         .await
     }
+}
+
+fn state(webhook: &Webhook) -> String {
+    let job = webhook.job.map(|job| format!(" {} {}", job.kind.name(), job.page));
+    let owed = if webhook.outbox.is_empty() { "" } else { " owes" };
+    let state = format!("{:?}", webhook.state);
+    let state: String = state.chars().take_while(|c| c.is_alphanumeric()).collect();
+    format!(
+        "{} {state} v{} g{}{}{owed}",
+        short(webhook.id),
+        webhook.version,
+        webhook.generation,
+        job.unwrap_or_default()
+    )
+}
+
+fn standing(delivery: &Delivery) -> String {
+    let key = delivery.due_attempt().map(|(key, _)| format!(" {}/{}", key.round, key.number));
+    format!("{} {}{}", short(delivery.id), delivery.status().name(), key.unwrap_or_default())
+}
+
+/// A run's store either sends with each write, as SQLite does, or leaves that to the outbox, as DynamoDB does.
+#[async_trait]
+impl Records for Ports {
+    fn sends(&self) -> bool {
+        self.world.with(|inner| inner.store.sends)
+    }
+
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        self.call("accept", |inner, partly| {
+            let partly = partly && !inner.store.sends;
+            let at_most = if partly { inner.dice.below(deliveries.len() + 1) } else { usize::MAX };
+            let (accepted, messages) = inner.store.accept(event, &deliveries, at_most);
+            inner.enqueue(messages);
+            let told = match &accepted {
+                Acceptance::Accepted(kept) => kept.iter().map(standing).collect::<Vec<_>>().join(", "),
+                Acceptance::Different => "different".to_owned(),
+            };
+            (accepted, format!("{} {}: {told}", short(event.id), event.incident_id))
+        })
+        .await
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        self.call("save_delivery", |inner, _| {
+            let now = inner.now;
+            let before = inner.store.deliveries.get(&delivery.id).map(|kept| kept.delivery.clone());
+            let (saved, messages) = inner.store.save_delivery(delivery, now);
+            inner.enqueue(messages);
+            let told = match &saved {
+                Ok(saved) => {
+                    if let Some(before) = &before {
+                        inner.ledger.saved(inner.current, before, &saved.delivery, inner.now);
+                    }
+                    standing(&saved.delivery)
+                }
+                Err(Conflict) => {
+                    inner.ledger.refused(inner.current, delivery);
+                    format!("{} conflict", standing(delivery))
+                }
+            };
+            (saved, told)
+        })
+        .await
+    }
 
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         self.call("create_webhook", |inner, _| {
@@ -243,7 +316,8 @@ impl Webhooks for Ports {
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         self.call("save_webhook", |inner, _| {
             let before = inner.store.webhooks.get(&webhook.id).cloned();
-            let saved = inner.store.save_webhook(webhook);
+            let (saved, messages) = inner.store.save_webhook(webhook);
+            inner.enqueue(messages);
             if let (Ok(()), Some(before)) = (&saved, before) {
                 inner.ledger.changed(inner.current, &before, webhook, inner.now);
             }
@@ -254,39 +328,8 @@ impl Webhooks for Ports {
     }
 }
 
-fn state(webhook: &Webhook) -> String {
-    let sweep = webhook.sweep.map(|sweep| format!(" {} {}", sweep.mode.name(), sweep.step));
-    let state = format!("{:?}", webhook.state);
-    let state: String = state.chars().take_while(|c| c.is_alphanumeric()).collect();
-    format!(
-        "{} {state} v{} e{}{}",
-        short(webhook.id),
-        webhook.version,
-        webhook.epoch,
-        sweep.unwrap_or_default()
-    )
-}
-
-fn standing(delivery: &Delivery) -> String {
-    let step = delivery.next_step().map(|(step, _)| format!(" {}/{}", step.round, step.number));
-    format!("{} {}{}", short(delivery.id), delivery.status().name(), step.unwrap_or_default())
-}
-
 #[async_trait]
 impl Deliveries for Ports {
-    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
-        self.call("accept", |inner, partly| {
-            let at_most = if partly { inner.dice.below(deliveries.len() + 1) } else { usize::MAX };
-            let accepted = inner.store.accept(event, &deliveries, at_most);
-            let told = match &accepted {
-                Acceptance::Accepted(kept) => kept.iter().map(standing).collect::<Vec<_>>().join(", "),
-                Acceptance::Different => "different".to_owned(),
-            };
-            (accepted, format!("{} {}: {told}", short(event.id), event.incident_id))
-        })
-        .await
-    }
-
     async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
         self.call("event", |inner, _| (inner.store.events.get(&id).map(|kept| kept.event.clone()), short(id)))
             .await
@@ -304,15 +347,15 @@ impl Deliveries for Ports {
         &self,
         _: WebhookId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
         self.call("claim", |inner, _| {
-            let claim = inner.store.claim(id, step, due_by, now);
+            let claim = inner.store.claim(id, key, due_by, now);
             let told = match &claim {
                 Claim::Taken(delivery) => {
-                    inner.ledger.claimed(inner.current, id, step);
+                    inner.ledger.claimed(inner.current, id, key);
                     format!("taken {}", standing(delivery))
                 }
                 Claim::Later(_) => format!("later {}", short(id)),
@@ -324,25 +367,15 @@ impl Deliveries for Ports {
         .await
     }
 
-    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
-        self.call("put_off", |inner, _| {
-            let done = inner.store.put_off(delivery, claimed_until, at);
+    async fn release_until(
+        &self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        at: Timestamp,
+    ) -> PortResult<()> {
+        self.call("release_until", |inner, _| {
+            let done = inner.store.release_until(delivery, claimed_until, at);
             ((), format!("{} {}", short(delivery.id), if done { "" } else { "is another's" }))
-        })
-        .await
-    }
-
-    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        self.call("save_delivery", |inner, _| {
-            let saved = inner.store.save_delivery(delivery);
-            let told = match &saved {
-                Ok(saved) => {
-                    inner.ledger.saved(inner.current, &saved.delivery, inner.now);
-                    standing(&saved.delivery)
-                }
-                Err(Conflict) => format!("{} conflict", standing(delivery)),
-            };
-            (saved, told)
         })
         .await
     }
@@ -366,14 +399,14 @@ impl Deliveries for Ports {
         self.call("deliveries", |inner, _| (inner.store.list(webhook, filter), String::new())).await
     }
 
-    async fn sweep_page(
+    async fn query(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        part: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        self.call("sweep_page", |inner, _| {
-            let page = inner.store.sweep_page(webhook, part, limit);
+        self.call("query", |inner, _| {
+            let page = inner.store.query(webhook, part, limit);
             let told = format!("{part:?}: {}", page.iter().map(standing).collect::<Vec<_>>().join(", "));
             (page, told)
         })
@@ -390,28 +423,27 @@ impl Deliveries for Ports {
 }
 
 #[async_trait]
-impl Turns for Ports {
-    async fn take_turn(
+impl RateLimits for Ports {
+    async fn take(
         &self,
-        turn: Turn,
+        limit: RateLimit,
         now: Timestamp,
         next: Timestamp,
     ) -> PortResult<Result<(), Timestamp>> {
-        self.call("take_turn", |inner, _| (inner.store.take_turn(turn, now, next), turn.name())).await
+        self.call("take", |inner, _| (inner.store.take(limit, now, next), limit.name())).await
     }
 }
 
 #[async_trait]
-impl Wakeups for Ports {
-    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()> {
+impl Queue for Ports {
+    async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
         self.call("send", |inner, partly| {
-            let told = wakeups.iter().map(|wakeup| brief(&wakeup.message)).collect::<Vec<_>>().join(", ");
-            for wakeup in wakeups {
+            let told = messages.iter().map(|sent| brief(&sent.message)).collect::<Vec<_>>().join(", ");
+            for message in messages {
                 if partly && inner.dice.once_in(2) {
                     continue;
                 }
-                let late = inner.dice.once_in(4);
-                inner.queue.send(wakeup, inner.now, late, &mut inner.dice);
+                inner.enqueue(vec![message]);
             }
             ((), told)
         })
@@ -442,8 +474,9 @@ impl Sender for Ports {
             let answer = inner.receivers.answer(&host, event, &mut inner.dice);
             let at = inner.now.checked_add(answer.0).unwrap_or(inner.now);
             for kept in told.iter().filter_map(|id| inner.store.deliveries.get(id)) {
-                if let Ok(reply) = &answer.1 {
-                    inner.ledger.answered(&kept.delivery, reply, at);
+                match &answer.1 {
+                    Ok(reply) => inner.ledger.answered(&kept.delivery, reply, at),
+                    Err(_) => inner.ledger.failed(kept.delivery.webhook_id, at),
                 }
             }
             let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);

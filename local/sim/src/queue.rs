@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use statuspulse_core::message::{Message, Wakeup};
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::message::{AttemptMessage, Message, QueueName, ScheduledMessage};
 
 use crate::dice::Dice;
 
@@ -22,7 +24,25 @@ struct Kept {
 #[derive(Default)]
 pub(crate) struct Queue {
     kept: Vec<Kept>,
+    has_lost: bool,
     next_number: u64,
+}
+
+/// A payload that is too large does not travel with its message.
+fn as_it_travels(message: Message) -> Message {
+    match message {
+        Message::Attempt(attempt) if is_large(&attempt.body) => {
+            Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt })
+        }
+        message => message,
+    }
+}
+
+/// What stands for a payload that is too large to travel.
+pub(crate) const LARGE: &str = "LARGE";
+
+fn is_large(body: &[u8]) -> bool {
+    body.windows(LARGE.len()).any(|part| part == LARGE.as_bytes())
 }
 
 /// A message in a worker's hands.
@@ -34,13 +54,13 @@ pub(crate) struct Received {
 }
 
 impl Queue {
-    pub(crate) fn send(&mut self, wakeup: Wakeup, now: Timestamp, late: bool, dice: &mut Dice) {
-        let due = wakeup.due.max(now);
+    pub(crate) fn send(&mut self, sent: ScheduledMessage, now: Timestamp, late: bool, dice: &mut Dice) {
+        let due = sent.due.max(now);
         let wait = if late && due > now { dice.up_to(LATE) } else { Duration::ZERO };
         let visible_at = due.checked_add(wait).unwrap_or(due);
         let number = self.next_number;
         self.next_number += 1;
-        self.kept.push(Kept { number, message: wakeup.message, visible_at, receives: 0 });
+        self.kept.push(Kept { number, message: as_it_travels(sent.message), visible_at, receives: 0 });
     }
 
     /// One of those that are due, any of them. `twice`: another worker may get it at the same time.
@@ -69,6 +89,18 @@ impl Queue {
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.kept.iter().map(|kept| kept.visible_at).min()
+    }
+
+    /// Its messages are gone: a table is restored, or somebody purges a queue. Not those of accepted events, which DynamoDB
+    /// marks nowhere, and of these webhooks, which are deleted: nothing finds what only these were for.
+    pub(crate) fn lose_all(&mut self, deleted: &[WebhookId]) {
+        let is_first = |message: &Message| message.queue() == QueueName::First;
+        self.kept.retain(|kept| is_first(&kept.message) || deleted.contains(&kept.message.webhook_id()));
+        self.has_lost = true;
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        self.has_lost
     }
 
     pub(crate) fn is_empty(&self) -> bool {

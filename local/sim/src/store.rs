@@ -9,7 +9,8 @@ use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Acceptance, Claim, Conflict, Page, Saved, Step, SweepPart, Turn};
+use statuspulse_core::message::{AttemptKey, ScheduledMessage};
+use statuspulse_core::ports::{Acceptance, Claim, Conflict, DeliveryQuery, Page, RateLimit, Saved};
 use statuspulse_core::webhook::Webhook;
 
 /// An event with the webhooks it went to.
@@ -30,6 +31,8 @@ pub(crate) struct Kept {
 
 #[derive(Default)]
 pub(crate) struct Store {
+    /// Whether each write commits together with what it calls for.
+    pub(crate) sends: bool,
     pub(crate) accounts: BTreeMap<AccountId, Account>,
     pub(crate) webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
     /// What each webhook was before its last change.
@@ -37,8 +40,8 @@ pub(crate) struct Store {
     pub(crate) events: BTreeMap<EventId, KeptEvent>,
     pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
     next_place: u64,
-    /// When the next turn of each kind is free.
-    turns: BTreeMap<String, Timestamp>,
+    /// When the next slot of each kind is free.
+    slots: BTreeMap<String, Timestamp>,
 }
 
 impl Store {
@@ -47,11 +50,16 @@ impl Store {
         self.webhooks_before.get(&id)
     }
 
-    pub(crate) fn take_turn(&mut self, turn: Turn, now: Timestamp, next: Timestamp) -> Result<(), Timestamp> {
-        match self.turns.get(&turn.name()).filter(|free| now < **free) {
+    pub(crate) fn take(
+        &mut self,
+        limit: RateLimit,
+        now: Timestamp,
+        next: Timestamp,
+    ) -> Result<(), Timestamp> {
+        match self.slots.get(&limit.name()).filter(|free| now < **free) {
             Some(free) => Err(*free),
             None => {
-                self.turns.insert(turn.name(), next);
+                self.slots.insert(limit.name(), next);
                 Ok(())
             }
         }
@@ -62,13 +70,18 @@ impl Store {
         self.webhooks.values().filter(own).cloned().collect()
     }
 
-    pub(crate) fn save_webhook(&mut self, webhook: &Webhook) -> Result<(), Conflict> {
+    /// Answers with the messages that are sent with it, too.
+    pub(crate) fn save_webhook(
+        &mut self,
+        webhook: &Webhook,
+    ) -> (Result<(), Conflict>, Vec<ScheduledMessage>) {
         let kept = self.webhooks.get_mut(&webhook.id).filter(|kept| kept.version == webhook.version);
-        let Some(kept) = kept else { return Err(Conflict) };
-        let next = Arc::new(Webhook { version: webhook.version + 1, ..webhook.clone() });
-        let before = std::mem::replace(kept, next);
+        let Some(kept) = kept else { return (Err(Conflict), vec![]) };
+        let mut next = Webhook { version: webhook.version + 1, ..webhook.clone() };
+        let messages = if self.sends { std::mem::take(&mut next.outbox) } else { vec![] };
+        let before = std::mem::replace(kept, Arc::new(next));
         self.webhooks_before.insert(webhook.id, before);
-        Ok(())
+        (Ok(()), messages)
     }
 
     /// `deliveries_at_most`: a store may be cut off in the middle of this, after the event and some deliveries.
@@ -77,20 +90,27 @@ impl Store {
         event: &Event,
         deliveries: &[Delivery],
         deliveries_at_most: usize,
-    ) -> Acceptance {
+    ) -> (Acceptance, Vec<ScheduledMessage>) {
+        let is_new = !self.events.contains_key(&event.id);
         let webhooks = deliveries.iter().map(|delivery| delivery.webhook_id).collect();
         let kept = self
             .events
             .entry(event.id)
             .or_insert_with(|| KeptEvent { event: Arc::new(event.clone()), webhooks });
         if kept.event.fingerprint != event.fingerprint {
-            return Acceptance::Different;
+            return (Acceptance::Different, vec![]);
         }
         // It goes where it went, whatever its webhooks want by now.
         let (event, webhooks) = (kept.event.clone(), kept.webhooks.clone());
         let begun = webhooks.into_iter().map(|webhook| Delivery::new(&event, webhook));
         let begun: Vec<Delivery> = begun.take(deliveries_at_most).collect();
-        Acceptance::Accepted(begun.into_iter().map(|delivery| self.begin(delivery)).collect())
+        let begun: Vec<Delivery> = begun.into_iter().map(|delivery| self.begin(delivery)).collect();
+        let messages = if self.sends && is_new {
+            begun.iter().filter_map(|delivery| delivery.accepted_message(&event.body)).collect()
+        } else {
+            vec![]
+        };
+        (Acceptance::Accepted(begun), messages)
     }
 
     fn begin(&mut self, delivery: Delivery) -> Delivery {
@@ -120,11 +140,17 @@ impl Store {
         })
     }
 
-    pub(crate) fn claim(&mut self, id: DeliveryId, step: Step, due_by: Timestamp, now: Timestamp) -> Claim {
+    pub(crate) fn claim(
+        &mut self,
+        id: DeliveryId,
+        key: AttemptKey,
+        due_by: Timestamp,
+        now: Timestamp,
+    ) -> Claim {
         let Some(kept) = self.deliveries.get_mut(&id) else { return Claim::Unknown };
-        match kept.delivery.next_step() {
-            Some((next, at)) if next == step && at > due_by => Claim::Later(at),
-            Some((next, _)) if next == step => match kept.claimed_until {
+        match kept.delivery.due_attempt() {
+            Some((next, at)) if next == key && at > due_by => Claim::Later(at),
+            Some((next, _)) if next == key => match kept.claimed_until {
                 Some(until) if until > now => Claim::Later(until),
                 _ => {
                     kept.claimed_until = now.checked_add(limits::CLAIM).ok();
@@ -135,24 +161,51 @@ impl Store {
         }
     }
 
-    pub(crate) fn put_off(
+    pub(crate) fn release_until(
         &mut self,
         delivery: &Delivery,
         claimed_until: Timestamp,
         until: Timestamp,
     ) -> bool {
         let Some(kept) = self.deliveries.get_mut(&delivery.id) else { return false };
-        let State::Scheduled { number, .. } = kept.delivery.state else { return false };
+        let State::Scheduled { number, timing, .. } = kept.delivery.state else { return false };
         if kept.delivery.version != delivery.version || kept.claimed_until != Some(claimed_until) {
             return false;
         }
         kept.claimed_until = None;
-        kept.delivery.state = State::Scheduled { number, at: until };
+        kept.delivery.state = State::Scheduled { number, at: until, timing };
         kept.delivery.version += 1;
         true
     }
 
-    pub(crate) fn save_delivery(&mut self, delivery: &Delivery) -> Result<Saved, Conflict> {
+    /// Answers with the messages that are sent with it, too.
+    pub(crate) fn save_delivery(
+        &mut self,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> (Result<Saved, Conflict>, Vec<ScheduledMessage>) {
+        let Ok(saved) = self.replace(delivery) else { return (Err(Conflict), vec![]) };
+        if !self.sends {
+            return (Ok(saved), vec![]);
+        }
+        let mut messages = vec![];
+        messages.extend(self.attempt_message(&saved.delivery));
+        messages.extend(saved.delivery.failed_event());
+        if saved.has_successor
+            && let Some(head) = self.head(saved.delivery.webhook_id, &saved.delivery.incident_id)
+            && head.state == State::Waiting
+            && let Ok(promoted) = self.replace(&head.promoted(now))
+        {
+            messages.extend(self.attempt_message(&promoted.delivery));
+        }
+        (Ok(Saved { has_successor: false, ..saved }), messages)
+    }
+
+    fn attempt_message(&self, delivery: &Delivery) -> Option<ScheduledMessage> {
+        delivery.attempt_message(&self.events.get(&delivery.event_id)?.event.body)
+    }
+
+    fn replace(&mut self, delivery: &Delivery) -> Result<Saved, Conflict> {
         let Some(kept) = self.deliveries.get(&delivery.id) else { return Err(Conflict) };
         if kept.delivery.version != delivery.version {
             return Err(Conflict);
@@ -169,8 +222,8 @@ impl Store {
             kept.claimed_until = None;
             kept.delivery = saved.clone();
         }
-        let has_company = saved.is_finished() && self.head(saved.webhook_id, &saved.incident_id).is_some();
-        Ok(Saved { delivery: saved, has_company })
+        let has_successor = saved.is_finished() && self.head(saved.webhook_id, &saved.incident_id).is_some();
+        Ok(Saved { delivery: saved, has_successor })
     }
 
     pub(crate) fn head(&self, webhook: WebhookId, incident: &str) -> Option<Delivery> {
@@ -182,14 +235,16 @@ impl Store {
         lane.min_by_key(|kept| kept.place).map(|kept| kept.delivery.clone())
     }
 
-    pub(crate) fn sweep_page(&self, webhook: WebhookId, part: SweepPart, limit: usize) -> Vec<Delivery> {
-        let belongs = |delivery: &Delivery| match part {
-            SweepPart::Held => delivery.state == State::Held,
-            SweepPart::Moving => is_moving(delivery),
-            SweepPart::Released => delivery.is_released(),
-            SweepPart::Unfinished => delivery.state == State::Held || is_moving(delivery),
-            SweepPart::DueAfter(time) => is_on_rung_after(delivery, time),
-            SweepPart::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
+    pub(crate) fn query(&self, webhook: WebhookId, query: DeliveryQuery, limit: usize) -> Vec<Delivery> {
+        let belongs = |delivery: &Delivery| match query {
+            DeliveryQuery::Held => delivery.state == State::Held,
+            DeliveryQuery::Moving => is_moving(delivery),
+            DeliveryQuery::Released => delivery.is_released(),
+            DeliveryQuery::Unfinished => delivery.state == State::Held || is_moving(delivery),
+            DeliveryQuery::DueAfter(time) => is_on_rung_after(delivery, time),
+            DeliveryQuery::FailedSince(since) => {
+                delivery.state == State::Failed && delivery.accepted_at >= since
+            }
         };
         let own = self.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
         let mut page: Vec<&Kept> = own.filter(|kept| belongs(&kept.delivery)).collect();
@@ -198,7 +253,7 @@ impl Store {
     }
 
     pub(crate) fn held(&self, webhook: WebhookId) -> u64 {
-        self.sweep_page(webhook, SweepPart::Held, usize::MAX).len() as u64
+        self.query(webhook, DeliveryQuery::Held, usize::MAX).len() as u64
     }
 
     pub(crate) fn list(&self, webhook: WebhookId, filter: &DeliveryFilter) -> Page<Delivery, DeliveryId> {
@@ -214,5 +269,5 @@ fn is_moving(delivery: &Delivery) -> bool {
 }
 
 fn is_on_rung_after(delivery: &Delivery, time: Timestamp) -> bool {
-    matches!(delivery.state, State::Scheduled { number, at } if number > 1 && at > time)
+    matches!(delivery.state, State::Scheduled { number, at, .. } if number > 1 && at > time)
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use statuspulse_core::message::ScheduledMessage;
 
 use crate::check::Ledger;
 use crate::dice::Dice;
@@ -27,7 +28,7 @@ type Future<'a> = Pin<Box<dyn std::future::Future<Output = ()> + Send + 'a>>;
 /// What a task waits for.
 #[derive(Clone, Copy)]
 enum Wake {
-    Turn,
+    RateLimit,
     At(Timestamp),
     Message,
     End(TaskId),
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) history: History,
     /// Whether things go wrong at present.
     pub(crate) faults: bool,
+    /// Whether the store is slow again and again while they do.
+    pub(crate) sluggish: bool,
     /// Calls of ports that failed, by port and kind: what was explored.
     pub(crate) points: BTreeSet<(&'static str, &'static str)>,
     /// Port calls left that are refused for throttling.
@@ -87,6 +90,7 @@ impl World {
             ledger: Ledger::default(),
             history: History::new(keep_history),
             faults: true,
+            sluggish: false,
             points: BTreeSet::new(),
             throttled: 0,
             current: 0,
@@ -119,7 +123,7 @@ impl World {
         self.with(|inner| {
             let id = inner.next_task;
             inner.next_task += 1;
-            inner.wakes.insert(id, Wake::Turn);
+            inner.wakes.insert(id, Wake::RateLimit);
             inner.newborn.push(Task { id, who, future: Box::pin(future) });
             id
         })
@@ -127,7 +131,7 @@ impl World {
 
     /// Others may go first.
     pub(crate) async fn turn(&self) {
-        self.wait(Wake::Turn).await;
+        self.wait(Wake::RateLimit).await;
     }
 
     pub(crate) async fn sleep(&self, time: Duration) {
@@ -177,9 +181,17 @@ impl Inner {
         self.ledger.excuse(task);
     }
 
+    /// Messages come into the queue.
+    pub(crate) fn enqueue(&mut self, messages: Vec<ScheduledMessage>) {
+        for message in messages {
+            let late = self.dice.once_in(4);
+            self.queue.send(message, self.now, late, &mut self.dice);
+        }
+    }
+
     fn can_go_on(&self, task: TaskId) -> bool {
         match self.wakes.get(&task) {
-            Some(Wake::Turn) | None => true,
+            Some(Wake::RateLimit) | None => true,
             Some(Wake::At(at)) => *at <= self.now,
             Some(Wake::Message) => self.queue.next_due().is_some_and(|due| due <= self.now),
             Some(Wake::End(other)) => self.ended.contains(other),

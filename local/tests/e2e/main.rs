@@ -8,6 +8,7 @@
 mod crash;
 mod destinations;
 mod folders;
+mod hang_ups;
 mod keys;
 mod neighbours;
 mod refusing;

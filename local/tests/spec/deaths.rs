@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use statuspulse_core::message::Queue;
+use statuspulse_core::message::QueueName;
 use tokio::sync::Notify;
 
 use crate::support::*;
@@ -23,7 +23,7 @@ async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more(
     });
     let received = world.next_message().await.unwrap();
     tokio::select! {
-        _ = world.engine.handle(received.message.clone()) => panic!("it hangs in the middle of its attempt"),
+        _ = world.services.worker.handle(received.message.clone()) => panic!("it hangs in the middle of its attempt"),
         () = sent.notified() => {}
     }
     drop(received);
@@ -235,7 +235,7 @@ async fn what_was_in_work_when_the_process_died_comes_again() {
     }
     let mut in_work = vec![];
     while let Some(received) = world.next_message().await {
-        assert_eq!(received.message.queue(), Queue::First);
+        assert_eq!(received.message.queue(), QueueName::First);
         in_work.push(received);
     }
     assert_eq!(in_work.len(), 30);

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use statuspulse_core::delivery::{DeliveryFilter, State};
 use statuspulse_core::message::Message;
+use statuspulse_core::ports::Records;
 
 use crate::support::*;
 
@@ -32,7 +33,7 @@ async fn i1_an_accepted_event_has_exactly_one_delivery_for_each_matching_webhook
 async fn i2_no_delivery_waits_on_nothing_after_a_publisher_that_never_came_back() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    world.fuse.light(1);
+    world.fuse.lose_answer();
     assert_eq!(world.publish_with(&opened("A"), &[], Some("k")).await.problem(503), "unavailable");
     let world = world.restart().await;
     world.publish(&resolved("A")).await;
@@ -169,7 +170,10 @@ async fn i7_a_message_delivered_twice_never_climbs_a_rung_twice() {
         let message = received.message.clone();
         world.handle(message.clone()).await;
         world.handle(message.clone()).await;
-        let (one, two) = tokio::join!(world.engine.handle(message.clone()), world.engine.handle(message));
+        let (one, two) = tokio::join!(
+            world.services.worker.handle(message.clone()),
+            world.services.worker.handle(message)
+        );
         one.and(two).unwrap();
         received.done();
         world.settle().await;
@@ -217,7 +221,7 @@ async fn i7_a_message_from_far_below_does_nothing() {
     }
     let mut changed = old.clone();
     if let Message::Attempt(attempt) = &mut changed {
-        attempt.step.number = 5;
+        attempt.key.number = 5;
     }
     world.handle(changed).await;
     world.settle().await;
@@ -257,9 +261,9 @@ async fn what_nothing_would_wake_is_looked_for() {
     world.settle().await;
     world.publish(&resolved("A")).await;
     world.settle().await;
-    assert_eq!(world.engine.look_after_all().await.unwrap(), 0, "all of this has its messages");
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0, "all of this has its messages");
 
-    // A retry whose message is lost, and with it the one that waits behind it; and the first message of a sweep.
+    // A retry whose message is lost, and with it the one that waits behind it; and the first message of a job.
     assert!(world.skip_to_next().await);
     while let Some(lost) = world.next_message().await {
         lost.done();
@@ -270,18 +274,19 @@ async fn what_nothing_would_wake_is_looked_for() {
     }
     world.advance(HOUR).await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting"]);
-    assert_eq!(world.engine.look_after_all().await.unwrap(), 2, "the retry, and the sweep");
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 2, "the retry, and the job");
     world.settle().await;
     assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
     assert_eq!(*world.metrics.stranded.lock().unwrap(), 2);
-    assert_eq!(world.engine.look_after_all().await.unwrap(), 0);
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0);
 
     // Held though its webhook is active, by one who did not look again.
     let filter = DeliveryFilter::default();
-    let page = world.engine.deliveries.deliveries(hook.id.parse().unwrap(), &filter, None, 1).await.unwrap();
-    let held = page.items[0].clone().moved(State::Held);
-    world.engine.deliveries.save_delivery(&held).await.unwrap().unwrap();
-    assert_eq!(world.engine.look_after_all().await.unwrap(), 1);
+    let page =
+        world.services.admin.deliveries.deliveries(hook.id.parse().unwrap(), &filter, None, 1).await.unwrap();
+    let held = page.items[0].clone().with_state(State::Held);
+    world.store.save_delivery(&held).await.unwrap().unwrap();
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 1);
     world.advance(MINUTE).await;
     assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
 }

@@ -77,8 +77,10 @@ impl Run {
                 0 => self.world.work_on_and_crash(received).await,
                 1 => {
                     let message = received.message.clone();
-                    let (one, ()) =
-                        tokio::join!(self.world.engine.handle(message), self.world.work_on(received));
+                    let (one, ()) = tokio::join!(
+                        self.world.services.worker.handle(message),
+                        self.world.work_on(received)
+                    );
                     one.map(drop).unwrap();
                 }
                 2 => drop(received),

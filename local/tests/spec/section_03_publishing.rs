@@ -249,17 +249,17 @@ async fn a_key_has_1_to_255_characters_and_stands_once() {
 /// The publisher gets no 202, repeats the call, and the event goes to everybody it was meant for, once.
 #[tokio::test]
 async fn a_fan_out_that_broke_off_anywhere_is_completed_by_the_repeated_call() {
-    for writes in 0..3 {
+    for writes in 0..2 {
         let world = World::new().await;
         world.register(URL).await;
         world.register(OTHER).await;
-        world.fuse.light(writes);
-        let first = world.publish_with(&opened("A"), &[], Some("k")).await;
-        if writes < 2 {
-            assert_eq!(first.problem(503), "unavailable");
+        if writes == 0 {
+            world.fuse.light(0)
         } else {
-            first.expect(202);
+            world.fuse.lose_answer()
         }
+        let first = world.publish_with(&opened("A"), &[], Some("k")).await;
+        assert_eq!(first.problem(503), "unavailable");
         let world = world.restart().await;
         let again = world.publish_with(&opened("A"), &[], Some("k")).await.expect(202);
         assert_eq!(again["deliveries"], 2);

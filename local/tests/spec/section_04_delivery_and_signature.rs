@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
-use statuspulse_core::message::{Message, Queue};
+use statuspulse_core::message::{Message, QueueName};
 
 use crate::support::*;
 
@@ -14,7 +14,7 @@ async fn the_first_attempt_is_due_at_the_moment_of_acceptance() {
     world.register(URL).await;
     world.publish(&opened("A")).await;
     let received = world.next_message().await.expect("a message is due, though no time has passed");
-    assert!(matches!(&received.message, Message::Attempt(message) if message.step.number == 1));
+    assert!(matches!(&received.message, Message::Attempt(message) if message.key.number == 1));
     world.work_on(received).await;
     assert_eq!(world.seconds(URL), [0]);
 }
@@ -64,16 +64,16 @@ async fn retries_and_upkeep_stand_in_other_queues_than_first_attempts() {
     world.clock.pass(MINUTE);
     world.publish(&opened("NEW")).await;
     let first = world.next_message().await.unwrap();
-    assert_eq!(first.message.queue(), Queue::First, "two hundred retries were due before it");
+    assert_eq!(first.message.queue(), QueueName::First, "two hundred retries were due before it");
     world.work_on(first).await;
     let retry = loop {
         let next = world.next_message().await.unwrap();
-        if next.message.queue() != Queue::First {
+        if next.message.queue() != QueueName::First {
             break next;
         }
         world.work_on(next).await;
     };
-    assert_eq!(retry.message.queue(), Queue::Retry);
+    assert_eq!(retry.message.queue(), QueueName::Retry);
 }
 
 #[tokio::test]

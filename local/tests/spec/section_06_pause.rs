@@ -178,10 +178,10 @@ async fn a_success_that_was_on_its_way_when_another_failed_counts() {
     let held_back = world.next_message().await.unwrap();
     world.publish(&opened("OK")).await;
     let slow = world.next_message().await.unwrap();
-    let engine = world.engine.clone();
+    let worker = world.services.worker.clone();
     let message = held_back.message.clone();
     world.receivers.meanwhile(URL, async move {
-        engine.handle(message).await.unwrap();
+        worker.handle(message).await.unwrap();
     });
     world.work_on(slow).await;
     held_back.done();
@@ -331,13 +331,13 @@ async fn a_notice_that_comes_twice_is_sent_once() {
     world.publish(&opened("A")).await;
     let notice = loop {
         let next = world.next_message().await.expect("the notice comes");
-        if matches!(next.message, statuspulse_core::message::Message::Notice(_)) {
+        if matches!(next.message, statuspulse_core::message::Message::Notify(_)) {
             break next;
         }
         world.work_on(next).await;
     };
     let (one, two) = (notice.message.clone(), notice.message.clone());
-    let (one, two) = tokio::join!(world.engine.handle(one), world.engine.handle(two));
+    let (one, two) = tokio::join!(world.services.worker.handle(one), world.services.worker.handle(two));
     one.and(two).unwrap();
     world.work_on_and_crash(notice).await;
     world.advance(HOUR).await;

@@ -241,10 +241,11 @@ async fn kept(world: &World, events: &[String], hook: &Hook) -> Vec<&'static str
     let webhook = hook.id.parse().unwrap();
     let mut statuses = vec![];
     for event in events {
-        let event = world.engine.deliveries.event(event.parse().unwrap()).await.unwrap().unwrap();
+        let event = world.services.admin.deliveries.event(event.parse().unwrap()).await.unwrap().unwrap();
         let id = DeliveryId::derive(event.id, event.accepted_at, webhook);
-        statuses
-            .push(world.engine.deliveries.delivery(&[webhook], id).await.unwrap().unwrap().status().name());
+        statuses.push(
+            world.services.admin.deliveries.delivery(&[webhook], id).await.unwrap().unwrap().status().name(),
+        );
     }
     statuses
 }

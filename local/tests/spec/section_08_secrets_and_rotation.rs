@@ -194,8 +194,8 @@ async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
     told.push(world.act_with(&hook, "rotate-secret", Value::Null).await.text);
     told.push(world.act_with(&hook, "rotate-secret/finish", Value::Null).await.text);
     told.push(world.act_with(&hook, "resume", Value::Null).await.text);
-    let kept = world.engine.webhooks.webhook(hook.id.parse().unwrap()).await.unwrap();
-    told.push(format!("{kept:#?} {:#?} {kept:?}", world.engine));
+    let kept = world.services.admin.webhooks.webhook(hook.id.parse().unwrap()).await.unwrap();
+    told.push(format!("{kept:#?} {:#?} {kept:?}", world.services.admin));
     let secrets =
         [hook.secret.as_str(), &new, &hook.secret[6..], &new[6..], "customers-own-token", &world.key];
     for text in told {

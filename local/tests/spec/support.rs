@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use statuspulse_core::Engine;
 use statuspulse_core::access::{ApiKey, Role};
 pub(crate) use statuspulse_core::destination::PAGERDUTY_EVENTS;
-use statuspulse_core::message::{Message, Queue};
-use statuspulse_core::ports::{Accounts, Clock, Wakeups};
+use statuspulse_core::message::{Message, QueueName};
+use statuspulse_core::outbox::Outbox;
+use statuspulse_core::ports::{Accounts, Clock, Queue};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::usecase::{Deployment, Handled};
+use statuspulse_core::worker::Handled;
+use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_embedded::{Embedded, Purpose, Received};
 use statuspulse_http::CursorKey;
 use tempfile::TempDir;
@@ -58,11 +59,11 @@ pub(crate) struct World {
     pub(crate) fuse: Arc<Fuse>,
     pub(crate) operator: Api,
     pub(crate) account_id: String,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) services: Services,
     dice: Arc<Dice>,
     deployment: Deployment,
     admin: Api,
-    store: Arc<Embedded>,
+    pub(crate) store: Arc<Embedded>,
     folder: TempDir,
 }
 
@@ -93,8 +94,8 @@ impl World {
         let receivers = Arc::new(Receivers::new(clock.clone()));
         let metrics = Arc::<Counted>::default();
         let fuse = Arc::new(Fuse::unlit());
-        let engine = engine(&store, &fuse, &receivers, &clock, &dice, &metrics, &deployment);
-        let router = router(&engine);
+        let services = Services::over(&store, &fuse, &receivers, &clock, &dice, &metrics, &deployment);
+        let router = services.router();
         let operator = Api { router, key: operator.reveal().to_owned() };
         let account = operator.post("/v1/accounts", &json!({"name": "Your Company"})).await.expect(201);
         let admin = operator.with_key(text(&account["key"]));
@@ -106,7 +107,7 @@ impl World {
             fuse,
             operator,
             account_id,
-            engine,
+            services,
             dice,
             deployment,
             admin,
@@ -121,9 +122,9 @@ impl World {
         self.fuse.put_out();
         let (operator, admin) = (self.operator.key, self.admin.key);
         // The last who hold the store open.
-        drop((self.operator.router, self.admin.router, self.engine, self.store));
+        drop((self.operator.router, self.admin.router, self.services, self.store));
         self.store = Embedded::open(self.folder.path(), Purpose::Serve, self.clock.clone()).unwrap();
-        self.engine = engine(
+        self.services = Services::over(
             &self.store,
             &self.fuse,
             &self.receivers,
@@ -132,7 +133,8 @@ impl World {
             &self.metrics,
             &self.deployment,
         );
-        let router = router(&self.engine);
+        self.services.worker.reconcile_all().await.unwrap();
+        let router = self.services.router();
         self.operator = Api { router: router.clone(), key: operator };
         self.admin = Api { router, key: admin };
         self
@@ -219,14 +221,14 @@ impl World {
     pub(crate) async fn next_message(&self) -> Option<Received> {
         self.flush().await;
         self.store.make_due_ready().await.unwrap();
-        [Queue::First, Queue::Retry, Queue::Upkeep]
+        [QueueName::First, QueueName::Retry, QueueName::Upkeep]
             .into_iter()
             .find_map(|queue| self.store.try_receive(queue).unwrap())
     }
 
     /// Does what a message asks, as a worker does.
     pub(crate) async fn work_on(&self, received: Received) {
-        match self.engine.handle(received.message.clone()).await {
+        match self.services.worker.handle(received.message.clone()).await {
             Ok(Handled::Done) => received.done(),
             Ok(Handled::Again(at)) => received.again(at),
             Err(error) => assert!(self.fuse.is_burnt_out(), "{error}"),
@@ -235,12 +237,12 @@ impl World {
 
     /// Does what a message asks, once more.
     pub(crate) async fn handle(&self, message: Message) {
-        self.engine.handle(message).await.map(|_| ()).unwrap();
+        self.services.worker.handle(message).await.map(|_| ()).unwrap();
     }
 
     /// Does what a message asks, and dies before it says so: the message comes again.
     pub(crate) async fn work_on_and_crash(&self, received: Received) {
-        drop(self.engine.handle(received.message.clone()).await);
+        drop(self.services.worker.handle(received.message.clone()).await);
         drop(received);
     }
 
@@ -293,12 +295,6 @@ impl World {
     }
 }
 
-/// As `statuspulse serve` puts it together.
-fn router(engine: &Arc<Engine>) -> axum::Router {
-    let api = statuspulse_http::all(engine.clone(), CursorKey::new([7; 32]));
-    api.merge(statuspulse_dashboard::pages(engine.clone()))
-}
-
 /// All of them at once, on this one thread.
 pub(crate) async fn all_of<F: Future<Output = ()> + Unpin>(mut futures: Vec<F>) {
     std::future::poll_fn(|context| {
@@ -325,28 +321,63 @@ fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn engine(
-    store: &Arc<Embedded>,
-    fuse: &Arc<Fuse>,
-    receivers: &Arc<Receivers>,
-    clock: &Arc<VirtualClock>,
-    dice: &Arc<Dice>,
-    metrics: &Arc<Counted>,
-    deployment: &Deployment,
-) -> Arc<Engine> {
-    let fused = Arc::new(Fused { store: store.clone(), fuse: fuse.clone() });
-    Arc::new(Engine {
-        accounts: store.clone(),
-        webhooks: fused.clone(),
-        sessions: store.clone(),
-        deliveries: fused.clone(),
-        turns: store.clone(),
-        wakeups: fused,
-        sender: receivers.clone(),
-        clock: clock.clone(),
-        random: dice.clone(),
-        metrics: metrics.clone(),
-        announcer: None,
-        deployment: deployment.clone(),
-    })
+/// As `statuspulse serve` puts them together.
+pub(crate) struct Services {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) admin: Arc<Admin>,
+}
+
+impl Services {
+    fn over(
+        store: &Arc<Embedded>,
+        fuse: &Arc<Fuse>,
+        receivers: &Arc<Receivers>,
+        clock: &Arc<VirtualClock>,
+        dice: &Arc<Dice>,
+        metrics: &Arc<Counted>,
+        deployment: &Deployment,
+    ) -> Self {
+        let fused = Arc::new(Fused { store: store.clone(), fuse: fuse.clone() });
+        let outbox = Outbox::new(fused.clone(), fused.clone(), fused.clone(), fused.clone(), clock.clone());
+        let publisher = Publisher {
+            accounts: store.clone(),
+            webhooks: fused.clone(),
+            deliveries: fused.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            random: dice.clone(),
+        };
+        let worker = Worker {
+            accounts: store.clone(),
+            webhooks: fused.clone(),
+            deliveries: fused.clone(),
+            outbox: outbox.clone(),
+            rate_limits: store.clone(),
+            sender: receivers.clone(),
+            events: None,
+            clock: clock.clone(),
+            random: dice.clone(),
+            metrics: metrics.clone(),
+            deployment: deployment.clone(),
+        };
+        let admin = Admin {
+            accounts: store.clone(),
+            sessions: store.clone(),
+            webhooks: fused.clone(),
+            deliveries: fused,
+            outbox,
+            sender: receivers.clone(),
+            clock: clock.clone(),
+            random: dice.clone(),
+            deployment: deployment.clone(),
+        };
+        Self { publisher: Arc::new(publisher), worker: Arc::new(worker), admin: Arc::new(admin) }
+    }
+
+    /// As `statuspulse serve` puts it together.
+    fn router(&self) -> axum::Router {
+        let api = statuspulse_http::all(self.admin.clone(), self.publisher.clone(), CursorKey::new([7; 32]));
+        api.merge(statuspulse_dashboard::pages(self.admin.clone()))
+    }
 }

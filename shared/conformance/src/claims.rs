@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::delivery::{Delivery, State, Timing};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Claim, Step, SweepPart};
+use statuspulse_core::message::AttemptKey;
+use statuspulse_core::ports::{Claim, DeliveryQuery};
 
 use crate::Stage;
 
@@ -31,7 +32,7 @@ pub(crate) async fn of_many_who_claim_at_once_one_gets_it(stage: Stage) {
                 let store = stage.store.clone();
                 tokio::spawn(async move {
                     store
-                        .claim(delivery.webhook_id, delivery.id, Step { round: 1, number: 1 }, now, now)
+                        .claim(delivery.webhook_id, delivery.id, AttemptKey { round: 1, number: 1 }, now, now)
                         .await
                 })
             })
@@ -47,10 +48,13 @@ pub(crate) async fn of_many_who_claim_at_once_one_gets_it(stage: Stage) {
 pub(crate) async fn saving_ends_the_claim(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
-    let saved = stage.saved(*taken, State::Scheduled { number: 2, at: stage.now() }).await.delivery;
+    let saved = stage
+        .saved(*taken, State::Scheduled { number: 2, at: stage.now(), timing: Timing::OnTime })
+        .await
+        .delivery;
     assert!(matches!(stage.claim(&saved, 2).await, Claim::Taken(_)));
     // A save that was a conflict ends nobody's claim.
-    assert!(stage.store.save_delivery(&delivery.moved(State::Held)).await.unwrap().is_err());
+    assert!(stage.store.save_delivery(&delivery.with_state(State::Held)).await.unwrap().is_err());
     assert!(matches!(stage.claim(&saved, 2).await, Claim::Later(_)));
 }
 
@@ -60,15 +64,15 @@ pub(crate) async fn an_attempt_that_is_put_off_is_nobodys_and_due_then(stage: St
     let until = stage.now().checked_add(limits::CLAIM).unwrap();
     let at = stage.now().checked_add(Duration::from_secs(1)).unwrap();
     let Claim::Taken(taken) = stage.claim(&delivery, 1).await else { panic!("it was free") };
-    stage.store.put_off(&taken, until, at).await.unwrap();
+    stage.store.release_until(&taken, until, at).await.unwrap();
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(due) if due == at));
     stage.pass(Duration::from_secs(1));
     let Claim::Taken(again) = stage.claim(&delivery, 1).await else { panic!("it is due") };
-    let put_off = State::Scheduled { number: 1, at };
-    assert_eq!(*again, Delivery { version: taken.version + 1, ..taken.moved(put_off) });
+    let release_until = State::Scheduled { number: 1, at, timing: Timing::OnTime };
+    assert_eq!(*again, Delivery { version: taken.version + 1, ..taken.with_state(release_until) });
     let head = stage.store.lane_head(delivery.webhook_id, "INC-1").await.unwrap().unwrap();
     assert_eq!((head.id, behind.state), (delivery.id, State::Waiting), "its place in the lane stays");
-    let moving = stage.store.sweep_page(delivery.webhook_id, SweepPart::Moving, 10).await.unwrap();
+    let moving = stage.store.query(delivery.webhook_id, DeliveryQuery::Moving, 10).await.unwrap();
     assert!(moving.iter().any(|found| found.id == delivery.id), "others can take it along: {moving:?}");
 }
 
@@ -79,11 +83,11 @@ pub(crate) async fn who_lost_a_claim_puts_nothing_off(stage: Stage) {
     stage.pass(limits::CLAIM);
     let other_until = stage.now().checked_add(limits::CLAIM).unwrap();
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Taken(_)), "a crashed worker's claim ends");
-    stage.store.put_off(&slow, until, stage.now()).await.unwrap();
+    stage.store.release_until(&slow, until, stage.now()).await.unwrap();
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(at) if at == other_until));
 
     let saved = stage.saved(*slow, State::Delivered).await.delivery;
-    stage.store.put_off(&delivery, other_until, stage.now()).await.unwrap();
+    stage.store.release_until(&delivery, other_until, stage.now()).await.unwrap();
     let kept = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap();
     assert_eq!(kept, Some(saved), "what has changed is left alone");
 }
@@ -96,7 +100,7 @@ pub(crate) async fn a_repeated_acceptance_takes_nobodys_claim(stage: Stage) {
     let event = stage.event("INC-1");
     let delivery = stage.accepted_event(&event, webhook).await;
     let Claim::Taken(claimed) = stage.claim(&delivery, 1).await else { panic!("it is due") };
-    stage.store.save_delivery(&first.begun_again(stage.now())).await.unwrap().unwrap();
+    stage.store.save_delivery(&first.restarted(stage.now())).await.unwrap().unwrap();
     let again = stage.accepted_event(&event, webhook).await;
     assert_eq!((again.id, again.state), (claimed.id, claimed.state));
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(_)), "it is still somebody's");
@@ -106,7 +110,8 @@ pub(crate) async fn a_repeated_acceptance_takes_nobodys_claim(stage: Stage) {
 pub(crate) async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let due = stage.now().checked_add(Duration::from_secs(60)).unwrap();
-    let delivery = stage.saved(delivery, State::Scheduled { number: 2, at: due }).await.delivery;
+    let delivery =
+        stage.saved(delivery, State::Scheduled { number: 2, at: due, timing: Timing::OnTime }).await.delivery;
     assert!(matches!(stage.claim(&delivery, 2).await, Claim::Later(at) if at == due));
     stage.pass(Duration::from_secs(60));
     assert!(matches!(stage.claim(&delivery, 2).await, Claim::Taken(_)), "asking early took nothing");
@@ -114,14 +119,17 @@ pub(crate) async fn a_step_that_is_not_due_is_for_later_and_nobody_has_it(stage:
 
 pub(crate) async fn a_step_that_is_past_has_moved(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
-    let second = stage.saved(delivery, State::Scheduled { number: 2, at: stage.now() }).await.delivery;
+    let second = stage
+        .saved(delivery, State::Scheduled { number: 2, at: stage.now(), timing: Timing::OnTime })
+        .await
+        .delivery;
     let moved = |claim: Claim, expected: State| {
         let Claim::Moved(delivery) = claim else { panic!("{claim:?} for a step that is past") };
         assert_eq!(delivery.state, expected);
     };
     moved(stage.claim(&second, 1).await, second.state);
     moved(stage.claim(&second, 3).await, second.state);
-    let other_round = Step { round: 2, number: 2 };
+    let other_round = AttemptKey { round: 2, number: 2 };
     moved(
         stage.store.claim(second.webhook_id, second.id, other_round, stage.now(), stage.now()).await.unwrap(),
         second.state,
@@ -135,14 +143,15 @@ pub(crate) async fn a_step_that_is_past_has_moved(stage: Stage) {
     assert!(matches!(stage.claim(&unknown, 1).await, Claim::Unknown));
 }
 
-/// A sweep comes before the time. Its claim begins now like any other, and takes nobody else's.
+/// A job comes before the time. Its claim begins now like any other, and takes nobody else's.
 pub(crate) async fn who_comes_before_the_time_takes_nobodys_claim(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let due = stage.now().checked_add(Duration::from_secs(3600)).unwrap();
-    let delivery = stage.saved(delivery, State::Scheduled { number: 2, at: due }).await.delivery;
-    let step = Step { round: 1, number: 2 };
+    let delivery =
+        stage.saved(delivery, State::Scheduled { number: 2, at: due, timing: Timing::OnTime }).await.delivery;
+    let key = AttemptKey { round: 1, number: 2 };
     let early = async |due_by| {
-        stage.store.claim(delivery.webhook_id, delivery.id, step, due_by, stage.now()).await.unwrap()
+        stage.store.claim(delivery.webhook_id, delivery.id, key, due_by, stage.now()).await.unwrap()
     };
     let too_soon = due.checked_sub(Duration::from_secs(1)).unwrap();
     assert!(matches!(early(too_soon).await, Claim::Later(at) if at == due));

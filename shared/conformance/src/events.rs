@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use statuspulse_core::delivery::{Delivery, FailedIn, State};
+use statuspulse_core::delivery::{Delivery, FailedIn, State, Timing};
 use statuspulse_core::event::Event;
 use statuspulse_core::ports::{Acceptance, Conflict};
 
@@ -81,7 +81,7 @@ pub(crate) async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writ
     let read = stage.accepted(stage.webhook_id(), "INC-1").await;
     let saved = stage.saved(read.clone(), State::Delivered).await;
     assert_eq!(saved.delivery.version, 1);
-    let stale = stage.store.save_delivery(&read.clone().moved(State::Held)).await.unwrap();
+    let stale = stage.store.save_delivery(&read.clone().with_state(State::Held)).await.unwrap();
     assert_eq!(stale.unwrap_err(), Conflict);
     assert_eq!(stage.store.delivery(&[read.webhook_id], read.id).await.unwrap(), Some(saved.delivery));
 
@@ -105,9 +105,14 @@ pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
             response_headers: vec![("x-n".to_owned(), "\"é\"".to_owned()); usize::from(number % 3)],
             response: (number % 3 == 0).then(|| "<h1>\u{fffd}\n".to_owned()),
         };
-        let state = State::Scheduled { number: 2, at: stage.now() };
-        delivery = delivery.attempted(attempt, Some(FailedIn { first: 2, last: 7 }), state);
+        let timings = [Timing::OnTime, Timing::Early { ladder_at: stage.now() }, Timing::AfterEarly];
+        let state = State::Scheduled { number: 2, at: stage.now(), timing: timings[usize::from(number) % 3] };
+        delivery.attempts.push(attempt);
+        delivery.failed_in = Some(FailedIn { first: 2, last: 7 });
+        delivery = delivery.with_state(state);
         delivery = stage.store.save_delivery(&delivery).await.unwrap().unwrap().delivery;
+        let kept = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap();
+        assert_eq!(kept.as_ref(), Some(&delivery));
     }
     let mut stage = stage.reopened().await;
     let is_kept = async |stage: &Stage, delivery: &Delivery| {
@@ -115,7 +120,7 @@ pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
         assert_eq!(kept.as_ref(), Some(delivery));
     };
     is_kept(&stage, &delivery).await;
-    for again in [delivery.clone().moved(State::Held), delivery.asked_again()] {
+    for again in [delivery.clone().with_state(State::Held), delivery.requested_again()] {
         let version = stage.store.delivery(&[again.webhook_id], again.id).await.unwrap().unwrap().version;
         let saved = stage.store.save_delivery(&Delivery { version, ..again }).await.unwrap().unwrap();
         stage = stage.reopened().await;

@@ -10,8 +10,8 @@ mod claims;
 mod events;
 mod lanes;
 mod lists;
+mod rate_limits;
 mod stage;
-mod turns;
 mod webhooks;
 
 use futures_util::FutureExt;
@@ -46,8 +46,8 @@ fn cases() -> Vec<Case> {
         case!(claims::a_step_that_is_not_due_is_for_later_and_nobody_has_it),
         case!(claims::a_step_that_is_past_has_moved),
         case!(claims::who_comes_before_the_time_takes_nobodys_claim),
-        case!(turns::a_turn_that_is_taken_says_when_the_next_is_free),
-        case!(turns::of_many_who_want_a_turn_at_once_one_gets_it),
+        case!(rate_limits::a_slot_that_is_taken_says_when_the_next_is_free),
+        case!(rate_limits::of_many_who_want_a_slot_at_once_one_gets_it),
         case!(lanes::an_event_accepted_behind_an_unfinished_one_of_its_incident_waits),
         case!(lanes::an_event_accepted_behind_finished_ones_goes_at_once),
         case!(lanes::one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead),
@@ -65,8 +65,9 @@ fn cases() -> Vec<Case> {
         case!(lists::pages_join_without_a_gap_or_a_repeat),
         case!(lists::a_page_goes_on_where_it_was_though_newer_ones_came),
         case!(lists::the_held_are_counted),
-        case!(lists::a_sweep_sees_its_part_oldest_first_whatever_the_states),
+        case!(lists::a_job_sees_its_part_oldest_first_whatever_the_states),
         case!(webhooks::a_webhook_comes_back_as_it_was_kept),
+        case!(webhooks::what_a_webhook_owes_is_sent_with_it_or_kept_with_it),
         case!(webhooks::saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing),
         case!(webhooks::a_deleted_webhook_is_found_by_its_id_but_not_listed),
         case!(webhooks::of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one),

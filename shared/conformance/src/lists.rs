@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status, Timing};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
-use statuspulse_core::ports::SweepPart;
+use statuspulse_core::ports::DeliveryQuery;
 
 use crate::Stage;
 
@@ -115,15 +115,15 @@ pub(crate) async fn the_held_are_counted(stage: Stage) {
     assert_eq!(history.stage.store.held(history.stage.webhook_id()).await.unwrap(), 0);
 }
 
-pub(crate) async fn a_sweep_sees_its_part_oldest_first_whatever_the_states(stage: Stage) {
+pub(crate) async fn a_job_sees_its_part_oldest_first_whatever_the_states(stage: Stage) {
     let webhook = stage.webhook_id();
     let mut kept = vec![];
     for n in 0..12 {
         stage.pass(Duration::from_secs(1));
         let delivery = stage.accepted(webhook, &format!("INC-{n}")).await;
         // One that is as accepted may be in the moving part or not; one that took its turn is.
-        let retry = State::Scheduled { number: 2, at: stage.now() };
-        let promoted = State::Scheduled { number: 1, at: stage.now() };
+        let retry = State::Scheduled { number: 2, at: stage.now(), timing: Timing::OnTime };
+        let promoted = State::Scheduled { number: 1, at: stage.now(), timing: Timing::OnTime };
         let states = [State::Held, State::Waiting, retry, State::Delivered, State::Failed, promoted];
         let mut saved = stage.saved(delivery, states[n % 6]).await.delivery;
         if saved.state == promoted {
@@ -141,28 +141,30 @@ pub(crate) async fn a_sweep_sees_its_part_oldest_first_whatever_the_states(stage
         .cloned()
         .collect();
     let later = stage.now().checked_add(Duration::from_secs(300)).unwrap();
-    let retry = State::Scheduled { number: 3, at: later };
+    let retry = State::Scheduled { number: 3, at: later, timing: Timing::OnTime };
     let moved = stage.saved(late[1].clone(), retry).await.delivery;
     if let Some(kept) = kept.iter_mut().find(|delivery| delivery.id == moved.id) {
         *kept = moved.clone();
     }
     for (time, expected) in [(stage.now(), vec![moved]), (later, vec![])] {
-        assert_eq!(stage.store.sweep_page(webhook, SweepPart::DueAfter(time), 5).await.unwrap(), expected);
+        assert_eq!(stage.store.query(webhook, DeliveryQuery::DueAfter(time), 5).await.unwrap(), expected);
     }
     type Wanted = fn(Status) -> bool;
-    let parts: [(SweepPart, Wanted); 4] = [
-        (SweepPart::Held, |status| status == Status::Held),
-        (SweepPart::Moving, |status| matches!(status, Status::Waiting | Status::Retrying)),
-        (SweepPart::Unfinished, |status| matches!(status, Status::Waiting | Status::Retrying | Status::Held)),
-        (SweepPart::FailedSince(since), |status| status == Status::Failed),
+    let parts: [(DeliveryQuery, Wanted); 4] = [
+        (DeliveryQuery::Held, |status| status == Status::Held),
+        (DeliveryQuery::Moving, |status| matches!(status, Status::Waiting | Status::Retrying)),
+        (DeliveryQuery::Unfinished, |status| {
+            matches!(status, Status::Waiting | Status::Retrying | Status::Held)
+        }),
+        (DeliveryQuery::FailedSince(since), |status| status == Status::Failed),
     ];
     for (part, wanted) in parts {
         let in_time = |delivery: &&Delivery| {
-            !matches!(part, SweepPart::FailedSince(_)) || delivery.accepted_at >= since
+            !matches!(part, DeliveryQuery::FailedSince(_)) || delivery.accepted_at >= since
         };
         let expected: Vec<_> = kept.iter().filter(|d| wanted(d.status())).filter(in_time).cloned().collect();
         for limit in [0, 1, 3, 4, 100] {
-            let page = stage.store.sweep_page(webhook, part, limit).await.unwrap();
+            let page = stage.store.query(webhook, part, limit).await.unwrap();
             assert_eq!(page, expected[..expected.len().min(limit)], "{part:?}, {limit} at most");
         }
     }

@@ -12,8 +12,9 @@ use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
+use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Claim, Clock, Deliveries, Random, Saved, Sessions, Step, Turns, Webhooks,
+    Acceptance, Accounts, Claim, Clock, Deliveries, Random, RateLimits, Records, Saved, Sessions, Webhooks,
 };
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
@@ -21,9 +22,9 @@ use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::{self, Headers, Settings, Webhook};
 
 /// What is put to the test.
-pub trait Store: Accounts + Sessions + Webhooks + Deliveries + Turns {}
+pub trait Store: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits {}
 
-impl<T: Accounts + Sessions + Webhooks + Deliveries + Turns> Store for T {}
+impl<T: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits> Store for T {}
 
 /// Where a store's records are.
 #[async_trait]
@@ -147,7 +148,7 @@ impl Stage {
         };
         let keys = SigningKeys::new(Secret::generate(self.dice()));
         let new = Webhook::new(self.webhook_id(), account_id, settings, keys, now);
-        Webhook { state: webhook::State::Active, epoch: 1, ..new }
+        Webhook { state: webhook::State::Active, generation: 1, ..new }
     }
 
     pub(crate) fn event(&self, incident: &str) -> Event {
@@ -179,11 +180,11 @@ impl Stage {
 
     /// Keeps the delivery in a new state.
     pub(crate) async fn saved(&self, delivery: Delivery, state: State) -> Saved {
-        self.store.save_delivery(&delivery.moved(state)).await.unwrap().unwrap()
+        self.store.save_delivery(&delivery.with_state(state)).await.unwrap().unwrap()
     }
 
     pub(crate) async fn claim(&self, delivery: &Delivery, number: u8) -> Claim {
-        let step = Step { round: delivery.round, number };
-        self.store.claim(delivery.webhook_id, delivery.id, step, self.now(), self.now()).await.unwrap()
+        let key = AttemptKey { round: delivery.round, number };
+        self.store.claim(delivery.webhook_id, delivery.id, key, self.now(), self.now()).await.unwrap()
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use statuspulse_core::alert::{Alert, AlertKind, Notice};
 use statuspulse_core::audit::Change;
 use statuspulse_core::destination::{Destination, RoutingKey};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::KeyId;
+use statuspulse_core::message::{DomainEventKind, EventMessage, JobMessage, Message, ScheduledMessage};
+use statuspulse_core::notification::{Notification, NotificationKind, NotificationState};
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::webhook::{Health, Pause, PauseReason, State, Sweep, SweepMode, Webhook};
+use statuspulse_core::webhook::{BulkJob, Health, JobKind, Pause, PauseReason, State, Webhook};
 
 use crate::Stage;
 
@@ -30,10 +31,11 @@ fn eventful(stage: &Stage) -> Webhook {
         last_error: Some("The endpoint answered 503.".to_owned()),
         failing_since: Some(now),
     });
-    webhook.alert = Some(Alert {
-        kind: AlertKind::Failing { last_error: "The endpoint answered 503.".to_owned() },
+    webhook.notification = Some(Notification {
+        id: 12,
+        kind: NotificationKind::Failing { last_error: "The endpoint answered 503.".to_owned() },
         at: now,
-        notice: Notice::Sending { tries: 2, until: now },
+        state: NotificationState::Sending { tries: 2, until: now },
         answered: true,
     });
     webhook.health = Health { outage: 3, failing_since: Some(now), consecutive_failures: 4 };
@@ -44,17 +46,18 @@ fn eventful(stage: &Stage) -> Webhook {
     {
         webhook.audit.add(change, by, now);
     }
-    webhook.sweep = Some(Sweep {
-        mode: SweepMode::Release,
-        outage: 2,
-        begun: now,
-        step: 3,
+    webhook.resumed_in = 2;
+    webhook.job = Some(BulkJob {
+        kind: JobKind::Release,
+        page: 3,
         due: now,
+        leased_until: Some(now),
+        outage: 2,
         ramp: 2,
         setbacks: 1,
         let_go: 17,
     });
-    webhook.epoch = 9;
+    webhook.generation = 9;
     webhook
 }
 
@@ -77,18 +80,25 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     for kept in [&webhook, &pending, &told[0], &told[1]] {
         assert_eq!(stage.store.webhook(kept.id).await.unwrap().as_deref(), Some(kept));
     }
-    let paused = |reason| AlertKind::Paused { reason, last_error: "The endpoint answered 410.".to_owned() };
+    let paused =
+        |reason| NotificationKind::Paused { reason, last_error: "The endpoint answered 410.".to_owned() };
     let pauses = [
-        (PauseReason::Gone, Some((paused(PauseReason::Gone), Notice::Due))),
-        (PauseReason::Permanent, Some((paused(PauseReason::Permanent), Notice::Done))),
-        (PauseReason::Manual, Some((AlertKind::Well { drained: 3 }, Notice::Done))),
+        (PauseReason::Gone, Some((paused(PauseReason::Gone), NotificationState::Pending))),
+        (PauseReason::Permanent, Some((paused(PauseReason::Permanent), NotificationState::Sent))),
+        (PauseReason::Manual, Some((NotificationKind::Recovered { drained: 3 }, NotificationState::Sent))),
         (PauseReason::Manual, None),
     ];
-    for (reason, alert) in pauses {
+    for (reason, notification) in pauses {
         let mut latest = Webhook::clone(&stage.store.webhook(webhook.id).await.unwrap().unwrap());
         let State::Paused(pause) = &mut latest.state else { panic!("it is paused") };
         pause.reason = reason;
-        latest.alert = alert.map(|(kind, notice)| Alert { kind, at: stage.now(), notice, answered: false });
+        latest.notification = notification.map(|(kind, state)| Notification {
+            id: latest.version,
+            kind,
+            at: stage.now(),
+            state,
+            answered: false,
+        });
         stage.store.save_webhook(&latest).await.unwrap().unwrap();
         latest.version += 1;
         let beside = stage.beside().await;
@@ -97,11 +107,33 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     assert!(stage.store.webhook(stage.webhook_id()).await.unwrap().is_none());
 }
 
+/// Where the store does not send it in the same step, it stands in the record until somebody has.
+pub(crate) async fn what_a_webhook_owes_is_sent_with_it_or_kept_with_it(stage: Stage) {
+    let mut webhook = stage.webhook(stage.account_id());
+    stage.store.create_webhook(&webhook).await.unwrap();
+    let job = JobMessage { webhook_id: webhook.id, generation: 3, page: 7 };
+    let event = DomainEventKind::Paused { reason: "gone".to_owned(), last_error: Some("\"410\"".to_owned()) };
+    let event = EventMessage { webhook_id: webhook.id, at: stage.now(), event };
+    let due = stage.now().checked_add(Duration::from_secs(3600)).unwrap();
+    webhook.outbox = vec![
+        ScheduledMessage { message: Message::Job(job), due },
+        ScheduledMessage { message: Message::Event(event), due: stage.now() },
+    ];
+    stage.store.save_webhook(&webhook).await.unwrap().unwrap();
+    let stage = stage.reopened().await;
+    let kept = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    let expected = if stage.store.sends() { vec![] } else { webhook.outbox.clone() };
+    assert_eq!(kept.outbox, expected);
+    let sent = Webhook { outbox: vec![], ..Webhook::clone(&kept) };
+    stage.store.save_webhook(&sent).await.unwrap().unwrap();
+    assert_eq!(stage.store.webhook(webhook.id).await.unwrap().unwrap().outbox, []);
+}
+
 pub(crate) async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing(stage: Stage) {
     let webhook = stage.webhook(stage.account_id());
     stage.store.create_webhook(&webhook).await.unwrap();
     let first = Webhook { state: State::Deleted, ..webhook.clone() };
-    let stale = Webhook { epoch: 77, ..webhook.clone() };
+    let stale = Webhook { generation: 77, ..webhook.clone() };
     assert_eq!(stage.store.save_webhook(&first).await.unwrap(), Ok(()));
     assert_eq!(stage.store.save_webhook(&stale).await.unwrap(), Err(Conflict));
 
@@ -152,7 +184,7 @@ pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_r
             let mut mine = 0;
             while mine < EACH {
                 let mut next = Webhook::clone(&stage.store.webhook(id).await.unwrap().unwrap());
-                next.epoch += 1;
+                next.generation += 1;
                 if stage.store.save_webhook(&next).await.unwrap().is_ok() {
                     mine += 1;
                     let seen = stage.store.webhook(id).await.unwrap().unwrap().version;
@@ -167,5 +199,5 @@ pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_r
     }
     let kept = stage.store.webhook(id).await.unwrap().unwrap();
     let all = u64::try_from(SAVERS).unwrap() * EACH;
-    assert_eq!((kept.version, kept.epoch), (all, 1 + all));
+    assert_eq!((kept.version, kept.generation), (all, 1 + all));
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
-use crate::ports::Random;
+use crate::ports::{Accounts, Random};
 use crate::target::{AllowedDomains, EndpointUrl};
 
 /// A customer.
@@ -277,4 +277,12 @@ pub struct Manager {
     pub account_id: AccountId,
     /// With which key.
     pub key_id: KeyId,
+}
+
+/// Whose key has this hash. A wrong, a revoked and an expired one are told apart by nobody.
+pub(crate) async fn caller_of_key(accounts: &dyn Accounts, hash: &KeyHash, now: Timestamp) -> Result<Caller> {
+    match accounts.key_by_hash(hash).await?.filter(|key| key.is_valid(now)) {
+        Some(key) => Ok(Caller { key_id: Some(key.id), role: key.role, account_id: key.account_id }),
+        None => Err(Error::Unauthenticated("the API key is not valid")),
+    }
 }

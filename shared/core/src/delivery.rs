@@ -12,13 +12,20 @@
 //! A scheduled delivery is changed only by who holds its claim
 //! ([`Deliveries::claim`](crate::ports::Deliveries::claim)); the others by compare-and-set.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::attempt::{Attempt, Trigger};
+use crate::destination::Consequence;
 use crate::event::{Event, EventType};
 use crate::ids::{DeliveryId, EventId, WebhookId};
 use crate::limits;
-use crate::ports::Step;
+use crate::message::{AttemptKey, AttemptMessage, DomainEventKind, EventMessage, Message, ScheduledMessage};
+use crate::retry::Ladder;
+use crate::time::later;
+use crate::webhook::Webhook;
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +76,8 @@ pub enum State {
         number: u8,
         /// When.
         at: Timestamp,
+        /// Whether that is the ladder's own time.
+        timing: Timing,
     },
     /// Kept until the webhook is resumed.
     Held,
@@ -80,6 +89,56 @@ pub enum State {
     Discarded,
     /// Its webhook was deleted.
     Cancelled,
+}
+
+impl State {
+    /// The first attempt of a round, at this time.
+    pub fn first_attempt(at: Timestamp) -> Self {
+        State::Scheduled { number: 1, at, timing: Timing::OnTime }
+    }
+}
+
+/// How an attempt's time relates to the ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// It is the ladder's own.
+    OnTime,
+    /// It is early, because an outage has ended: one attempt more. The ladder's own stays where it is.
+    Early {
+        /// When the ladder has its own attempt of this number.
+        ladder_at: Timestamp,
+    },
+    /// It is the ladder's own, and an early attempt of this number failed before. A second one is not made.
+    AfterEarly,
+}
+
+impl Timing {
+    /// The name in a store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Timing::OnTime => "on_time",
+            Timing::Early { .. } => "early",
+            Timing::AfterEarly => "after_early",
+        }
+    }
+
+    /// The ladder's own time, where the attempt is early.
+    pub fn ladder_at(self) -> Option<Timestamp> {
+        match self {
+            Timing::Early { ladder_at } => Some(ladder_at),
+            Timing::OnTime | Timing::AfterEarly => None,
+        }
+    }
+
+    /// The timing of that name.
+    pub fn from_parts(name: &str, ladder_at: Option<Timestamp>) -> Option<Self> {
+        match (name, ladder_at) {
+            ("on_time", None) => Some(Timing::OnTime),
+            ("early", Some(ladder_at)) => Some(Timing::Early { ladder_at }),
+            ("after_early", None) => Some(Timing::AfterEarly),
+            _ => None,
+        }
+    }
 }
 
 /// The states by their names on the wire.
@@ -160,7 +219,7 @@ impl Delivery {
             round: 1,
             trigger: Trigger::Event,
             failed_in: None,
-            state: State::Scheduled { number: 1, at: event.accepted_at },
+            state: State::first_attempt(event.accepted_at),
             attempts: vec![],
             version: 0,
         }
@@ -195,51 +254,152 @@ impl Delivery {
         self.version == 0 && matches!(self.state, State::Scheduled { number: 1, .. })
     }
 
-    /// The attempt that is due next, if one is.
-    pub fn next_step(&self) -> Option<(Step, Timestamp)> {
+    /// The attempt that is due next, and when, if one is.
+    pub fn due_attempt(&self) -> Option<(AttemptKey, Timestamp)> {
         match self.state {
-            State::Scheduled { number, at } => Some((Step { round: self.round, number }, at)),
+            State::Scheduled { number, at, .. } => Some((AttemptKey { round: self.round, number }, at)),
             _ => None,
         }
     }
 
-    /// Goes on after an attempt: records it and takes the new state.
+    // --- What its state calls for ------------------------------------------------------------------------
+
+    /// The message that a scheduled delivery waits for; `body` is its event's payload.
+    pub fn attempt_message(&self, body: &Bytes) -> Option<ScheduledMessage> {
+        let (key, due) = self.due_attempt()?;
+        Some(ScheduledMessage { message: self.message_for(key, body), due })
+    }
+
+    /// The message that a delivery is accepted with. One that waits for another of its incident has one too: it is held if
+    /// its webhook is paused.
+    pub fn accepted_message(&self, body: &Bytes) -> Option<ScheduledMessage> {
+        match self.state {
+            State::Waiting => {
+                let key = AttemptKey { round: self.round, number: 1 };
+                Some(ScheduledMessage { message: self.message_for(key, body), due: self.accepted_at })
+            }
+            _ if self.attempts.is_empty() => self.attempt_message(body),
+            _ => None,
+        }
+    }
+
+    fn message_for(&self, key: AttemptKey, body: &Bytes) -> Message {
+        Message::Attempt(AttemptMessage {
+            delivery_id: self.id,
+            webhook_id: self.webhook_id,
+            event_id: self.event_id,
+            key,
+            body: body.clone(),
+        })
+    }
+
+    /// The event that a delivery's failure is for others.
+    pub fn failed_event(&self) -> Option<ScheduledMessage> {
+        let last = self.attempts.last().filter(|_| self.state == State::Failed)?;
+        let event = DomainEventKind::DeliveryFailed {
+            delivery_id: self.id,
+            event_id: self.event_id,
+            incident_id: self.incident_id.clone(),
+            last_error: last.failure.as_ref().map(|failure| failure.reason.clone()),
+        };
+        let message = EventMessage { webhook_id: self.webhook_id, at: last.at, event };
+        Some(ScheduledMessage { message: Message::Event(message), due: last.at })
+    }
+
+    // --- Changes -----------------------------------------------------------------------------------------
+
+    /// After an attempt that its receiver took.
     #[must_use]
-    pub fn attempted(mut self, attempt: Attempt, failed_in: Option<FailedIn>, state: State) -> Self {
+    pub fn delivered(self, attempt: Attempt) -> Self {
+        Self { failed_in: None, ..self.with_attempt(attempt) }.with_state(State::Delivered)
+    }
+
+    /// After an attempt that failed: on the ladder's next step, if it has one and its webhook is as before. `webhook` is the
+    /// webhook after the failure.
+    #[must_use]
+    pub(crate) fn after_failure(
+        self,
+        attempt: Attempt,
+        failure: AfterFailure<'_>,
+        webhook: Option<&Webhook>,
+        now: Timestamp,
+    ) -> Self {
+        let number = attempt.number;
+        let last = webhook.map_or(0, |webhook| webhook.health.outage);
+        let failed_in = FailedIn { first: self.failed_in.map_or(last, |failed| failed.first), last };
+        let state = match webhook {
+            None => State::Cancelled,
+            Some(webhook) if webhook.is_deleted() => State::Cancelled,
+            Some(webhook) if !webhook.is_active() => State::Held,
+            // The ladder lived through a pause and a resume: like all that was held it begins afresh.
+            Some(webhook) if failed_in.first < webhook.resumed_in => State::Held,
+            Some(_) => self.next_attempt(number, failure, now).unwrap_or(State::Failed),
+        };
+        Self { failed_in: Some(failed_in), ..self.with_attempt(attempt) }.with_state(state)
+    }
+
+    fn next_attempt(&self, number: u8, failure: AfterFailure<'_>, now: Timestamp) -> Option<State> {
+        if failure.consequence == Consequence::GiveUp {
+            return None;
+        }
+        let early_for = match self.state {
+            State::Scheduled { timing, .. } => timing.ladder_at(),
+            _ => None,
+        };
+        let asked = failure.retry_after.unwrap_or_default();
+        match early_for {
+            // The ladder's own attempt stays where it is.
+            Some(ladder_at) if ladder_at > later(now, limits::CLAIM) => {
+                let at = ladder_at.max(later(now, asked));
+                Some(State::Scheduled { number, at, timing: Timing::AfterEarly })
+            }
+            // From the end of the attempt: never early, however long it hung.
+            _ => {
+                let own = early_for.map_or(now, |ladder_at| ladder_at.max(now));
+                let wait = failure.ladder.wait_after(number, failure.retry_after)?;
+                Some(State::Scheduled { number: number + 1, at: later(own, wait), timing: Timing::OnTime })
+            }
+        }
+    }
+
+    fn with_attempt(mut self, attempt: Attempt) -> Self {
         if self.attempts.len() >= limits::ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }
         self.attempts.push(attempt);
-        Self { failed_in, ..self }.moved(state)
+        self
     }
 
     /// Takes a new state that needs no attempt. What is held waits for a resume.
     #[must_use]
-    pub fn moved(self, state: State) -> Self {
+    pub fn with_state(self, state: State) -> Self {
         let trigger = if state == State::Held { Trigger::Resume } else { self.trigger };
         Self { state, trigger, ..self }
     }
 
     /// Is held because its owner wants it once more.
     #[must_use]
-    pub fn asked_again(self) -> Self {
+    pub fn requested_again(self) -> Self {
         Self { state: State::Held, trigger: Trigger::Redelivery, ..self }
     }
 
     /// Takes its turn, now that its lane is free.
     #[must_use]
     pub fn promoted(self, now: Timestamp) -> Self {
-        self.moved(State::Scheduled { number: 1, at: now })
+        self.with_state(State::first_attempt(now))
     }
 
-    /// Makes an attempt sooner than the ladder has it: one more, as the ladder's own is made at its time if this one fails.
-    /// `None` if none is due, if it was brought forward before, or if it failed after the outage had ended.
+    /// Makes an attempt before the ladder does: one more, as the ladder's own is made at its time if this one fails.
+    /// `None` if none is on the ladder, if an early one was made before, or if it failed in a later outage than the one that
+    /// ended.
     #[must_use]
-    pub fn brought_forward(self, at: Timestamp, outage_ended: u32) -> Option<Self> {
-        let failed_before = self.failed_in.is_some_and(|failed| failed.last <= outage_ended);
-        match (self.state, self.attempts.last()) {
-            (State::Scheduled { number, .. }, Some(last)) if last.number + 1 == number && failed_before => {
-                Some(self.moved(State::Scheduled { number, at }))
+    pub fn retried_early(self, at: Timestamp, outage: u32) -> Option<Self> {
+        let failed_before = self.failed_in.is_some_and(|failed| failed.last <= outage);
+        match self.state {
+            State::Scheduled { number, at: ladder_at, timing: Timing::OnTime }
+                if number > 1 && failed_before =>
+            {
+                Some(self.with_state(State::Scheduled { number, at, timing: Timing::Early { ladder_at } }))
             }
             _ => None,
         }
@@ -247,7 +407,21 @@ impl Delivery {
 
     /// Lets go of what is held: begins the ladder afresh, in a round of its own.
     #[must_use]
-    pub fn begun_again(self, now: Timestamp) -> Self {
+    pub fn restarted(self, now: Timestamp) -> Self {
         Self { round: self.round + 1, failed_in: None, ..self }.promoted(now)
     }
 }
+
+/// What [`Delivery::after_failure`] needs to know beside the attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AfterFailure<'a> {
+    /// What the answer means.
+    pub(crate) consequence: Consequence,
+    /// How long the receiver asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// The waits between attempts.
+    pub(crate) ladder: &'a Ladder,
+}
+
+#[cfg(test)]
+mod tests;

@@ -68,12 +68,14 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(1);
 /// was in the hands of a worker that died.
 pub const OVERDUE: Duration = Duration::from_secs(600);
 /// How often is looked for what no message will wake.
-pub const LOOK_AFTER_EVERY: Duration = Duration::from_secs(900);
+pub const RECONCILE_EVERY: Duration = Duration::from_secs(900);
 /// Attempts kept with a delivery: five for each of ten times round the ladder.
 pub const ATTEMPTS_KEPT: usize = 50;
 
 // --- Ladder, drain, notices -----------------------------------------------------------------------------
 
+/// The longest wait between two attempts that a deployment can set.
+pub const LADDER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The longest wait a receiver's `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Held deliveries let go in the first second after a resume ...
@@ -90,7 +92,7 @@ pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
 /// been lost with the worker that let it go. Longer than a claim, so that an attempt that is under way is over.
 pub const STRAGGLER: Duration = Duration::from_secs(60);
 /// Deliveries changed in one page where no receiver is called (hold, discard, cancel).
-pub const SWEEP_PAGE: usize = 200;
+pub const JOB_PAGE: usize = 200;
 /// Time between two messages to an account's engineers; what happens in between is told by one.
 pub const NOTICE_GAP: Duration = Duration::from_secs(5);
 /// Alerts that one such message tells at most ...

@@ -1,72 +1,59 @@
-//! Messages to ourselves: what wakes a delivery, a sweep or a notice.
+//! Messages to ourselves: what a change calls for, as data.
 //!
-//! A message may come twice, late, or out of order. Each says which step it is for, so that one that comes
-//! again is recognised; none is needed to know what is true: that stands in the store.
+//! A change of a record returns the messages it calls for, or they follow from the state it returns: an attempt at its time,
+//! the next page of a job, a notification, an event for others. A message may come twice, late, or out of order. Each says
+//! which step it is for, so that one that comes again is recognised; none is needed to know what is true: that stands in
+//! the store.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::Delivery;
-use crate::ids::{DeliveryId, EventId, WebhookId};
-use crate::ports::Step;
+use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 
-/// A message and when it is for.
-#[derive(Debug, Clone)]
-pub struct Wakeup {
+/// A message, and when it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledMessage {
     /// What is to be done.
     pub message: Message,
     /// Not before this time.
     pub due: Timestamp,
 }
 
-impl Wakeup {
-    /// What a scheduled delivery waits for; `body` is its event's payload.
-    pub(crate) fn of_attempt(delivery: &Delivery, body: &Bytes) -> Option<Self> {
-        let (step, due) = delivery.next_step()?;
-        let message = AttemptMessage {
-            delivery_id: delivery.id,
-            webhook_id: delivery.webhook_id,
-            event_id: delivery.event_id,
-            step,
-            body: body.clone(),
-        };
-        Some(Self { message: Message::Attempt(message), due })
-    }
-}
-
 /// What is to be done.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
     /// Make an attempt.
     Attempt(AttemptMessage),
-    /// Go on with a webhook's sweep: hold, release, discard or cancel its deliveries.
-    Sweep(SweepMessage),
-    /// Tell the account's engineers how a webhook is.
-    Notice(NoticeMessage),
-    /// Tell whoever listens what became of a webhook or a delivery.
-    Announcement(AnnouncementMessage),
+    /// Work on the next page of a webhook's job.
+    Job(JobMessage),
+    /// Notify the account's engineers.
+    Notify(NotifyMessage),
+    /// Publish an event about a webhook or a delivery.
+    Event(EventMessage),
 }
 
 /// Where a message waits. Each kind has its own place, so that none delays another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Queue {
+pub enum QueueName {
     /// First attempts. Nothing else may ever stand before them.
     First,
     /// Retries, redeliveries and what a drain lets go.
     Retry,
-    /// Sweeps, notices and announcements.
+    /// Jobs, notifications and events.
     Upkeep,
 }
 
 impl Message {
     /// Where it waits.
-    pub fn queue(&self) -> Queue {
+    pub fn queue(&self) -> QueueName {
         match self {
-            Message::Attempt(AttemptMessage { step: Step { round: 1, number: 1 }, .. }) => Queue::First,
-            Message::Attempt(_) => Queue::Retry,
-            Message::Sweep(_) | Message::Notice(_) | Message::Announcement(_) => Queue::Upkeep,
+            Message::Attempt(AttemptMessage { key: AttemptKey { round: 1, number: 1 }, .. }) => {
+                QueueName::First
+            }
+            Message::Attempt(_) => QueueName::Retry,
+            Message::Job(_) | Message::Notify(_) | Message::Event(_) => QueueName::Upkeep,
         }
     }
 
@@ -74,15 +61,24 @@ impl Message {
     pub fn webhook_id(&self) -> WebhookId {
         match self {
             Message::Attempt(message) => message.webhook_id,
-            Message::Sweep(message) => message.webhook_id,
-            Message::Notice(message) => message.webhook_id,
-            Message::Announcement(message) => message.webhook_id,
+            Message::Job(message) => message.webhook_id,
+            Message::Notify(message) => message.webhook_id,
+            Message::Event(message) => message.webhook_id,
         }
     }
 }
 
+/// Which attempt of which round of the ladder: what makes a repeated message recognisable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttemptKey {
+    /// How often the ladder was begun: 1, and one more for each resume or redelivery.
+    pub round: u32,
+    /// The attempt within it, 1 to 5.
+    pub number: u8,
+}
+
 /// An attempt that is due.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptMessage {
     /// Of which delivery.
     pub delivery_id: DeliveryId,
@@ -90,49 +86,61 @@ pub struct AttemptMessage {
     pub webhook_id: WebhookId,
     /// Of which event.
     pub event_id: EventId,
-    /// Which step of which ladder.
-    pub step: Step,
+    /// Which attempt.
+    pub key: AttemptKey,
     /// The event's payload: the happy path reads it from nowhere else. Empty where it was too large to travel.
     #[serde(with = "text", default, skip_serializing_if = "Bytes::is_empty")]
     pub body: Bytes,
 }
 
-/// A step of a webhook's sweep.
+/// A page of a webhook's job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SweepMessage {
-    /// Whose sweep.
+pub struct JobMessage {
+    /// Whose job.
     pub webhook_id: WebhookId,
     /// Which change of the webhook's state began it.
-    pub epoch: u64,
-    /// Which step of it.
-    pub step: u32,
+    pub generation: u64,
+    /// Which page of it.
+    pub page: u32,
 }
 
-/// A notice to be sent.
+/// A notification to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoticeMessage {
+pub struct NotifyMessage {
     /// Of which webhook.
     pub webhook_id: WebhookId,
-    /// Which alert of the webhook's it is: when that was. Messages of old say something else, and find none.
-    #[serde(default)]
-    pub at: Timestamp,
+    /// Which of its notifications.
+    pub notification: u64,
 }
 
-/// News for others.
+/// An event to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnnouncementMessage {
+pub struct EventMessage {
     /// Of which webhook.
     pub webhook_id: WebhookId,
     /// When it happened.
     pub at: Timestamp,
     /// What happened.
-    pub news: News,
+    pub event: DomainEventKind,
 }
 
-/// What others may want to know.
+/// What happened to a webhook or a delivery, for customers' automation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainEvent {
+    /// Whose webhook it is.
+    pub account_id: AccountId,
+    /// Which webhook.
+    pub webhook_id: WebhookId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: DomainEventKind,
+}
+
+/// What can happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
-pub enum News {
+pub enum DomainEventKind {
     /// A webhook was paused.
     #[serde(rename = "webhook.paused")]
     Paused {
@@ -158,13 +166,13 @@ pub enum News {
     },
 }
 
-impl News {
+impl DomainEventKind {
     /// The name on the bus.
     pub fn name(&self) -> &'static str {
         match self {
-            News::Paused { .. } => "webhook.paused",
-            News::Resumed => "webhook.resumed",
-            News::DeliveryFailed { .. } => "delivery.failed",
+            DomainEventKind::Paused { .. } => "webhook.paused",
+            DomainEventKind::Resumed => "webhook.resumed",
+            DomainEventKind::DeliveryFailed { .. } => "delivery.failed",
         }
     }
 }

@@ -8,9 +8,9 @@
 //!   [`Deliveries::settled`] returns when all of them also survive the death of the machine.
 //! - Changing something takes the version it was read at. If somebody was faster the answer is [`Conflict`],
 //!   and nothing was written.
-//! - A message of [`Wakeups`] comes at least once, not before its time, in any order.
-//! - Nothing else commits together. So the rules *record, then act, and are ready to do it again*: see
-//!   [`usecase::follow_up`](crate::usecase).
+//! - A message of [`Queue`] comes at least once, not before its time, in any order.
+//!
+//! What a write calls for is sent with it: see [`Records`].
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::attempt::{Class, Failure, Reply};
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::event::Event;
 use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use crate::message::{News, Wakeup};
+use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
@@ -131,17 +131,13 @@ pub trait Sessions: Send + Sync {
     async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
 }
 
-/// Webhooks.
+/// Webhooks are read.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
     /// The webhook, a deleted one too.
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
     /// The account's webhooks, oldest first, without deleted ones.
     async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<Vec<std::sync::Arc<Webhook>>>>;
-    /// Keeps a new webhook.
-    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
-    /// Replaces the webhook, if it still has `webhook.version`; it then has the next one.
-    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
 }
 
 /// What an event's acceptance came to.
@@ -171,51 +167,66 @@ pub enum Claim {
 pub struct Saved {
     /// The delivery, with its new version and the state it got: see the lane.
     pub delivery: Delivery,
-    /// Whether other unfinished deliveries may stand in its lane; if not, that is certain.
-    pub has_company: bool,
+    /// Whether it is finished and another delivery of its lane may wait for that; if not, that is certain. Never where
+    /// [`Records::sends`].
+    pub has_successor: bool,
 }
 
-/// Which step of which ladder an attempt is; what makes a repeated message recognisable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Step {
-    /// How often the ladder was begun: 1, and one more for each resume or redelivery.
-    pub round: u32,
-    /// The attempt within it, 1 to 5.
-    pub number: u8,
-}
-
-/// Events and their deliveries.
+/// The writes that may call for something: an attempt, the next page of a job, a notification, an event.
+/// [`Outbox`](crate::outbox::Outbox) alone makes them.
 ///
-/// **The lane.** The unfinished deliveries of one incident to one webhook, in the order their events were
-/// accepted, are a lane. A delivery that asks to be scheduled while an earlier one of its lane is unfinished
-/// is kept as [`Waiting`](crate::delivery::State::Waiting) instead; [`accept`](Self::accept) and
-/// [`save_delivery`](Self::save_delivery) decide this in the same step as they write, so that either the later
-/// one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
+/// **Saving a record also sends what it calls for.** A store that has records and messages in one database commits them
+/// together, and answers `true` to [`sends`](Self::sends): nothing is ever owed. For another store the outbox sends, right
+/// after the write, and again whenever somebody finds a record whose messages may not have been sent.
+///
+/// **The lane.** The unfinished deliveries of one incident to one webhook, in the order their events were accepted, are a
+/// lane. A delivery that asks to be scheduled while an earlier one of its lane is unfinished is kept as
+/// [`Waiting`](crate::delivery::State::Waiting) instead; [`accept`](Self::accept) and [`save_delivery`](Self::save_delivery)
+/// decide this in the same step as they write, so that either the later one sees the earlier one unfinished, or the earlier
+/// one's end sees the later one waiting.
 #[async_trait]
-pub trait Deliveries: Send + Sync {
+pub trait Records: Send + Sync {
+    /// Whether each write commits together with the messages it calls for, and with the promotion of whatever waits for a
+    /// delivery that it finishes.
+    fn sends(&self) -> bool;
     /// Keeps the event and its deliveries. An event of this id that was kept before stays as it was, with the
     /// deliveries it had then; what a broken call left undone is completed.
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance>;
+    /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's
+    /// claim.
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
+    /// Keeps a new webhook.
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
+    /// Replaces the webhook, if it still has `webhook.version`; it then has the next one. Where [`sends`](Self::sends), its
+    /// outbox is sent and kept empty.
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
+}
+
+/// Events and their deliveries are read, and attempts claimed.
+#[async_trait]
+pub trait Deliveries: Send + Sync {
     /// The event, if there is one of this id.
     async fn event(&self, id: EventId) -> PortResult<Option<std::sync::Arc<Event>>>;
     /// The delivery of this id, if it goes to one of these webhooks.
     async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>>;
-    /// Asks for an attempt that is due by that time, which is now, or later for who comes before its time: at most one worker
-    /// has it at a time.
+    /// Claims the attempt if it is due by `due_by`, which is now, or later for a job that comes before its time: at most one
+    /// worker has it at a time.
     async fn claim(
         &self,
         webhook: WebhookId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim>;
-    /// Ends the claim on this delivery that holds until that time, and puts the attempt off until `at`; the delivery has the
-    /// next version then. Nothing, if it has changed or is another's claim by now: who was too slow lost it.
-    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()>;
-    /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's
-    /// claim.
-    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
+    /// Ends the claim on this delivery that holds until `claimed_until`, and puts the attempt off until `at`; the delivery has
+    /// the next version then. Nothing, if it has changed or is another's claim by now.
+    async fn release_until(
+        &self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        at: Timestamp,
+    ) -> PortResult<()>;
     /// The first unfinished delivery of the lane.
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>>;
     /// A webhook's deliveries that match, newest first.
@@ -226,11 +237,11 @@ pub trait Deliveries: Send + Sync {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>>;
-    /// A webhook's deliveries in the given part, in the order their events were accepted, oldest first.
-    async fn sweep_page(
+    /// The first of a webhook's deliveries that a job asks for, in the order their events were accepted.
+    async fn query(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>>;
     /// How many of a webhook's deliveries are held.
@@ -239,9 +250,9 @@ pub trait Deliveries: Send + Sync {
     async fn settled(&self) -> PortResult<()>;
 }
 
-/// Which deliveries a sweep goes through.
+/// Which deliveries a job goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SweepPart {
+pub enum DeliveryQuery {
     /// Held ones.
     Held,
     /// Those scheduled or waiting; one that is [as accepted](Delivery::is_as_accepted) may be left out.
@@ -256,65 +267,52 @@ pub enum SweepPart {
     FailedSince(Timestamp),
 }
 
-/// What happens at most so often, whoever does it.
+/// What happens at most so often, whichever worker does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Turn {
-    /// Telling an account's engineers something.
-    Notices(AccountId),
+pub enum RateLimit {
+    /// Notifying an account's engineers.
+    Notifications(AccountId),
     /// Writing into a webhook's Slack channel.
     Channel(WebhookId),
-    /// Being the one who comes for the channel's next turn.
-    Line(WebhookId),
+    /// Being the one that comes for the channel's next slot.
+    ChannelQueue(WebhookId),
 }
 
-impl Turn {
+impl RateLimit {
     /// Its name in a store.
     pub fn name(self) -> String {
         match self {
-            Turn::Notices(account) => format!("notices {account}"),
-            Turn::Channel(webhook) => format!("channel {webhook}"),
-            Turn::Line(webhook) => format!("line {webhook}"),
+            RateLimit::Notifications(account) => format!("notifications {account}"),
+            RateLimit::Channel(webhook) => format!("channel {webhook}"),
+            RateLimit::ChannelQueue(webhook) => format!("channel-queue {webhook}"),
         }
     }
 }
 
 /// Rates that all workers keep together. A store whose process ends may forget them: then one comes early.
 #[async_trait]
-pub trait Turns: Send + Sync {
-    /// Takes the turn that is free at `now`; the next is free at `next`. If it is not free: when it is.
-    async fn take_turn(
+pub trait RateLimits: Send + Sync {
+    /// Takes the slot that is free at `now`; the next is free at `next`. If it is not free: when it is.
+    async fn take(
         &self,
-        turn: Turn,
+        limit: RateLimit,
         now: Timestamp,
         next: Timestamp,
     ) -> PortResult<Result<(), Timestamp>>;
 }
 
-/// Messages to ourselves, for later or for now.
+/// Messages to ourselves, for later or for now. [`Outbox`](crate::outbox::Outbox) alone sends them.
 #[async_trait]
-pub trait Wakeups: Send + Sync {
+pub trait Queue: Send + Sync {
     /// Keeps the messages until they are worked on. On an error some of them may be kept too.
-    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()>;
+    async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()>;
 }
 
-/// News of a webhook or a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announcement {
-    /// Whose webhook it is.
-    pub account_id: AccountId,
-    /// Which webhook.
-    pub webhook_id: WebhookId,
-    /// When it happened.
-    pub at: Timestamp,
-    /// What happened.
-    pub news: News,
-}
-
-/// Tells others.
+/// Publishes events about webhooks and deliveries to whoever listens.
 #[async_trait]
-pub trait Announcer: Send + Sync {
+pub trait EventPublisher: Send + Sync {
     /// Returns when it can no longer be lost.
-    async fn announce(&self, announcement: &Announcement) -> PortResult<()>;
+    async fn publish(&self, event: &DomainEvent) -> PortResult<()>;
 }
 
 /// What is counted. Dimensions are few: a webhook's id is never one.

@@ -18,13 +18,13 @@
 //! When an outage ends that had lasted past a retry, the attempts that wait are brought forward: one more each, and the
 //! ladder's own stay where they are (see the sweeps).
 //!
-//! How that is told without counting every success: a webhook knows since when it has been failing
-//! (`failing_since`, cleared by any 2xx), a delivery when it first failed. If the webhook has been failing at
-//! least since then, nothing reached it in between. See [`Webhook::after_failure`](crate::webhook::Webhook).
+//! How that is known without counting every success: a 2xx after failures counts up the webhook's number of outages, and a
+//! delivery keeps the number with which it first failed. As long as the two are the same, nothing got through in between. See
+//! [`Health::outage`](crate::webhook::Health).
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::limits;
 
@@ -45,6 +45,38 @@ impl Default for Ladder {
     fn default() -> Self {
         Self([60, 300, 900, 3600].map(Duration::from_secs))
     }
+}
+
+/// A text that is no ladder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LadderRefused {
+    /// Too few waits, or too many.
+    #[error("must have four waits, such as 60s,300s,900s,3600s")]
+    Count,
+    /// One of them is not a time with a unit.
+    #[error("{0:?} is not a wait with a unit, such as 60s, 5m or 1h")]
+    Wait(String),
+    /// One of them is out of bounds.
+    #[error("{0:?} must be more than nothing and at most a day")]
+    Bounds(String),
+}
+
+/// Four waits with units, such as `60s,5m,15m,1h`.
+impl std::str::FromStr for Ladder {
+    type Err = LadderRefused;
+
+    fn from_str(text: &str) -> Result<Self, LadderRefused> {
+        let waits: Vec<Duration> = text.split(',').map(parse_wait).collect::<Result<_, _>>()?;
+        Ok(Self(waits.try_into().map_err(|_| LadderRefused::Count)?))
+    }
+}
+
+fn parse_wait(text: &str) -> Result<Duration, LadderRefused> {
+    let text = text.trim();
+    let wait: SignedDuration = text.parse().map_err(|_| LadderRefused::Wait(text.to_owned()))?;
+    let in_bounds =
+        Duration::try_from(wait).ok().filter(|wait| !wait.is_zero() && *wait <= limits::LADDER_WAIT_MAX);
+    in_bounds.ok_or_else(|| LadderRefused::Bounds(text.to_owned()))
 }
 
 impl Ladder {

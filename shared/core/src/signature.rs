@@ -10,8 +10,6 @@
 //!
 //! During a rotation both the old and the new secret sign; see [`SigningKeys`].
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,6 +18,7 @@ use sha2::Sha256;
 
 use crate::limits;
 use crate::secret::Secret;
+use crate::time::later;
 
 /// The header of the product page's recipe.
 pub const SIGNATURE: &str = "X-StatusPulse-Signature";
@@ -172,9 +171,4 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
-}
-
-/// `at` plus `wait`; a wait is hours at most, so this never leaves the calendar.
-pub(crate) fn later(at: Timestamp, wait: Duration) -> Timestamp {
-    at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -14,26 +14,34 @@
 //! - only an active webhook is paused, and only a paused one resumed;
 //! - a deleted one stays as a tombstone until its deliveries are cancelled, and never changes again.
 //!
-//! Each change of state counts up the webhook's `epoch`: messages that belong to an older one are recognised.
+//! Each change of state counts up the webhook's `generation`: messages that belong to an older one are recognised.
+//!
+//! # Changes say what they call for
+//!
+//! A change is a pure function from one state to the next. What it calls for (the next page of a job, a notification, an
+//! event) is in the new state's `outbox`: the store sends it in the transaction that saves the state, or
+//! [`Outbox`](crate::outbox::Outbox) does so right after, and strikes it off. Whoever finds it unsent sends it.
 
-mod sweep;
+mod job;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::alert::{Alert, AlertKind, Notice};
 use crate::attempt::Failure;
 use crate::audit::{AuditLog, Change};
 use crate::destination::{Consequence, Destination};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, KeyId, WebhookId};
+use crate::message::{DomainEventKind, EventMessage, Message, NotifyMessage, ScheduledMessage};
+use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
 use crate::retry;
 use crate::signature::SigningKeys;
 use crate::target::EndpointUrl;
 
-pub use sweep::{Sweep, SweepMode};
+pub use job::{BulkJob, JobKind};
+pub(crate) use job::{PageClaim, PageResult};
 
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,18 +60,18 @@ pub struct Webhook {
     pub health: Health,
     /// How its last handshake went.
     pub handshake: Handshake,
-    /// When it was last resumed.
-    pub resumed_at: Option<Timestamp>,
     /// The outage number with which it was last resumed. Ladders whose first failure has a smaller one begin afresh.
     pub resumed_in: u32,
     /// What is being done to its deliveries since the last change of state.
-    pub sweep: Option<Sweep>,
-    /// The latest news of it for its account's engineers.
-    pub alert: Option<Alert>,
+    pub job: Option<BulkJob>,
+    /// What its account's engineers are told last.
+    pub notification: Option<Notification>,
+    /// What its changes called for and is not known to be sent. Empty in a store that sends in the same transaction.
+    pub outbox: Vec<ScheduledMessage>,
     /// Who did what to it.
     pub audit: AuditLog,
     /// Counts the changes of state.
-    pub epoch: u64,
+    pub generation: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its owner last changed it, or its state changed.
@@ -235,12 +243,12 @@ impl Webhook {
                 at: now,
                 duration: Duration::ZERO,
             },
-            resumed_at: None,
             resumed_in: 0,
-            sweep: None,
-            alert: None,
+            job: None,
+            notification: None,
+            outbox: vec![],
             audit: AuditLog::default(),
-            epoch: 0,
+            generation: 0,
             created_at: now,
             updated_at: now,
             requests_since: now,
@@ -275,52 +283,36 @@ impl Webhook {
         self.state == State::Active
     }
 
-    /// Whether an outage has ended, and what waits on the ladder is being brought forward.
-    pub(crate) fn is_recovering(&self) -> bool {
-        self.sweep.is_some_and(|sweep| sweep.mode == SweepMode::Recover)
-    }
-
-    /// The alert that is to be told as things stand. A pause is told when what it holds is held, so that the count is right.
-    pub(crate) fn alert_to_tell(&self) -> Option<&Alert> {
-        let alert = self.alert.as_ref().filter(|alert| alert.notice != Notice::Done)?;
-        let is_early = matches!(alert.kind, AlertKind::Paused { .. }) && self.sweep.is_some();
-        (!is_early).then_some(alert)
-    }
-
-    /// Whether it has an alert that may be told now.
-    pub(crate) fn is_to_be_told(&self, now: Timestamp) -> bool {
-        self.alert_to_tell().is_some_and(|alert| match alert.notice {
-            Notice::Due => true,
-            Notice::Sending { until, .. } => until <= now,
-            Notice::Done => false,
-        })
-    }
-
-    /// Whether a sweep was begun that has made no step yet.
-    pub(crate) fn has_just_begun_a_sweep(&self) -> bool {
-        self.sweep.is_some_and(|sweep| sweep.step == 0)
-    }
-
-    /// Whether it is paused because of a single answer, whichever attempt that was.
-    pub fn is_paused_at_once(&self) -> bool {
-        let at_once = |pause: &Pause| matches!(pause.reason, PauseReason::Gone | PauseReason::Permanent);
-        matches!(&self.state, State::Paused(pause) if at_once(pause))
-    }
-
     /// Whether it does not exist any more for its owner.
     pub fn is_deleted(&self) -> bool {
         self.state == State::Deleted
     }
 
-    /// The webhook after an attempt got a 2xx; `None` if that changes nothing, as on every ordinary day.
+    /// The notification that may be sent now. That of a pause waits until what is due is held, so that its count is right.
+    pub(crate) fn sendable_notification(&self, now: Timestamp) -> Option<&Notification> {
+        let notification = self.notification.as_ref().filter(|notification| notification.is_due(now))?;
+        (!self.is_holding_for(notification)).then_some(notification)
+    }
+
+    fn is_holding_for(&self, notification: &Notification) -> bool {
+        let holds = self.job.is_some_and(|job| job.kind == JobKind::Hold);
+        holds && matches!(notification.kind, NotificationKind::Paused { .. })
+    }
+
+    // --- Changes: each returns the new state, and what it calls for in its outbox -------------------------
+
+    /// After an attempt got a 2xx; `None` if that changes nothing, as on every ordinary day.
     ///
-    /// With `recover` the end of an outage begins to bring forward what waits on the ladder. An outage is one in which a retry
+    /// With `recover` the end of an outage begins to retry early what waits on the ladder. An outage is one in which a retry
     /// failed too, and nothing got through in between: a poison payload among others that are taken is none.
     #[must_use]
-    pub fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
-        // Once it answers the end of the sweep is awaited, whose count is told; one that failed meanwhile has to answer again.
-        let is_awaited = |alert: &Alert| alert.answered && self.sweep.is_some();
-        let is_news = self.alert.as_ref().is_some_and(|alert| alert.is_trouble() && !is_awaited(alert));
+    pub(crate) fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
+        // Once it answers the end of the job is awaited, whose count is told; one that failed meanwhile has to answer again.
+        let is_awaited = |notification: &Notification| notification.answered && self.job.is_some();
+        let is_news = self
+            .notification
+            .as_ref()
+            .is_some_and(|notification| notification.is_trouble() && !is_awaited(notification));
         if !self.is_active() || !self.health.is_failing() && !is_news {
             return None;
         }
@@ -328,36 +320,21 @@ impl Webhook {
         if self.health.is_failing() {
             next.health = self.health.recovered();
         }
-        if recover && self.health.consecutive_failures > 0 {
-            next.begin_idle(SweepMode::Recover, now);
+        if recover && self.health.consecutive_failures > 0 && next.job.is_none() {
+            next.generation += 1;
+            next.begin_job(JobKind::Recover, 0, now);
         }
-        match &mut next.alert {
-            Some(alert) if is_news && next.sweep.is_some() => alert.answered = true,
-            Some(_) if is_news => next.is_well_again(0, now),
+        match &mut next.notification {
+            Some(notification) if is_news && next.job.is_some() => notification.answered = true,
+            Some(_) if is_news => next.notify_recovered(0, now),
             _ => {}
         }
         Some(next)
     }
 
-    /// Ends the sweep. What was announced to be well again when it has ended is so now.
-    pub(crate) fn end_sweep(&mut self, let_go: u64, now: Timestamp) {
-        self.sweep = None;
-        let answers = self.alert.as_ref().is_some_and(|alert| alert.answered);
-        if answers && self.health.failing_since.is_none() {
-            self.is_well_again(let_go, now);
-        }
-    }
-
-    /// Who was told of no trouble is not told of its end.
-    fn is_well_again(&mut self, drained: u64, now: Timestamp) {
-        let told = self.alert.as_ref().is_some_and(|alert| alert.notice != Notice::Due);
-        self.alert = told.then(|| Alert::new(AlertKind::Well { drained }, now));
-    }
-
-    /// The webhook after an attempt failed; `None` if that changes nothing.
-    ///
+    /// After an attempt failed; `None` if that changes nothing.
     #[must_use]
-    pub fn after_failure(&self, failed: FailedAttempt<'_>, now: Timestamp) -> Option<Self> {
+    pub(crate) fn after_failure(&self, failed: FailedAttempt<'_>, now: Timestamp) -> Option<Self> {
         if !self.is_active() || failed.consequence == Consequence::GiveUp {
             return None;
         }
@@ -378,13 +355,15 @@ impl Webhook {
         }
         let mut next = Self { health, ..self.clone() };
         let last_error = failed.failure.reason.clone();
-        let is_known =
-            next.alert.as_ref().is_some_and(|alert| matches!(alert.kind, AlertKind::Failing { .. }));
+        let is_known = next
+            .notification
+            .as_ref()
+            .is_some_and(|known| matches!(known.kind, NotificationKind::Failing { .. }));
         if let Some(reason) = reason {
             next.pause(reason, Some(last_error.clone()), None, now);
-            next.alert = Some(Alert::new(AlertKind::Paused { reason, last_error }, now));
+            next.notify(NotificationKind::Paused { reason, last_error }, now);
         } else if consecutive_failures >= retry::FAILURES_TO_WARN && !is_known {
-            next.alert = Some(Alert::new(AlertKind::Failing { last_error }, now));
+            next.notify(NotificationKind::Failing { last_error }, now);
         }
         Some(next)
     }
@@ -398,36 +377,38 @@ impl Webhook {
         now: Timestamp,
     ) {
         self.audit.add(Change::Paused, by, now);
-        // It answered; that the rest is held now makes no difference to those who wait for the news.
-        let let_go = self.sweep.map_or(0, |sweep| sweep.let_go);
-        self.end_sweep(let_go, now);
+        // If it answered, that news does not wait for the rest to be let go, which is held now.
+        let let_go = self.job.map_or(0, |job| job.let_go);
+        self.end_job(let_go, now);
         let failing_since = self.health.failing_since;
+        let event =
+            DomainEventKind::Paused { reason: reason.name().to_owned(), last_error: last_error.clone() };
         self.enter(State::Paused(Pause { reason, since: now, last_error, failing_since }), now);
-        self.begin_sweep(SweepMode::Hold, now);
+        self.begin_job(JobKind::Hold, 0, now);
+        self.publish(event, now);
     }
 
     /// Makes a webhook active that was paused: it starts with a clean slate, and its held deliveries, so many, are let go
     /// or dropped.
-    pub(crate) fn resume(&mut self, mode: SweepMode, held: u64, by: KeyId, now: Timestamp) {
-        let drops = mode == SweepMode::Discard;
+    pub(crate) fn resume(&mut self, kind: JobKind, held: u64, by: KeyId, now: Timestamp) {
+        let drops = kind == JobKind::Discard;
         self.audit.add(if drops { Change::ResumedDiscarding } else { Change::Resumed }, Some(by), now);
         self.health = self.health.recovered();
-        self.resumed_at = Some(now);
         self.resumed_in = self.health.outage;
         self.enter(State::Active, now);
-        self.begin_sweep(mode, now);
-        if let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.mode == SweepMode::Release) {
-            sweep.let_go = held;
-        }
-        self.stop_telling_of_pause();
+        self.begin_job(kind, if kind == JobKind::Release { held } else { 0 }, now);
+        self.publish(DomainEventKind::Resumed, now);
+        self.stop_notifying_of_pause();
     }
 
     /// Whoever resumed it knows that it was paused.
-    fn stop_telling_of_pause(&mut self) {
-        let Some(alert) = &mut self.alert else { return };
-        match (&alert.kind, alert.notice) {
-            (AlertKind::Paused { .. }, Notice::Due) => self.alert = None,
-            (AlertKind::Paused { .. }, Notice::Sending { .. }) => alert.notice = Notice::Done,
+    fn stop_notifying_of_pause(&mut self) {
+        let Some(notification) = &mut self.notification else { return };
+        match (&notification.kind, notification.state) {
+            (NotificationKind::Paused { .. }, NotificationState::Pending) => self.notification = None,
+            (NotificationKind::Paused { .. }, NotificationState::Sending { .. }) => {
+                notification.state = NotificationState::Sent;
+            }
             _ => {}
         }
     }
@@ -444,50 +425,123 @@ impl Webhook {
     /// Deletes it; its deliveries are cancelled.
     pub(crate) fn delete(&mut self, now: Timestamp) {
         self.enter(State::Deleted, now);
-        self.begin_sweep(SweepMode::Cancel, now);
-        self.alert = None;
+        self.begin_job(JobKind::Cancel, 0, now);
+        self.notification = None;
     }
 
-    /// Begins to let go of what is held, where nothing is being done yet.
-    pub(crate) fn begin_release(&mut self, now: Timestamp) -> bool {
-        self.begin_idle(SweepMode::Release, now)
-    }
-
-    fn begin_idle(&mut self, mode: SweepMode, now: Timestamp) -> bool {
-        let idle = self.is_active() && self.sweep.is_none();
-        if idle {
-            self.epoch += 1;
-            self.begin_sweep(mode, now);
+    /// Begins to let go of what is held; `None` if it is not active, or a job is under way, which looks again at its end.
+    #[must_use]
+    pub(crate) fn with_release(&self, now: Timestamp) -> Option<Self> {
+        if !self.is_active() || self.job.is_some() {
+            return None;
         }
-        idle
+        let mut next = Self { generation: self.generation + 1, ..self.clone() };
+        next.begin_job(JobKind::Release, 0, now);
+        Some(next)
+    }
+
+    /// Begins a try to send its notification; `None` if that is another one by now, or may not be sent yet.
+    #[must_use]
+    pub(crate) fn with_notification_claimed(&self, id: u64, now: Timestamp) -> Option<Self> {
+        let notification = self.sendable_notification(now).filter(|notification| notification.id == id)?;
+        let claimed = notification.clone().claimed(now);
+        Some(Self { notification: Some(claimed), ..self.clone() })
+    }
+
+    /// After a try to send the notification that was claimed; `None` if it is another's, or another one by now.
+    #[must_use]
+    pub(crate) fn after_notification(
+        &self,
+        claimed: &Notification,
+        outcome: SendOutcome,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let same = |latest: &&Notification| latest.id == claimed.id && latest.state == claimed.state;
+        let notification = self.notification.as_ref().filter(same)?.clone().after_try(outcome, now);
+        Some(Self { notification: Some(notification), ..self.clone() })
+    }
+
+    /// After these messages were sent.
+    #[must_use]
+    pub(crate) fn without_sent(&self, sent: &[ScheduledMessage]) -> Self {
+        let outbox = self.outbox.iter().filter(|owed| !sent.contains(owed)).cloned().collect();
+        Self { outbox, ..self.clone() }
     }
 
     fn enter(&mut self, state: State, now: Timestamp) {
         self.state = state;
-        self.epoch += 1;
+        self.generation += 1;
         self.updated_at = now;
-        self.sweep = None;
-        if let Some(alert) = &mut self.alert {
-            alert.answered = false;
+        self.job = None;
+        if let Some(notification) = &mut self.notification {
+            notification.answered = false;
         }
     }
 
-    fn begin_sweep(&mut self, mode: SweepMode, now: Timestamp) {
-        let outage = self.health.outage.saturating_sub(1);
-        self.sweep =
-            Some(Sweep { mode, begun: now, outage, step: 0, due: now, ramp: 0, setbacks: 0, let_go: 0 });
+    fn begin_job(&mut self, kind: JobKind, let_go: u64, now: Timestamp) {
+        let job = BulkJob::new(kind, self.health.outage.saturating_sub(1), let_go, now);
+        self.job = Some(job);
+        self.outbox.push(job.message(self));
+    }
+
+    /// Ends the job. What waited for its end is told now.
+    fn end_job(&mut self, let_go: u64, now: Timestamp) {
+        self.job = None;
+        let Some(notification) = &self.notification else { return };
+        if notification.answered && !self.health.is_failing() {
+            self.notify_recovered(let_go, now);
+        } else if let NotificationKind::Paused { .. } = notification.kind
+            && notification.state == NotificationState::Pending
+        {
+            let message = self.notify_message(notification, now);
+            self.outbox.push(message);
+        }
+    }
+
+    /// Who was told of no trouble is not told of its end.
+    fn notify_recovered(&mut self, drained: u64, now: Timestamp) {
+        let told =
+            self.notification.as_ref().is_some_and(|trouble| trouble.state != NotificationState::Pending);
+        self.notification = None;
+        if told {
+            self.notify(NotificationKind::Recovered { drained }, now);
+        }
+    }
+
+    /// Raises a notification. It is sent at once, but for one that waits for the end of a job.
+    fn notify(&mut self, kind: NotificationKind, now: Timestamp) {
+        let notification = Notification::new(kind, self.version, now);
+        if !self.is_holding_for(&notification) {
+            let message = self.notify_message(&notification, now);
+            self.outbox.push(message);
+        }
+        self.notification = Some(notification);
+    }
+
+    /// The message that its notification waits for.
+    pub(crate) fn notify_message(&self, notification: &Notification, due: Timestamp) -> ScheduledMessage {
+        let message = NotifyMessage { webhook_id: self.id, notification: notification.id };
+        ScheduledMessage { message: Message::Notify(message), due }
+    }
+
+    fn publish(&mut self, event: DomainEventKind, now: Timestamp) {
+        let message = EventMessage { webhook_id: self.id, at: now, event };
+        self.outbox.push(ScheduledMessage { message: Message::Event(message), due: now });
     }
 }
 
 /// What [`Webhook::after_failure`] needs to know of an attempt.
 #[derive(Debug, Clone, Copy)]
-pub struct FailedAttempt<'a> {
+pub(crate) struct FailedAttempt<'a> {
     /// Which attempt of the ladder it was.
-    pub number: u8,
+    pub(crate) number: u8,
     /// Why it failed.
-    pub failure: &'a Failure,
+    pub(crate) failure: &'a Failure,
     /// What follows from that.
-    pub consequence: Consequence,
+    pub(crate) consequence: Consequence,
     /// The outage in which this round of the delivery first failed; `None` if this is its first failure.
-    pub first_outage: Option<u32>,
+    pub(crate) first_outage: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,15 @@ fn every_class_is_found_by_its_name() {
     }
     assert_eq!(Class::from_name("HTTP_5xx"), None);
 }
+
+#[test]
+fn a_ladder_is_four_waits_with_units() {
+    let waits = [1, 300, 900, 3600].map(Duration::from_secs);
+    assert_eq!("1000ms,5m, 900s,1h".parse(), Ok(Ladder::new(waits)));
+    for wrong in
+        ["", "60s", "60s,300s,900s", "60,300,900,3600", "60s,300s,900s,0s", "1s,1s,1s,25h", "1s,1s,1s,-1s"]
+    {
+        let refused = wrong.parse::<Ladder>().unwrap_err().to_string();
+        assert!(!refused.is_empty(), "{wrong:?} was taken");
+    }
+}

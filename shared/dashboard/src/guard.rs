@@ -6,9 +6,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use statuspulse_core::deployment::DASHBOARD;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::request_id;
-use statuspulse_core::usecase::DASHBOARD;
 
 use crate::Dashboard;
 use crate::session::Viewer;
@@ -90,7 +90,7 @@ impl Refused {
     async fn page(&self, request_id: &str, dashboard: &Dashboard, sent: &HeaderMap) -> Response {
         let (title, detail) = match self {
             Self::SignedOut => {
-                let page = SignedOut::page(&dashboard.engine.deployment.public_url);
+                let page = SignedOut::page(&dashboard.admin.deployment.public_url);
                 return (self.status(), page).into_response();
             }
             Self::OtherSite => (
@@ -165,8 +165,8 @@ pub(crate) fn see(path: &str) -> Response {
 
 /// The outermost layer.
 pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
-    let engine = &dashboard.engine;
-    let request_id = request_id(&*engine.random);
+    let admin = &dashboard.admin;
+    let request_id = request_id(&*admin.random);
     let sent = request.headers().clone();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if reads || is_ours(request.headers()) {
@@ -175,7 +175,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
         Refused::OtherSite.into_response()
     };
     // Before a page says that something was changed, that change survives the death of the machine.
-    if !reads && response.status().is_redirection() && engine.deliveries.settled().await.is_err() {
+    if !reads && response.status().is_redirection() && admin.deliveries.settled().await.is_err() {
         response = Refused::Unavailable.into_response();
     }
     if let Some(refused) = response.extensions_mut().remove::<Refused>() {

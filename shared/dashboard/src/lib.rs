@@ -1,4 +1,4 @@
-//! Settings > Integrations > Webhooks: pages over [`statuspulse_core::Engine`], made on the server.
+//! Settings > Integrations > Webhooks: pages over [`statuspulse_core::Admin`], made on the server.
 //!
 //! # What a request passes through
 //!
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use axum::{Router, middleware as layers};
-use statuspulse_core::Engine;
+use statuspulse_core::Admin;
 
 /// What a handler answers.
 type Answer = Result<Response, guard::Refused>;
@@ -35,11 +35,11 @@ type Answer = Result<Response, guard::Refused>;
 /// What the handlers share.
 #[derive(Clone)]
 struct Dashboard {
-    engine: Arc<Engine>,
+    admin: Arc<Admin>,
 }
 
 /// The dashboard's pages.
-pub fn pages(engine: Arc<Engine>) -> Router {
-    let state = Dashboard { engine };
+pub fn pages(admin: Arc<Admin>) -> Router {
+    let state = Dashboard { admin };
     pages::routes().layer(layers::from_fn_with_state(state.clone(), guard::outer)).with_state(state)
 }

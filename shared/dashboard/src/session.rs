@@ -13,7 +13,7 @@ use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use statuspulse_core::access::{self, Action};
 use statuspulse_core::ids::AccountId;
-use statuspulse_core::{Engine, limits};
+use statuspulse_core::{Admin, limits};
 
 use crate::Dashboard;
 use crate::guard::Refused;
@@ -26,7 +26,7 @@ const FLASH_SECONDS: u64 = 60;
 
 /// Somebody who is signed in, and may look.
 pub(crate) struct Viewer {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) admin: Arc<Admin>,
     pub(crate) account: AccountId,
     /// As whom they may change things, if they may.
     pub(crate) manages: Option<access::Manager>,
@@ -82,7 +82,7 @@ impl Flash {
 impl Viewer {
     /// What every page of theirs has around it.
     pub(crate) async fn frame(&self) -> Result<Frame, Refused> {
-        let account = self.engine.account(self.account).await?;
+        let account = self.admin.account(self.account).await?;
         Ok(Frame {
             account: Some(account.name),
             may_manage: self.manages.is_some(),
@@ -108,13 +108,13 @@ impl Viewer {
     /// Who shows these headers.
     pub(crate) async fn of(headers: &HeaderMap, dashboard: &Dashboard) -> Result<Self, Refused> {
         let token = cookie(headers, SESSION).ok_or(Refused::SignedOut)?.to_owned();
-        let caller = dashboard.engine.signed_in(&token).await?;
+        let caller = dashboard.admin.signed_in(&token).await?;
         let account = caller.account_for(Action::Read)?;
         let flash = cookie(headers, FLASH)
             .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let manages = caller.manager().ok();
-        Ok(Self { engine: dashboard.engine.clone(), account, manages, flash, token })
+        Ok(Self { admin: dashboard.admin.clone(), account, manages, flash, token })
     }
 }
 

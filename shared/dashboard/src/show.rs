@@ -240,7 +240,7 @@ impl Day {
 /// milliseconds, so each attempt has the same room, with the wait before it in words.
 pub(crate) fn timeline(delivery: &Delivery) -> Markup {
     const STEP: usize = 112;
-    let next = delivery.next_step().map(|(_, at)| at);
+    let next = delivery.due_attempt().map(|(_, at)| at);
     let stops = delivery.attempts.len() + 1 + usize::from(next.is_some());
     let width = stops * STEP;
     let mut svg = format!(
@@ -283,7 +283,7 @@ fn timeline_words(delivery: &Delivery) -> String {
             format!("attempt {}: {} after {}", attempt.number, code(attempt), millis(attempt.duration))
         })
         .collect();
-    let next = delivery.next_step().map(|(_, at)| format!("; next at {}", moment(at))).unwrap_or_default();
+    let next = delivery.due_attempt().map(|(_, at)| format!("; next at {}", moment(at))).unwrap_or_default();
     if attempts.is_empty() {
         format!("No attempt yet{next}")
     } else {

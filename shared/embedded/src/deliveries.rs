@@ -10,17 +10,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status, Timing};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
+use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
-    Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart,
+    Acceptance, Claim, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Records, Saved,
 };
-use statuspulse_core::record::{millis, read_attempts, read_trigger, write_attempts};
+use statuspulse_core::record::{from_millis, millis, read_attempts, read_trigger, write_attempts};
+use statuspulse_core::webhook::Webhook;
 
 use crate::Embedded;
 use crate::columns::{Unknown, bad, bytes16, bytes32, time};
+use crate::queue::Outgoing;
 
 /// Which deliveries are in a worker's hands, and until when.
 #[derive(Debug, Default, Clone)]
@@ -49,20 +52,55 @@ impl Claims {
     }
 }
 
+/// Records and messages are in one file: they are committed together.
 #[async_trait]
-impl Deliveries for Embedded {
-    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
-        let event = event.clone();
-        let work = move |connection: &Connection| {
-            if insert_event(connection, &event, &deliveries)? {
-                let kept = deliveries.into_iter().map(|delivery| insert_delivery(connection, delivery));
-                return Ok(Acceptance::Accepted(kept.collect::<rusqlite::Result<_>>()?));
-            }
-            accepted_before(connection, &event)
-        };
-        self.writer.write("accepting an event", work, |_| {}).await
+impl Records for Embedded {
+    fn sends(&self) -> bool {
+        true
     }
 
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        let event = event.clone();
+        let work = move |connection: &Connection, outgoing: &mut Outgoing| {
+            if !insert_event(connection, &event, &deliveries)? {
+                return accepted_before(connection, &event);
+            }
+            let kept = deliveries.into_iter().map(|delivery| insert_delivery(connection, delivery));
+            let kept: Vec<Delivery> = kept.collect::<rusqlite::Result<_>>()?;
+            let messages = kept.iter().filter_map(|delivery| delivery.accepted_message(&event.body));
+            outgoing.send(connection, messages)?;
+            Ok(Acceptance::Accepted(kept))
+        };
+        self.write_and_send("accepting an event", work, |_| {}).await
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        let (delivery, now) = (delivery.clone(), self.clock.now());
+        let (id, claims) = (delivery.id, self.claims.clone());
+        let work = move |connection: &Connection, outgoing: &mut Outgoing| {
+            let Ok(delivery) = update_delivery(connection, delivery)? else { return Ok(Err(Conflict)) };
+            send_for(connection, outgoing, &delivery, now)?;
+            Ok(Ok(Saved { delivery, has_successor: false }))
+        };
+        let after = move |saved: &Result<Saved, Conflict>| {
+            if saved.is_ok() {
+                claims.release(id);
+            }
+        };
+        self.write_and_send("changing a delivery", work, after).await
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        self.insert_webhook(webhook).await
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        self.update_webhook(webhook).await
+    }
+}
+
+#[async_trait]
+impl Deliveries for Embedded {
     async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
         let sql = "SELECT * FROM events WHERE id = ?1";
         let event = self.readers.read("reading an event", |connection| {
@@ -80,7 +118,7 @@ impl Deliveries for Embedded {
         &self,
         _webhook: WebhookId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
@@ -94,9 +132,9 @@ impl Deliveries for Embedded {
                 return Err(error);
             }
             Ok(None) => Claim::Unknown,
-            Ok(Some(delivery)) => match delivery.next_step() {
-                Some((next, at)) if next == step && at > due_by => Claim::Later(at),
-                Some((next, _)) if next == step => return Ok(Claim::Taken(Box::new(delivery))),
+            Ok(Some(delivery)) => match delivery.due_attempt() {
+                Some((next, at)) if next == key && at > due_by => Claim::Later(at),
+                Some((next, _)) if next == key => return Ok(Claim::Taken(Box::new(delivery))),
                 _ => Claim::Moved(Box::new(delivery)),
             },
         };
@@ -104,7 +142,12 @@ impl Deliveries for Embedded {
         Ok(claim)
     }
 
-    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
+    async fn release_until(
+        &self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        at: Timestamp,
+    ) -> PortResult<()> {
         let id = delivery.id;
         // Nobody else claims it before the write is done.
         if self.claims.renew(id, claimed_until, self.clock.now()).is_none() {
@@ -121,29 +164,8 @@ impl Deliveries for Embedded {
         self.writer.write("putting a delivery off", work, after).await.map(drop)
     }
 
-    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        let delivery = delivery.clone();
-        let id = delivery.id;
-        let claims = self.claims.clone();
-        let after = move |saved: &Result<Saved, Conflict>| {
-            if saved.is_ok() {
-                claims.release(id);
-            }
-        };
-        self.writer
-            .write("changing a delivery", move |connection| update_delivery(connection, delivery), after)
-            .await
-    }
-
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
-        let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3
-                   ORDER BY seq LIMIT 1";
-        self.readers.read("reading a lane", |connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_row((webhook.to_bytes(), incident_id), delivery_row)
-                .optional()
-        })
+        self.readers.read("reading a lane", |connection| lane_head(connection, webhook, incident_id))
     }
 
     async fn deliveries(
@@ -172,19 +194,19 @@ impl Deliveries for Embedded {
         Ok(Page { items, next })
     }
 
-    async fn sweep_page(
+    async fn query(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        let states: &[i64] = match part {
-            SweepPart::Held => &[HELD],
-            SweepPart::Moving => &[SCHEDULED, WAITING],
-            SweepPart::Unfinished => &[SCHEDULED, WAITING, HELD],
-            SweepPart::Released => return self.released(webhook, limit),
-            SweepPart::DueAfter(time) => return self.due_after(webhook, time, limit),
-            SweepPart::FailedSince(since) => return self.failed_since(webhook, since, limit),
+        let states: &[i64] = match query {
+            DeliveryQuery::Held => &[HELD],
+            DeliveryQuery::Moving => &[SCHEDULED, WAITING],
+            DeliveryQuery::Unfinished => &[SCHEDULED, WAITING, HELD],
+            DeliveryQuery::Released => return self.released(webhook, limit),
+            DeliveryQuery::DueAfter(time) => return self.due_after(webhook, time, limit),
+            DeliveryQuery::FailedSince(since) => return self.failed_since(webhook, since, limit),
         };
         let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3
                    ORDER BY seq LIMIT ?3";
@@ -282,7 +304,9 @@ fn state_number(status: Status) -> i64 {
 fn state_of(row: &Row<'_>) -> rusqlite::Result<State> {
     Ok(match row.get::<_, i64>("state")? {
         WAITING => State::Waiting,
-        SCHEDULED => State::Scheduled { number: row.get("number")?, at: time(row, "due")? },
+        SCHEDULED => {
+            State::Scheduled { number: row.get("number")?, at: time(row, "due")?, timing: timing(row)? }
+        }
         HELD => State::Held,
         3 => State::Delivered,
         4 => State::Failed,
@@ -292,10 +316,22 @@ fn state_of(row: &Row<'_>) -> rusqlite::Result<State> {
     })
 }
 
-fn number_and_due(state: State) -> (Option<u8>, Option<i64>) {
+fn timing(row: &Row<'_>) -> rusqlite::Result<Timing> {
+    let name = row.get_ref("timing")?.as_str()?;
+    let ladder_at =
+        row.get::<_, Option<i64>>("ladder_due")?.map(|at| from_millis(at).map_err(bad)).transpose()?;
+    Timing::from_parts(name, ladder_at).ok_or_else(|| bad(Unknown("timing", name.to_owned())))
+}
+
+/// A scheduled delivery's number, time, timing and ladder's own time.
+type DueColumns = (Option<u8>, Option<i64>, Option<&'static str>, Option<i64>);
+
+fn due_columns(state: State) -> DueColumns {
     match state {
-        State::Scheduled { number, at } => (Some(number), Some(millis(at))),
-        _ => (None, None),
+        State::Scheduled { number, at, timing } => {
+            (Some(number), Some(millis(at)), Some(timing.name()), timing.ladder_at().map(millis))
+        }
+        _ => (None, None, None, None),
     }
 }
 
@@ -323,13 +359,14 @@ fn insert_event(connection: &Connection, event: &Event, deliveries: &[Delivery])
 
 fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Result<Delivery> {
     let delivery = if lane_is_occupied(connection, &delivery, i64::MAX)? {
-        delivery.moved(State::Waiting)
+        delivery.with_state(State::Waiting)
     } else {
         delivery
     };
     let sql = "INSERT INTO deliveries (id, event_id, event_type, incident_id, webhook_id, accepted_at, round, state,
-               number, due, attempts, trigger, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '[]', ?11, 0)";
-    let (number, due) = number_and_due(delivery.state);
+               number, due, timing, ladder_due, attempts, trigger, version)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, '[]', ?13, 0)";
+    let (number, due, timing, ladder_due) = due_columns(delivery.state);
     connection.prepare_cached(sql)?.execute((
         delivery.id.to_bytes(),
         delivery.event_id.to_bytes(),
@@ -341,6 +378,8 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
         state_number(delivery.status()),
         number,
         due,
+        timing,
+        ladder_due,
         delivery.trigger.name(),
     ))?;
     Ok(delivery)
@@ -372,7 +411,7 @@ fn lane_is_occupied(connection: &Connection, delivery: &Delivery, before: i64) -
 
 // --- Changing --------------------------------------------------------------------------------------------
 
-fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result<Result<Saved, Conflict>> {
+fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result<Result<Delivery, Conflict>> {
     let version = i64::try_from(asked.version).unwrap_or(i64::MAX);
     let seq: Option<i64> = connection
         .prepare_cached("SELECT seq FROM deliveries WHERE id = ?1 AND version = ?2")?
@@ -382,14 +421,14 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
     // Who is on a later rung has had its turn.
     let asks_for_its_turn = matches!(asked.state, State::Scheduled { number: 1, .. });
     let delivery = if asks_for_its_turn && lane_is_occupied(connection, &asked, seq)? {
-        asked.moved(State::Waiting)
+        asked.with_state(State::Waiting)
     } else {
         asked
     };
     let sql =
         "UPDATE deliveries SET round = ?2, first_outage = ?3, last_outage = ?4, state = ?5, number = ?6,
-               due = ?7, attempts = ?8, trigger = ?9, version = version + 1 WHERE seq = ?1";
-    let (number, due) = number_and_due(delivery.state);
+               due = ?7, timing = ?8, ladder_due = ?9, attempts = ?10, trigger = ?11, version = version + 1 WHERE seq = ?1";
+    let (number, due, timing, ladder_due) = due_columns(delivery.state);
     connection.prepare_cached(sql)?.execute((
         seq,
         delivery.round,
@@ -398,12 +437,44 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         state_number(delivery.status()),
         number,
         due,
+        timing,
+        ladder_due,
         write_attempts(&delivery.attempts).map_err(bad)?,
         delivery.trigger.name(),
     ))?;
-    let has_company = delivery.is_finished() && lane_is_occupied(connection, &delivery, i64::MAX)?;
-    let delivery = Delivery { version: delivery.version + 1, ..delivery };
-    Ok(Ok(Saved { delivery, has_company }))
+    Ok(Ok(Delivery { version: delivery.version + 1, ..delivery }))
+}
+
+/// Sends what a delivery's new state calls for. If it is finished, the next of its lane is promoted.
+fn send_for(
+    connection: &Connection,
+    outgoing: &mut Outgoing,
+    delivery: &Delivery,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    // Without the payload, which is read from the event when its attempt is made.
+    outgoing.send(connection, delivery.attempt_message(&Bytes::new()))?;
+    outgoing.send(connection, delivery.failed_event())?;
+    if !delivery.is_finished() {
+        return Ok(());
+    }
+    let head = lane_head(connection, delivery.webhook_id, &delivery.incident_id)?;
+    if let Some(head) = head.filter(|head| head.state == State::Waiting)
+        && let Ok(promoted) = update_delivery(connection, head.promoted(now))?
+    {
+        outgoing.send(connection, promoted.attempt_message(&Bytes::new()))?;
+    }
+    Ok(())
+}
+
+fn lane_head(
+    connection: &Connection,
+    webhook: WebhookId,
+    incident_id: &str,
+) -> rusqlite::Result<Option<Delivery>> {
+    let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3
+               ORDER BY seq LIMIT 1";
+    connection.prepare_cached(sql)?.query_row((webhook.to_bytes(), incident_id), delivery_row).optional()
 }
 
 // --- Reading ---------------------------------------------------------------------------------------------

@@ -12,12 +12,11 @@ mod deliveries;
 mod lines;
 mod prune;
 mod queue;
+mod rate_limits;
 mod readers;
-mod recover;
 mod schema;
 mod sealing;
 mod sessions;
-mod turns;
 mod webhooks;
 mod writer;
 
@@ -41,7 +40,7 @@ pub struct Embedded {
     sealer: sealing::Sealer,
     webhook_cache: Arc<webhooks::Cache>,
     claims: deliveries::Claims,
-    turns: turns::Taken,
+    rate_limits: rate_limits::Taken,
     queues: Arc<queue::Queues>,
     clock: Clocked,
     /// Held for as long as a server works on the folder.
@@ -117,10 +116,6 @@ impl Embedded {
             if revived > 0 {
                 tracing::warn!(revived, "messages that were given up before are put back");
             }
-            let recovered = recover::recover(&connection, clock.now()).map_err(in_file)?;
-            if recovered > 0 {
-                tracing::warn!(recovered, "steps that were cut off before they were answered go on");
-            }
         }
         let queues = Arc::new(queue::Queues::open(&connection).map_err(in_file)?);
         let checkpointer = open_writer(&path).map_err(in_file)?;
@@ -131,7 +126,7 @@ impl Embedded {
             sealer,
             webhook_cache: Arc::default(),
             claims: deliveries::Claims::default(),
-            turns: turns::Taken::default(),
+            rate_limits: rate_limits::Taken::default(),
             queues,
             clock: Clocked(clock),
             _lock: lock,

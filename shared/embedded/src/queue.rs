@@ -24,8 +24,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use statuspulse_core::ids::WebhookId;
-use statuspulse_core::message::{Message, Queue, Wakeup};
-use statuspulse_core::ports::{PortResult, Wakeups};
+use statuspulse_core::message::{Message, QueueName, ScheduledMessage};
+use statuspulse_core::ports::{PortResult, Queue};
 use statuspulse_core::record::{from_millis, millis};
 use tokio::sync::Notify;
 
@@ -38,24 +38,24 @@ pub const RECEIVES_MAX: u32 = 10;
 /// Messages moved from `delayed` to `ready` in one transaction.
 const DUE_PAGE: i64 = 500;
 
-const QUEUES: [Queue; 3] = [Queue::First, Queue::Retry, Queue::Upkeep];
+const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
 
 /// A queue's number: in the file, and among the lines.
-fn number(queue: Queue) -> u8 {
+fn number(queue: QueueName) -> u8 {
     match queue {
-        Queue::First => 0,
-        Queue::Retry => 1,
-        Queue::Upkeep => 2,
+        QueueName::First => 0,
+        QueueName::Retry => 1,
+        QueueName::Upkeep => 2,
     }
 }
 
 /// Messages of a queue that are worked on at once. An attempt lasts ten seconds at most, so a queue of first
 /// attempts starts at least a hundred a second even if every receiver hangs.
-fn slots(queue: Queue) -> usize {
+fn slots(queue: QueueName) -> usize {
     match queue {
-        Queue::First => 1024,
-        Queue::Retry => 256,
-        Queue::Upkeep => 16,
+        QueueName::First => 1024,
+        QueueName::Retry => 256,
+        QueueName::Upkeep => 16,
     }
 }
 
@@ -209,34 +209,69 @@ fn delete_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> 
     Ok(())
 }
 
-#[async_trait]
-impl Wakeups for Embedded {
-    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()> {
-        let now = self.clock.now();
-        let (queues, counted) = (self.queues.clone(), self.queues.clone());
-        let work = move |connection: &Connection| {
-            let mut placed = Vec::with_capacity(wakeups.len());
-            for Wakeup { message, due } in wakeups {
-                let seq = counted.seq.fetch_add(1, Ordering::Relaxed) + 1;
-                let entry = Entry { seq, receives: 0, message };
-                if due <= now {
-                    insert_ready(connection, &entry)?;
-                    placed.push(Placed::Ready(entry));
-                } else {
-                    insert_delayed(connection, millis(due), &entry)?;
-                    placed.push(Placed::Delayed(millis(due)));
-                }
+/// Messages that are sent in a transaction.
+pub(crate) struct Outgoing {
+    queues: Arc<Queues>,
+    now: Timestamp,
+    placed: Vec<Placed>,
+}
+
+impl Outgoing {
+    pub(crate) fn send(
+        &mut self,
+        connection: &Connection,
+        messages: impl IntoIterator<Item = ScheduledMessage>,
+    ) -> rusqlite::Result<()> {
+        for ScheduledMessage { message, due } in messages {
+            let seq = self.queues.seq.fetch_add(1, Ordering::Relaxed) + 1;
+            let entry = Entry { seq, receives: 0, message };
+            if due <= self.now {
+                insert_ready(connection, &entry)?;
+                self.placed.push(Placed::Ready(entry));
+            } else {
+                insert_delayed(connection, millis(due), &entry)?;
+                self.placed.push(Placed::Delayed(millis(due)));
             }
-            Ok(placed)
+        }
+        Ok(())
+    }
+}
+
+impl Embedded {
+    /// Runs `work` in the next transaction, and `after` once it is committed, before anything committed later. The messages
+    /// that `work` sends are committed with it.
+    pub(crate) async fn write_and_send<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection, &mut Outgoing) -> rusqlite::Result<T> + Send + 'static,
+        after: impl FnOnce(&T) + Send + 'static,
+    ) -> PortResult<T> {
+        let queues = self.queues.clone();
+        let mut outgoing = Outgoing { queues: self.queues.clone(), now: self.clock.now(), placed: vec![] };
+        let work = move |connection: &Connection| {
+            let value = work(connection, &mut outgoing)?;
+            Ok((value, outgoing.placed))
         };
-        let after = move |placed: &Vec<Placed>| placed.iter().for_each(|placed| queues.place(placed.clone()));
-        self.writer.write("sending messages", work, after).await.map(drop)
+        let after = move |(value, placed): &(T, Vec<Placed>)| {
+            after(value);
+            placed.iter().for_each(|placed| queues.place(placed.clone()));
+        };
+        self.writer.write(doing, work, after).await.map(|(value, _)| value)
+    }
+}
+
+#[async_trait]
+impl Queue for Embedded {
+    async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
+        let work =
+            move |connection: &Connection, outgoing: &mut Outgoing| outgoing.send(connection, messages);
+        self.write_and_send("sending messages", work, |()| {}).await
     }
 }
 
 impl Embedded {
     /// The next message of this queue, when there is one and a slot for it.
-    pub async fn receive(self: &Arc<Self>, queue: Queue) -> PortResult<Received> {
+    pub async fn receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Received> {
         loop {
             if let Some(received) = self.try_receive(queue)? {
                 return Ok(received);
@@ -246,7 +281,7 @@ impl Embedded {
     }
 
     /// The next message of this queue, if there is one and a slot for it.
-    pub fn try_receive(self: &Arc<Self>, queue: Queue) -> PortResult<Option<Received>> {
+    pub fn try_receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Option<Received>> {
         let which = number(queue);
         loop {
             let picked = self.queues.line(which).pick(slots(queue));
@@ -456,6 +491,6 @@ impl Drop for Received {
 }
 
 /// The queues there are, for whoever starts a worker for each.
-pub fn queues() -> [Queue; 3] {
+pub fn queues() -> [QueueName; 3] {
     QUEUES
 }

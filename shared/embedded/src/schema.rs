@@ -44,7 +44,7 @@ CREATE TABLE events (
 CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, event_id BLOB NOT NULL, event_type TEXT NOT NULL,
     incident_id TEXT NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL, round INTEGER NOT NULL,
-    first_outage INTEGER, last_outage INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, attempts TEXT NOT NULL,
+    first_outage INTEGER, last_outage INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, timing TEXT, ladder_due INTEGER, attempts TEXT NOT NULL,
     version INTEGER NOT NULL, trigger TEXT NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);

@@ -12,6 +12,7 @@ use statuspulse_core::webhook::Webhook;
 
 use crate::Embedded;
 use crate::columns::{bad, bytes16};
+use crate::queue::Outgoing;
 use crate::sealing::Sealer;
 
 type List = Arc<Vec<Arc<Webhook>>>;
@@ -98,8 +99,10 @@ impl Webhooks for Embedded {
         });
         Ok(list)
     }
+}
 
-    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+impl Embedded {
+    pub(crate) async fn insert_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         let (record, sealed) = self.columns_of(webhook)?;
         let kept = Arc::new(webhook.clone());
         let cache = self.webhook_cache.clone();
@@ -112,28 +115,30 @@ impl Webhooks for Embedded {
         self.writer.write("creating a webhook", work, move |()| cache.wrote(kept)).await
     }
 
-    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
-        let (record, sealed) = self.columns_of(webhook)?;
-        let kept = Arc::new(Webhook { version: webhook.version + 1, ..webhook.clone() });
-        let cache = self.webhook_cache.clone();
+    pub(crate) async fn update_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        let mut next = Webhook { version: webhook.version + 1, ..webhook.clone() };
+        let messages = std::mem::take(&mut next.outbox);
+        let (record, sealed) = self.columns_of(&next)?;
         let version = i64::try_from(webhook.version).unwrap_or(i64::MAX);
         let (id, deleted) = (webhook.id.to_bytes(), webhook.is_deleted());
-        let work = move |connection: &Connection| {
+        let work = move |connection: &Connection, outgoing: &mut Outgoing| {
             let sql = "UPDATE webhooks SET deleted = ?3, version = version + 1, record = ?4, sealed = ?5
                        WHERE id = ?1 AND version = ?2";
             let changed = connection.prepare_cached(sql)?.execute((id, version, deleted, record, sealed))?;
-            Ok(if changed == 1 { Ok(()) } else { Err(Conflict) })
+            if changed == 0 {
+                return Ok(Err(Conflict));
+            }
+            outgoing.send(connection, messages)?;
+            Ok(Ok(()))
         };
+        let (kept, cache) = (Arc::new(next), self.webhook_cache.clone());
         let after = move |result: &Result<(), Conflict>| {
             if result.is_ok() {
                 cache.wrote(kept);
             }
         };
-        self.writer.write("changing a webhook", work, after).await
+        self.write_and_send("changing a webhook", work, after).await
     }
-}
-
-impl Embedded {
     fn columns_of(&self, webhook: &Webhook) -> PortResult<(String, Vec<u8>)> {
         let parts = write_webhook(webhook)
             .map_err(|error| Unavailable { doing: "writing a webhook", source: error.into() })?;

@@ -29,25 +29,25 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn create(State(api): State<Api>, CreatesAccounts(caller): CreatesAccounts, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let (account, key) = api.engine.create_account(caller, &body).await?;
+    let (account, key) = api.admin.create_account(caller, &body).await?;
     let view = CreatedView { account: AccountView::of(&account), key: key.reveal() };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
 async fn show(State(api): State<Api>, Reads(account): Reads) -> Answer {
-    let account = api.engine.account(account).await?;
+    let account = api.admin.account(account).await?;
     Ok(Json(AccountView::of(&account)).into_response())
 }
 
 async fn update(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let account = api.engine.update_account(by.account_id, &body).await?;
+    let account = api.admin.update_account(by.account_id, &body).await?;
     Ok(Json(AccountView::of(&account)).into_response())
 }
 
 async fn test_slack(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     body::read_nothing(body).await?;
-    let result = api.engine.test_slack(by.account_id).await?;
+    let result = api.admin.test_slack(by.account_id).await?;
     Ok(Json(TestView::of(&result)).into_response())
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use statuspulse_core::Engine;
 use statuspulse_core::access::{Action, Caller, Manager};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::AccountId;
+use statuspulse_core::{Admin, Publisher};
 
 use crate::problem::Refusal;
 
@@ -40,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for KeyOf {
 
 impl<S: Sync> FromRequestParts<S> for Reads
 where
-    Arc<Engine>: FromRef<S>,
+    Arc<Admin>: FromRef<S>,
 {
     type Rejection = Refusal;
 
@@ -51,7 +51,7 @@ where
 
 impl<S: Sync> FromRequestParts<S> for Manages
 where
-    Arc<Engine>: FromRef<S>,
+    Arc<Admin>: FromRef<S>,
 {
     type Rejection = Refusal;
 
@@ -60,14 +60,14 @@ where
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Publishes
-where
-    Arc<Engine>: FromRef<S>,
-{
+impl FromRequestParts<Arc<Publisher>> for Publishes {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        let caller = caller(parts, state).await?;
+    async fn from_request_parts(
+        parts: &mut Parts,
+        publisher: &Arc<Publisher>,
+    ) -> std::result::Result<Self, Refusal> {
+        let caller = publisher.authenticate(needed_bearer(parts)?).await?;
         caller.may(Action::Publish)?;
         Ok(Self(caller))
     }
@@ -75,7 +75,7 @@ where
 
 impl<S: Sync> FromRequestParts<S> for CreatesAccounts
 where
-    Arc<Engine>: FromRef<S>,
+    Arc<Admin>: FromRef<S>,
 {
     type Rejection = Refusal;
 
@@ -88,9 +88,9 @@ where
 
 async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>
 where
-    Arc<Engine>: FromRef<S>,
+    Arc<Admin>: FromRef<S>,
 {
-    Arc::<Engine>::from_ref(state).authenticate(needed_bearer(parts)?).await
+    Arc::<Admin>::from_ref(state).authenticate(needed_bearer(parts)?).await
 }
 
 fn needed_bearer(parts: &Parts) -> Result<&str> {

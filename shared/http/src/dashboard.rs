@@ -22,7 +22,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn create(State(api): State<Api>, Reads(_): Reads, KeyOf(key): KeyOf, body: Body) -> Answer {
     body::read_nothing(body).await?;
-    let link = api.engine.buy_link(&key).await?;
+    let link = api.admin.buy_link(&key).await?;
     let view = LinkView { url: &link.url, expires_at: link.expires_at };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }

@@ -51,7 +51,7 @@ async fn list(
     let window = list.window(&mut query);
     query.finish()?;
     let after = window.after.map(DeliveryId::from_bytes);
-    let page = api.engine.delivery_page(account, webhook, &filter, after, window.limit).await?;
+    let page = api.admin.delivery_page(account, webhook, &filter, after, window.limit).await?;
     let shown = &page.items[..how_many_fit(&page.items)];
     let next = if shown.len() < page.items.len() { shown.last().map(|last| last.id) } else { page.next };
     Ok(list.page(shown.iter().map(DeliveryView::of).collect(), next.map(DeliveryId::to_bytes)))
@@ -68,12 +68,12 @@ fn how_many_fit(deliveries: &[Delivery]) -> usize {
 }
 
 async fn show(State(api): State<Api>, Reads(account): Reads, Ids(webhook, id): Ids) -> Answer {
-    let delivery = api.engine.delivery(account, webhook, id).await?;
+    let delivery = api.admin.delivery(account, webhook, id).await?;
     Ok(Json(DeliveryView::of(&delivery)).into_response())
 }
 
 async fn show_by_id(State(api): State<Api>, Reads(account): Reads, Id(id): Id<DeliveryId>) -> Answer {
-    let delivery = api.engine.delivery_by_id(account, id).await?;
+    let delivery = api.admin.delivery_by_id(account, id).await?;
     Ok(Json(DeliveryView::of(&delivery)).into_response())
 }
 
@@ -83,9 +83,9 @@ async fn redeliver(
     Ids(webhook, id): Ids,
     body: Body,
 ) -> Answer {
-    api.engine.delivery(by.account_id, webhook, id).await?;
+    api.admin.delivery(by.account_id, webhook, id).await?;
     body::read_nothing(body).await?;
-    accepted(&api.engine.redeliver(by.account_id, webhook, id).await?)
+    accepted(&api.admin.redeliver(by.account_id, webhook, id).await?)
 }
 
 async fn redeliver_by_id(
@@ -94,9 +94,9 @@ async fn redeliver_by_id(
     Id(id): Id<DeliveryId>,
     body: Body,
 ) -> Answer {
-    let delivery = api.engine.delivery_by_id(by.account_id, id).await?;
+    let delivery = api.admin.delivery_by_id(by.account_id, id).await?;
     body::read_nothing(body).await?;
-    accepted(&api.engine.redeliver(by.account_id, delivery.webhook_id, id).await?)
+    accepted(&api.admin.redeliver(by.account_id, delivery.webhook_id, id).await?)
 }
 
 async fn redeliver_failed(
@@ -107,7 +107,7 @@ async fn redeliver_failed(
 ) -> Answer {
     known(&api, by.account_id, webhook).await?;
     let since = since_field(&body::read(body).await?)?;
-    let deliveries = api.engine.redeliver_failed(by.account_id, webhook, since).await?;
+    let deliveries = api.admin.redeliver_failed(by.account_id, webhook, since).await?;
     Ok((StatusCode::ACCEPTED, Json(RedeliveredView { deliveries })).into_response())
 }
 
@@ -230,7 +230,7 @@ impl<'a> DeliveryView<'a> {
             status: delivery.status().name(),
             accepted_at: delivery.accepted_at,
             trigger: delivery.trigger.name(),
-            next_attempt_at: delivery.next_step().map(|(_, at)| at),
+            next_attempt_at: delivery.due_attempt().map(|(_, at)| at),
             attempts: delivery.attempts.iter().map(AttemptView::of).collect(),
         }
     }

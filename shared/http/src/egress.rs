@@ -15,7 +15,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 /// All of them: a handful, in the form of a list with one page.
 async fn list(State(api): State<Api>) -> Json<Value> {
-    Json(json!({ "data": api.engine.deployment.egress_ips, "next_cursor": null }))
+    Json(json!({ "data": api.admin.deployment.egress_ips, "next_cursor": null }))
 }
 
 pub(crate) fn operations() -> Vec<Operation> {

@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::EventId;
-use statuspulse_core::{Engine, limits};
+use statuspulse_core::{Publisher, limits};
 use utoipa::ToSchema;
 
 use crate::auth::Publishes;
@@ -23,19 +23,19 @@ pub(crate) mod openapi;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-pub(crate) fn routes() -> Router<Arc<Engine>> {
+pub(crate) fn routes() -> Router<Arc<Publisher>> {
     Router::new().route("/v1/events", post(publish))
 }
 
 async fn publish(
-    State(engine): State<Arc<Engine>>,
+    State(publisher): State<Arc<Publisher>>,
     Publishes(caller): Publishes,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let idempotency_key = idempotency_key(&headers)?;
     let envelope = body::read_up_to(limits::ENVELOPE_BYTES, body).await?;
-    let published = engine.publish(caller, &envelope, idempotency_key).await?;
+    let published = publisher.publish(caller, &envelope, idempotency_key).await?;
     let view = PublishedView { event_id: published.event_id, deliveries: published.deliveries };
     Ok((StatusCode::ACCEPTED, Json(view)).into_response())
 }

@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let (key, text) = api.engine.create_key(by.account_id, &body).await?;
+    let (key, text) = api.admin.create_key(by.account_id, &body).await?;
     let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -38,7 +38,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     let list = List::new(&api.cursor_key, account, "keys");
     let window = list.window(&mut query);
     query.finish()?;
-    let keys = api.engine.keys(account).await?;
+    let keys = api.admin.keys(account).await?;
     let after = window.after.map(KeyId::from_bytes);
     let mut rest = keys.iter().filter(|key| after.is_none_or(|after| key.id > after));
     let data: Vec<_> = rest.by_ref().take(window.limit).map(KeyView::of).collect();
@@ -47,7 +47,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
 }
 
 async fn revoke(State(api): State<Api>, Manages(by): Manages, Id(id): Id<KeyId>) -> Answer {
-    api.engine.revoke_key(by.account_id, id).await?;
+    api.admin.revoke_key(by.account_id, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP API: doors of [`statuspulse_core::Engine`], as axum routers with no state of their own.
+//! The HTTP API: doors of [`Admin`] and [`Publisher`], as axum routers with no state of their own.
 //!
 //! # What a call passes through
 //!
@@ -48,7 +48,8 @@ use axum::extract::FromRef;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware as layers};
-use statuspulse_core::Engine;
+use statuspulse_core::ports::Random;
+use statuspulse_core::{Admin, Publisher};
 
 pub use openapi::openapi;
 pub use page::CursorKey;
@@ -61,36 +62,37 @@ type Answer = Result<Response, Refusal>;
 /// What the registration handlers share.
 #[derive(Clone)]
 struct Api {
-    engine: Arc<Engine>,
+    admin: Arc<Admin>,
     cursor_key: Arc<CursorKey>,
 }
 
-impl FromRef<Api> for Arc<Engine> {
+impl FromRef<Api> for Arc<Admin> {
     fn from_ref(api: &Api) -> Self {
-        Arc::clone(&api.engine)
+        Arc::clone(&api.admin)
     }
 }
 
 /// Accounts, keys, webhooks, deliveries, the egress addresses, and what describes the API. `cursor_key` seals the cursors of lists: a
 /// deployment's own, and the same in all its processes.
-pub fn registration(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
-    finished(registration_routes(Arc::clone(&engine), cursor_key), engine)
+pub fn registration(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
+    let random = Arc::clone(&admin.random);
+    finished(registration_routes(admin, cursor_key), random)
 }
 
 /// `POST /v1/events`.
-pub fn publishing(engine: Arc<Engine>) -> Router {
-    finished(publishing_routes(Arc::clone(&engine)), engine)
+pub fn publishing(publisher: Arc<Publisher>) -> Router {
+    let random = Arc::clone(&publisher.random);
+    finished(publishing_routes(publisher), random)
 }
 
 /// The whole API in one router.
-pub fn all(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
-    let routes =
-        registration_routes(Arc::clone(&engine), cursor_key).merge(publishing_routes(Arc::clone(&engine)));
-    finished(routes, engine)
+pub fn all(admin: Arc<Admin>, publisher: Arc<Publisher>, cursor_key: CursorKey) -> Router {
+    let random = Arc::clone(&admin.random);
+    finished(registration_routes(admin, cursor_key).merge(publishing_routes(publisher)), random)
 }
 
-fn registration_routes(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
-    let settle = layers::from_fn_with_state(Arc::clone(&engine), middleware::settle);
+fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
+    let settle = layers::from_fn_with_state(Arc::clone(&admin), middleware::settle);
     Router::new()
         .merge(accounts::routes())
         .merge(keys::routes())
@@ -100,21 +102,21 @@ fn registration_routes(engine: Arc<Engine>, cursor_key: CursorKey) -> Router {
         .merge(egress::routes())
         .merge(docs::routes())
         .layer(settle)
-        .with_state(Api { engine, cursor_key: Arc::new(cursor_key) })
+        .with_state(Api { admin, cursor_key: Arc::new(cursor_key) })
 }
 
-/// Without the `settle` layer: [`Engine::publish`] settles by itself, since it has doors that are not HTTP.
-fn publishing_routes(engine: Arc<Engine>) -> Router {
-    events::routes().with_state(engine)
+/// Without the `settle` layer: [`Publisher::publish`] settles by itself, since it has doors that are not HTTP.
+fn publishing_routes(publisher: Arc<Publisher>) -> Router {
+    events::routes().with_state(publisher)
 }
 
 /// Adds what every router has: liveness, an answer to whatever is not a route, and the outer layer.
-fn finished(routes: Router, engine: Arc<Engine>) -> Router {
+fn finished(routes: Router, random: Arc<dyn Random>) -> Router {
     routes
         .route("/healthz", get(async || "ok\n"))
         .fallback(async || Refusal::UnknownPath)
         .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
-        .layer(layers::from_fn_with_state(engine, middleware::outer))
+        .layer(layers::from_fn_with_state(random, middleware::outer))
 }
 
 /// A duration as shown.

@@ -12,9 +12,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method};
-use statuspulse_core::Engine;
+use statuspulse_core::Admin;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::request_id;
+use statuspulse_core::ports::Random;
 
 use crate::problem::{self, Refusal};
 use crate::rest;
@@ -24,8 +25,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The outermost layer. Gives the answer an id that a customer can quote, writes the problem document of a
 /// refusal, and sees that nothing is cached or guessed at: answers hold secrets, and text that strangers'
 /// endpoints sent.
-pub(crate) async fn outer(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
-    let request_id = request_id(&*engine.random);
+pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Request, next: Next) -> Response {
+    let request_id = request_id(&*random);
     let (head, body) = request.into_parts();
     let (body, rest) = rest::shared(body);
     let request = Request::from_parts(head, Body::new(body));
@@ -46,13 +47,13 @@ pub(crate) async fn outer(State(engine): State<Arc<Engine>>, request: Request, n
 
 /// Before a 2xx says that something was changed, that change survives the death of the machine. One rule for
 /// every call that is not a read, so that no handler can forget it.
-pub(crate) async fn settle(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+pub(crate) async fn settle(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
     if reads || !response.status().is_success() {
         return response;
     }
-    match engine.deliveries.settled().await {
+    match admin.deliveries.settled().await {
         Ok(()) => response,
         Err(unavailable) => Refusal::from(Error::from(unavailable)).into_response(),
     }

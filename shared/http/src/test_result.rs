@@ -1,7 +1,7 @@
 //! What came of a call that somebody asked for to see whether it works.
 
 use serde::Serialize;
-use statuspulse_core::usecase::probe::TestResult;
+use statuspulse_core::admin::probe::TestResult;
 use utoipa::ToSchema;
 
 use crate::millis;

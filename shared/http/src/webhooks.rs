@@ -11,12 +11,12 @@ use http::StatusCode;
 use http::header::LOCATION;
 use jiff::Timestamp;
 use serde::Serialize;
+use statuspulse_core::admin::pause::HeldDeliveries;
+use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::error::Result;
 use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::usecase::pause::HeldDeliveries;
-use statuspulse_core::usecase::preview::Preview;
 use statuspulse_core::webhook::Webhook;
 use utoipa::ToSchema;
 
@@ -50,7 +50,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let body = body::read(body).await?;
-    let webhook = api.engine.register(by, &body).await?;
+    let webhook = api.admin.register(by, &body).await?;
     let location = [(LOCATION, format!("/v1/webhooks/{}", webhook.id))];
     let view = CreatedView { shown: view(&api, &webhook).await?, secret: webhook.keys.current().reveal() };
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
@@ -61,8 +61,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     let list = List::new(&api.cursor_key, account, "webhooks");
     let window = list.window(&mut query);
     query.finish()?;
-    let page =
-        api.engine.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
+    let page = api.admin.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
     let mut data = Vec::with_capacity(page.items.len());
     for webhook in &page.items {
         data.push(view(&api, webhook).await?);
@@ -71,40 +70,40 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
 }
 
 async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
-    let webhook = api.engine.webhook(account, id).await?;
+    let webhook = api.admin.webhook(account, id).await?;
     shown(&api, &webhook).await
 }
 
 async fn update(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
     let body = body::read(body).await?;
-    let webhook = api.engine.update(by, id, &body).await?;
+    let webhook = api.admin.update(by, id, &body).await?;
     shown(&api, &webhook).await
 }
 
 async fn remove(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>) -> Answer {
-    api.engine.delete(by, id).await?;
+    api.admin.delete(by, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn verify(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    let webhook = api.engine.verify(by, id).await?;
+    let webhook = api.admin.verify(by, id).await?;
     shown(&api, &webhook).await
 }
 
 async fn pause(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    let webhook = api.engine.pause(by, id).await?;
+    let webhook = api.admin.pause(by, id).await?;
     shown(&api, &webhook).await
 }
 
 async fn resume(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
     let held = held_field(&body::read_optional(body).await?)?;
-    let held = api.engine.resume(by, id, held).await?;
+    let held = api.admin.resume(by, id, held).await?;
     Ok(Json(ResumedView { status: "active", held }).into_response())
 }
 
@@ -116,7 +115,7 @@ async fn rotate_secret(
 ) -> Answer {
     known(&api, by.account_id, id).await?;
     let style = style_field(&body::read_optional(body).await?)?;
-    let (secret, window_ends_at) = api.engine.rotate_secret(by, id, style).await?;
+    let (secret, window_ends_at) = api.admin.rotate_secret(by, id, style).await?;
     Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
 }
 
@@ -128,15 +127,15 @@ async fn finish_rotation(
 ) -> Answer {
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    api.engine.finish_rotation(by, id).await?;
-    let webhook = api.engine.webhook(by.account_id, id).await?;
+    api.admin.finish_rotation(by, id).await?;
+    let webhook = api.admin.webhook(by.account_id, id).await?;
     shown(&api, &webhook).await
 }
 
 /// The latest entries: so few that they need no pages, and stand in one all the same, as every list does.
 async fn audit_log(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
-    let webhook = api.engine.webhook(account, id).await?;
-    let log = api.engine.audit_log(&webhook).await?;
+    let webhook = api.admin.webhook(account, id).await?;
+    let log = api.admin.audit_log(&webhook).await?;
     let list = List::new(&api.cursor_key, account, "audit-log");
     Ok(list.page(log.iter().map(AuditEntryView::of).collect(), None))
 }
@@ -149,7 +148,7 @@ async fn send_test(
 ) -> Answer {
     known(&api, by.account_id, id).await?;
     let body = body::read_optional(body).await?;
-    let tested = api.engine.send_test(by.account_id, id, &body).await?;
+    let tested = api.admin.send_test(by.account_id, id, &body).await?;
     let view = TestedView { result: TestView::of(&tested.result), request: PreviewView::of(&tested.request) };
     Ok(Json(view).into_response())
 }
@@ -157,7 +156,7 @@ async fn send_test(
 async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, account, id).await?;
     let body = body::read_optional(body).await?;
-    let preview = api.engine.preview(account, id, &body).await?;
+    let preview = api.admin.preview(account, id, &body).await?;
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 
@@ -178,7 +177,7 @@ async fn explain(
         "".into()
     });
     query.finish()?;
-    let explanation = api.engine.explain(account, id, &event, groups).await?;
+    let explanation = api.admin.explain(account, id, &event, groups).await?;
     let view = ExplanationView {
         would_receive: explanation.rule.is_none(),
         rule: explanation.rule,
@@ -190,19 +189,19 @@ async fn explain(
 /// An unknown webhook is 404 whatever the body or the parameters say, so it is looked for before they are
 /// read. The use case looks again: it decides.
 pub(crate) async fn known(api: &Api, account: AccountId, id: WebhookId) -> Result<()> {
-    api.engine.webhook(account, id).await.map(drop)
+    api.admin.webhook(account, id).await.map(drop)
 }
 
 async fn shown(api: &Api, webhook: &Webhook) -> Answer {
     Ok(Json(view(api, webhook).await?).into_response())
 }
 
-/// An active webhook holds nothing unless a sweep is letting it go, and a pending one never had anything: so
+/// An active webhook holds nothing unless a job is letting it go, and a pending one never had anything: so
 /// a list asks the store about the few others alone.
 async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
-    let may_hold = webhook.sweep.is_some() || view::pause_of(webhook).is_some();
-    let held = if may_hold { api.engine.held(webhook.id).await? } else { 0 };
-    Ok(WebhookView::of(webhook, held, api.engine.clock.now()))
+    let may_hold = webhook.job.is_some() || view::pause_of(webhook).is_some();
+    let held = if may_hold { api.admin.held(webhook.id).await? } else { 0 };
+    Ok(WebhookView::of(webhook, held, api.admin.clock.now()))
 }
 
 fn held_field(body: &[u8]) -> Result<HeldDeliveries> {

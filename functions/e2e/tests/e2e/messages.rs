@@ -27,7 +27,7 @@ async fn a_message_that_cannot_be_read_fails_alone_and_samples_are_understood() 
         let answer = stack.emulator.invoke(function, &sample(name));
         assert_eq!(answer, json!({"batchItemFailures": []}), "{function}");
     }
-    let answer = stack.emulator.invoke("Drain", &json!({"look_after": {}}));
+    let answer = stack.emulator.invoke("Drain", &json!({"reconcile": {}}));
     assert_eq!(answer, json!({"found": 0}), "nothing waits for nobody");
 
     // Poison before and behind a first attempt: it arrives at once all the same.

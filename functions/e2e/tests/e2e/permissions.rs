@@ -19,9 +19,8 @@ const UNSEEN: [(&str, &str, &[&str]); 11] = [
     ("delivery", "sqs:SendMessage", &["Retry60mQueue"]),
     // A delivery that was accepted while what is before it in its lane was being dropped.
     ("drain", "sqs:SendMessage", &["FirstQueue"]),
-    // An event published again after its deliveries were held and let go; one that comes to wait while its webhook pauses.
-    // News go with a sweep that it finds begun.
-    ("fanout", "sqs:SendMessage", &["Retry1mQueue", "SweepQueue", "NoticeQueue"]),
+    // An event published again after its deliveries were held and let go.
+    ("fanout", "sqs:SendMessage", &["Retry1mQueue"]),
     // The same, where the way is free by the time it is recorded that it waits.
     ("fanout", "dynamodb:DeleteItem", &["Table"]),
     // A redelivered one that finds the next of its lane waiting for nobody.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use statuspulse_core::attempt::Class;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
-use statuspulse_core::message::Wakeup;
+use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
-    Acceptance, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved, Step,
-    SweepPart, Unavailable, Wakeups, Webhooks,
+    Acceptance, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult, Queue, Random,
+    Records, Saved, Unavailable, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 use statuspulse_embedded::Embedded;
@@ -118,17 +118,24 @@ pub(crate) enum Write {
 pub(crate) struct Fuse {
     /// Negative: as many as you like.
     left: AtomicI64,
+    /// Whether the next write is done and its caller hears of a failure.
+    loses_answer: AtomicBool,
     before: Mutex<HashMap<Write, Happening>>,
 }
 
 impl Fuse {
     pub(crate) fn unlit() -> Self {
-        Self { left: AtomicI64::new(-1), before: Mutex::default() }
+        Self { left: AtomicI64::new(-1), loses_answer: AtomicBool::new(false), before: Mutex::default() }
     }
 
     /// The store dies after so many writes.
     pub(crate) fn light(&self, writes: usize) {
         self.left.store(i64::try_from(writes).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The next write is done, and its answer lost: its caller is told that it failed.
+    pub(crate) fn lose_answer(&self) {
+        self.loses_answer.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn put_out(&self) {
@@ -156,6 +163,13 @@ impl Fuse {
         }
     }
 
+    fn answer<T>(&self, answer: PortResult<T>) -> PortResult<T> {
+        if self.loses_answer.swap(false, Ordering::SeqCst) {
+            return Err(Unavailable { doing: "writing", source: "the test lost the answer".into() });
+        }
+        answer
+    }
+
     fn spend(&self) -> PortResult<()> {
         if self.is_burnt_out() {
             return Err(Unavailable { doing: "writing", source: "the test cut the store off".into() });
@@ -174,10 +188,10 @@ pub(crate) struct Fused {
 }
 
 #[async_trait]
-impl Wakeups for Fused {
-    async fn send(&self, wakeups: Vec<Wakeup>) -> PortResult<()> {
+impl Queue for Fused {
+    async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
         self.fuse.spend()?;
-        self.store.send(wakeups).await
+        self.store.send(messages).await
     }
 }
 
@@ -190,6 +204,26 @@ impl Webhooks for Fused {
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
         self.store.webhooks(account).await
     }
+}
+
+#[async_trait]
+impl Records for Fused {
+    fn sends(&self) -> bool {
+        self.store.sends()
+    }
+
+    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
+        self.fuse.spend()?;
+        self.fuse.answer(self.store.accept(event, deliveries).await)
+    }
+
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        if delivery.state == State::Held {
+            self.fuse.step_in(Write::Held).await;
+        }
+        self.fuse.spend()?;
+        self.fuse.answer(self.store.save_delivery(delivery).await)
+    }
 
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         self.fuse.spend()?;
@@ -199,17 +233,12 @@ impl Webhooks for Fused {
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         self.fuse.step_in(Write::Webhook).await;
         self.fuse.spend()?;
-        self.store.save_webhook(webhook).await
+        self.fuse.answer(self.store.save_webhook(webhook).await)
     }
 }
 
 #[async_trait]
 impl Deliveries for Fused {
-    async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
-        self.fuse.spend()?;
-        self.store.accept(event, deliveries).await
-    }
-
     async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
         self.store.event(id).await
     }
@@ -222,24 +251,21 @@ impl Deliveries for Fused {
         &self,
         webhook: WebhookId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
-        self.store.claim(webhook, id, step, due_by, now).await
+        self.store.claim(webhook, id, key, due_by, now).await
     }
 
-    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
+    async fn release_until(
+        &self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        at: Timestamp,
+    ) -> PortResult<()> {
         self.fuse.spend()?;
-        self.store.put_off(delivery, claimed_until, at).await
-    }
-
-    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        if delivery.state == State::Held {
-            self.fuse.step_in(Write::Held).await;
-        }
-        self.fuse.spend()?;
-        self.store.save_delivery(delivery).await
+        self.store.release_until(delivery, claimed_until, at).await
     }
 
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
@@ -256,13 +282,13 @@ impl Deliveries for Fused {
         self.store.deliveries(webhook, filter, after, limit).await
     }
 
-    async fn sweep_page(
+    async fn query(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        self.store.sweep_page(webhook, part, limit).await
+        self.store.query(webhook, query, limit).await
     }
 
     async fn held(&self, webhook: WebhookId) -> PortResult<u64> {

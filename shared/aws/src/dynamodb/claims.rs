@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Claim, PortResult, Step};
+use statuspulse_core::message::AttemptKey;
+use statuspulse_core::ports::{Claim, PortResult};
 
 use super::Table;
 use super::deliveries::read_delivery;
@@ -20,7 +21,7 @@ impl Table {
         &self,
         webhook: WebhookId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
@@ -36,8 +37,8 @@ impl Table {
                 (":until".to_owned(), time(later(now, limits::CLAIM))),
                 (":token".to_owned(), text(&token)),
                 (":scheduled".to_owned(), text("retrying")),
-                (":round".to_owned(), number(step.round)),
-                (":number".to_owned(), number(step.number)),
+                (":round".to_owned(), number(key.round)),
+                (":number".to_owned(), number(key.number)),
                 (":due_by".to_owned(), time(due_by)),
                 (":now".to_owned(), time(now)),
             ]),
@@ -54,9 +55,9 @@ impl Table {
         if item.maybe_text("token") == Some(&token) {
             return Ok(Claim::Taken(delivery));
         }
-        Ok(match delivery.next_step() {
-            Some((next, at)) if next == step && at > due_by => Claim::Later(at),
-            Some((next, _)) if next == step => {
+        Ok(match delivery.due_attempt() {
+            Some((next, at)) if next == key && at > due_by => Claim::Later(at),
+            Some((next, _)) if next == key => {
                 let until = readable(item.maybe_time("claimed_until"), doing)?;
                 Claim::Later(until.unwrap_or(now))
             }

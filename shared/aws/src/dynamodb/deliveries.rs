@@ -8,14 +8,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use statuspulse_core::attempt::Trigger;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status, Timing};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
+use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
-    Acceptance, Claim, Conflict, Deliveries, Page, PortResult, Saved, Step, SweepPart, Unavailable,
+    Acceptance, Claim, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Records, Saved, Unavailable,
 };
 use statuspulse_core::record::{Unreadable, read_attempts, read_trigger, write_attempts};
+use statuspulse_core::webhook::Webhook;
 
 use super::Table;
 use super::events::{Kept, later, read_event_type};
@@ -26,8 +28,13 @@ use super::table::{Change, Condition, Written, pause_before, readable, side_by_s
 /// Tries of a change that others keep getting in the way of: a flag set by a later delivery of the lane is one.
 const CHANGE_TRIES: u32 = 7;
 
+/// Records and messages are two services: the outbox sends.
 #[async_trait]
-impl Deliveries for Table {
+impl Records for Table {
+    fn sends(&self) -> bool {
+        false
+    }
+
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
         let accepted: Vec<Delivery> = match self.keep_event(event, &deliveries).await? {
             None => self.begin_all(deliveries).await?,
@@ -41,6 +48,29 @@ impl Deliveries for Table {
         Ok(Acceptance::Accepted(accepted))
     }
 
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        match delivery.state {
+            State::Scheduled { number: 1, .. } => self.schedule_in_lane(delivery).await,
+            State::Held => {
+                self.keep_event_longer(delivery.event_id).await?;
+                self.places_around(delivery).await?;
+                self.write_delivery(delivery).await
+            }
+            _ => self.write_delivery(delivery).await,
+        }
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        self.put_webhook(webhook).await
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        self.replace_webhook(webhook).await
+    }
+}
+
+#[async_trait]
+impl Deliveries for Table {
     async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
         Ok(self.read_event(id).await?.map(Arc::new))
     }
@@ -57,30 +87,23 @@ impl Deliveries for Table {
         &self,
         webhook: WebhookId,
         id: DeliveryId,
-        step: Step,
+        key: AttemptKey,
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
-        self.take_claim(webhook, id, step, due_by, now).await
+        self.take_claim(webhook, id, key, due_by, now).await
     }
 
-    async fn put_off(&self, delivery: &Delivery, claimed_until: Timestamp, at: Timestamp) -> PortResult<()> {
-        let State::Scheduled { number, .. } = delivery.state else { return Ok(()) };
-        let put_off = delivery.clone().moved(State::Scheduled { number, at });
+    async fn release_until(
+        &self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        at: Timestamp,
+    ) -> PortResult<()> {
+        let State::Scheduled { number, timing, .. } = delivery.state else { return Ok(()) };
+        let release_until = delivery.clone().with_state(State::Scheduled { number, at, timing });
         // Its place in the lane stays.
-        self.write_if(&put_off, Holder::Until(claimed_until)).await.map(drop)
-    }
-
-    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        match delivery.state {
-            State::Scheduled { number: 1, .. } => self.schedule_in_lane(delivery).await,
-            State::Held => {
-                self.keep_event_longer(delivery.event_id).await?;
-                self.places_around(delivery).await?;
-                self.write_delivery(delivery).await
-            }
-            _ => self.write_delivery(delivery).await,
-        }
+        self.write_if(&release_until, Holder::Until(claimed_until)).await.map(drop)
     }
 
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
@@ -97,13 +120,13 @@ impl Deliveries for Table {
         self.list(webhook, filter, after, limit).await
     }
 
-    async fn sweep_page(
+    async fn query(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        self.marked_page(webhook, part, limit).await
+        self.marked_page(webhook, query, limit).await
     }
 
     async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
@@ -184,8 +207,8 @@ impl Table {
         let next = Delivery { version: asked.version + 1, ..asked.clone() };
         let mark = mark_of(&next);
         let token = self.token();
-        let saved = |has_company| {
-            Ok(Ok(Saved { has_company: has_company && next.is_finished(), delivery: next.clone() }))
+        let saved = |has_successor| {
+            Ok(Ok(Saved { has_successor: has_successor && next.is_finished(), delivery: next.clone() }))
         };
         for again in 0..CHANGE_TRIES {
             pause_before(again).await;
@@ -237,7 +260,17 @@ impl Table {
         if next.is_finished() {
             item.insert("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)));
         }
-        let optional = ["number", "due", "first_outage", "last_outage", "trigger", "mark", "expires"];
+        let optional = [
+            "number",
+            "due",
+            "timing",
+            "ladder_due",
+            "first_outage",
+            "last_outage",
+            "trigger",
+            "mark",
+            "expires",
+        ];
         let absent: Vec<String> = optional
             .into_iter()
             .filter(|name| !item.contains_key(*name))
@@ -343,9 +376,15 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
         ("attempts".to_owned(), text(write_attempts(&delivery.attempts)?)),
         ("version".to_owned(), number(delivery.version)),
     ]);
-    if let State::Scheduled { number: attempt, at } = delivery.state {
+    if let State::Scheduled { number: attempt, at, timing } = delivery.state {
         item.insert("number".to_owned(), number(attempt));
         item.insert("due".to_owned(), time(at));
+        if timing != Timing::OnTime {
+            item.insert("timing".to_owned(), text(timing.name()));
+        }
+        if let Some(ladder_at) = timing.ladder_at() {
+            item.insert("ladder_due".to_owned(), time(ladder_at));
+        }
     }
     if let Some(failed) = delivery.failed_in {
         item.insert("first_outage".to_owned(), number(failed.first));
@@ -360,6 +399,12 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
     Ok(item)
 }
 
+fn timing(item: &Item) -> Result<Timing, Unreadable> {
+    let Some(name) = item.maybe_text("timing") else { return Ok(Timing::OnTime) };
+    Timing::from_parts(name, item.maybe_time("ladder_due")?)
+        .ok_or_else(|| Unreadable::unknown("timing", name))
+}
+
 fn failed_in(item: &Item) -> Result<Option<FailedIn>, Unreadable> {
     if !item.contains_key("first_outage") {
         return Ok(None);
@@ -371,7 +416,9 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
     let state = item.text("state")?;
     let state = match Status::from_name(state).ok_or_else(|| Unreadable::unknown("state", state))? {
         Status::Waiting => State::Waiting,
-        Status::Retrying => State::Scheduled { number: item.small("number")?, at: item.time("due")? },
+        Status::Retrying => {
+            State::Scheduled { number: item.small("number")?, at: item.time("due")?, timing: timing(item)? }
+        }
         Status::Held => State::Held,
         Status::Delivered => State::Delivered,
         Status::Failed => State::Failed,

@@ -29,7 +29,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 use statuspulse_core::access::KeyHash;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use statuspulse_core::ports::Turn;
+use statuspulse_core::ports::RateLimit;
 
 /// Partitions that a webhook's deliveries are spread over.
 pub(crate) const SHARDS: u8 = 8;
@@ -53,7 +53,7 @@ pub(crate) enum Key<'a> {
     Delivery(WebhookId, DeliveryId),
     Mark(Mark, WebhookId, DeliveryId),
     Lane(WebhookId, &'a str),
-    Turn(Turn),
+    RateLimit(RateLimit),
     Session(KeyHash),
     Sealing,
 }
@@ -111,7 +111,7 @@ impl Key<'_> {
                 let digest: [u8; 32] = Sha256::digest(incident.as_bytes()).into();
                 (format!("L#{webhook}#{}", hex(&digest[..16])), "l".to_owned())
             }
-            Key::Turn(turn) => (format!("T#{}", turn.name()), "t".to_owned()),
+            Key::RateLimit(limit) => (format!("T#{}", limit.name()), "t".to_owned()),
             Key::Session(hash) => (format!("B#{}", hex(&hash.0)), "b".to_owned()),
             Key::Sealing => ("S#data-key".to_owned(), "s".to_owned()),
         }

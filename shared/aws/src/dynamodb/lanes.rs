@@ -100,7 +100,7 @@ impl Table {
         asked: State,
         ahead: Delivery,
     ) -> PortResult<Result<Saved, Conflict>> {
-        let waiting = match self.write_unclaimed(&delivery.moved(State::Waiting)).await? {
+        let waiting = match self.write_unclaimed(&delivery.with_state(State::Waiting)).await? {
             Ok(saved) => saved,
             Err(Conflict) => return Ok(Err(Conflict)),
         };
@@ -113,7 +113,7 @@ impl Table {
             let places = self.places_around(&waiting.delivery).await?;
             match self.nearest_unfinished(&waiting.delivery, &places).await? {
                 Some(unfinished) => ahead = unfinished,
-                None => return self.write_delivery(&waiting.delivery.moved(asked)).await,
+                None => return self.write_delivery(&waiting.delivery.with_state(asked)).await,
             }
         }
         Err(Unavailable { doing: "waiting in a lane", source: "it keeps changing".into() })

@@ -1,4 +1,4 @@
-//! Lists of a webhook's deliveries: what its owner looks at, and what a sweep goes through. Each shard is a list in the
+//! Lists of a webhook's deliveries: what its owner looks at, and what a job goes through. Each shard is a list in the
 //! order of acceptance; they are read side by side and merged.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::FutureExt;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
-use statuspulse_core::ports::{Page, PortResult, SweepPart};
+use statuspulse_core::ports::{DeliveryQuery, Page, PortResult};
 
 use super::Table;
 use super::deliveries::read_delivery;
@@ -107,20 +107,20 @@ impl Table {
         Ok(list)
     }
 
-    /// The deliveries of this part, oldest first.
+    /// The deliveries that a job asks for, oldest first.
     pub(super) async fn marked_page(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        let (marks, since): (&[Mark], _) = match part {
-            SweepPart::Held => (&[Mark::Held], None),
-            SweepPart::Moving => (&[Mark::Moving, Mark::Released], None),
-            SweepPart::Released => (&[Mark::Released], None),
-            SweepPart::Unfinished => (&[Mark::Held, Mark::Moving, Mark::Released], None),
-            SweepPart::DueAfter(_) => (&[Mark::Moving], None),
-            SweepPart::FailedSince(since) => (&[Mark::Failed], Some(DeliveryId::lowest_at(since))),
+        let (marks, since): (&[Mark], _) = match query {
+            DeliveryQuery::Held => (&[Mark::Held], None),
+            DeliveryQuery::Moving => (&[Mark::Moving, Mark::Released], None),
+            DeliveryQuery::Released => (&[Mark::Released], None),
+            DeliveryQuery::Unfinished => (&[Mark::Held, Mark::Moving, Mark::Released], None),
+            DeliveryQuery::DueAfter(_) => (&[Mark::Moving], None),
+            DeliveryQuery::FailedSince(since) => (&[Mark::Failed], Some(DeliveryId::lowest_at(since))),
         };
         if limit == 0 {
             return Ok(vec![]);
@@ -141,7 +141,7 @@ impl Table {
             let whole = ids.len() == limit;
             from = ids.last().and_then(|last| just_above(*last));
             let found = self.read_deliveries(ids.into_iter().map(|id| (webhook, id)).collect()).await?;
-            page.extend(found.into_iter().filter(|delivery| belongs(delivery, part)));
+            page.extend(found.into_iter().filter(|delivery| belongs(delivery, query)));
             // A page that is short because its deliveries were faster than their marks is not the last one.
             if !whole || from.is_none() || page.len() >= limit {
                 page.truncate(limit);
@@ -236,15 +236,15 @@ fn conditions(filter: &DeliveryFilter) -> (Option<String>, HashMap<String, Attri
     ((!conditions.is_empty()).then(|| conditions.join(" AND ")), values)
 }
 
-fn belongs(delivery: &Delivery, part: SweepPart) -> bool {
-    match part {
-        SweepPart::Held => delivery.state == State::Held,
-        SweepPart::Moving => matches!(delivery.state, State::Scheduled { .. } | State::Waiting),
-        SweepPart::Released => delivery.is_released(),
-        SweepPart::Unfinished => !delivery.is_finished(),
-        SweepPart::DueAfter(time) => {
-            matches!(delivery.state, State::Scheduled { number, at } if number > 1 && at > time)
+fn belongs(delivery: &Delivery, query: DeliveryQuery) -> bool {
+    match query {
+        DeliveryQuery::Held => delivery.state == State::Held,
+        DeliveryQuery::Moving => matches!(delivery.state, State::Scheduled { .. } | State::Waiting),
+        DeliveryQuery::Released => delivery.is_released(),
+        DeliveryQuery::Unfinished => !delivery.is_finished(),
+        DeliveryQuery::DueAfter(time) => {
+            matches!(delivery.state, State::Scheduled { number, at, .. } if number > 1 && at > time)
         }
-        SweepPart::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
+        DeliveryQuery::FailedSince(since) => delivery.state == State::Failed && delivery.accepted_at >= since,
     }
 }

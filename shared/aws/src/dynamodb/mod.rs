@@ -21,9 +21,9 @@ pub(crate) mod item;
 pub(crate) mod keys;
 mod lanes;
 mod lists;
+mod rate_limits;
 mod sessions;
 mod table;
-mod turns;
 mod webhooks;
 
 pub use table::Table;

@@ -35,8 +35,10 @@ impl Webhooks for Table {
         let sealer = self.data_key.sealer().await?;
         items.iter().map(|item| restore(item, sealer, doing)).collect::<PortResult<_>>().map(Arc::new)
     }
+}
 
-    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+impl Table {
+    pub(super) async fn put_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         let doing = "creating a webhook";
         let item = self.webhook_item(webhook, webhook.version).await?;
         let writes = vec![
@@ -47,7 +49,7 @@ impl Webhooks for Table {
         self.transact(writes, doing).await?.map_err(exists)
     }
 
-    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+    pub(super) async fn replace_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         let mut item = self.webhook_item(webhook, webhook.version + 1).await?;
         let copy = Key::WebhookOfAccount(webhook.account_id, webhook.id);
         let second = if webhook.is_deleted() {
@@ -64,9 +66,7 @@ impl Webhooks for Table {
         let first = self.put_write(Key::Webhook(webhook.id), item, unchanged)?;
         self.transact(vec![first, second], "changing a webhook").await
     }
-}
 
-impl Table {
     async fn webhook_item(&self, webhook: &Webhook, version: u64) -> PortResult<Item> {
         let parts = readable(write_webhook(webhook), "writing a webhook")?;
         let sealed = self.data_key.sealer().await?.seal(parts.id.to_bytes(), &parts.secrets, &*self.random);

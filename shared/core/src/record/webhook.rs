@@ -7,16 +7,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, micros, millis, optional_time};
-use crate::alert::{Alert, AlertKind, Notice};
 use crate::audit::{AuditLog, Change, Entry};
 use crate::destination::{Destination, RoutingKey};
 use crate::event::EventType;
 use crate::ids::{AccountId, KeyId, WebhookId};
+use crate::message::{Message, ScheduledMessage};
+use crate::notification::{Notification, NotificationKind, NotificationState};
 use crate::secret::Secret;
 use crate::signature::{Outgoing, RotationStyle, SigningKeys};
 use crate::target::EndpointUrl;
 use crate::webhook::{
-    Handshake, Headers, Health, Pause, PauseReason, Settings, State, Sweep, SweepMode, Webhook,
+    BulkJob, Handshake, Headers, Health, JobKind, Pause, PauseReason, Settings, State, Webhook,
 };
 
 /// A webhook as a store keeps it, `secrets` still to be sealed. No `Debug`: it would show them.
@@ -69,15 +70,15 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
             at: from_millis(record.handshake.at)?,
             duration: Duration::from_micros(record.handshake.micros),
         },
-        resumed_at: optional_time(record.resumed_at)?,
         resumed_in: record.resumed_in,
-        sweep: record.sweep()?,
-        alert: record.alert.map(AlertRecord::restore).transpose()?,
+        job: record.job()?,
+        notification: record.notification.map(NotificationRecord::restore).transpose()?,
+        outbox: record.outbox.into_iter().map(restore_message).collect::<Result<_, _>>()?,
         audit: AuditLog::restore(record.audit.iter().map(restore_entry).collect::<Result<_, _>>()?),
-        epoch: record.epoch,
+        generation: record.generation,
         created_at: from_millis(record.created_at)?,
         updated_at: from_millis(record.updated_at)?,
-        requests_since: from_millis(record.requests_since.unwrap_or(record.updated_at))?,
+        requests_since: from_millis(record.requests_since)?,
         version: parts.version,
     })
 }
@@ -96,21 +97,21 @@ struct Record {
     failing_since: Option<i64>,
     consecutive_failures: u8,
     handshake: HandshakeRecord,
-    resumed_at: Option<i64>,
     resumed_in: u32,
-    sweep: Option<SweepRecord>,
-    /// Not in records of old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    alert: Option<AlertRecord>,
-    /// When, what, by whom. Not in records of old.
+    job: Option<JobRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notification: Option<NotificationRecord>,
+    /// When it is due, and the message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outbox: Vec<(i64, Message)>,
+    /// When, what, by whom.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     audit: Vec<(i64, String, Option<KeyId>)>,
-    epoch: u64,
+    generation: u64,
     created_at: i64,
     updated_at: i64,
-    /// Not in records of old.
-    #[serde(default)]
-    requests_since: Option<i64>,
+    requests_since: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,25 +123,26 @@ struct PauseRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct AlertRecord {
-    kind: AlertKindRecord,
+struct NotificationRecord {
+    id: u64,
+    kind: NotificationKindRecord,
     at: i64,
-    notice: NoticeRecord,
+    state: NotificationStateRecord,
     answered: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-enum AlertKindRecord {
+enum NotificationKindRecord {
     Failing { last_error: String },
     Paused { reason: String, last_error: String },
-    Well { drained: u64 },
+    Recovered { drained: u64 },
 }
 
 #[derive(Serialize, Deserialize)]
-enum NoticeRecord {
-    Due,
+enum NotificationStateRecord {
+    Pending,
     Sending { tries: u32, until: i64 },
-    Done,
+    Sent,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,22 +151,18 @@ struct HandshakeRecord {
     status_code: Option<u16>,
     reason: Option<String>,
     at: i64,
-    /// Not in records of old.
-    #[serde(default)]
     micros: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SweepRecord {
-    mode: String,
-    begun: i64,
-    outage: u32,
-    step: u32,
+struct JobRecord {
+    kind: String,
+    page: u32,
     due: i64,
+    leased_until: Option<i64>,
+    outage: u32,
     ramp: u32,
     setbacks: u32,
-    /// Not in records of old.
-    #[serde(default)]
     let_go: u64,
 }
 
@@ -217,24 +215,24 @@ impl Record {
                 at: millis(webhook.handshake.at),
                 micros: micros(webhook.handshake.duration),
             },
-            resumed_at: webhook.resumed_at.map(millis),
             resumed_in: webhook.resumed_in,
-            sweep: webhook.sweep.map(|sweep| SweepRecord {
-                mode: sweep.mode.name().to_owned(),
-                begun: millis(sweep.begun),
-                outage: sweep.outage,
-                step: sweep.step,
-                due: millis(sweep.due),
-                ramp: sweep.ramp,
-                setbacks: sweep.setbacks,
-                let_go: sweep.let_go,
+            job: webhook.job.map(|job| JobRecord {
+                kind: job.kind.name().to_owned(),
+                page: job.page,
+                due: millis(job.due),
+                leased_until: job.leased_until.map(millis),
+                outage: job.outage,
+                ramp: job.ramp,
+                setbacks: job.setbacks,
+                let_go: job.let_go,
             }),
-            alert: webhook.alert.as_ref().map(AlertRecord::of),
+            notification: webhook.notification.as_ref().map(NotificationRecord::of),
+            outbox: webhook.outbox.iter().map(|owed| (millis(owed.due), owed.message.clone())).collect(),
             audit: webhook.audit.entries().iter().map(entry_record).collect(),
-            epoch: webhook.epoch,
+            generation: webhook.generation,
             created_at: millis(webhook.created_at),
             updated_at: millis(webhook.updated_at),
-            requests_since: Some(millis(webhook.requests_since)),
+            requests_since: millis(webhook.requests_since),
         }
     }
 
@@ -262,21 +260,23 @@ impl Record {
         }
     }
 
-    fn sweep(&self) -> Result<Option<Sweep>, Unreadable> {
-        let Some(sweep) = &self.sweep else { return Ok(None) };
-        let mode =
-            SweepMode::from_name(&sweep.mode).ok_or_else(|| Unreadable::unknown("sweep", &sweep.mode))?;
-        Ok(Some(Sweep {
-            mode,
-            begun: from_millis(sweep.begun)?,
-            outage: sweep.outage,
-            step: sweep.step,
-            due: from_millis(sweep.due)?,
-            ramp: sweep.ramp,
-            setbacks: sweep.setbacks,
-            let_go: sweep.let_go,
+    fn job(&self) -> Result<Option<BulkJob>, Unreadable> {
+        let Some(job) = &self.job else { return Ok(None) };
+        Ok(Some(BulkJob {
+            kind: JobKind::from_name(&job.kind).ok_or_else(|| Unreadable::unknown("job", &job.kind))?,
+            page: job.page,
+            due: from_millis(job.due)?,
+            leased_until: optional_time(job.leased_until)?,
+            outage: job.outage,
+            ramp: job.ramp,
+            setbacks: job.setbacks,
+            let_go: job.let_go,
         }))
     }
+}
+
+fn restore_message((due, message): (i64, Message)) -> Result<ScheduledMessage, Unreadable> {
+    Ok(ScheduledMessage { message, due: from_millis(due)? })
 }
 
 impl PauseRecord {
@@ -312,45 +312,51 @@ fn reason(name: &str) -> Result<PauseReason, Unreadable> {
     PauseReason::from_name(name).ok_or_else(|| Unreadable::unknown("reason", name))
 }
 
-impl AlertRecord {
-    fn of(alert: &Alert) -> Self {
+impl NotificationRecord {
+    fn of(notification: &Notification) -> Self {
         Self {
-            kind: match &alert.kind {
-                AlertKind::Failing { last_error } => {
-                    AlertKindRecord::Failing { last_error: last_error.clone() }
+            id: notification.id,
+            kind: match &notification.kind {
+                NotificationKind::Failing { last_error } => {
+                    NotificationKindRecord::Failing { last_error: last_error.clone() }
                 }
-                AlertKind::Paused { reason, last_error } => AlertKindRecord::Paused {
+                NotificationKind::Paused { reason, last_error } => NotificationKindRecord::Paused {
                     reason: reason.name().to_owned(),
                     last_error: last_error.clone(),
                 },
-                AlertKind::Well { drained } => AlertKindRecord::Well { drained: *drained },
+                NotificationKind::Recovered { drained } => {
+                    NotificationKindRecord::Recovered { drained: *drained }
+                }
             },
-            at: millis(alert.at),
-            notice: match alert.notice {
-                Notice::Due => NoticeRecord::Due,
-                Notice::Sending { tries, until } => NoticeRecord::Sending { tries, until: millis(until) },
-                Notice::Done => NoticeRecord::Done,
+            at: millis(notification.at),
+            state: match notification.state {
+                NotificationState::Pending => NotificationStateRecord::Pending,
+                NotificationState::Sending { tries, until } => {
+                    NotificationStateRecord::Sending { tries, until: millis(until) }
+                }
+                NotificationState::Sent => NotificationStateRecord::Sent,
             },
-            answered: alert.answered,
+            answered: notification.answered,
         }
     }
 
-    fn restore(self) -> Result<Alert, Unreadable> {
-        Ok(Alert {
+    fn restore(self) -> Result<Notification, Unreadable> {
+        Ok(Notification {
+            id: self.id,
             kind: match self.kind {
-                AlertKindRecord::Failing { last_error } => AlertKind::Failing { last_error },
-                AlertKindRecord::Paused { reason: name, last_error } => {
-                    AlertKind::Paused { reason: reason(&name)?, last_error }
+                NotificationKindRecord::Failing { last_error } => NotificationKind::Failing { last_error },
+                NotificationKindRecord::Paused { reason: name, last_error } => {
+                    NotificationKind::Paused { reason: reason(&name)?, last_error }
                 }
-                AlertKindRecord::Well { drained } => AlertKind::Well { drained },
+                NotificationKindRecord::Recovered { drained } => NotificationKind::Recovered { drained },
             },
             at: from_millis(self.at)?,
-            notice: match self.notice {
-                NoticeRecord::Due => Notice::Due,
-                NoticeRecord::Sending { tries, until } => {
-                    Notice::Sending { tries, until: from_millis(until)? }
+            state: match self.state {
+                NotificationStateRecord::Pending => NotificationState::Pending,
+                NotificationStateRecord::Sending { tries, until } => {
+                    NotificationState::Sending { tries, until: from_millis(until)? }
                 }
-                NoticeRecord::Done => Notice::Done,
+                NotificationStateRecord::Sent => NotificationState::Sent,
             },
             answered: self.answered,
         })

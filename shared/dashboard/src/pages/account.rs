@@ -22,13 +22,13 @@ struct AccountPage {
 }
 
 pub(super) async fn show(viewer: Viewer) -> Answer {
-    let account = viewer.engine.account(viewer.account).await?;
+    let account = viewer.admin.account(viewer.account).await?;
     let page = AccountPage {
         frame: viewer.frame().await?,
         slack: account.slack.as_ref().map(|url| url.redacted()),
-        deployment_tells: viewer.engine.deployment.slack.is_some(),
+        deployment_tells: viewer.admin.deployment.slack.is_some(),
         domains: account.allowed_domains.as_strings().iter().map(|name| (*name).to_string()).collect(),
-        egress: viewer.engine.deployment.egress_ips.clone(),
+        egress: viewer.admin.deployment.egress_ips.clone(),
     };
     Ok(viewer.said(html(&page)))
 }
@@ -38,7 +38,7 @@ pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer
     let removes = form.text("remove") == "yes";
     let url = if removes { serde_json::Value::Null } else { json!(form.text("slack_url")) };
     let asked = json!({ "slack_url": url }).to_string();
-    let flash = match viewer.engine.update_account(viewer.account, asked.as_bytes()).await {
+    let flash = match viewer.admin.update_account(viewer.account, asked.as_bytes()).await {
         Ok(_) if removes => Flash::good("The channel was removed."),
         Ok(_) => Flash::good("The channel is kept. Send a test to see that it works."),
         Err(refused @ (Error::Invalid(_) | Error::Conflict { .. })) => Flash::bad(in_words(&refused)),
@@ -48,7 +48,7 @@ pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer
 }
 
 pub(super) async fn test_slack(Manager(viewer, _): Manager) -> Answer {
-    let flash = match viewer.engine.test_slack(viewer.account).await {
+    let flash = match viewer.admin.test_slack(viewer.account).await {
         Ok(result) if result.ok => {
             Flash::good(format!("Slack took the test after {}.", length(result.duration)))
         }

@@ -82,7 +82,7 @@ impl Row {
             pill: delivery_pill(delivery.status()),
             attempts: delivery.attempts.len(),
             last: last.unwrap_or_default(),
-            next: maybe_time(delivery.next_step().map(|(_, at)| at)),
+            next: maybe_time(delivery.due_attempt().map(|(_, at)| at)),
         }
     }
 }
@@ -90,18 +90,18 @@ impl Row {
 pub(super) async fn list(viewer: Viewer, path: Path<String>, RawQuery(query): RawQuery) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let form = Form::of_query(query.as_deref());
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
     if let Ok(delivery) = form.text("id").parse::<DeliveryId>() {
         return Ok(see(&format!("webhooks/{id}/deliveries/{delivery}")));
     }
     let mut wrong =
         (!form.text("id").is_empty()).then(|| format!("{} is not the id of a delivery.", form.text("id")));
-    let filter = filter(&form, viewer.engine.clock.now()).unwrap_or_else(|detail| {
+    let filter = filter(&form, viewer.admin.clock.now()).unwrap_or_else(|detail| {
         wrong = Some(detail);
         DeliveryFilter::default()
     });
     let after = form.text("after").parse().ok();
-    let page = viewer.engine.delivery_page(viewer.account, id, &filter, after, PAGE).await?;
+    let page = viewer.admin.delivery_page(viewer.account, id, &filter, after, PAGE).await?;
     let page = ListPage {
         frame: viewer.frame().await?,
         id: id.to_string(),
@@ -121,11 +121,11 @@ pub(super) async fn list(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
 pub(super) async fn redeliver_failed(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let form = Form::read(body).await?;
-    let since = since(form.text("range"), viewer.engine.clock.now());
+    let since = since(form.text("range"), viewer.admin.clock.now());
     let flash = match since {
         None => Flash::bad("Say since when."),
         Some(since) => {
-            let count = viewer.engine.redeliver_failed(viewer.account, id, since).await?;
+            let count = viewer.admin.redeliver_failed(viewer.account, id, since).await?;
             Flash::good(format!("{} made again.", deliveries_are(count, "failed")))
         }
     };

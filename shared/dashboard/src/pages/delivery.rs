@@ -2,10 +2,10 @@
 
 use askama::Template;
 use axum::extract::Path;
+use statuspulse_core::admin::preview::{Preview, Rebuilt};
 use statuspulse_core::attempt::Attempt;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
-use statuspulse_core::usecase::preview::{Preview, Rebuilt};
 
 use super::{id, name_of};
 use crate::Answer;
@@ -57,10 +57,10 @@ struct Request {
 
 pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String, String)>) -> Answer {
     let (webhook_id, delivery_id) = ids(&webhook, &delivery)?;
-    let webhook = viewer.engine.webhook(viewer.account, webhook_id).await?;
-    let delivery = viewer.engine.delivery(viewer.account, webhook_id, delivery_id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, webhook_id).await?;
+    let delivery = viewer.admin.delivery(viewer.account, webhook_id, delivery_id).await?;
     let request = match delivery.attempts.last() {
-        Some(last) => viewer.engine.request_of(viewer.account, &delivery, last).await?.map(Request::of),
+        Some(last) => viewer.admin.request_of(viewer.account, &delivery, last).await?.map(Request::of),
         None => None,
     };
     let page = DeliveryPage {
@@ -73,7 +73,7 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
         incident: delivery.incident_id.clone(),
         pill: delivery_pill(delivery.status()),
         accepted: time(delivery.accepted_at),
-        next: maybe_time(delivery.next_step().map(|(_, at)| at)),
+        next: maybe_time(delivery.due_attempt().map(|(_, at)| at)),
         begun_by: begun_by(delivery.trigger),
         is_finished: delivery.is_finished(),
         timeline: timeline(&delivery),
@@ -88,7 +88,7 @@ pub(super) async fn redeliver(
     Path((webhook, delivery)): Path<(String, String)>,
 ) -> Answer {
     let (webhook, delivery) = ids(&webhook, &delivery)?;
-    let flash = match viewer.engine.redeliver(viewer.account, webhook, delivery).await {
+    let flash = match viewer.admin.redeliver(viewer.account, webhook, delivery).await {
         Ok(_) => Flash::good("It is delivered again."),
         Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),

@@ -96,7 +96,7 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     if destination != "pagerduty" {
         asked.insert("url".to_owned(), json!(form.text("url")));
     }
-    match viewer.engine.register(by, Value::Object(asked).to_string().as_bytes()).await {
+    match viewer.admin.register(by, Value::Object(asked).to_string().as_bytes()).await {
         Ok(webhook) => {
             let shaken = match &webhook.handshake.reason {
                 None => "The handshake passed: it is active.",
@@ -113,7 +113,7 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
 
 pub(super) async fn edit(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let settings = &webhook.settings;
     let filled = Filled {
         destination: settings.destination.name().to_owned(),
@@ -132,7 +132,7 @@ pub(super) async fn edit(Manager(viewer, _): Manager, path: Path<String>) -> Ans
 
 pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let form = Form::read(body).await?;
     let mut asked = asked(&form);
     // What is left empty stays, where it is not shown.
@@ -144,7 +144,7 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
     if form.lines("headers").is_empty() && form.text("remove_headers") != "yes" {
         asked.remove("headers");
     }
-    match viewer.engine.update(by, id, Value::Object(asked).to_string().as_bytes()).await {
+    match viewer.admin.update(by, id, Value::Object(asked).to_string().as_bytes()).await {
         Ok(_) => Ok(Flash::good("Changed.").on(see(&format!("webhooks/{id}")))),
         Err(error) => wrong(&viewer, Some(&webhook), &form, error).await,
     }
@@ -225,7 +225,7 @@ async fn form_page(
         name: webhook.map(name_of).unwrap_or_default(),
         filled,
         errors: Errors(errors),
-        egress: viewer.engine.deployment.egress_ips.clone(),
+        egress: viewer.admin.deployment.egress_ips.clone(),
     };
     Ok(viewer.said((status, html(&page)).into_response()))
 }

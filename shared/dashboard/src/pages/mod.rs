@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use statuspulse_core::Engine;
+use statuspulse_core::Admin;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::webhook::Webhook;
@@ -75,14 +75,14 @@ const LOOKED_AT: usize = 100;
 
 /// What became of a webhook's latest deliveries within 24 hours, newest first.
 async fn day_of(
-    engine: &Arc<Engine>,
+    admin: &Arc<Admin>,
     account: AccountId,
     webhook: WebhookId,
     now: Timestamp,
 ) -> Result<(Day, Vec<Delivery>), Refused> {
     let since = now.checked_sub(std::time::Duration::from_secs(24 * 3600)).ok();
     let filter = DeliveryFilter { since, ..DeliveryFilter::default() };
-    let page = engine.delivery_page(account, webhook, &filter, None, LOOKED_AT).await?;
+    let page = admin.delivery_page(account, webhook, &filter, None, LOOKED_AT).await?;
     let day = Day::of(&page.items, page.next.is_some(), now);
     Ok((day, page.items))
 }

@@ -26,17 +26,17 @@ pub(super) async fn home(_: Viewer) -> Answer {
 pub(super) async fn show(State(dashboard): State<Dashboard>, RawQuery(query): RawQuery) -> Answer {
     let query = Form::of_query(query.as_deref());
     match query.text("link") {
-        "" => Ok(SignedOut::page(&dashboard.engine.deployment.public_url)),
+        "" => Ok(SignedOut::page(&dashboard.admin.deployment.public_url)),
         link => Ok(html(&SignInPage { frame: Frame::bare(), link })),
     }
 }
 
 pub(super) async fn use_link(State(dashboard): State<Dashboard>, body: Body) -> Answer {
     let form = Form::read(body).await?;
-    match dashboard.engine.use_link(form.text("link")).await {
+    match dashboard.admin.use_link(form.text("link")).await {
         Ok((token, _)) => Ok(session::signed_in(token.reveal(), see("webhooks"))),
         Err(Error::Unauthenticated(why)) => {
-            let page = SignedOut::with_note(&dashboard.engine.deployment.public_url, why);
+            let page = SignedOut::with_note(&dashboard.admin.deployment.public_url, why);
             Ok((http::StatusCode::UNAUTHORIZED, page).into_response())
         }
         Err(error) => Err(error.into()),
@@ -44,6 +44,6 @@ pub(super) async fn use_link(State(dashboard): State<Dashboard>, body: Body) -> 
 }
 
 pub(super) async fn sign_out(viewer: Viewer) -> Answer {
-    viewer.engine.sign_out(&viewer.token).await?;
+    viewer.admin.sign_out(&viewer.token).await?;
     Ok(session::signed_out(see("sign-in")))
 }

@@ -3,9 +3,9 @@
 use askama::Template;
 use axum::extract::{Path, RawQuery};
 use serde_json::json;
+use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
-use statuspulse_core::usecase::preview::Preview;
 
 use super::{id, name_of};
 use crate::Answer;
@@ -34,7 +34,7 @@ struct Explained {
 
 pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): RawQuery) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let form = Form::of_query(query.as_deref());
     let event = form.text("event").to_owned();
     let groups: Vec<String> = form
@@ -46,12 +46,12 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
         .collect();
     let (mut answer, mut preview) = (None, None);
     if !event.is_empty() {
-        answer = Some(match viewer.engine.explain(viewer.account, id, &event, groups).await {
+        answer = Some(match viewer.admin.explain(viewer.account, id, &event, groups).await {
             Ok(said) => Explained { reaches: said.rule.is_none(), reason: said.reason },
             Err(error) => Explained { reaches: false, reason: in_words(&error) },
         });
         let asked = json!({ "event": event }).to_string();
-        preview = viewer.engine.preview(viewer.account, id, asked.as_bytes()).await.ok();
+        preview = viewer.admin.preview(viewer.account, id, asked.as_bytes()).await.ok();
     }
     let page = TryPage {
         frame: viewer.frame().await?,

@@ -6,6 +6,9 @@ use axum::extract::Path;
 use axum::response::Response;
 use serde_json::json;
 use statuspulse_core::access;
+use statuspulse_core::admin::pause::HeldDeliveries;
+use statuspulse_core::admin::probe::Tested;
+use statuspulse_core::admin::query::Audited;
 use statuspulse_core::delivery::DeliveryFilter;
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
@@ -13,10 +16,7 @@ use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::usecase::pause::HeldDeliveries;
-use statuspulse_core::usecase::probe::Tested;
-use statuspulse_core::usecase::query::Audited;
-use statuspulse_core::webhook::{State, SweepMode, Webhook};
+use statuspulse_core::webhook::{JobKind, State, Webhook};
 
 use super::deliveries::Row;
 use super::{day_of, id, name_of};
@@ -111,8 +111,8 @@ enum How {
 
 impl Standing {
     async fn of(viewer: &Viewer, webhook: &Webhook) -> Result<Self, Error> {
-        let may_hold = webhook.sweep.is_some() || matches!(webhook.state, State::Paused(_));
-        let held = if may_hold { viewer.engine.held(webhook.id).await? } else { 0 };
+        let may_hold = webhook.job.is_some() || matches!(webhook.state, State::Paused(_));
+        let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
         Ok(Self {
             id: webhook.id.to_string(),
             name: name_of(webhook),
@@ -140,21 +140,21 @@ impl How {
                 plan: plan(held),
             };
         }
-        let sweep = webhook.sweep.filter(|_| webhook.state == State::Active);
-        match (&webhook.state, sweep.map(|sweep| (sweep.mode, sweep.let_go)), webhook.health.failing_since) {
+        let job = webhook.job.filter(|_| webhook.state == State::Active);
+        match (&webhook.state, job.map(|job| (job.kind, job.let_go)), webhook.health.failing_since) {
             (State::Pending, ..) => Self::Unverified {
                 reason: webhook.handshake.reason.clone().unwrap_or_default(),
                 at: time(webhook.handshake.at),
                 took: millis(webhook.handshake.duration),
             },
-            (_, Some((SweepMode::Release, of)), _) if held > 0 => {
+            (_, Some((JobKind::Release, of)), _) if held > 0 => {
                 Self::Draining { done: of.saturating_sub(held), of: of.max(held) }
             }
-            (_, Some((SweepMode::Discard, _)), _) if held > 0 => Self::Discarding,
-            (_, mode, Some(since)) => Self::Failing {
+            (_, Some((JobKind::Discard, _)), _) if held > 0 => Self::Discarding,
+            (_, kind, Some(since)) => Self::Failing {
                 since: time(since),
                 retries: webhook.health.consecutive_failures,
-                recovering: matches!(mode, Some((SweepMode::Recover, _))),
+                recovering: matches!(kind, Some((JobKind::Recover, _))),
             },
             _ => Self::Well,
         }
@@ -181,12 +181,12 @@ fn plan(held: u64) -> String {
 
 pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
-    let now = viewer.engine.clock.now();
-    let (day, _) = day_of(&viewer.engine, viewer.account, id, now).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
+    let now = viewer.admin.clock.now();
+    let (day, _) = day_of(&viewer.admin, viewer.account, id, now).await?;
     let latest =
-        viewer.engine.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
-    let log = viewer.engine.audit_log(&webhook).await?;
+        viewer.admin.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
+    let log = viewer.admin.audit_log(&webhook).await?;
     let settings = &webhook.settings;
     let outgoing = webhook.keys.outgoing(now);
     let window = outgoing.map(|outgoing| outgoing.until);
@@ -211,7 +211,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         secret_since: time(webhook.keys.rotated_at().unwrap_or(webhook.created_at)),
         window_ends: window.map(time),
         window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),
-        egress: viewer.engine.deployment.egress_ips.clone(),
+        egress: viewer.admin.deployment.egress_ips.clone(),
         types: EventType::ALL.map(EventType::name).to_vec(),
         log: log.into_iter().map(Entry::of).collect(),
     };
@@ -221,7 +221,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
 /// The part of the page that looks again by itself.
 pub(super) async fn state(viewer: Viewer, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
     Ok(html(&Standing::of(&viewer, &webhook).await?))
 }
 
@@ -239,7 +239,7 @@ fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
 
 pub(super) async fn verify(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let done = viewer.engine.verify(by, id).await.map(|webhook| {
+    let done = viewer.admin.verify(by, id).await.map(|webhook| {
         if webhook.handshake.ok {
             Flash::good("The handshake passed.")
         } else {
@@ -254,7 +254,7 @@ pub(super) async fn verify(Manager(viewer, by): Manager, path: Path<String>) -> 
 
 pub(super) async fn pause(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let paused = viewer.engine.pause(by, id).await;
+    let paused = viewer.admin.pause(by, id).await;
     said(id, paused.map(|_| Flash::good("Paused. What comes now is held.")))
 }
 
@@ -273,7 +273,7 @@ async fn resume_and(
     held: HeldDeliveries,
 ) -> Answer {
     let id = id(path, "webhook")?;
-    let resumed = viewer.engine.resume(by, id, held).await;
+    let resumed = viewer.admin.resume(by, id, held).await;
     let verb = if held == HeldDeliveries::Deliver { "delivered now" } else { "dropped" };
     said(id, resumed.map(|count| Flash::good(format!("Resumed. {} {verb}.", deliveries_are(count, "held")))))
 }
@@ -283,7 +283,7 @@ pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>, b
     let form = Form::read(body).await?;
     let chosen = Some(form.text("event")).filter(|event| !event.is_empty());
     let asked = json!({ "event": chosen }).to_string();
-    said(id, viewer.engine.send_test(viewer.account, id, asked.as_bytes()).await.map(tested))
+    said(id, viewer.admin.send_test(viewer.account, id, asked.as_bytes()).await.map(tested))
 }
 
 /// What came of a test event, with what was sent and answered.
@@ -306,7 +306,7 @@ pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, bod
     let id = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
-    let rotated = viewer.engine.rotate_secret(by, id, style).await;
+    let rotated = viewer.admin.rotate_secret(by, id, style).await;
     said(
         id,
         rotated.map(|(secret, until)| {
@@ -320,14 +320,14 @@ pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, bod
 
 pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let done = viewer.engine.finish_rotation(by, id).await;
+    let done = viewer.admin.finish_rotation(by, id).await;
     said(id, done.map(|()| Flash::good("The old secret signs nothing any more.")))
 }
 
 pub(super) async fn delete(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
-    viewer.engine.delete(by, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
+    viewer.admin.delete(by, id).await?;
     Ok(Flash::good(format!("{} was deleted.", name_of(&webhook))).on(see("webhooks")))
 }
 
@@ -352,9 +352,9 @@ async fn confirm(
     (action, button): (&'static str, &'static str),
 ) -> Answer {
     let id: WebhookId = id(path, "webhook")?;
-    let webhook = viewer.engine.webhook(viewer.account, id).await?;
+    let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let name = name_of(&webhook);
-    let (title, detail) = about(&name, viewer.engine.held(id).await?);
+    let (title, detail) = about(&name, viewer.admin.held(id).await?);
     let frame = viewer.frame().await?;
     let chooses_style = action == "rotate";
     let id = id.to_string();

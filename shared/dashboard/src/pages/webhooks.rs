@@ -43,15 +43,15 @@ struct Row {
 
 pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let form = Form::of_query(query.as_deref());
-    let all = viewer.engine.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?.items;
+    let all = viewer.admin.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?.items;
     let (search, status) = (form.text("q").to_lowercase(), form.text("status").to_owned());
     let found: Vec<_> =
         all.iter().filter(|webhook| is_found(webhook, &search) && stands(webhook, &status)).collect();
     let from = form.text("from").parse().unwrap_or(0).min(found.len());
-    let now = viewer.engine.clock.now();
+    let now = viewer.admin.clock.now();
     let shown = found.iter().skip(from).take(PAGE);
     let rows = try_join_all(shown.map(async |webhook| {
-        let (day, _) = day_of(&viewer.engine, viewer.account, webhook.id, now).await?;
+        let (day, _) = day_of(&viewer.admin, viewer.account, webhook.id, now).await?;
         Ok::<_, crate::guard::Refused>(Row::of(webhook, day))
     }))
     .await?;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use statuspulse_core::access::{ApiKey, Role};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
-use statuspulse_core::message::Queue;
-use statuspulse_core::ports::{Accounts, Clock, Deliveries};
+use statuspulse_core::message::QueueName;
+use statuspulse_core::ports::{Accounts, Clock, Deliveries, Records};
 
 use crate::stage::{Stage, within_a_minute};
 
@@ -34,7 +34,8 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
                 let delivery = stage.accepted(webhook, &format!("INC-{writer}-{}", n / 2)).await;
                 assert_eq!(delivery.state == State::Waiting, n % 2 == 1);
                 stage.sent(&delivery, &Bytes::new()).await;
-                let saved = stage.store.save_delivery(&delivery.clone().moved(State::Held)).await.unwrap();
+                let saved =
+                    stage.store.save_delivery(&delivery.clone().with_state(State::Held)).await.unwrap();
                 assert_eq!(saved.unwrap().delivery.version, 1);
                 stage.store.settled().await.unwrap();
                 let read = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().unwrap();
@@ -158,7 +159,7 @@ async fn a_message_whose_end_could_not_be_written_comes_again() {
     let file = file_of(&stage);
     for settle in ["done", "again", "dropped"] {
         let sent = stage.sent_many(stage.webhook_id(), 1).await;
-        let received = stage.receive(Queue::First).unwrap();
+        let received = stage.receive(QueueName::First).unwrap();
         file.execute_batch(
             "CREATE TRIGGER refuse BEFORE DELETE ON ready BEGIN SELECT RAISE(ABORT, 'no'); END",
         )
@@ -169,7 +170,7 @@ async fn a_message_whose_end_could_not_be_written_comes_again() {
             _ => drop(received),
         }
         stage.flushed().await;
-        assert!(stage.receive(Queue::First).is_none(), "{settle}: not at once, while the disk refuses");
+        assert!(stage.receive(QueueName::First).is_none(), "{settle}: not at once, while the disk refuses");
         file.execute_batch("DROP TRIGGER refuse").unwrap();
         let due = stage.store.next_due().expect("something will wake it");
         stage.pass(Duration::try_from(due.duration_since(stage.clock.now())).unwrap_or_default());

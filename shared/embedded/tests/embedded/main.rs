@@ -6,9 +6,10 @@
 mod accounts;
 mod durability;
 mod fairness;
+mod outbox;
+
 mod prune;
 mod queue;
-mod recovery;
 mod refusals;
 mod restart;
 mod secrets;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Acceptance, Deliveries, Webhooks};
+use statuspulse_core::ports::{Acceptance, Deliveries, Records, Webhooks};
 use statuspulse_core::webhook::{self, Webhook};
 
 use crate::stage::Stage;
@@ -95,7 +95,7 @@ async fn a_deleted_webhook_goes_once_it_is_old_and_none_of_its_deliveries_is_kep
     for webhook in [&deleted, &living] {
         stage.store.create_webhook(webhook).await.unwrap();
     }
-    let deleted_at_once = Webhook { epoch: 2, ..deleted.clone() };
+    let deleted_at_once = Webhook { generation: 2, ..deleted.clone() };
     stage.store.save_webhook(&deleted_at_once).await.unwrap().unwrap();
     let delivery = stage.accepted(deleted.id, "INC-1").await;
     let is_known = async |stage: &Stage| {

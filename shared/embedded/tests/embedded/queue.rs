@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use statuspulse_core::delivery::Delivery;
-use statuspulse_core::message::{Message, NoticeMessage, Queue, SweepMessage, Wakeup};
-use statuspulse_core::ports::Wakeups;
+use statuspulse_core::message::{JobMessage, Message, NotifyMessage, QueueName, ScheduledMessage};
+use statuspulse_core::ports::Queue;
 use statuspulse_embedded::RECEIVES_MAX;
 
 use crate::stage::{Stage, attempt, within_a_minute};
@@ -51,22 +51,24 @@ async fn each_kind_of_message_comes_in_its_own_queue() {
     let first = delivery(&stage);
     let again = Delivery { round: 2, ..delivery(&stage) };
     let webhook_id = stage.webhook_id();
-    let sweep = Message::Sweep(SweepMessage { webhook_id, epoch: 4, step: 7 });
-    let notice = Message::Notice(NoticeMessage { webhook_id, at: stage.now() });
+    let job = Message::Job(JobMessage { webhook_id, generation: 4, page: 7 });
+    let notify = Message::Notify(NotifyMessage { webhook_id, notification: 5 });
     stage.sent(&first, &NOTHING).await;
     stage.sent(&again, &NOTHING).await;
     let due = stage.now();
-    let wakeups = [sweep, notice].map(|message| Wakeup { message, due });
+    let wakeups = [job, notify].map(|message| ScheduledMessage { message, due });
     stage.store.send(wakeups.to_vec()).await.unwrap();
 
     let stage = stage.reopened();
-    assert_eq!(attempt(&stage.receive(Queue::First).unwrap()).delivery_id, first.id);
-    assert_eq!(attempt(&stage.receive(Queue::Retry).unwrap()).step.round, 2);
-    let Message::Sweep(sweep) = stage.receive(Queue::Upkeep).unwrap().message else { panic!("the sweep") };
-    assert_eq!(sweep, SweepMessage { webhook_id, epoch: 4, step: 7 });
-    // Taken and dropped above, the sweep is not in the notice's way.
-    let Message::Notice(notice) = stage.receive(Queue::Upkeep).unwrap().message else { panic!("the notice") };
-    assert_eq!(notice, NoticeMessage { webhook_id, at: stage.now() });
+    assert_eq!(attempt(&stage.receive(QueueName::First).unwrap()).delivery_id, first.id);
+    assert_eq!(attempt(&stage.receive(QueueName::Retry).unwrap()).key.round, 2);
+    let Message::Job(job) = stage.receive(QueueName::Upkeep).unwrap().message else { panic!("the job") };
+    assert_eq!(job, JobMessage { webhook_id, generation: 4, page: 7 });
+    // Taken and dropped above, the job is not in the notification's way.
+    let Message::Notify(notify) = stage.receive(QueueName::Upkeep).unwrap().message else {
+        panic!("the notification")
+    };
+    assert_eq!(notify, NotifyMessage { webhook_id, notification: 5 });
     for queue in statuspulse_embedded::queues() {
         assert!(stage.receive(queue).is_none());
     }
@@ -77,7 +79,7 @@ async fn who_waits_for_a_message_gets_it_when_it_is_sent() {
     let stage = Stage::new();
     let delivery = delivery(&stage);
     let store = stage.store.clone();
-    let waiting = tokio::spawn(async move { store.receive(Queue::First).await });
+    let waiting = tokio::spawn(async move { store.receive(QueueName::First).await });
     tokio::task::yield_now().await;
     stage.sent(&delivery, &NOTHING).await;
     let received = within_a_minute(waiting).await.unwrap().unwrap();
@@ -180,13 +182,16 @@ async fn a_flood_that_is_due_at_one_moment_comes_completely_and_once() {
         let delivery = delivery(&stage);
         let webhook_id = delivery.webhook_id;
         sent.insert(webhook_id);
-        wakeups.push(Wakeup { message: Message::Sweep(SweepMessage { webhook_id, epoch: 1, step: 0 }), due });
+        wakeups.push(ScheduledMessage {
+            message: Message::Job(JobMessage { webhook_id, generation: 1, page: 0 }),
+            due,
+        });
     }
     stage.store.send(wakeups).await.unwrap();
     assert!(stage.receive_due().await.is_none());
     stage.pass(Duration::from_secs(60));
     stage.store.make_due_ready().await.unwrap();
-    while let Some(received) = stage.receive(Queue::Upkeep) {
+    while let Some(received) = stage.receive(QueueName::Upkeep) {
         assert!(sent.remove(&received.message.webhook_id()), "it came twice");
         received.done();
     }

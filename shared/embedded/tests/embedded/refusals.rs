@@ -91,7 +91,7 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
     // Put back, it works: the refusals left nothing beside it that spoils it.
     fs::write(database(whole.path()), &original).unwrap();
     let store = Embedded::open(whole.path(), Purpose::Serve, Stage::new().clock).unwrap();
-    assert!(store.try_receive(statuspulse_core::message::Queue::First).unwrap().is_some());
+    assert!(store.try_receive(statuspulse_core::message::QueueName::First).unwrap().is_some());
 }
 
 #[tokio::test]

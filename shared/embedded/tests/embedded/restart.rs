@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use statuspulse_core::event::Event;
-use statuspulse_core::message::Queue;
+use statuspulse_core::message::QueueName;
 use statuspulse_core::ports::{Claim, Deliveries};
 
 use crate::stage::{Stage, attempt};
@@ -15,13 +15,13 @@ async fn messages_in_work_at_a_death_come_again_at_once_with_those_that_waited()
     let stage = Stage::new();
     let webhook = stage.webhook_id();
     let sent = stage.sent_many(webhook, 200).await;
-    let done: Vec<_> = (0..50).map(|_| stage.receive(Queue::First).unwrap()).collect();
+    let done: Vec<_> = (0..50).map(|_| stage.receive(QueueName::First).unwrap()).collect();
     let mut settled = vec![];
     for received in done {
         settled.push(attempt(&received).delivery_id);
         received.done();
     }
-    let in_work: Vec<_> = (0..100).map(|_| stage.receive(Queue::First).unwrap()).collect();
+    let in_work: Vec<_> = (0..100).map(|_| stage.receive(QueueName::First).unwrap()).collect();
 
     let after = stage.reopened_after_a_death().await;
     let came: Vec<_> = after.drained().await.iter().map(|message| message.delivery_id).collect();
@@ -35,6 +35,7 @@ async fn messages_in_work_at_a_death_come_again_at_once_with_those_that_waited()
 async fn what_became_due_while_nobody_ran_is_due_at_the_start() {
     let stage = Stage::new();
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
+    stage.drained().await;
     stage.sent_in(&delivery, 5, Duration::from_secs(3600), &Bytes::new()).await;
     let stage = stage.reopened();
     assert!(stage.receive_due().await.is_none());
@@ -82,7 +83,6 @@ async fn a_copy_of_the_folder_is_a_backup() {
     let stage = Stage::new();
     let webhook = stage.webhook_id();
     let delivery = stage.accepted(webhook, "INC-1").await;
-    stage.sent(&delivery, &Bytes::new()).await;
     let mut copy = stage.reopened_after_a_death().await;
     drop(stage);
     for _ in 0..3 {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use statuspulse_core::access::{Account, ApiKey, Role};
 use statuspulse_core::destination::{Destination, RoutingKey};
-use statuspulse_core::ports::{Accounts, Webhooks};
+use statuspulse_core::ports::{Accounts, Records, Webhooks};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::EndpointUrl;

@@ -13,8 +13,8 @@ use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
-use statuspulse_core::message::{AttemptMessage, Message, Queue, Wakeup};
-use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Saved, Step, Wakeups};
+use statuspulse_core::message::{AttemptKey, AttemptMessage, Message, QueueName, ScheduledMessage};
+use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Queue, Records, Saved};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
@@ -108,7 +108,7 @@ impl Stage {
         };
         let keys = SigningKeys::new(Secret::generate(&*self.dice));
         let new = Webhook::new(self.webhook_id(), account_id, settings, keys, now);
-        Webhook { state: webhook::State::Active, epoch: 1, ..new }
+        Webhook { state: webhook::State::Active, generation: 1, ..new }
     }
 
     pub(crate) fn event(&self, incident: &str) -> Event {
@@ -140,12 +140,12 @@ impl Stage {
 
     /// Keeps the delivery in a new state.
     pub(crate) async fn saved(&self, delivery: Delivery, state: State) -> Saved {
-        self.store.save_delivery(&delivery.moved(state)).await.unwrap().unwrap()
+        self.store.save_delivery(&delivery.with_state(state)).await.unwrap().unwrap()
     }
 
     pub(crate) async fn claim(&self, delivery: &Delivery, number: u8) -> Claim {
-        let step = Step { round: delivery.round, number };
-        self.store.claim(delivery.webhook_id, delivery.id, step, self.now(), self.now()).await.unwrap()
+        let key = AttemptKey { round: delivery.round, number };
+        self.store.claim(delivery.webhook_id, delivery.id, key, self.now(), self.now()).await.unwrap()
     }
 
     // --- Messages ----------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ impl Stage {
     pub(crate) async fn sent_in(&self, delivery: &Delivery, number: u8, wait: Duration, body: &Bytes) {
         let message = message_of(delivery, number, body);
         let due = self.now().checked_add(wait).unwrap();
-        self.store.send(vec![Wakeup { message, due }]).await.unwrap();
+        self.store.send(vec![ScheduledMessage { message, due }]).await.unwrap();
     }
 
     /// Sends that many first attempts to one webhook, in one call; answers the deliveries they name.
@@ -168,13 +168,13 @@ impl Stage {
         let due = self.now();
         let wakeups = deliveries
             .iter()
-            .map(|delivery| Wakeup { message: message_of(delivery, 1, &Bytes::new()), due })
+            .map(|delivery| ScheduledMessage { message: message_of(delivery, 1, &Bytes::new()), due })
             .collect();
         self.store.send(wakeups).await.unwrap();
         deliveries
     }
 
-    pub(crate) fn receive(&self, queue: Queue) -> Option<Received> {
+    pub(crate) fn receive(&self, queue: QueueName) -> Option<Received> {
         self.store.try_receive(queue).unwrap()
     }
 
@@ -200,7 +200,7 @@ fn message_of(delivery: &Delivery, number: u8, body: &Bytes) -> Message {
         delivery_id: delivery.id,
         webhook_id: delivery.webhook_id,
         event_id: delivery.event_id,
-        step: Step { round: delivery.round, number },
+        key: AttemptKey { round: delivery.round, number },
         body: body.clone(),
     })
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use statuspulse_core::admin::query::Audited;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::target::HIDDEN;
-use statuspulse_core::usecase::query::Audited;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
 use utoipa::ToSchema;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use statuspulse_core::delivery::State;
+use statuspulse_core::delivery::{State, Timing};
 use statuspulse_core::limits;
 
 use crate::support::{START, World, failed_attempt};
@@ -22,7 +22,8 @@ fn ids(list: &Value) -> Vec<&str> {
 async fn a_delivery_is_shown_with_all_its_attempts() {
     let world = World::new().await;
     let id = webhook(&world).await;
-    let retry = State::Scheduled { number: 2, at: "2026-11-24T12:01:00Z".parse().unwrap() };
+    let retry =
+        State::Scheduled { number: 2, at: "2026-11-24T12:01:00Z".parse().unwrap(), timing: Timing::OnTime };
     let delivery = world.delivery(&id, "inc-1", retry).await;
     let mut taken = failed_attempt("2026-11-24T12:00:01Z");
     (taken.number, taken.status_code, taken.failure, taken.response) = (2, Some(200), None, None);

@@ -100,7 +100,7 @@ async fn another_deployments_cursor_is_refused() {
     let mut world = World::new().await;
     let path = deliveries_path(&world).await;
     let (_, cursor) = read_by_twos(&world, &path).await;
-    world.router = statuspulse_http::registration(Arc::clone(&world.engine), CursorKey::new([8; 32]));
+    world.router = statuspulse_http::registration(Arc::clone(&world.api), CursorKey::new([8; 32]));
     world.admin().get(&format!("{path}?cursor={cursor}")).await.names(&["cursor"]);
 }
 

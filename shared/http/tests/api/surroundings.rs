@@ -105,13 +105,13 @@ async fn a_panic_is_an_answer_and_ends_nothing_else() {
 #[tokio::test]
 async fn each_router_serves_its_own_part() {
     let mut world = World::new().await;
-    world.router = statuspulse_http::publishing(Arc::clone(&world.engine));
+    world.router = statuspulse_http::publishing(Arc::clone(&world.publishing));
     world.admin().post("/v1/events", &opened("inc-1")).await.expect(StatusCode::ACCEPTED);
     world.admin().get("/v1/webhooks").await.refused(404, "unknown_path");
     world.admin().get("/v1/events").await.refused(405, "method_not_allowed");
     world.nobody().get("/docs").await.refused(404, "unknown_path");
     world.nobody().get("/healthz").await;
-    world.router = statuspulse_http::registration(Arc::clone(&world.engine), CursorKey::new([7; 32]));
+    world.router = statuspulse_http::registration(Arc::clone(&world.api), CursorKey::new([7; 32]));
     world.admin().get("/v1/webhooks").await.expect(StatusCode::OK);
     world.admin().post("/v1/events", &opened("inc-1")).await.refused(404, "unknown_path");
     world.admin().call("PUT", "/v1/webhooks", "").await.refused(405, "method_not_allowed");

@@ -12,10 +12,10 @@ use statuspulse_core::attempt::{Class, Failure, Reply};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use statuspulse_core::message::Wakeup;
+use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, Metrics, Page, PortResult, Random, Saved,
-    Sender, Sent, Sessions, Step, SweepPart, Turn, Turns, Unavailable, Wakeups, Webhooks,
+    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Queue,
+    Random, Records, Saved, Sender, Sent, Sessions, Unavailable, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
@@ -159,21 +159,6 @@ impl Webhooks for Store {
         let owned = |webhook: &&Arc<Webhook>| webhook.account_id == account && !webhook.is_deleted();
         Ok(Arc::new(self.tables().webhooks.values().filter(owned).cloned().collect()))
     }
-
-    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
-        self.tables().webhooks.insert(webhook.id, Arc::new(webhook.clone()));
-        Ok(())
-    }
-
-    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
-        let mut tables = self.tables();
-        if tables.webhooks[&webhook.id].version != webhook.version {
-            return Ok(Err(Conflict));
-        }
-        let next = Webhook { version: webhook.version + 1, ..webhook.clone() };
-        tables.webhooks.insert(webhook.id, Arc::new(next));
-        Ok(Ok(()))
-    }
 }
 
 fn matches(filter: &DeliveryFilter, delivery: &Delivery) -> bool {
@@ -185,7 +170,11 @@ fn matches(filter: &DeliveryFilter, delivery: &Delivery) -> bool {
 }
 
 #[async_trait]
-impl Deliveries for Store {
+impl Records for Store {
+    fn sends(&self) -> bool {
+        true
+    }
+
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
         let mut tables = self.tables();
         if let Some(known) = tables.events.get(&event.id) {
@@ -200,6 +189,34 @@ impl Deliveries for Store {
         Ok(Acceptance::Accepted(deliveries))
     }
 
+    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
+        let mut tables = self.tables();
+        if tables.deliveries[&delivery.id].version != delivery.version {
+            return Ok(Err(Conflict));
+        }
+        let next = Delivery { version: delivery.version + 1, ..delivery.clone() };
+        tables.deliveries.insert(next.id, next.clone());
+        Ok(Ok(Saved { delivery: next, has_successor: false }))
+    }
+
+    async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
+        self.tables().webhooks.insert(webhook.id, Arc::new(webhook.clone()));
+        Ok(())
+    }
+
+    async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
+        let mut tables = self.tables();
+        if tables.webhooks[&webhook.id].version != webhook.version {
+            return Ok(Err(Conflict));
+        }
+        let next = Webhook { version: webhook.version + 1, outbox: vec![], ..webhook.clone() };
+        tables.webhooks.insert(webhook.id, Arc::new(next));
+        Ok(Ok(()))
+    }
+}
+
+#[async_trait]
+impl Deliveries for Store {
     async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
         Ok(self.tables().events.get(&id).cloned())
     }
@@ -213,25 +230,15 @@ impl Deliveries for Store {
         &self,
         _: WebhookId,
         _: DeliveryId,
-        _: Step,
+        _: AttemptKey,
         _: Timestamp,
         _: Timestamp,
     ) -> PortResult<Claim> {
         Ok(Claim::Unknown)
     }
 
-    async fn put_off(&self, _: &Delivery, _: Timestamp, _: Timestamp) -> PortResult<()> {
+    async fn release_until(&self, _: &Delivery, _: Timestamp, _: Timestamp) -> PortResult<()> {
         Ok(())
-    }
-
-    async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        let mut tables = self.tables();
-        if tables.deliveries[&delivery.id].version != delivery.version {
-            return Ok(Err(Conflict));
-        }
-        let next = Delivery { version: delivery.version + 1, ..delivery.clone() };
-        tables.deliveries.insert(next.id, next.clone());
-        Ok(Ok(Saved { delivery: next, has_company: false }))
     }
 
     async fn lane_head(&self, _: WebhookId, _: &str) -> PortResult<Option<Delivery>> {
@@ -256,13 +263,13 @@ impl Deliveries for Store {
         Ok(Page { items, next })
     }
 
-    async fn sweep_page(
+    async fn query(
         &self,
         webhook: WebhookId,
-        part: SweepPart,
+        part: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        let SweepPart::FailedSince(since) = part else { return Ok(vec![]) };
+        let DeliveryQuery::FailedSince(since) = part else { return Ok(vec![]) };
         let tables = self.tables();
         let failed = tables.deliveries.values().filter(|delivery| {
             delivery.webhook_id == webhook && delivery.state == State::Failed && delivery.accepted_at >= since
@@ -284,15 +291,8 @@ impl Deliveries for Store {
 }
 
 #[async_trait]
-impl Turns for Store {
-    async fn take_turn(&self, _: Turn, _: Timestamp, _: Timestamp) -> PortResult<Result<(), Timestamp>> {
-        Ok(Ok(()))
-    }
-}
-
-#[async_trait]
-impl Wakeups for Store {
-    async fn send(&self, _: Vec<Wakeup>) -> PortResult<()> {
+impl Queue for Store {
+    async fn send(&self, _: Vec<ScheduledMessage>) -> PortResult<()> {
         Ok(())
     }
 }
@@ -351,13 +351,4 @@ impl Random for Dice {
         let start = 10.min(bytes.len()) - 8;
         bytes[start..start + 8].copy_from_slice(&number);
     }
-}
-
-pub(super) struct NoMetrics;
-
-impl Metrics for NoMetrics {
-    fn attempt_began(&self, _: bool, _: Duration) {}
-    fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
-    fn webhook_paused(&self) {}
-    fn stranded(&self, _: u64) {}
 }

@@ -12,28 +12,29 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use statuspulse_core::Engine;
 use statuspulse_core::access::{Account, ApiKey, Role};
 use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{AccountId, WebhookId};
-use statuspulse_core::ports::{Accounts, Clock, Webhooks};
+use statuspulse_core::outbox::Outbox;
+use statuspulse_core::ports::{Accounts, Clock, Random, Records, Webhooks};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::TargetPolicy;
-use statuspulse_core::usecase::Deployment;
 use statuspulse_core::webhook::Webhook;
+use statuspulse_core::{Admin, Deployment, Publisher};
 use statuspulse_http::CursorKey;
 use tower::ServiceExt;
 
 pub(crate) use described::{DOCUMENT, Described, assert_fits};
-use fakes::{Dice, NoMetrics, Watch};
+use fakes::{Dice, Watch};
 pub(crate) use fakes::{Fault, Receiver, Store};
 
 /// The moment at which every world begins.
 pub(crate) const START: &str = "2026-11-24T12:00:00Z";
 
 pub(crate) struct World {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) api: Arc<Admin>,
+    pub(crate) publishing: Arc<Publisher>,
     pub(crate) store: Arc<Store>,
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) router: Router,
@@ -50,8 +51,8 @@ impl World {
     pub(crate) async fn new() -> Self {
         let (store, receiver) = (Arc::new(Store::default()), Arc::new(Receiver::default()));
         let clock = Arc::new(Watch::at(START.parse().unwrap()));
-        let engine = Arc::new(engine(&store, &receiver, &clock));
-        let (now, random) = (clock.now(), &*engine.random);
+        let (api, publishing) = services(&store, &receiver, &clock);
+        let (now, random) = (clock.now(), &*api.random);
         let issue = async |account: Option<AccountId>, role| {
             let (key, text) = ApiKey::generate(account, role, None, now, random);
             store.create_key(&key).await.unwrap();
@@ -72,8 +73,9 @@ impl World {
             viewer: issue(Some(account), Role::Viewer).await,
             publisher: issue(Some(account), Role::Publisher).await,
             operator: issue(None, Role::Operator).await,
-            router: statuspulse_http::all(Arc::clone(&engine), CursorKey::new([7; 32])),
-            engine,
+            router: statuspulse_http::all(Arc::clone(&api), Arc::clone(&publishing), CursorKey::new([7; 32])),
+            api,
+            publishing,
             store,
             receiver,
             clock,
@@ -155,19 +157,30 @@ impl World {
     }
 }
 
-fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> Engine {
-    Engine {
-        accounts: Arc::<Store>::clone(store),
-        webhooks: Arc::<Store>::clone(store),
-        sessions: Arc::<Store>::clone(store),
-        deliveries: Arc::<Store>::clone(store),
-        turns: Arc::<Store>::clone(store),
-        wakeups: Arc::<Store>::clone(store),
-        sender: Arc::<Receiver>::clone(receiver),
-        clock: Arc::<Watch>::clone(clock),
-        random: Arc::new(Dice::default()),
-        metrics: Arc::new(NoMetrics),
-        announcer: None,
+fn services(
+    store: &Arc<Store>,
+    receiver: &Arc<Receiver>,
+    clock: &Arc<Watch>,
+) -> (Arc<Admin>, Arc<Publisher>) {
+    let random: Arc<dyn Random> = Arc::new(Dice::default());
+    let outbox = Outbox::new(store.clone(), store.clone(), store.clone(), store.clone(), clock.clone());
+    let publisher = Publisher {
+        accounts: store.clone(),
+        webhooks: store.clone(),
+        deliveries: store.clone(),
+        outbox: outbox.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+    };
+    let admin = Admin {
+        accounts: store.clone(),
+        sessions: store.clone(),
+        webhooks: store.clone(),
+        deliveries: store.clone(),
+        outbox,
+        sender: receiver.clone(),
+        clock: clock.clone(),
+        random,
         deployment: Deployment {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
@@ -180,7 +193,8 @@ fn engine(store: &Arc<Store>, receiver: &Arc<Receiver>, clock: &Arc<Watch>) -> E
             public_url: "https://webhooks.example.com".to_owned(),
             egress_ips: vec!["104.21.45.112".to_owned(), "172.67.188.94".to_owned()],
         },
-    }
+    };
+    (Arc::new(admin), Arc::new(publisher))
 }
 
 /// An attempt that failed with a 503.

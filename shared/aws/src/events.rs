@@ -1,0 +1,62 @@
+//! DomainEventKind for customers' automation, on our EventBridge bus.
+
+use async_trait::async_trait;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use serde_json::{Value, json};
+use statuspulse_core::message::{DomainEvent, DomainEventKind};
+use statuspulse_core::ports::{EventPublisher, PortResult, Unavailable};
+
+use crate::error::failed;
+
+/// The source of everything we put on the bus. Incidents come in under another one, so nothing of ours comes back.
+pub const SOURCE: &str = "statuspulse.webhooks";
+
+/// Puts events on a bus.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    client: aws_sdk_eventbridge::Client,
+    name: String,
+}
+
+impl Bus {
+    /// The bus of this name.
+    pub fn new(client: aws_sdk_eventbridge::Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+}
+
+#[async_trait]
+impl EventPublisher for Bus {
+    async fn publish(&self, event: &DomainEvent) -> PortResult<()> {
+        let doing = "publishing an event";
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(SOURCE)
+            .detail_type(event.kind.name())
+            .detail(detail(event).to_string())
+            .build();
+        let answer = self.client.put_events().entries(entry).send().await.map_err(failed(doing))?;
+        // The call succeeds also where the event was refused.
+        match answer.entries().iter().find_map(|entry| entry.error_code()) {
+            None => Ok(()),
+            Some(code) => Err(Unavailable { doing, source: code.into() }),
+        }
+    }
+}
+
+fn detail(event: &DomainEvent) -> Value {
+    let mut detail = match &event.kind {
+        DomainEventKind::Paused { reason, last_error } => json!({"reason": reason, "last_error": last_error}),
+        DomainEventKind::Resumed => json!({}),
+        DomainEventKind::DeliveryFailed { delivery_id, event_id, incident_id, last_error } => json!({
+            "delivery_id": delivery_id.to_string(),
+            "event_id": event_id.to_string(),
+            "incident_id": incident_id,
+            "last_error": last_error,
+        }),
+    };
+    detail["account_id"] = json!(event.account_id.to_string());
+    detail["webhook_id"] = json!(event.webhook_id.to_string());
+    detail["at"] = json!(event.at.to_string());
+    detail
+}

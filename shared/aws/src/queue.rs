@@ -1,0 +1,496 @@
+//! Messages for later: SQS, and EventBridge Scheduler for what SQS cannot hold long enough.
+//!
+//! ```text
+//! first attempt                  first        at once
+//! 2nd, 3rd, 4th attempt          retry-1m, retry-5m, retry-15m: the queue's own delay is the rung's wait
+//! 5th attempt                    Scheduler, at its second -> retry-60m: SQS holds a message for 15 minutes at most
+//! any attempt a receiver wants
+//!   more than 15 minutes later   Scheduler -> retry-60m
+//! let go by a drain, redelivered,
+//!   brought forward              retry-1m, with a delay of the message's own
+//! sweeps                         sweep        with a delay of the message's own
+//! notices, announcements         notice       with a delay of the message's own
+//! ```
+//!
+//! A message is never early: delays are rounded up to whole seconds, and each says for which step it is. A sweep or a
+//! notice that is due later than SQS can hold it comes early instead, and is put back by its handler.
+//!
+//! Messages carry the webhook as their group, so that one webhook's backlog does not hold up another's (fair queues).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_scheduler::error::SdkError;
+use aws_sdk_scheduler::types::{
+    ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target,
+};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use bytes::Bytes;
+use futures_util::{TryStreamExt, stream};
+use jiff::Timestamp;
+use statuspulse_core::message::{AttemptMessage, Message, QueueName, ScheduledMessage};
+use statuspulse_core::ports::{Clock, PortResult, Queue, Unavailable};
+use statuspulse_core::retry::Ladder;
+
+use crate::error::failed;
+
+/// What SQS can hold a message for.
+const SQS_DELAY_MAX: Duration = Duration::from_secs(900);
+/// Messages that one SendMessageBatch takes.
+const BATCH: usize = 10;
+/// Batches and schedules on their way at the same time: an event may go to 500 webhooks.
+const SIDE_BY_SIDE: usize = 16;
+/// Bytes of one message, and of a batch of them: an SQS message has 1 MiB, but 256 KiB in some places (Scheduler, older
+/// tools). A larger message goes without its payload, which is read from the event then.
+const MESSAGE_BYTES: usize = 200 * 1024;
+/// Tries of what SQS left out of a batch.
+const BATCH_TRIES: usize = 4;
+/// What a drain lets go is due within this.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// How often and how long, in seconds, Scheduler tries to send: the most it can.
+const SCHEDULE_TRIES: i32 = 185;
+const SCHEDULE_TRIED_FOR: i32 = 86_400;
+/// A schedule is for a time that is still to come when AWS has it; what is due sooner goes to the queue.
+const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
+
+/// Where messages go. A function has the queues it sends to.
+#[derive(Debug, Clone, Default)]
+pub struct Queues {
+    /// First attempts.
+    pub first: String,
+    /// Second attempts, and what a drain lets go.
+    pub retry_1m: String,
+    /// Third attempts.
+    pub retry_5m: String,
+    /// Fourth attempts.
+    pub retry_15m: String,
+    /// Fifth attempts: what Scheduler sends comes here.
+    pub retry_60m: String,
+    /// Sweeps.
+    pub sweep: String,
+    /// Notices and announcements.
+    pub notice: String,
+}
+
+/// Where Scheduler sends fifth attempts, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct Schedules {
+    /// The group the schedules are in.
+    pub group: String,
+    /// The role Scheduler sends as.
+    pub role_arn: String,
+    /// The queue it sends to.
+    pub queue_arn: String,
+    /// Where it puts what it could not send for a day.
+    pub dead_letters_arn: String,
+}
+
+/// Messages for later.
+#[derive(Clone)]
+pub struct Messages {
+    sqs: aws_sdk_sqs::Client,
+    scheduler: aws_sdk_scheduler::Client,
+    queues: Queues,
+    schedules: Schedules,
+    ladder: Ladder,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messages").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
+/// How a message travels.
+#[derive(Debug, PartialEq, Eq)]
+enum Way<'a> {
+    /// Through this queue; `None` leaves the delay to the queue.
+    Queue(&'a str, Option<Duration>),
+    /// Through Scheduler.
+    Schedule,
+}
+
+#[async_trait]
+impl Queue for Messages {
+    async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
+        let now = self.clock.now();
+        let mut by_queue: BTreeMap<&str, Vec<Outgoing>> = BTreeMap::new();
+        let mut scheduled = vec![];
+        for sent in messages {
+            match self.way(&sent, now) {
+                Way::Queue(queue, delay) => {
+                    by_queue.entry(queue).or_default().push(Outgoing::new(&sent.message, delay)?);
+                }
+                Way::Schedule => scheduled.push(sent),
+            }
+        }
+        for (queue, outgoing) in by_queue {
+            self.send_all(queue, outgoing).await?;
+        }
+        stream::iter(scheduled.into_iter().map(Ok))
+            .try_for_each_concurrent(SIDE_BY_SIDE, |message| self.schedule(message))
+            .await
+    }
+}
+
+impl Messages {
+    /// Messages through these queues and this group of schedules.
+    pub fn new(
+        sqs: aws_sdk_sqs::Client,
+        scheduler: aws_sdk_scheduler::Client,
+        queues: Queues,
+        schedules: Schedules,
+        ladder: Ladder,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { sqs, scheduler, queues, schedules, ladder, clock }
+    }
+
+    /// Opens the connection to SQS, so that no event waits for its TLS handshake: by an empty batch, which SQS refuses.
+    pub async fn connect(&self) {
+        let nothing = self.sqs.send_message_batch().queue_url(&self.queues.first).set_entries(Some(vec![]));
+        if let Err(error) = nothing.send().await
+            && error.as_service_error().is_none()
+        {
+            tracing::warn!(error = %failed("connecting to SQS")(error), "the first message will have to connect");
+        }
+    }
+
+    /// Puts a message back into a queue, to come again then, or as late as SQS can hold it.
+    pub async fn put_back(&self, queue: &str, message: &Message, due: Timestamp) -> PortResult<()> {
+        let delay = wait(self.clock.now(), due).min(SQS_DELAY_MAX);
+        self.send_all(queue, vec![Outgoing::new(message, Some(delay))?]).await
+    }
+
+    /// The queue of this ARN, if this function sends to it.
+    pub fn queue_of(&self, arn: &str) -> Option<&str> {
+        let name = arn.rsplit(':').next().filter(|name| !name.is_empty())?;
+        let queues = &self.queues;
+        [
+            &queues.first,
+            &queues.retry_1m,
+            &queues.retry_5m,
+            &queues.retry_15m,
+            &queues.retry_60m,
+            &queues.sweep,
+            &queues.notice,
+        ]
+        .into_iter()
+        .find(|url| url.rsplit('/').next() == Some(name))
+        .map(String::as_str)
+    }
+
+    /// Makes a message that was received visible again after so many seconds.
+    pub async fn come_back_after(&self, queue: &str, receipt: &str, seconds: i32) -> PortResult<()> {
+        let request = self.sqs.change_message_visibility().queue_url(queue).receipt_handle(receipt);
+        request.visibility_timeout(seconds).send().await.map(drop).map_err(failed("putting a message back"))
+    }
+
+    fn way(&self, scheduled: &ScheduledMessage, now: Timestamp) -> Way<'_> {
+        let wait = wait(now, scheduled.due);
+        let key = match &scheduled.message {
+            Message::Job(_) => return Way::Queue(&self.queues.sweep, Some(wait.min(SQS_DELAY_MAX))),
+            Message::Notify(_) | Message::Event(_) => {
+                return Way::Queue(&self.queues.notice, Some(wait.min(SQS_DELAY_MAX)));
+            }
+            Message::Attempt(message) => message.key,
+        };
+        let usual = self.ladder.wait_after(key.number.saturating_sub(1), None).unwrap_or_default();
+        let rung = match (scheduled.message.queue(), key.number) {
+            (QueueName::First, _) => return Way::Queue(&self.queues.first, Some(wait)),
+            (_, 1) => return Way::Queue(&self.queues.retry_1m, Some(wait)),
+            // Brought forward, by a function that knows no other queue.
+            _ if wait <= AT_ONCE && wait < usual => return Way::Queue(&self.queues.retry_1m, Some(wait)),
+            (_, 2) => &self.queues.retry_1m,
+            (_, 3) => &self.queues.retry_5m,
+            (_, 4) => &self.queues.retry_15m,
+            _ if wait < SCHEDULE_AHEAD => return Way::Queue(&self.queues.retry_60m, Some(wait)),
+            _ => return Way::Schedule,
+        };
+        if wait > SQS_DELAY_MAX {
+            Way::Schedule
+        } else {
+            // The queue's own delay begins now, after the attempt that failed: it is not early.
+            Way::Queue(rung, (wait.abs_diff(usual) > Duration::from_secs(1)).then_some(wait))
+        }
+    }
+
+    async fn send_all(&self, queue: &str, outgoing: Vec<Outgoing>) -> PortResult<()> {
+        stream::iter(batches(outgoing).into_iter().map(Ok))
+            .try_for_each_concurrent(SIDE_BY_SIDE, |batch| self.send_batch(queue, batch))
+            .await
+    }
+
+    /// A batch may be taken in part: what was not is sent again.
+    async fn send_batch(&self, queue: &str, batch: Vec<Outgoing>) -> PortResult<()> {
+        let doing = "sending messages";
+        let mut left: Vec<(usize, Outgoing)> = batch.into_iter().enumerate().collect();
+        let mut last_refusal = String::new();
+        for _ in 0..BATCH_TRIES {
+            let entries = left.iter().map(|(place, message)| message.entry(*place)).collect::<Result<_, _>>();
+            let request = self.sqs.send_message_batch().queue_url(queue);
+            let request = request.set_entries(Some(entries.map_err(failed(doing))?));
+            let answer = request.send().await.map_err(failed(doing))?;
+            let refused: Vec<usize> =
+                answer.failed().iter().filter_map(|entry| entry.id.parse().ok()).collect();
+            let Some(entry) = answer.failed().first() else { return Ok(()) };
+            last_refusal = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or_default());
+            left.retain(|(place, _)| refused.contains(place));
+        }
+        Err(Unavailable { doing, source: last_refusal.into() })
+    }
+
+    /// A one-time schedule that deletes itself. Its name says for which step it is, and when: made twice, it is one.
+    async fn schedule(&self, scheduled: ScheduledMessage) -> PortResult<()> {
+        let doing = "scheduling a message";
+        let due = whole_seconds_up(scheduled.due);
+        let Message::Attempt(message) = &scheduled.message else {
+            return Err(Unavailable { doing, source: "only attempts are scheduled".into() });
+        };
+        let key = message.key;
+        let name = format!("{}-{}-{}-{}", message.delivery_id, key.round, key.number, due.as_second());
+        let target = Target::builder()
+            .arn(&self.schedules.queue_arn)
+            .role_arn(&self.schedules.role_arn)
+            // Scheduler fills in what stands between angle brackets; a payload is nothing to fill in.
+            .input(text_of(&scheduled.message)?.replace('<', "\\u003c"))
+            .retry_policy(
+                RetryPolicy::builder()
+                    .maximum_event_age_in_seconds(SCHEDULE_TRIED_FOR)
+                    .maximum_retry_attempts(SCHEDULE_TRIES)
+                    .build(),
+            )
+            .dead_letter_config(DeadLetterConfig::builder().arn(&self.schedules.dead_letters_arn).build())
+            .build()
+            .map_err(failed(doing))?;
+        let exactly = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
+        let made = self
+            .scheduler
+            .create_schedule()
+            .group_name(&self.schedules.group)
+            .name(name)
+            .schedule_expression(format!("at({})", due.strftime("%Y-%m-%dT%H:%M:%S")))
+            .schedule_expression_timezone("UTC")
+            .flexible_time_window(exactly.map_err(failed(doing))?)
+            .action_after_completion(ActionAfterCompletion::Delete)
+            .target(target)
+            .send()
+            .await;
+        match made {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error)) if error.err().is_conflict_exception() => Ok(()),
+            Err(error) => Err(failed(doing)(error)),
+        }
+    }
+}
+
+/// A message on its way to SQS.
+struct Outgoing {
+    text: String,
+    group: String,
+    delay: Option<i32>,
+}
+
+impl Outgoing {
+    fn new(message: &Message, delay: Option<Duration>) -> PortResult<Self> {
+        let delay = delay.map(|delay| i32::try_from(delay.as_secs()).unwrap_or(i32::MAX));
+        Ok(Self { text: text_of(message)?, group: message.webhook_id().to_string(), delay })
+    }
+
+    fn entry(&self, place: usize) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+        SendMessageBatchRequestEntry::builder()
+            .id(place.to_string())
+            .message_body(&self.text)
+            .message_group_id(&self.group)
+            .set_delay_seconds(self.delay)
+            .build()
+    }
+}
+
+/// The messages in batches that SQS takes.
+fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut batches: Vec<Vec<Outgoing>> = vec![];
+    let mut bytes = 0;
+    for message in outgoing {
+        bytes += message.text.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && bytes <= MESSAGE_BYTES => batch.push(message),
+            _ => {
+                bytes = message.text.len();
+                batches.push(vec![message]);
+            }
+        }
+    }
+    batches
+}
+
+/// The message as SQS carries it: with its payload, if that leaves it small enough.
+fn text_of(message: &Message) -> PortResult<String> {
+    let write = |message: &Message| {
+        serde_json::to_string(message)
+            .map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
+    };
+    let text = write(message)?;
+    let text = match message {
+        Message::Attempt(attempt) if text.len() > MESSAGE_BYTES => {
+            write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))?
+        }
+        _ => text,
+    };
+    // The two characters of JSON that SQS does not carry. They stand in strings alone, where an escape is the same.
+    Ok(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+}
+
+/// The wait until `due`, in whole seconds, rounded up.
+fn wait(now: Timestamp, due: Timestamp) -> Duration {
+    let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
+fn whole_seconds_up(time: Timestamp) -> Timestamp {
+    let up = i64::from(time.subsec_nanosecond() > 0);
+    Timestamp::from_second(time.as_second() + up).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+    use statuspulse_core::message::{AttemptKey, JobMessage};
+
+    use super::*;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            noon()
+        }
+    }
+
+    fn noon() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn messages() -> Messages {
+        let queue = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/123456789012/{name}");
+        let queues = Queues {
+            first: queue("first"),
+            retry_1m: queue("retry-1m"),
+            retry_5m: queue("retry-5m"),
+            retry_15m: queue("retry-15m"),
+            retry_60m: queue("retry-60m"),
+            sweep: queue("sweep"),
+            notice: queue("notice"),
+        };
+        let credentials = aws_sdk_sqs::config::Credentials::new("none", "none", None, None, "no calls");
+        let configuration = crate::chosen("us-east-1", credentials).build();
+        Messages::new(
+            aws_sdk_sqs::Client::new(&configuration),
+            aws_sdk_scheduler::Client::new(&configuration),
+            queues,
+            Schedules::default(),
+            Ladder::default(),
+            Arc::new(Noon),
+        )
+    }
+
+    fn attempt(round: u32, number: u8, body: &str) -> Message {
+        Message::Attempt(AttemptMessage {
+            delivery_id: DeliveryId::from_bytes([1; 16]),
+            webhook_id: WebhookId::from_bytes([2; 16]),
+            event_id: EventId::from_bytes([3; 16]),
+            key: AttemptKey { round, number },
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        })
+    }
+
+    /// Queue, delay; no queue is Scheduler.
+    fn way(message: Message, wait_ms: i64) -> (Option<String>, Option<u64>) {
+        let due = noon().checked_add(jiff::SignedDuration::from_millis(wait_ms)).unwrap();
+        let messages = messages();
+        match messages.way(&ScheduledMessage { message, due }, noon()) {
+            Way::Queue(url, delay) => {
+                (url.rsplit('/').next().map(str::to_owned), delay.map(|delay| delay.as_secs()))
+            }
+            Way::Schedule => (None, None),
+        }
+    }
+
+    #[test]
+    fn a_batch_has_ten_messages_at_most_and_no_more_bytes_than_one_may_have() {
+        let outgoing = |bytes: usize| Outgoing { text: "x".repeat(bytes), group: String::new(), delay: None };
+        let sizes = |outgoing: Vec<Outgoing>| -> Vec<Vec<usize>> {
+            let batches = super::batches(outgoing);
+            batches.iter().map(|batch| batch.iter().map(|message| message.text.len()).collect()).collect()
+        };
+        assert_eq!(sizes(vec![]), Vec::<Vec<usize>>::new());
+        let many = sizes((0..23).map(|_| outgoing(1_000)).collect());
+        assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 3]);
+        let half = MESSAGE_BYTES / 2;
+        let large = [half, half, 1, MESSAGE_BYTES, 1].map(outgoing);
+        assert_eq!(sizes(large.into()), [vec![half, half], vec![1], vec![MESSAGE_BYTES], vec![1]]);
+    }
+
+    #[test]
+    fn each_rung_has_its_queue_and_its_wait() {
+        let queue = |name: &str, delay| (Some(name.to_owned()), delay);
+        assert_eq!(way(attempt(1, 1, "{}"), 0), queue("first", Some(0)));
+        assert_eq!(way(attempt(1, 2, "{}"), 60_000), queue("retry-1m", None));
+        assert_eq!(way(attempt(1, 3, "{}"), 300_000), queue("retry-5m", None));
+        assert_eq!(way(attempt(1, 4, "{}"), 899_001), queue("retry-15m", None));
+        assert_eq!(way(attempt(1, 5, "{}"), 3_600_000), (None, None));
+        // The queue's own delay begins later than the wait: it is enough, also when part of the wait is over.
+        assert_eq!(way(attempt(1, 2, "{}"), 59_100), queue("retry-1m", None));
+        // A receiver that asks for more gets more, by the message's own delay, or by Scheduler.
+        assert_eq!(way(attempt(1, 2, "{}"), 61_001), queue("retry-1m", Some(62)));
+        assert_eq!(way(attempt(1, 2, "{}"), 900_001), (None, None));
+        // Let go by a drain: never among first attempts, and not after a minute.
+        assert_eq!(way(attempt(2, 1, "{}"), 0), queue("retry-1m", Some(0)));
+        assert_eq!(way(attempt(2, 1, "{}"), 1), queue("retry-1m", Some(1)));
+        // Brought forward: at once, whatever the rung's own wait is. A schedule in the past would be refused.
+        assert_eq!(way(attempt(1, 4, "{}"), 500), queue("retry-1m", Some(1)));
+        assert_eq!(way(attempt(1, 5, "{}"), 500), queue("retry-1m", Some(1)));
+        assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-1m", Some(0)));
+        let job = JobMessage { webhook_id: WebhookId::from_bytes([2; 16]), generation: 1, page: 0 };
+        assert_eq!(way(Message::Job(job), 3_600_000), queue("sweep", Some(900)));
+    }
+
+    #[test]
+    fn a_payload_that_is_too_large_to_travel_stays_at_home() {
+        let small = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000));
+        assert!(text_of(&attempt(1, 1, &small)).unwrap().contains("xxx"));
+        // Quotes and backslashes double in a message.
+        let large = format!("{{\"a\":\"{}\"}}", "\\\"".repeat(60_000));
+        let text = text_of(&attempt(1, 1, &large)).unwrap();
+        assert!(text.len() < 1_000, "{} bytes", text.len());
+        let Message::Attempt(read) = serde_json::from_str(&text).unwrap() else {
+            panic!("an attempt was written")
+        };
+        assert!(read.body.is_empty());
+    }
+
+    #[test]
+    fn characters_that_sqs_does_not_carry_travel_as_escapes() {
+        let body = "{\"a\":\"\u{fffe}\u{ffff}<aws.scheduler.execution-id>\"}";
+        let text = text_of(&attempt(1, 1, body)).unwrap();
+        assert!(!text.contains('\u{fffe}') && !text.contains('\u{ffff}'), "{text}");
+        for text in [text.clone(), text.replace('<', "\\u003c")] {
+            let Message::Attempt(read) = serde_json::from_str(&text).unwrap() else {
+                panic!("an attempt was written")
+            };
+            assert_eq!(read.body, body.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_queue_is_known_by_its_arn() {
+        let messages = messages();
+        let queue = |name: &str| messages.queue_of(&format!("arn:aws:sqs:us-east-1:123456789012:{name}"));
+        assert!(queue("retry-60m").unwrap().ends_with("/retry-60m"));
+        assert_eq!(queue("other"), None);
+        assert_eq!(messages.queue_of(""), None);
+    }
+}

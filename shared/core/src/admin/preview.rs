@@ -1,0 +1,137 @@
+//! What a webhook would be sent, without sending it.
+
+use bytes::Bytes;
+
+use super::Admin;
+use crate::attempt::Attempt;
+use crate::call::About;
+use crate::delivery::Delivery;
+use crate::destination::Destination;
+use crate::error::Result;
+use crate::event::{EventType, check_payload};
+use crate::fields::Fields;
+use crate::ids::{AccountId, WebhookId};
+use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
+use crate::target::HIDDEN;
+use crate::webhook::Webhook;
+
+/// A request as its owner may see it: no secret is in it. One that is not made is not signed either, so that nothing in it could
+/// pass for ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Where to.
+    pub url: String,
+    /// Its headers; custom ones are hidden.
+    pub headers: Vec<(String, String)>,
+    /// Its body; a routing key is hidden.
+    pub body: String,
+}
+
+/// An attempt's request, put together again from what is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The request. Custom headers and a routing key are hidden.
+    pub request: Preview,
+    /// Whether nothing has changed since: then signatures and all are as they were sent.
+    pub is_exact: bool,
+}
+
+impl Admin {
+    /// The request of an attempt; `None` once its event is gone. What is rebuilt is as good as what was kept: the bytes are a
+    /// function of payload, settings and keys, and it is known since when those are as they are. In a Slack channel a delivery
+    /// may have been told among others.
+    pub async fn request_of(
+        &self,
+        account: AccountId,
+        delivery: &Delivery,
+        attempt: &Attempt,
+    ) -> Result<Option<Rebuilt>> {
+        let webhook = self.webhook(account, delivery.webhook_id).await?;
+        let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
+        let body =
+            webhook.settings.render(delivery.event_type, &event.body, || self.deployment.page_of(webhook.id));
+        let about = About {
+            event: delivery.event_type.name(),
+            event_id: delivery.event_id,
+            delivery_id: delivery.id,
+            number: attempt.number,
+        };
+        let is_exact =
+            webhook.requests_since <= attempt.signed_at && webhook.settings.destination != Destination::Slack;
+        let signatures = webhook.keys.headers(&delivery.event_id.to_string(), &body, attempt.signed_at);
+        let signatures =
+            signatures.into_iter().map(|header| if is_exact { header } else { without_signature(header) });
+        Ok(Some(Rebuilt { request: shown(&webhook, &about, signatures, &body), is_exact }))
+    }
+
+    /// Renders a sample of an `event` type, or a `payload`, for this webhook; without either, a sample of the first type it
+    /// is bound to.
+    pub async fn preview(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Preview> {
+        let webhook = self.webhook(account, id).await?;
+        let first = webhook.settings.events.first().copied().unwrap_or(EventType::IncidentOpened);
+        let (event_type, payload) = asked(body, first)?;
+        let now = self.clock.now();
+        let about = self.about_now(&webhook, event_type.name(), now);
+        // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
+        let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", now).into_iter();
+        let rendered = webhook.settings.render(event_type, &payload, || self.deployment.page_of(id));
+        Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
+    }
+}
+
+fn without_signature((name, value): (&'static str, String)) -> (&'static str, String) {
+    match name {
+        WEBHOOK_ID | WEBHOOK_TIMESTAMP => (name, value),
+        _ => (name, HIDDEN.to_owned()),
+    }
+}
+
+/// A request without its secrets.
+pub(super) fn shown(
+    webhook: &Webhook,
+    about: &About,
+    signatures: impl Iterator<Item = (&'static str, String)>,
+    body: &Bytes,
+) -> Preview {
+    let custom = webhook.settings.headers.0.keys().map(|name| (name.clone(), HIDDEN.to_owned()));
+    let own = about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value));
+    let text = String::from_utf8_lossy(body);
+    let body = match &webhook.settings.destination {
+        Destination::PagerDuty(key) => text.replace(key.reveal(), HIDDEN),
+        Destination::Json | Destination::Slack => text.into_owned(),
+    };
+    Preview { url: webhook.settings.shown_url(), headers: custom.chain(own).collect(), body }
+}
+
+/// The type that `event` names.
+pub(super) fn named_type(fields: &mut Fields<'_>) -> Option<EventType> {
+    let name = fields.text("event")?;
+    let event_type = EventType::from_name(&name);
+    if event_type.is_none() {
+        fields.refuse("event", format!("must be one of {}", EventType::names()));
+    }
+    event_type
+}
+
+fn asked(body: &[u8], first: EventType) -> Result<(EventType, Bytes)> {
+    let mut fields = Fields::of_body(body)?;
+    let named = named_type(&mut fields);
+    let payload = fields.raw("payload").and_then(|raw| match check_payload(raw) {
+        Ok((event_type, _)) => Some((event_type, Bytes::copy_from_slice(raw.get().as_bytes()))),
+        Err(errors) => {
+            fields.extend(errors);
+            None
+        }
+    });
+    if named.is_some() && payload.is_some() {
+        fields.refuse("event", "cannot stand beside a payload, which names its own");
+    }
+    fields.refuse_rest();
+    fields.finish()?;
+    let event_type = named.unwrap_or(first);
+    Ok(payload.unwrap_or_else(|| (event_type, sample(event_type))))
+}
+
+pub(super) fn sample(event_type: EventType) -> Bytes {
+    Bytes::from_static(event_type.sample().as_bytes())
+}

@@ -1,0 +1,145 @@
+//! Calls that are not deliveries: the handshake that proves an endpoint, and the test event its owner asks for.
+//! Signed like a delivery, made in the call that asks for them, answered with what came of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Admin;
+use super::preview::{Preview, named_type, sample, shown};
+use crate::access::Manager;
+use crate::attempt::{Class, Failure, response_text};
+use crate::audit::Change;
+use crate::call::{About, signed_call};
+use crate::destination::{Destination, Probe};
+use crate::error::{Error, Result};
+use crate::event::EventType;
+use crate::fields::Fields;
+use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use crate::limits;
+use crate::ports::Sent;
+use crate::webhook::{Handshake, State, Webhook};
+
+/// What came of a call that somebody asked for to see whether it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestResult {
+    /// Whether it was answered with a 2xx.
+    pub ok: bool,
+    /// What was answered, if anything was.
+    pub status_code: Option<u16>,
+    /// Why it failed, if it did.
+    pub reason: Option<String>,
+    /// The start of the answer's body, as text.
+    pub response: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// A test event that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// The request as it was made; custom headers and a routing key are hidden.
+    pub request: Preview,
+    /// What came of it.
+    pub result: TestResult,
+}
+
+impl TestResult {
+    pub(super) fn of(destination: &Destination, sent: &Sent) -> Self {
+        let failure = destination.verdict(&sent.result).failure();
+        Self {
+            ok: failure.is_none(),
+            status_code: sent.result.as_ref().ok().map(|reply| reply.status),
+            reason: failure.map(|failure| failure.reason),
+            response: sent.result.as_ref().ok().and_then(|reply| response_text(&reply.body)),
+            duration: sent.duration,
+        }
+    }
+}
+
+/// A handshake's outcome.
+pub(super) struct Shake {
+    pub(super) handshake: Handshake,
+    /// The target may not be called at all: the URL is at fault, not the endpoint.
+    pub(super) refused_target: Option<String>,
+}
+
+impl Admin {
+    /// Calls the webhook's endpoint once; it has five seconds.
+    pub(super) async fn shake_hands(&self, webhook: &Webhook) -> Shake {
+        let at = self.clock.now();
+        let body = webhook.settings.render_probe(Probe::Handshake, webhook.id, at);
+        let about = self.about_now(webhook, Probe::Handshake.name(), at);
+        let sent = self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, at)).await;
+        let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
+        let reason = webhook.settings.destination.handshake_refusal(&sent.result);
+        let refused_target = match &sent.result {
+            Err(Failure { class: Class::TargetNotPublic, reason }) => Some(reason.clone()),
+            _ => None,
+        };
+        let handshake = Handshake { ok: reason.is_none(), status_code, reason, at, duration: sent.duration };
+        Shake { handshake, refused_target }
+    }
+
+    /// Tries the handshake again; a pending webhook that passes it becomes active.
+    pub async fn verify(&self, by: Manager, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
+        let webhook = self.webhook(by.account_id, id).await?;
+        let shake = self.shake_hands(&webhook).await;
+        let now = self.clock.now();
+        self.change_webhook(by.account_id, id, |latest| {
+            // It is somewhere else by now: this handshake says nothing of the new one.
+            if !latest.settings.same_endpoint(&webhook.settings) {
+                return Ok(None);
+            }
+            latest.handshake = shake.handshake.clone();
+            if shake.handshake.ok && latest.verified(now) {
+                latest.audit.add(Change::Verified, Some(by.key_id), now);
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Sends a test event now, to an active or paused webhook. It counts for nothing. With an `event` type in the body it is a
+    /// sample of that type, to the byte as a delivery of it would be; a payload of somebody's own is never signed.
+    pub async fn send_test(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Tested> {
+        let event_type = asked_type(body)?;
+        let webhook = self.webhook(account, id).await?;
+        if webhook.state == State::Pending {
+            return Err(not_verified());
+        }
+        let now = self.clock.now();
+        let settings = &webhook.settings;
+        let (event, body) = match event_type {
+            None => (Probe::Test.name(), settings.render_probe(Probe::Test, id, now)),
+            Some(kind) => (kind.name(), settings.render(kind, &sample(kind), || self.deployment.page_of(id))),
+        };
+        let about = self.about_now(&webhook, event, now);
+        let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
+        let request = shown(&webhook, &about, signatures.into_iter(), &body);
+        let sent = self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)).await;
+        Ok(Tested { request, result: TestResult::of(&settings.destination, &sent) })
+    }
+
+    /// Ids for a call that is no delivery.
+    pub(super) fn about_now(&self, webhook: &Webhook, event: &'static str, now: Timestamp) -> About {
+        let event_id = EventId::new(now, &*self.random);
+        About { event, event_id, delivery_id: DeliveryId::derive(event_id, now, webhook.id), number: 1 }
+    }
+}
+
+fn asked_type(body: &[u8]) -> Result<Option<EventType>> {
+    let mut fields = Fields::of_body(body)?;
+    let event_type = named_type(&mut fields);
+    fields.refuse_rest();
+    fields.finish()?;
+    Ok(event_type)
+}
+
+/// What cannot be done before a handshake was passed.
+pub(super) fn not_verified() -> Error {
+    Error::Conflict {
+        code: "webhook_pending",
+        detail: "the webhook has not passed its handshake; POST to its /verify first".to_owned(),
+    }
+}

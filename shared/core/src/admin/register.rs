@@ -1,0 +1,95 @@
+//! A webhook is registered or changed: the endpoint proves itself before it gets anything.
+
+use std::sync::Arc;
+
+use super::settings::{Patch, TargetRules, parse_new};
+use super::{Admin, log_change};
+use crate::access::{Account, Manager};
+use crate::audit::Change;
+use crate::error::{Error, Result};
+use crate::ids::WebhookId;
+use crate::limits;
+use crate::secret::Secret;
+use crate::signature::SigningKeys;
+use crate::webhook::{Handshake, Webhook};
+
+impl Admin {
+    /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
+    /// that breaks off leaves nothing behind. Without a passed handshake it is pending, with the reason.
+    pub async fn register(&self, by: Manager, body: &[u8]) -> Result<Arc<Webhook>> {
+        let account = self.account(by.account_id).await?;
+        let settings = parse_new(body, self.target_rules(&account))?;
+        if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
+            return Err(Error::Conflict {
+                code: "too_many_webhooks",
+                detail: format!("an account may have {} webhooks", limits::WEBHOOKS_PER_ACCOUNT),
+            });
+        }
+        let now = self.clock.now();
+        let id = WebhookId::new(now, &*self.random);
+        let keys = SigningKeys::new(Secret::generate(&*self.random));
+        let mut webhook = Webhook::new(id, account.id, settings, keys, now);
+        webhook.audit.add(Change::Created, Some(by.key_id), now);
+        let shake = self.shake_hands(&webhook).await;
+        if let Some(reason) = shake.refused_target {
+            return Err(Error::invalid("/url", reason));
+        }
+        webhook.handshake = shake.handshake;
+        if webhook.handshake.ok {
+            webhook.verified(now);
+        }
+        self.outbox.create_webhook(&webhook).await?;
+        log_change(id, Change::Created.name(), Some(by.key_id));
+        Ok(Arc::new(webhook))
+    }
+
+    /// Changes a webhook's settings. A new URL or routing key passes its handshake first; if it fails, nothing has changed.
+    pub async fn update(&self, by: Manager, id: WebhookId, body: &[u8]) -> Result<Arc<Webhook>> {
+        let webhook = self.webhook(by.account_id, id).await?;
+        let account = self.account(by.account_id).await?;
+        let rules = self.target_rules(&account);
+        let patch = Patch::parse(body, &webhook.settings.destination, rules)?;
+        let mut asked = Webhook::clone(&webhook);
+        patch.apply(&mut asked.settings);
+        let handshake = if asked.settings.same_endpoint(&webhook.settings) {
+            None
+        } else {
+            Some(self.shake_hands_anew(&asked).await?)
+        };
+        let now = self.clock.now();
+        self.change_webhook(account.id, id, |latest| {
+            patch.apply(&mut latest.settings);
+            latest.updated_at = now;
+            latest.requests_since = now;
+            latest.audit.add(Change::Updated, Some(by.key_id), now);
+            if let Some(handshake) = &handshake {
+                // What the old endpoint did is not the new one's fault.
+                latest.handshake = handshake.clone();
+                latest.health = latest.health.recovered();
+                latest.verified(now);
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    async fn shake_hands_anew(&self, changed: &Webhook) -> Result<Handshake> {
+        let shake = self.shake_hands(changed).await;
+        match (shake.refused_target, shake.handshake) {
+            (Some(reason), _) => Err(Error::invalid("/url", reason)),
+            (None, handshake) if handshake.ok => Ok(handshake),
+            (None, handshake) => Err(Error::HandshakeFailed {
+                reason: handshake.reason.unwrap_or_default(),
+                after: handshake.duration,
+            }),
+        }
+    }
+
+    fn target_rules<'a>(&'a self, account: &'a Account) -> TargetRules<'a> {
+        TargetRules {
+            policy: &self.deployment.policy,
+            domains: &account.allowed_domains,
+            pagerduty: &self.deployment.pagerduty,
+        }
+    }
+}

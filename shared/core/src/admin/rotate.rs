@@ -1,0 +1,58 @@
+//! A webhook's secret is replaced, with a window in which both sign.
+
+use jiff::Timestamp;
+
+use super::Admin;
+use crate::access::Manager;
+use crate::audit::Change;
+use crate::error::{Error, Result};
+use crate::ids::WebhookId;
+use crate::secret::Secret;
+use crate::signature::{RotationStyle, WindowOpen};
+
+impl Admin {
+    /// Makes a new secret; for 24 hours the old one signs too. Answers with the new secret and the window's end.
+    pub async fn rotate_secret(
+        &self,
+        by: Manager,
+        id: WebhookId,
+        style: RotationStyle,
+    ) -> Result<(Secret, Timestamp)> {
+        let now = self.clock.now();
+        let secret = Secret::generate(&*self.random);
+        let webhook = self
+            .change_webhook(by.account_id, id, |webhook| {
+                if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), style, now) {
+                    let detail = format!(
+                        "the secret was rotated before and both are valid until {until}; \
+                         POST to /rotate-secret/finish to end the window now"
+                    );
+                    return Err(Error::Conflict { code: "rotation_in_progress", detail });
+                }
+                (webhook.updated_at, webhook.requests_since) = (now, now);
+                webhook.audit.add(Change::SecretRotated, Some(by.key_id), now);
+                Ok(Some(()))
+            })
+            .await?;
+        let until = webhook.keys.outgoing(now).map_or(now, |outgoing| outgoing.until);
+        Ok((secret, until))
+    }
+
+    /// Ends the window now: the old secret signs nothing any more.
+    pub async fn finish_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
+        let now = self.clock.now();
+        self.change_webhook(by.account_id, id, |webhook| {
+            if !webhook.keys.finish(now) {
+                return Err(Error::Conflict {
+                    code: "no_rotation",
+                    detail: "no rotation is in progress: one secret signs".to_owned(),
+                });
+            }
+            (webhook.updated_at, webhook.requests_since) = (now, now);
+            webhook.audit.add(Change::RotationFinished, Some(by.key_id), now);
+            Ok(Some(()))
+        })
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! One signed POST to a webhook, and the headers that say what it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::ids::{DeliveryId, EventId};
+use crate::ports::Call;
+use crate::webhook::Webhook;
+
+/// What calls say they are.
+pub(crate) const USER_AGENT: &str = "StatusPulse-Webhooks/1";
+
+/// What the headers of a call say it is.
+pub(crate) struct About {
+    pub(crate) event: &'static str,
+    pub(crate) event_id: EventId,
+    pub(crate) delivery_id: DeliveryId,
+    pub(crate) number: u8,
+}
+
+impl About {
+    /// The headers that every call of ours has, but for its signatures.
+    pub(crate) fn headers(&self) -> [(&'static str, String); 6] {
+        [
+            ("Content-Type", "application/json".to_owned()),
+            ("User-Agent", USER_AGENT.to_owned()),
+            ("X-StatusPulse-Event", self.event.to_owned()),
+            ("X-StatusPulse-Event-Id", self.event_id.to_string()),
+            ("X-StatusPulse-Delivery-Id", self.delivery_id.to_string()),
+            ("X-StatusPulse-Attempt", self.number.to_string()),
+        ]
+    }
+}
+
+/// One signed POST to a webhook: by the keys valid at `now`, over exactly these bytes.
+pub(crate) fn signed_call(
+    webhook: &Webhook,
+    about: &About,
+    body: Bytes,
+    timeout: Duration,
+    now: Timestamp,
+) -> Call {
+    let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
+    let mut headers = Vec::with_capacity(10 + webhook.settings.headers.0.len());
+    for (name, value) in &webhook.settings.headers.0 {
+        headers.push((name.clone(), value.clone()));
+    }
+    headers
+        .extend(about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
+    Call { url: webhook.settings.url.clone(), headers, body, timeout }
+}

@@ -1,0 +1,189 @@
+//! What becomes of a delivery after a failure, as a table.
+
+use super::*;
+use crate::attempt::{Class, Failure};
+use crate::destination::{Consequence, Destination};
+use crate::ids::AccountId;
+use crate::ports::Random;
+use crate::secret::Secret;
+use crate::signature::SigningKeys;
+use crate::target::EndpointUrl;
+use crate::webhook::{self, Headers, JobKind, PauseReason, Settings, Webhook};
+
+struct Zeros;
+
+impl Random for Zeros {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_521_600 + seconds).unwrap()
+}
+
+fn delivery(state: State, failed_in: Option<FailedIn>) -> Delivery {
+    Delivery {
+        id: DeliveryId::from_bytes([4; 16]),
+        event_id: EventId::from_bytes([5; 16]),
+        event_type: EventType::IncidentOpened,
+        incident_id: "INC-1".to_owned(),
+        webhook_id: WebhookId::from_bytes([1; 16]),
+        accepted_at: at(0),
+        round: 1,
+        trigger: Trigger::Event,
+        failed_in,
+        state,
+        attempts: vec![],
+        version: 3,
+    }
+}
+
+fn webhook() -> Webhook {
+    let settings = Settings {
+        url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
+        destination: Destination::Json,
+        events: EventType::ALL.to_vec(),
+        monitor_groups: vec![],
+        description: None,
+        headers: Headers::default(),
+    };
+    let keys = SigningKeys::new(Secret::generate(&Zeros));
+    let new =
+        Webhook::new(WebhookId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), settings, keys, at(0));
+    Webhook { state: webhook::State::Active, ..new }
+}
+
+fn attempt(number: u8) -> Attempt {
+    Attempt {
+        number,
+        trigger: Trigger::Event,
+        at: at(1000),
+        signed_at: at(1000),
+        status_code: Some(503),
+        failure: Some(Failure::new(Class::Http5xx, "It answered 503.")),
+        duration: Duration::ZERO,
+        response_headers: vec![],
+        response: None,
+    }
+}
+
+fn on_time(number: u8, seconds: i64) -> State {
+    State::Scheduled { number, at: at(seconds), timing: Timing::OnTime }
+}
+
+fn early(number: u8, ladder_at: i64) -> State {
+    State::Scheduled { number, at: at(1000), timing: Timing::Early { ladder_at: at(ladder_at) } }
+}
+
+#[test]
+fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
+    let climb = Consequence::Climb;
+    let minutes = |count: u64| Some(Duration::from_secs(60 * count));
+    // State before, its number, what follows from the answer, Retry-After, state after. It is second 1000.
+    let table = [
+        (on_time(1, 1000), 1, climb, None, on_time(2, 1060)),
+        (on_time(2, 1000), 2, climb, None, on_time(3, 1300)),
+        (on_time(4, 1000), 4, climb, None, on_time(5, 4600)),
+        (on_time(5, 1000), 5, climb, None, State::Failed),
+        (on_time(1, 1000), 1, climb, minutes(10), on_time(2, 1600)),
+        (on_time(4, 1000), 4, climb, minutes(10), on_time(5, 4600)),
+        (on_time(1, 1000), 1, Consequence::GiveUp, None, State::Failed),
+        // An early attempt leaves the ladder's own where it is, or later if the receiver asks for that.
+        (
+            early(3, 1300),
+            3,
+            climb,
+            None,
+            State::Scheduled { number: 3, at: at(1300), timing: Timing::AfterEarly },
+        ),
+        (
+            early(3, 1300),
+            3,
+            climb,
+            minutes(10),
+            State::Scheduled { number: 3, at: at(1600), timing: Timing::AfterEarly },
+        ),
+        // Where the ladder's own time is at hand it is the ladder's own: the next rung counts from there.
+        (early(3, 1010), 3, climb, None, on_time(4, 1910)),
+        (early(5, 1010), 5, climb, None, State::Failed),
+        (
+            State::Scheduled { number: 3, at: at(1000), timing: Timing::AfterEarly },
+            3,
+            climb,
+            None,
+            on_time(4, 1900),
+        ),
+    ];
+    for (before, number, consequence, retry_after, expected) in table {
+        let after = AfterFailure { consequence, retry_after, ladder: &Ladder::default() };
+        let next = delivery(before, None).after_failure(attempt(number), after, Some(&webhook()), at(1000));
+        assert_eq!(next.state, expected, "{before:?} {consequence:?} {retry_after:?}");
+        assert_eq!(next.failed_in, Some(FailedIn { first: 0, last: 0 }));
+        assert_eq!(next.attempts.len(), 1);
+    }
+}
+
+#[test]
+fn what_its_webhook_became_meanwhile_decides() {
+    let mut paused = webhook();
+    paused.pause(PauseReason::Manual, None, None, at(900));
+    let mut resumed = paused.clone();
+    resumed.resume(JobKind::Release, 0, crate::ids::KeyId::from_bytes([3; 16]), at(901));
+    let mut deleted = webhook();
+    deleted.delete(at(900));
+    let before_the_resume = Some(FailedIn { first: 0, last: 0 });
+    let table = [
+        (Some(&paused), None, State::Held),
+        (Some(&deleted), None, State::Cancelled),
+        (None, None, State::Cancelled),
+        // The ladder lived through a pause and a resume: it begins afresh.
+        (Some(&resumed), before_the_resume, State::Held),
+        (Some(&resumed), None, on_time(3, 1300)),
+    ];
+    for (webhook, failed_in, expected) in table {
+        let after =
+            AfterFailure { consequence: Consequence::Climb, retry_after: None, ladder: &Ladder::default() };
+        let next = delivery(on_time(2, 1000), failed_in).after_failure(attempt(2), after, webhook, at(1000));
+        assert_eq!(next.state, expected, "{webhook:?}");
+    }
+}
+
+#[test]
+fn a_retry_is_made_early_once_a_rung_and_only_if_it_failed_before_the_outage_ended() {
+    let failed = |last| Some(FailedIn { first: 0, last });
+    let expected =
+        State::Scheduled { number: 3, at: at(1001), timing: Timing::Early { ladder_at: at(1300) } };
+    let table = [
+        (on_time(3, 1300), failed(1), Some(expected)),
+        (on_time(3, 1300), failed(2), None),
+        (on_time(3, 1300), None, None),
+        (on_time(1, 1300), failed(1), None),
+        (early(3, 1300), failed(1), None),
+        (State::Scheduled { number: 3, at: at(1300), timing: Timing::AfterEarly }, failed(1), None),
+        (State::Held, failed(1), None),
+    ];
+    for (before, failed_in, expected) in table {
+        let next = delivery(before, failed_in).retried_early(at(1001), 1);
+        assert_eq!(next.map(|delivery| delivery.state), expected, "{before:?} {failed_in:?}");
+    }
+}
+
+#[test]
+fn each_state_says_what_it_calls_for() {
+    let body = Bytes::from_static(b"{}");
+    let due = |delivery: &Delivery| delivery.attempt_message(&body).map(|message| message.due);
+    assert_eq!(due(&delivery(on_time(2, 1060), None)), Some(at(1060)));
+    for state in
+        [State::Waiting, State::Held, State::Delivered, State::Failed, State::Discarded, State::Cancelled]
+    {
+        assert_eq!(due(&delivery(state, None)), None, "{state:?}");
+    }
+    let accepted = |state| delivery(state, None).accepted_message(&body).is_some();
+    assert!(accepted(on_time(1, 0)) && accepted(State::Waiting), "whatever is accepted has a message");
+    let mut given_up = delivery(State::Failed, None);
+    assert_eq!(given_up.failed_event(), None, "it was never tried");
+    given_up.attempts.push(attempt(5));
+    assert!(given_up.failed_event().is_some());
+    assert_eq!(Delivery { state: State::Delivered, ..given_up }.failed_event(), None);
+}

@@ -1,0 +1,127 @@
+//! The service that takes events in: each is kept with its deliveries, and their first attempts are set going.
+//!
+//! 202 is answered only when the event can no longer be lost ([`Deliveries::settled`](crate::ports::Deliveries)).
+//! The attempts do not wait for that: they begin as soon as the event would survive our own death. After a
+//! power cut a receiver may thus have seen an event whose publisher got no answer and will send it again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::access::{self, Action, Caller, KeyHash};
+use crate::delivery::Delivery;
+use crate::error::{Error, Result};
+use crate::event::{Envelope, Event};
+use crate::ids::{AccountId, EventId};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::ports::{Accounts, Clock, Deliveries, Random, Webhooks};
+
+/// Takes events in.
+#[derive(Clone)]
+pub struct Publisher {
+    /// Accounts and keys.
+    pub accounts: Arc<dyn Accounts>,
+    /// Webhooks.
+    pub webhooks: Arc<dyn Webhooks>,
+    /// Events and deliveries.
+    pub deliveries: Arc<dyn Deliveries>,
+    /// What is written and sent.
+    pub outbox: Outbox,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Publisher")
+    }
+}
+
+/// What a publisher is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// The event's id.
+    pub event_id: EventId,
+    /// How many webhooks it goes to.
+    pub deliveries: usize,
+}
+
+impl Publisher {
+    /// Whose key this is.
+    pub async fn authenticate(&self, key: &str) -> Result<Caller> {
+        access::caller_of_key(&*self.accounts, &KeyHash::of(key), self.clock.now()).await
+    }
+
+    /// Accepts an event. The same idempotency key with the same content gives the same answer and no second
+    /// fan-out, and completes one that was broken off.
+    pub async fn publish(
+        &self,
+        caller: Caller,
+        envelope: &Bytes,
+        idempotency_key: Option<&str>,
+    ) -> Result<Published> {
+        caller.may(Action::Publish)?;
+        let envelope = Envelope::parse(envelope)?;
+        let account = self.publishing_account(caller, &envelope).await?;
+        let event = self.event(account, envelope, idempotency_key)?;
+        let webhooks = self.webhooks.webhooks(account).await?;
+        let deliveries = webhooks
+            .iter()
+            .filter(|webhook| webhook.wants_event(&event))
+            .map(|webhook| Delivery::new(&event, webhook.id))
+            .collect();
+        let Some(deliveries) = self.outbox.accept(&event, deliveries).await? else {
+            return Err(Error::Conflict {
+                code: "idempotency_key_reused",
+                detail: "this Idempotency-Key was used before, with another body".to_owned(),
+            });
+        };
+        self.deliveries.settled().await?;
+        Ok(Published { event_id: event.id, deliveries: deliveries.len() })
+    }
+
+    async fn publishing_account(&self, caller: Caller, envelope: &Envelope) -> Result<AccountId> {
+        match (caller.account_id, envelope.account_id) {
+            (Some(own), None) => Ok(own),
+            (Some(own), Some(named)) if own == named => Ok(own),
+            (Some(_), Some(_)) => Err(Error::NotFound("account")),
+            (None, Some(named)) => self
+                .accounts
+                .account(named)
+                .await?
+                .map(|account| account.id)
+                .ok_or(Error::NotFound("account")),
+            (None, None) => Err(Error::invalid("/account_id", "is required with an operator's key")),
+        }
+    }
+
+    fn event(
+        &self,
+        account_id: AccountId,
+        envelope: Envelope,
+        idempotency_key: Option<&str>,
+    ) -> Result<Event> {
+        let accepted_at = self.clock.now();
+        let id = match idempotency_key {
+            None => EventId::new(accepted_at, &*self.random),
+            Some(key) if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS => {
+                let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
+                return Err(Error::invalid("Idempotency-Key", detail));
+            }
+            Some(key) => EventId::from_idempotency_key(account_id, key),
+        };
+        Ok(Event {
+            id,
+            account_id,
+            fingerprint: envelope.fingerprint(),
+            event_type: envelope.event_type,
+            incident_id: envelope.incident_id,
+            monitor_groups: envelope.monitor_groups,
+            body: envelope.body,
+            accepted_at,
+        })
+    }
+}

@@ -1,0 +1,310 @@
+//! The changes of a webhook as tables: from a state and a fact to the next state and what it calls for.
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::attempt::Class;
+use crate::ids::{AccountId, KeyId};
+use crate::limits;
+use crate::message::{JobMessage, Message};
+use crate::ports::Random;
+use crate::secret::Secret;
+
+struct Zeros;
+
+impl Random for Zeros {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_521_600 + seconds).unwrap()
+}
+
+fn active() -> Webhook {
+    let settings = Settings {
+        url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
+        destination: Destination::Json,
+        events: EventType::ALL.to_vec(),
+        monitor_groups: vec![],
+        description: None,
+        headers: Headers::default(),
+    };
+    let keys = SigningKeys::new(Secret::generate(&Zeros));
+    let new =
+        Webhook::new(WebhookId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), settings, keys, at(0));
+    Webhook { state: State::Active, generation: 1, version: 10, ..new }
+}
+
+/// A change as the store leaves it: what it called for is sent.
+fn kept(webhook: Webhook) -> Webhook {
+    Webhook { version: webhook.version + 1, outbox: vec![], ..webhook }
+}
+
+/// What a change calls for, in short.
+fn calls_for(webhook: &Webhook) -> Vec<String> {
+    webhook
+        .outbox
+        .iter()
+        .map(|sent| match &sent.message {
+            Message::Job(job) => {
+                format!("{} page {}", webhook.job.unwrap().kind.name(), job.page)
+            }
+            Message::Notify(notify) => {
+                let notification = webhook.notification.as_ref().unwrap();
+                assert_eq!(notify.notification, notification.id, "it asks for the one that stands");
+                match &notification.kind {
+                    NotificationKind::Failing { .. } => "notify failing".to_owned(),
+                    NotificationKind::Paused { .. } => "notify paused".to_owned(),
+                    NotificationKind::Recovered { drained } => format!("notify recovered {drained}"),
+                }
+            }
+            Message::Event(event) => event.event.name().to_owned(),
+            Message::Attempt(_) => panic!("no webhook asks for an attempt"),
+        })
+        .collect()
+}
+
+fn failed(
+    webhook: &Webhook,
+    number: u8,
+    first_outage: Option<u32>,
+    consequence: Consequence,
+) -> Option<Webhook> {
+    let failure = Failure::new(Class::Http5xx, "It answered 503.");
+    webhook.after_failure(FailedAttempt { number, failure: &failure, consequence, first_outage }, at(100))
+}
+
+/// After so many failures of one payload, from the first attempt on.
+fn after_failures(count: u8) -> Webhook {
+    let mut webhook = active();
+    for number in 1..=count {
+        let first = (number > 1).then_some(webhook.health.outage);
+        if let Some(next) = failed(&webhook, number, first, Consequence::Climb) {
+            webhook = kept(next);
+        }
+    }
+    webhook
+}
+
+fn streak(webhook: &Webhook) -> u8 {
+    webhook.health.consecutive_failures
+}
+
+#[test]
+fn the_streak_climbs_a_rung_at_a_time_and_the_fourth_failed_retry_pauses() {
+    // Attempt, streak, what it calls for.
+    let table: [(u8, u8, &[&str]); 5] = [
+        (1, 0, &[]),
+        (2, 1, &[]),
+        (3, 2, &["notify failing"]),
+        (4, 3, &[]),
+        // The notification waits until what is due is held.
+        (5, 4, &["hold page 0", "webhook.paused"]),
+    ];
+    let mut webhook = active();
+    for (number, expected, effects) in table {
+        let first = (number > 1).then_some(0);
+        let next = failed(&webhook, number, first, Consequence::Climb).unwrap();
+        assert_eq!(
+            (streak(&next), calls_for(&next).as_slice()),
+            (expected, strings(effects).as_slice()),
+            "attempt {number}"
+        );
+        assert_eq!(matches!(next.state, State::Paused(_)), number == 5);
+        webhook = kept(next);
+    }
+    assert!(
+        failed(&webhook, 5, Some(0), Consequence::Climb).is_none(),
+        "one pause, however many fail after it"
+    );
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[test]
+fn a_hundred_payloads_that_fail_in_one_outage_are_one_outage() {
+    let webhook = after_failures(3);
+    for number in 1..=3 {
+        for first in [None, Some(0)] {
+            assert!(failed(&webhook, number, first, Consequence::Climb).is_none(), "attempt {number}");
+        }
+    }
+}
+
+#[test]
+fn a_ladder_in_which_something_got_through_climbs_nothing() {
+    let webhook = kept(after_failures(4).after_success(false, at(50)).unwrap());
+    assert_eq!((webhook.health.outage, streak(&webhook)), (1, 0));
+    let poison = failed(&webhook, 5, Some(0), Consequence::Climb).unwrap();
+    assert_eq!((streak(&poison), calls_for(&poison)), (0, vec![]));
+    assert!(poison.is_active());
+    // The next outage counts by itself.
+    let next = failed(&kept(poison), 2, Some(1), Consequence::Climb).unwrap();
+    assert_eq!(streak(&next), 1);
+}
+
+#[test]
+fn one_answer_may_pause_at_once_and_another_counts_for_nothing() {
+    for reason in [PauseReason::Gone, PauseReason::Permanent] {
+        let next = failed(&active(), 1, None, Consequence::Pause(reason)).unwrap();
+        assert!(matches!(&next.state, State::Paused(pause) if pause.reason == reason));
+        assert_eq!(calls_for(&next), ["hold page 0", "webhook.paused"]);
+    }
+    assert!(failed(&active(), 5, Some(0), Consequence::GiveUp).is_none());
+    let paused = kept(failed(&active(), 1, None, Consequence::Pause(PauseReason::Gone)).unwrap());
+    assert!(failed(&paused, 5, Some(0), Consequence::Climb).is_none());
+    assert!(paused.after_success(true, at(200)).is_none(), "only a resume makes it active");
+}
+
+#[test]
+fn a_success_changes_nothing_on_an_ordinary_day() {
+    assert!(active().after_success(true, at(1)).is_none());
+    let first_failure = after_failures(1);
+    let well = first_failure.after_success(true, at(2)).unwrap();
+    assert_eq!(
+        (well.health.outage, calls_for(&well)),
+        (1, vec![]),
+        "no retry failed: nothing to bring forward"
+    );
+}
+
+#[test]
+fn the_end_of_an_outage_begins_a_recovery_once() {
+    let failing = after_failures(2);
+    assert!(kept(failing.after_success(false, at(5)).unwrap()).job.is_none());
+    let recovering = failing.after_success(true, at(5)).unwrap();
+    assert_eq!(calls_for(&recovering), ["recover page 0"]);
+    assert_eq!(recovering.job.unwrap().outage, 0, "what failed in the outage that ended");
+    let recovering = kept(recovering);
+    let again = failed(&recovering, 2, Some(1), Consequence::Climb).unwrap();
+    let twice = kept(again).after_success(true, at(6)).unwrap();
+    assert_eq!(calls_for(&twice), Vec::<String>::new(), "one job at a time");
+}
+
+/// Worked on to its end with nothing to do.
+fn job_ended(webhook: &Webhook, let_go: u64) -> Webhook {
+    let job = webhook.job.unwrap();
+    let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: job.page };
+    let PageClaim::Taken(leased) = webhook.claim_page(message, job.due) else { panic!("it is free") };
+    let leased = kept(*leased);
+    let result = PageResult { let_go, ..PageResult::default() };
+    leased.after_page(leased.generation, leased.job.unwrap(), result, job.due).unwrap()
+}
+
+#[test]
+fn a_notification_of_a_pause_is_sent_when_all_is_held() {
+    let held = job_ended(&after_failures(5), 0);
+    assert_eq!(calls_for(&held), ["notify paused"]);
+    assert!(held.job.is_none());
+    // Resumed before that, nobody needs to be told; told already, it is over.
+    let by = KeyId::from_bytes([3; 16]);
+    let mut early = after_failures(5);
+    early.resume(JobKind::Release, 7, by, at(400));
+    assert_eq!(early.notification, None);
+    assert_eq!(calls_for(&early), ["release page 0", "webhook.resumed"]);
+    assert_eq!(early.job.unwrap().let_go, 7);
+}
+
+fn told(webhook: &Webhook) -> Webhook {
+    let id = webhook.notification.as_ref().unwrap().id;
+    let claimed = kept(webhook.with_notification_claimed(id, at(500)).unwrap());
+    let notification = claimed.notification.clone().unwrap();
+    assert!(claimed.with_notification_claimed(id, at(501)).is_none(), "one worker at a time");
+    kept(claimed.after_notification(&notification, SendOutcome::Taken, at(502)).unwrap())
+}
+
+#[test]
+fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
+    // Nobody knows of the trouble: nobody is told of its end.
+    let untold = after_failures(3).after_success(false, at(600)).unwrap();
+    assert_eq!((untold.notification.clone(), calls_for(&untold)), (None, vec![]));
+    // Without a recovery it is told at once.
+    let at_once = told(&after_failures(3)).after_success(false, at(600)).unwrap();
+    assert_eq!(calls_for(&at_once), ["notify recovered 0"]);
+    assert!(kept(at_once).after_success(false, at(601)).is_none());
+    // With one, when what waited is let go.
+    let recovering = told(&after_failures(3)).after_success(true, at(600)).unwrap();
+    assert_eq!(calls_for(&recovering), ["recover page 0"]);
+    let recovering = kept(recovering);
+    assert!(recovering.after_success(true, at(601)).is_none(), "it is awaited");
+    assert_eq!(calls_for(&job_ended(&recovering, 4)), ["notify recovered 4"]);
+    // A pause by hand in the middle does not swallow the news.
+    let mut paused = recovering.clone();
+    paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
+    assert_eq!(calls_for(&paused), ["notify recovered 0", "hold page 0", "webhook.paused"]);
+    // It failed again meanwhile: it has to answer again.
+    let relapsed = kept(failed(&recovering, 1, None, Consequence::Climb).unwrap());
+    assert_eq!(calls_for(&job_ended(&relapsed, 4)), Vec::<String>::new());
+}
+
+#[test]
+fn a_notification_that_is_refused_is_tried_again_later_and_given_up_in_the_end() {
+    let mut webhook = job_ended(&after_failures(5), 0);
+    let id = webhook.notification.as_ref().unwrap().id;
+    let mut now = at(1000);
+    for tries in 1..=limits::NOTICE_TRIES {
+        webhook = kept(webhook.with_notification_claimed(id, now).unwrap());
+        let claimed = webhook.notification.clone().unwrap();
+        assert_eq!(claimed.tries(), tries);
+        webhook = kept(
+            webhook.after_notification(&claimed, SendOutcome::Refused(Duration::from_secs(90)), now).unwrap(),
+        );
+        match webhook.notification.as_ref().unwrap().state {
+            NotificationState::Sending { until, .. } => {
+                assert!(
+                    until >= now.checked_add(Duration::from_secs(90)).unwrap(),
+                    "Slack's own wait is kept"
+                );
+                now = until;
+            }
+            NotificationState::Sent => assert_eq!(tries, limits::NOTICE_TRIES),
+            NotificationState::Pending => panic!("it was tried"),
+        }
+    }
+    assert_eq!(webhook.notification.unwrap().state, NotificationState::Sent);
+}
+
+#[test]
+fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
+    let mut webhook = active();
+    webhook.pause(PauseReason::Manual, None, None, at(0));
+    let webhook = kept(webhook);
+    let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: 0 };
+    let early = at(0).checked_sub(Duration::from_secs(1)).unwrap();
+    assert_eq!(webhook.claim_page(message, early), PageClaim::Later(at(0)));
+    let PageClaim::Taken(leased) = webhook.claim_page(message, at(0)) else { panic!("it is free") };
+    let leased = kept(*leased);
+    let until = at(0).checked_add(limits::CLAIM).unwrap();
+    assert_eq!(leased.claim_page(message, at(1)), PageClaim::Later(until), "a second click waits");
+    let PageClaim::Taken(other) = leased.claim_page(message, until) else { panic!("its worker has crashed") };
+    let other = kept(*other);
+    let result = PageResult { changed: 3, full: true, ..PageResult::default() };
+    // The first one comes back to life: its page is another's.
+    assert_eq!(other.after_page(other.generation, leased.job.unwrap(), result, until), None);
+    let next = other.after_page(other.generation, other.job.unwrap(), result, until).unwrap();
+    assert_eq!(calls_for(&next), ["hold page 1"]);
+    for wrong in [JobMessage { page: 1, ..message }, JobMessage { generation: 9, ..message }] {
+        assert_eq!(webhook.claim_page(wrong, at(5)), PageClaim::Over);
+    }
+}
+
+#[test]
+fn a_delete_cancels_and_tells_nobody() {
+    let mut webhook = told(&after_failures(3));
+    webhook.delete(at(700));
+    assert_eq!(calls_for(&webhook), ["cancel page 0"]);
+    assert_eq!(webhook.notification, None);
+}
+
+#[test]
+fn what_was_sent_is_struck_off_and_what_came_meanwhile_stays() {
+    let mut webhook = active();
+    webhook.pause(PauseReason::Manual, None, None, at(0));
+    let sent = webhook.outbox.clone();
+    webhook.resume(JobKind::Release, 0, KeyId::from_bytes([3; 16]), at(1));
+    assert_eq!(webhook.without_sent(&sent).outbox, webhook.outbox[2..]);
+}

@@ -1,0 +1,224 @@
+//! An attempt is due: claim it, look at the webhook, make it, record what came of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::channel::Due;
+use super::{Handled, Worker};
+use crate::attempt::{Attempt, Failure, Trigger, response_text};
+use crate::call::{About, signed_call};
+use crate::delivery::{AfterFailure, Delivery, State};
+use crate::destination::{Consequence, Destination, Verdict};
+use crate::error::Result;
+use crate::ids::WebhookId;
+use crate::limits;
+use crate::message::AttemptMessage;
+use crate::ports::{Call, Claim, Sent};
+use crate::retry;
+use crate::time::{later, since};
+use crate::webhook::{self, FailedAttempt, Webhook};
+
+impl Worker {
+    pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {
+        let now = self.clock.now();
+        let delivery = match self
+            .deliveries
+            .claim(message.webhook_id, message.delivery_id, message.key, now, now)
+            .await?
+        {
+            Claim::Taken(delivery) => *delivery,
+            Claim::Later(at) => return Ok(Handled::Again(at)),
+            Claim::Moved(delivery) => return self.reconcile(*delivery).await,
+            Claim::Unknown => return Ok(Handled::Done),
+        };
+        let claimed_until = later(now, limits::CLAIM);
+        let number = message.key.number;
+        let body = self.body_of(message).await?;
+        // Last of all that is read: between this look and the attempt nothing is waited for.
+        let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
+        match webhook {
+            Some(webhook) if webhook.is_active() => match body {
+                _ if self.may_outlive(claimed_until) => return Ok(Handled::Again(claimed_until)),
+                Some(body) if webhook.settings.destination == Destination::Slack => {
+                    return self.write_into_channel((delivery, number), body, claimed_until).await;
+                }
+                Some(body) => {
+                    let body = webhook
+                        .settings
+                        .render(delivery.event_type, &body, || self.deployment.page_of(webhook.id));
+                    self.make_attempt(&webhook, vec![(delivery, number)], body).await?;
+                }
+                // Only what was kept beyond every limit has lost its event.
+                None => self.outbox.record(&delivery.with_state(State::Discarded)).await?,
+            },
+            Some(webhook) if !webhook.is_deleted() => {
+                self.outbox.settle(&webhook).await?;
+                self.outbox.record(&delivery.with_state(State::Held)).await?;
+            }
+            _ => self.outbox.record(&delivery.with_state(State::Cancelled)).await?,
+        }
+        Ok(Handled::Done)
+    }
+
+    /// The record is further on than the message: it was worked on before, or is by somebody else, who may have died before
+    /// they sent what the records call for.
+    async fn reconcile(&self, delivery: Delivery) -> Result<Handled> {
+        if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
+            self.outbox.settle(&webhook).await?;
+        }
+        self.outbox.reconcile_delivery(delivery).await.map(Handled::until)
+    }
+
+    /// Makes one call for what is due: one delivery, or a channel's burst, which is called after its first.
+    pub(super) async fn make_attempt(&self, webhook: &Webhook, due: Vec<Due>, body: Bytes) -> Result<()> {
+        let began = self.clock.now();
+        let Some((first, number)) = due.first() else { return Ok(()) };
+        let sent = self.sender.send(delivery_call(webhook, first, *number, body, began)).await;
+        // One that cannot be recorded is attempted again, and no other with it.
+        let mut recorded = Ok(());
+        for due in due {
+            recorded = recorded.and(self.attempted(webhook, due, began, sent.clone()).await);
+        }
+        recorded
+    }
+
+    async fn attempted(
+        &self,
+        webhook: &Webhook,
+        (delivery, number): Due,
+        began: Timestamp,
+        sent: Sent,
+    ) -> Result<()> {
+        let at = later(began, sent.began_after);
+        self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
+        let made = Made::new(&webhook.settings.destination, number, delivery.trigger, (began, at), sent);
+        let age = since(delivery.accepted_at, later(at, made.attempt.duration));
+        self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
+        match made.attempt.failure.clone() {
+            None => self.delivered(delivery, made.attempt).await,
+            Some(failure) => self.failed(delivery, made, failure).await,
+        }
+    }
+
+    /// The payload: from the message, or from the event where the message was too large to carry it.
+    async fn body_of(&self, message: AttemptMessage) -> Result<Option<Bytes>> {
+        if message.body.is_empty() {
+            let event = self.deliveries.event(message.event_id).await?;
+            return Ok(event.map(|event| event.body.clone()));
+        }
+        Ok(Some(message.body))
+    }
+
+    /// Both records are saved before anything is sent: what was delivered is not delivered again because a message could not
+    /// be sent.
+    async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<()> {
+        let (recover, now) = (self.deployment.bring_forward, self.clock.now());
+        let change = |webhook: &Webhook| webhook.after_success(recover, now);
+        let webhook = self.change_health(delivery.webhook_id, change).await?;
+        self.outbox.record(&delivery.delivered(attempt)).await?;
+        self.settle(webhook).await
+    }
+
+    async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
+        let now = self.clock.now();
+        let Made { attempt, consequence, retry_after } = made;
+        let failed = FailedAttempt {
+            number: attempt.number,
+            failure: &failure,
+            consequence,
+            first_outage: delivery.failed_in.map(|failed| failed.first),
+        };
+        let change = |webhook: &Webhook| webhook.after_failure(failed, now);
+        let webhook = self.change_health(delivery.webhook_id, change).await?;
+        let retry_after = retry_after.and_then(|header| retry::retry_after(&header, now));
+        let after = AfterFailure { consequence, retry_after, ladder: &self.deployment.ladder };
+        let next = delivery.after_failure(attempt, after, webhook.as_deref(), now);
+        self.outbox.record(&next).await?;
+        self.settle(webhook).await
+    }
+
+    async fn settle(&self, webhook: Option<Arc<Webhook>>) -> Result<()> {
+        match webhook {
+            Some(webhook) => self.outbox.settle(&webhook).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a call that begins now could go on when the claim it is made under has ended, and another worker may call too:
+    /// the store took its time.
+    pub(super) fn may_outlive(&self, claimed_until: Timestamp) -> bool {
+        later(self.clock.now(), limits::ATTEMPT_TIMEOUT + limits::CLOCK_SKEW) > claimed_until
+    }
+
+    /// Takes an attempt's outcome into the webhook's health, as often as others are faster. Answers with the webhook as it
+    /// is then, what it owes still unsent. It is read anew: what others recorded during the attempt counts.
+    async fn change_health(
+        &self,
+        id: WebhookId,
+        change: impl Fn(&Webhook) -> Option<Webhook> + Send + Sync,
+    ) -> Result<Option<Arc<Webhook>>> {
+        loop {
+            let Some(webhook) = self.webhooks.webhook(id).await? else { return Ok(None) };
+            let Some(next) = change(&webhook) else { return Ok(Some(webhook)) };
+            if let Ok(saved) = self.outbox.save_webhook(next).await? {
+                if let webhook::State::Paused(pause) = &saved.state {
+                    self.metrics.webhook_paused();
+                    tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
+                }
+                return Ok(Some(saved));
+            }
+        }
+    }
+}
+
+/// An attempt that was made.
+struct Made {
+    attempt: Attempt,
+    consequence: Consequence,
+    retry_after: Option<String>,
+}
+
+impl Made {
+    fn new(
+        destination: &Destination,
+        number: u8,
+        trigger: Trigger,
+        (signed_at, at): (Timestamp, Timestamp),
+        sent: Sent,
+    ) -> Self {
+        let verdict = destination.verdict(&sent.result);
+        let (failure, consequence) = match verdict {
+            Verdict::Taken => (None, Consequence::Climb),
+            Verdict::Failed(failure, consequence) => (Some(failure), consequence),
+        };
+        let (status_code, response_headers, response, retry_after) = match sent.result {
+            Ok(reply) => (Some(reply.status), reply.headers, response_text(&reply.body), reply.retry_after),
+            Err(_) => (None, vec![], None, None),
+        };
+        let duration = sent.duration;
+        let attempt = Attempt {
+            number,
+            trigger,
+            at,
+            signed_at,
+            status_code,
+            failure,
+            duration,
+            response_headers,
+            response,
+        };
+        Self { attempt, consequence, retry_after }
+    }
+}
+
+fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, now: Timestamp) -> Call {
+    let about = About {
+        event: delivery.event_type.name(),
+        event_id: delivery.event_id,
+        delivery_id: delivery.id,
+        number,
+    };
+    signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)
+}

@@ -1,0 +1,98 @@
+//! A Slack channel takes one message a second. What is due beyond that is told together, by one message that counts it.
+//!
+//! The worker that has the channel's slot claims what else is due, and records for each what came of the message. A worker that
+//! finds the slot taken releases its claim, so that the delivery can be part of a batch, and comes again: the first of them
+//! when the next slot is free, the others a little later, when they should have been sent. If they all came at once, each would
+//! find the others claimed, and batch none.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Handled, Worker};
+use crate::delivery::Delivery;
+use crate::destination::slack_burst;
+use crate::error::Result;
+use crate::event::EventType;
+use crate::limits;
+use crate::ports::{Claim, DeliveryQuery, RateLimit};
+use crate::time::later;
+
+/// A claimed delivery, and which attempt of its ladder is due.
+pub(super) type Due = (Delivery, u8);
+
+impl Worker {
+    /// Writes a delivery, which is claimed until then, into its channel, or comes again when that takes a message.
+    pub(super) async fn write_into_channel(
+        &self,
+        due: Due,
+        payload: Bytes,
+        claimed_until: Timestamp,
+    ) -> Result<Handled> {
+        let (id, now) = (due.0.webhook_id, self.clock.now());
+        let next = later(now, limits::CHANNEL_GAP);
+        if let Err(free) = self.rate_limits.take(RateLimit::Channel(id), now, next).await? {
+            return self.wait_for_slot(&due.0, claimed_until, free).await;
+        }
+        let all_due = self.claim_batch(due, now).await?;
+        let named = self.named_in_burst(&all_due, payload).await?;
+        // Last of all that is read, as with every attempt. Who is not told now comes again when its claim is over.
+        let webhook = self.webhooks.webhook(id).await?.filter(|webhook| webhook.is_active());
+        let Some(webhook) = webhook.filter(|_| !self.may_outlive(claimed_until)) else {
+            return Ok(Handled::Again(claimed_until));
+        };
+        let body = match &named[..] {
+            [(event_type, payload)] if all_due.len() == 1 => {
+                webhook.settings.render(*event_type, payload, || self.deployment.page_of(id))
+            }
+            _ => {
+                let types: Vec<_> = all_due.iter().map(|(delivery, _)| delivery.event_type).collect();
+                slack_burst(&types, &named)
+            }
+        };
+        self.make_attempt(&webhook, all_due, body).await?;
+        Ok(Handled::Done)
+    }
+
+    /// Releases the claim until the channel's next slot is free.
+    async fn wait_for_slot(
+        &self,
+        delivery: &Delivery,
+        claimed_until: Timestamp,
+        free: Timestamp,
+    ) -> Result<Handled> {
+        let limit = RateLimit::ChannelQueue(delivery.webhook_id);
+        let is_first = self.rate_limits.take(limit, self.clock.now(), free).await?.is_ok();
+        self.deliveries.release_until(delivery, claimed_until, free).await?;
+        Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))
+    }
+
+    /// Claims what else is due. Behind many that wait on their ladder some may not be found; they have messages of their own.
+    async fn claim_batch(&self, first: Due, now: Timestamp) -> Result<Vec<Due>> {
+        let webhook = first.0.webhook_id;
+        let moving = self.deliveries.query(webhook, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
+        let own = first.0.id;
+        let mut all = vec![first];
+        for delivery in moving.into_iter().filter(|delivery| delivery.id != own) {
+            let Some((key, _)) = delivery.due_attempt().filter(|(_, at)| *at <= now) else { continue };
+            if all.len() >= limits::CHANNEL_TOGETHER {
+                break;
+            }
+            let claim = self.deliveries.claim(webhook, delivery.id, key, now, now).await?;
+            if let Claim::Taken(delivery) = claim {
+                all.push((*delivery, key.number));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The types and payloads of the first of them, of which the message tells more than their number.
+    async fn named_in_burst(&self, due: &[Due], own: Bytes) -> Result<Vec<(EventType, Bytes)>> {
+        let mut named = vec![(due[0].0.event_type, own)];
+        for (delivery, _) in due.iter().take(limits::CHANNEL_LINES).skip(1) {
+            if let Some(event) = self.deliveries.event(delivery.event_id).await? {
+                named.push((delivery.event_type, event.body.clone()));
+            }
+        }
+        Ok(named)
+    }
+}

@@ -1,0 +1,165 @@
+//! Notifications: the account's engineers are told on Slack how its webhooks are: that one fails, was paused, answers again.
+//! Each once, whatever Slack does.
+//!
+//! **A burst folds.** The first notification is sent at once. Those that come within [`NOTICE_GAP`](limits::NOTICE_GAP) of it
+//! are sent as one message: the worker that has the account's next slot claims all that are due. Each notification keeps a
+//! message of its own, which finds it sent, so that nothing depends on which worker batches which.
+
+use std::sync::Arc;
+
+use super::{Handled, Worker};
+use crate::call::USER_AGENT;
+use crate::destination::{Destination, slack_text};
+use crate::error::Result;
+use crate::ids::WebhookId;
+use crate::message::NotifyMessage;
+use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
+use crate::ports::{Call, RateLimit};
+use crate::target::EndpointUrl;
+use crate::time::later;
+use crate::webhook::Webhook;
+use crate::{limits, notification_text, retry};
+
+impl Worker {
+    pub(super) async fn notify(&self, message: NotifyMessage) -> Result<Handled> {
+        let now = self.clock.now();
+        let Some(webhook) = self.webhooks.webhook(message.webhook_id).await? else {
+            return Ok(Handled::Done);
+        };
+        let Some(notification) =
+            webhook.notification.as_ref().filter(|known| known.id == message.notification)
+        else {
+            return Ok(Handled::Done);
+        };
+        match notification.state {
+            NotificationState::Sending { until, .. } if now < until => return Ok(Handled::Again(until)),
+            NotificationState::Sent => return Ok(Handled::Done),
+            NotificationState::Sending { .. } | NotificationState::Pending => {}
+        }
+        let account = self.accounts.account(webhook.account_id).await?;
+        let own = account.as_ref().and_then(|account| account.slack.clone());
+        let Some(slack) = own.or_else(|| self.deployment.slack.clone()) else {
+            return self.drop_notification(&webhook, notification.id).await;
+        };
+        let limit = RateLimit::Notifications(webhook.account_id);
+        if let Err(free) = self.rate_limits.take(limit, now, later(now, limits::NOTICE_GAP)).await? {
+            return Ok(Handled::Again(free));
+        }
+        let until = later(now, limits::CLAIM);
+        let Some(claimed) = self.claim_notification(&webhook, notification.id).await? else {
+            return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
+        };
+        let mut batch = vec![claimed];
+        for other in self.webhooks.webhooks(webhook.account_id).await?.iter() {
+            if batch.len() >= limits::NOTICES_TOGETHER {
+                break;
+            }
+            if other.id != webhook.id
+                && let Some(notification) = other.sendable_notification(now)
+            {
+                batch.extend(self.claim_notification(other, notification.id).await?);
+            }
+        }
+        let account = account.map(|account| account.name).unwrap_or_default();
+        let text = self.words_for(&batch, &account).await?;
+        if self.may_outlive(until) {
+            return Ok(Handled::Again(until));
+        }
+        self.send_notifications(slack, &text, batch).await
+    }
+
+    async fn words_for(&self, batch: &[Claimed], account: &str) -> Result<String> {
+        let all: Vec<(&Webhook, &Notification)> =
+            batch.iter().map(|claimed| (&*claimed.webhook, &claimed.notification)).collect();
+        let [(webhook, notification)] = all[..] else {
+            return Ok(notification_text::of_several(all, account));
+        };
+        let is_pause = matches!(notification.kind, NotificationKind::Paused { .. });
+        let held = if is_pause { self.deliveries.held(webhook.id).await? } else { 0 };
+        Ok(notification_text::of_one(webhook, notification, account, held, &self.deployment))
+    }
+
+    /// Sends one message for these webhooks' notifications, of which the first is the one the message asked for.
+    async fn send_notifications(
+        &self,
+        slack: EndpointUrl,
+        text: &str,
+        batch: Vec<Claimed>,
+    ) -> Result<Handled> {
+        let sent = self.sender.send(message_to(slack, text)).await;
+        let now = self.clock.now();
+        let failure = Destination::Slack.verdict(&sent.result).failure();
+        let asked = sent.result.ok().and_then(|reply| retry::retry_after(&reply.retry_after?, now));
+        let outcome = match &failure {
+            None => SendOutcome::Taken,
+            Some(_) => SendOutcome::Refused(asked.unwrap_or_default()),
+        };
+        for claimed in &batch {
+            if let Some(failure) = &failure {
+                let (id, tries) = (claimed.webhook.id, claimed.notification.tries());
+                tracing::warn!(webhook.id = %id, class = failure.class.name(), tries, "Slack did not take a notification");
+            }
+            let change = |latest: &Webhook| latest.after_notification(&claimed.notification, outcome, now);
+            self.change(claimed.webhook.id, change).await?;
+        }
+        // It may be tried again, or be claimed by another worker by now, which may have the same message and die.
+        let Some(own) = batch.first() else { return Ok(Handled::Done) };
+        let latest = self.webhooks.webhook(own.webhook.id).await?;
+        let latest = latest.as_ref().and_then(|webhook| webhook.notification.as_ref());
+        Ok(match latest.filter(|latest| latest.id == own.notification.id).map(|latest| latest.state) {
+            Some(NotificationState::Sending { until, .. }) => Handled::Again(until),
+            _ => Handled::Done,
+        })
+    }
+
+    /// Makes the next try this worker's alone: however many messages there are, one is sent. `None` if somebody else has it,
+    /// or there is a newer notification.
+    async fn claim_notification(&self, webhook: &Webhook, id: u64) -> Result<Option<Claimed>> {
+        let now = self.clock.now();
+        let claimed = self.change(webhook.id, |latest| latest.with_notification_claimed(id, now)).await?;
+        Ok(claimed.and_then(|webhook| {
+            let notification = webhook.notification.clone()?;
+            Some(Claimed { webhook, notification })
+        }))
+    }
+
+    /// Nobody can be told.
+    async fn drop_notification(&self, webhook: &Webhook, id: u64) -> Result<Handled> {
+        let drop = |latest: &Webhook| {
+            latest.notification.as_ref().filter(|known| known.id == id)?;
+            Some(Webhook { notification: None, ..latest.clone() })
+        };
+        self.change(webhook.id, drop).await?;
+        Ok(Handled::Done)
+    }
+
+    /// Changes a webhook by compare-and-set, as often as others are faster; `None` if the change does not apply.
+    async fn change(
+        &self,
+        id: WebhookId,
+        change: impl Fn(&Webhook) -> Option<Webhook> + Send,
+    ) -> Result<Option<Arc<Webhook>>> {
+        loop {
+            let Some(latest) = self.webhooks.webhook(id).await? else { return Ok(None) };
+            let Some(next) = change(&latest) else { return Ok(None) };
+            if let Ok(saved) = self.outbox.save_webhook(next).await? {
+                return Ok(Some(saved));
+            }
+        }
+    }
+}
+
+/// A webhook, and its notification that this worker sends.
+struct Claimed {
+    webhook: Arc<Webhook>,
+    notification: Notification,
+}
+
+/// A message to engineers.
+pub(crate) fn message_to(slack: EndpointUrl, text: &str) -> Call {
+    let headers = vec![
+        ("Content-Type".to_owned(), "application/json".to_owned()),
+        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
+    ];
+    Call { url: slack, headers, body: slack_text(text), timeout: limits::ATTEMPT_TIMEOUT }
+}
