@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use statuspulse_core::access::{Caller, Manager, Role};
+use statuspulse_core::admin::commands::WebhookPatch;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::error::{Error, Result};
@@ -290,15 +291,14 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                 let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
                 format!("{kind}{}", inner.dice.below(4))
             });
-            let body = format!(r#"{{"url":"https://{host}.example.com/in"}}"#);
+            let url = Some(format!("https://{host}.example.com/in"));
+            let patch = WebhookPatch { url, ..WebhookPatch::default() };
             drop(
                 outside
                     .ask(|| {
-                        let body = body.clone();
+                        let patch = patch.clone();
                         Box::new(move |services| {
-                            Box::pin(async move {
-                                services.admin.update(by, webhook, body.as_bytes()).await.map(drop)
-                            })
+                            Box::pin(async move { services.admin.update(by, webhook, patch).await.map(drop) })
                         })
                     })
                     .await,

@@ -1,5 +1,6 @@
 //! What a use case refuses, and why. Mapped to HTTP in one place (`shared/http`, `problem.rs`).
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::ports::Unavailable;
@@ -17,6 +18,59 @@ impl FieldError {
     /// An error of the field at the pointer.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// Whether it is of the field at this pointer, or of something inside that.
+    pub fn is_at(&self, pointer: &str) -> bool {
+        self.pointer.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// The fields of an input that are refused. They are gathered, and named all at once: a command carries those that its
+/// door could not read to the rules that refuse others.
+#[derive(Debug, Clone, Default)]
+pub struct Refusals(Vec<FieldError>);
+
+impl Refusals {
+    /// One refused field.
+    pub fn of(pointer: &str, detail: &str) -> Self {
+        Self(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// Refuses the field at the pointer.
+    pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError::new(pointer, detail));
+    }
+
+    /// Takes over others.
+    pub fn extend(&mut self, others: Refusals) {
+        self.0.extend(others.0);
+    }
+
+    /// What a check let pass; what it did not is refused with its reason.
+    pub fn check<T>(&mut self, pointer: &str, checked: std::result::Result<T, impl Display>) -> Option<T> {
+        checked.map_err(|reason| self.add(pointer, reason.to_string())).ok()
+    }
+
+    /// The value; if there is none, the field is refused as missing, unless it was there and refused already.
+    pub fn require<T>(&mut self, pointer: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() && !self.0.iter().any(|error| error.is_at(pointer)) {
+            self.add(pointer, "is required");
+        }
+        value
+    }
+
+    /// Whether every field can be taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was read, if nothing is refused: where there is no value, that was. The refusals are in the order of these
+    /// pointers; what is at none of them comes last.
+    pub fn accept<T>(mut self, value: Option<T>, order: &[&str]) -> Result<T> {
+        let place = |error: &FieldError| order.iter().position(|pointer| error.is_at(pointer));
+        self.0.sort_by_key(|error| place(error).unwrap_or(order.len()));
+        value.filter(|_| self.is_empty()).ok_or(Error::Invalid(self.0))
     }
 }
 

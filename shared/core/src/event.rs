@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Refusals, Result};
 use crate::fields::Fields;
 use crate::ids::{AccountId, EventId};
 use crate::limits;
@@ -41,6 +41,11 @@ impl EventType {
     /// The type of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The same for what somebody asks for; `Err` says what would be right.
+    pub fn parse(name: &str) -> std::result::Result<Self, String> {
+        Self::from_name(name).ok_or_else(|| format!("must be one of {}", Self::names()))
     }
 
     /// The names, for an error that says what would be right.
@@ -227,19 +232,10 @@ impl Envelope {
             let limit = limits::PAYLOAD_BYTES;
             return Err(Error::TooLarge { what: "the payload", pointer: "/payload", bytes, limit });
         }
-        let payload = raw.and_then(|raw| match check_payload(raw) {
-            Ok(payload) => Some(payload),
-            Err(errors) => {
-                fields.extend(errors);
-                None
-            }
-        });
-        fields.refuse_rest();
-        fields.finish()?;
-        let (Some(raw), Some((event_type, incident_id))) = (raw, payload) else {
-            return Err(Error::invalid("/payload", "is required"));
-        };
-        let body = input.slice_ref(raw.get().as_bytes());
+        let payload =
+            raw.and_then(|raw| Payload::parse(raw).map_err(|refused| fields.refused.extend(refused)).ok());
+        let Payload { event_type, incident_id, text } = fields.into_refused().accept(payload, &[])?;
+        let body = input.slice_ref(text.as_bytes());
         Ok(Self { account_id, monitor_groups, event_type, incident_id, body })
     }
 
@@ -258,11 +254,7 @@ impl Envelope {
 
 fn account_field(fields: &mut Fields<'_>) -> Option<AccountId> {
     let text = fields.text("account_id")?;
-    let id = text.parse().ok();
-    if id.is_none() {
-        fields.refuse("account_id", "must be an account's id");
-    }
-    id
+    fields.check("account_id", text.parse().map_err(|_| "must be an account's id"))
 }
 
 /// Names of monitor groups: exact and case-sensitive, so almost anything goes.
@@ -284,53 +276,67 @@ pub(crate) fn check_groups(groups: &[String]) -> std::result::Result<(), String>
     }
 }
 
-/// Checks a payload against its type's shape; what it does not know it lets pass.
-pub(crate) fn check_payload(raw: &RawValue) -> std::result::Result<(EventType, String), Vec<FieldError>> {
-    let mut fields = Fields::of_value("/payload", raw).map_err(|error| vec![error])?;
-    let name = fields.text("event_type");
-    let Some(name) = fields.require("event_type", name) else { return Err(fields.into_errors()) };
-    let Some(event_type) = EventType::from_name(&name) else {
-        fields.refuse("event_type", format!("must be one of {}", EventType::names()));
-        return Err(fields.into_errors());
-    };
-    let incident_id = fields.text("incident_id");
-    let incident_id = fields.require("incident_id", incident_id).map(|id| {
-        if id.trim().is_empty() || id.chars().count() > limits::INCIDENT_ID_CHARS {
-            fields.refuse("incident_id", format!("must have 1 to {} characters", limits::INCIDENT_ID_CHARS));
+/// A payload in its type's shape; what it has besides was let pass.
+#[derive(Debug, Clone)]
+pub struct Payload<'a> {
+    pub(crate) event_type: EventType,
+    pub(crate) incident_id: String,
+    /// As it came, byte for byte.
+    pub(crate) text: &'a str,
+}
+
+impl<'a> Payload<'a> {
+    /// Checks a payload against its type's shape.
+    ///
+    /// # Errors
+    /// With every field that does not fit, at its pointer below `/payload`.
+    pub fn parse(raw: &'a RawValue) -> std::result::Result<Self, Refusals> {
+        let mut fields = Fields::of_value("/payload", raw)?;
+        let name = fields.text("event_type");
+        let event_type = fields.require("event_type", name);
+        let event_type = event_type.and_then(|name| fields.check("event_type", EventType::parse(&name)));
+        let Some(event_type) = event_type else { return Err(fields.refused) };
+        let incident_id = fields.text("incident_id");
+        let incident_id = fields.require("incident_id", incident_id).map(|id| {
+            if id.trim().is_empty() || id.chars().count() > limits::INCIDENT_ID_CHARS {
+                let limit = limits::INCIDENT_ID_CHARS;
+                fields.refuse("incident_id", format!("must have 1 to {limit} characters"));
+            }
+            id.into_owned()
+        });
+        let monitor = fields.text("monitor_name");
+        if fields.require("monitor_name", monitor).is_some_and(|name| name.trim().is_empty()) {
+            fields.refuse("monitor_name", "must not be empty");
         }
-        id.into_owned()
-    });
-    let monitor = fields.text("monitor_name");
-    if fields.require("monitor_name", monitor).is_some_and(|name| name.trim().is_empty()) {
-        fields.refuse("monitor_name", "must not be empty");
-    }
-    let status = fields.text("status");
-    if let Some(status) = fields.require("status", status)
-        && !event_type.statuses().contains(&&*status)
-    {
-        fields.refuse("status", format!("must be one of {}", event_type.statuses().join(", ")));
-    }
-    for name in EventType::ALL.map(EventType::time_field) {
-        let time = fields.timestamp(name);
-        if name == event_type.time_field() {
-            fields.require(name, time);
+        let status = fields.text("status");
+        if let Some(status) = fields.require("status", status)
+            && !event_type.statuses().contains(&&*status)
+        {
+            fields.refuse("status", format!("must be one of {}", event_type.statuses().join(", ")));
         }
-    }
-    let details = fields.raw("details");
-    if let Some(details) = fields.require("details", details) {
-        fields.extend(check_details(event_type, details));
-    }
-    let errors = fields.into_errors();
-    match incident_id {
-        Some(incident_id) if errors.is_empty() => Ok((event_type, incident_id)),
-        _ => Err(errors),
+        for name in EventType::ALL.map(EventType::time_field) {
+            let time = fields.timestamp(name);
+            if name == event_type.time_field() {
+                fields.require(name, time);
+            }
+        }
+        let details = fields.raw("details");
+        if let Some(details) = fields.require("details", details) {
+            fields.refused.extend(check_details(event_type, details));
+        }
+        match incident_id {
+            Some(incident_id) if fields.refused.is_empty() => {
+                Ok(Self { event_type, incident_id, text: raw.get() })
+            }
+            _ => Err(fields.refused),
+        }
     }
 }
 
-fn check_details(event_type: EventType, raw: &RawValue) -> Vec<FieldError> {
+fn check_details(event_type: EventType, raw: &RawValue) -> Refusals {
     let mut fields = match Fields::of_value("/payload/details", raw) {
         Ok(fields) => fields,
-        Err(error) => return vec![error],
+        Err(refused) => return refused,
     };
     for (name, kind) in event_type.details() {
         if let Some(value) = fields.raw(name)
@@ -339,5 +345,5 @@ fn check_details(event_type: EventType, raw: &RawValue) -> Vec<FieldError> {
             fields.refuse(name, kind.expected());
         }
     }
-    fields.into_errors()
+    fields.refused
 }

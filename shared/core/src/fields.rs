@@ -2,6 +2,9 @@
 //!
 //! Values are kept as the text they came as ([`RawValue`]): a number is never turned into a float and back.
 //! A key that stands twice is refused: receivers would disagree on which one counts.
+//!
+//! It is here, and not at a door, because events are JSON by their own rules, whichever way they come: see
+//! [`event`](crate::event). The HTTP API reads its bodies with it too.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,17 +15,18 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::error::{Error, FieldError};
+use crate::error::{Error, Refusals};
 
 /// An object's keys and values.
 pub type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// A JSON object's fields, and the errors found while taking them.
+/// A JSON object's fields, and what was refused while taking them.
 #[derive(Debug)]
 pub struct Fields<'a> {
     pointer: String,
     entries: Entries<'a>,
-    errors: Vec<FieldError>,
+    /// What was refused so far.
+    pub refused: Refusals,
 }
 
 impl<'a> Fields<'a> {
@@ -35,9 +39,9 @@ impl<'a> Fields<'a> {
     }
 
     /// The fields of an object inside another one.
-    pub fn of_value(pointer: &str, value: &'a RawValue) -> Result<Self, FieldError> {
+    pub fn of_value(pointer: &str, value: &'a RawValue) -> Result<Self, Refusals> {
         let object: Object<'a> =
-            serde_json::from_str(value.get()).map_err(|_| FieldError::new(pointer, "must be an object"))?;
+            serde_json::from_str(value.get()).map_err(|_| Refusals::of(pointer, "must be an object"))?;
         Ok(Self::of_entries(pointer, object.0))
     }
 
@@ -51,7 +55,7 @@ impl<'a> Fields<'a> {
             }
             first
         });
-        let mut fields = Self { pointer: pointer.to_owned(), entries, errors: vec![] };
+        let mut fields = Self { pointer: pointer.to_owned(), entries, refused: Refusals::default() };
         for key in twice {
             fields.refuse(&key, "stands twice");
         }
@@ -70,16 +74,15 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|(key, _)| key == name)
     }
 
+    /// Whether the field is there as `null`.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, value)| key == name && value.get() == "null")
+    }
+
     /// The field as a value of type `T`; `expected` completes "must be …".
     pub fn get<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
         let value = self.raw(name)?;
-        match serde_json::from_str(value.get()) {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.refuse(name, format!("must be {expected}"));
-                None
-            }
-        }
+        self.check(name, serde_json::from_str(value.get()).map_err(|_| format!("must be {expected}")))
     }
 
     /// The field as a text.
@@ -95,11 +98,11 @@ impl<'a> Fields<'a> {
         let value = self.raw(name)?;
         match Fields::of_value(&self.pointer_to(name), value) {
             Ok(fields) => {
-                self.errors.extend(fields.errors);
+                self.refused.extend(fields.refused);
                 Some(fields.entries)
             }
-            Err(error) => {
-                self.errors.push(error);
+            Err(refused) => {
+                self.refused.extend(refused);
                 None
             }
         }
@@ -113,62 +116,40 @@ impl<'a> Fields<'a> {
     /// The field as a time: ISO 8601, UTC, with `Z`.
     pub fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.text(name)?;
-        match parse_utc(&text) {
-            Ok(time) => Some(time),
-            Err(detail) => {
-                self.refuse(name, detail);
-                None
-            }
-        }
+        self.check(name, parse_utc(&text))
     }
 
-    /// The value, or an error that the field is missing (unless it was there and wrong).
+    /// What a check of the field let pass; otherwise it is refused.
+    pub fn check<T>(&mut self, name: &str, checked: Result<T, impl fmt::Display>) -> Option<T> {
+        self.refused.check(&self.pointer_to(name), checked)
+    }
+
+    /// The value, or a refusal that the field is missing (unless it was there and wrong).
     pub fn require<T>(&mut self, name: &str, value: Option<T>) -> Option<T> {
-        let pointer = self.pointer_to(name);
-        if value.is_none() && !self.errors.iter().any(|error| error.pointer.starts_with(&pointer)) {
-            self.refuse(name, "is required");
-        }
-        value
+        self.refused.require(&self.pointer_to(name), value)
     }
 
     /// Refuses the field.
     pub fn refuse(&mut self, name: &str, detail: impl Into<String>) {
-        let error = FieldError::new(self.pointer_to(name), detail);
-        self.errors.push(error);
-    }
-
-    /// Refuses an entry of a list.
-    pub fn refuse_item(&mut self, name: &str, index: usize, detail: impl Into<String>) {
-        let pointer = format!("{}/{index}", self.pointer_to(name));
-        self.errors.push(FieldError::new(pointer, detail));
+        self.refused.add(self.pointer_to(name), detail);
     }
 
     /// Refuses an entry of an object.
     pub fn refuse_key(&mut self, name: &str, key: &str, detail: impl Into<String>) {
-        let pointer = format!("{}/{}", self.pointer_to(name), escape(key));
-        self.errors.push(FieldError::new(pointer, detail));
+        self.refused.add(format!("{}/{}", self.pointer_to(name), escape(key)), detail);
     }
 
-    /// Takes over errors found elsewhere.
-    pub fn extend(&mut self, errors: Vec<FieldError>) {
-        self.errors.extend(errors);
-    }
-
-    /// Refuses whatever was not taken: a misspelt name must not be ignored.
-    pub fn refuse_rest(&mut self) {
+    /// Ends the reading: what was refused, and whatever was not taken, as a misspelt name must not be ignored.
+    pub fn into_refused(mut self) -> Refusals {
         for (name, _) in std::mem::take(&mut self.entries) {
             self.refuse(&name, "is not a field of this call");
         }
+        self.refused
     }
 
-    /// The errors found.
-    pub fn into_errors(self) -> Vec<FieldError> {
-        self.errors
-    }
-
-    /// Ends the reading: the errors, if any were found.
+    /// The same as an error, if there is any.
     pub fn finish(self) -> Result<(), Error> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+        self.into_refused().accept(Some(()), &[])
     }
 
     fn pointer_to(&self, name: &str) -> String {
@@ -177,7 +158,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A key as part of a JSON pointer (RFC 6901).
-fn escape(key: &str) -> String {
+pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

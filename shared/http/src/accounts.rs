@@ -9,6 +9,9 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::access::Account;
+use statuspulse_core::admin::commands::{AccountPatch, NewAccount};
+use statuspulse_core::error::Result;
+use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::target::EndpointUrl;
 use utoipa::ToSchema;
@@ -28,8 +31,8 @@ pub(crate) fn routes() -> Router<Api> {
 }
 
 async fn create(State(api): State<Api>, CreatesAccounts(caller): CreatesAccounts, body: Body) -> Answer {
-    let body = body::read(body).await?;
-    let (account, key) = api.admin.create_account(caller, &body).await?;
+    let asked = new_account(&body::read(body).await?)?;
+    let (account, key) = api.admin.create_account(caller, asked).await?;
     let view = CreatedView { account: AccountView::of(&account), key: key.reveal() };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -40,8 +43,8 @@ async fn show(State(api): State<Api>, Reads(account): Reads) -> Answer {
 }
 
 async fn update(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
-    let body = body::read(body).await?;
-    let account = api.admin.update_account(by.account_id, &body).await?;
+    let patch = patch(&body::read(body).await?)?;
+    let account = api.admin.update_account(by.account_id, patch).await?;
     Ok(Json(AccountView::of(&account)).into_response())
 }
 
@@ -49,6 +52,27 @@ async fn test_slack(State(api): State<Api>, Manages(by): Manages, body: Body) ->
     body::read_nothing(body).await?;
     let result = api.admin.test_slack(by.account_id).await?;
     Ok(Json(TestView::of(&result)).into_response())
+}
+
+fn new_account(body: &[u8]) -> Result<NewAccount> {
+    let mut fields = Fields::of_body(body)?;
+    Ok(NewAccount {
+        name: fields.text("name").map(String::from),
+        allowed_domains: fields.texts("allowed_domains").unwrap_or_default(),
+        refused: fields.into_refused(),
+    })
+}
+
+/// `null` lifts the restriction, and removes the channel.
+fn patch(body: &[u8]) -> Result<AccountPatch> {
+    let mut fields = Fields::of_body(body)?;
+    Ok(AccountPatch {
+        allowed_domains: fields
+            .has("allowed_domains")
+            .then(|| fields.texts("allowed_domains").unwrap_or_default()),
+        slack_url: fields.has("slack_url").then(|| fields.text("slack_url").map(String::from)),
+        refused: fields.into_refused(),
+    })
 }
 
 #[derive(Serialize, ToSchema)]

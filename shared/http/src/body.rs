@@ -21,9 +21,7 @@ pub(crate) async fn read_optional(body: Body) -> Result<Bytes> {
 /// The body of a call that has no fields at all.
 pub(crate) async fn read_nothing(body: Body) -> Result<()> {
     let body = read_optional(body).await?;
-    let mut fields = Fields::of_body(&body)?;
-    fields.refuse_rest();
-    fields.finish()
+    Fields::of_body(&body)?.finish()
 }
 
 /// The body, if it keeps to the limit.

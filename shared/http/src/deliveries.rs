@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::attempt::Attempt;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, Status};
-use statuspulse_core::error::{Error, Result};
+use statuspulse_core::error::Result;
 use statuspulse_core::event::EventType;
 use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
@@ -140,9 +140,7 @@ fn since_field(body: &[u8]) -> Result<Timestamp> {
     let mut fields = Fields::of_body(body)?;
     let since = fields.timestamp("since");
     let since = fields.require("since", since);
-    fields.refuse_rest();
-    fields.finish()?;
-    since.ok_or_else(|| Error::invalid("/since", "is required"))
+    fields.into_refused().accept(since, &[])
 }
 
 #[derive(Serialize, ToSchema)]

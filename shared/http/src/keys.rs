@@ -9,6 +9,9 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::access::ApiKey;
+use statuspulse_core::admin::commands::NewKey;
+use statuspulse_core::error::Result;
+use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::KeyId;
 use utoipa::ToSchema;
 
@@ -26,8 +29,8 @@ pub(crate) fn routes() -> Router<Api> {
 }
 
 async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
-    let body = body::read(body).await?;
-    let (key, text) = api.admin.create_key(by.account_id, &body).await?;
+    let asked = new_key(&body::read(body).await?)?;
+    let (key, text) = api.admin.create_key(by.account_id, asked).await?;
     let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -49,6 +52,15 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
 async fn revoke(State(api): State<Api>, Manages(by): Manages, Id(id): Id<KeyId>) -> Answer {
     api.admin.revoke_key(by.account_id, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn new_key(body: &[u8]) -> Result<NewKey> {
+    let mut fields = Fields::of_body(body)?;
+    Ok(NewKey {
+        role: fields.text("role").map(String::from),
+        expires_at: fields.timestamp("expires_at"),
+        refused: fields.into_refused(),
+    })
 }
 
 #[derive(Serialize, ToSchema)]

@@ -11,12 +11,9 @@ use http::StatusCode;
 use http::header::LOCATION;
 use jiff::Timestamp;
 use serde::Serialize;
-use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::error::Result;
-use statuspulse_core::fields::Fields;
 use statuspulse_core::ids::{AccountId, WebhookId};
-use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook::Webhook;
 use utoipa::ToSchema;
 
@@ -28,6 +25,7 @@ use crate::query::Query;
 use crate::test_result::TestView;
 use crate::{Answer, Api, body};
 
+mod fields;
 pub(crate) mod openapi;
 mod view;
 
@@ -49,8 +47,8 @@ pub(crate) fn routes() -> Router<Api> {
 }
 
 async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
-    let body = body::read(body).await?;
-    let webhook = api.admin.register(by, &body).await?;
+    let asked = fields::new_webhook(&body::read(body).await?)?;
+    let webhook = api.admin.register(by, asked).await?;
     let location = [(LOCATION, format!("/v1/webhooks/{}", webhook.id))];
     let view = CreatedView { shown: view(&api, &webhook).await?, secret: webhook.keys.current().reveal() };
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
@@ -76,8 +74,8 @@ async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookI
 
 async fn update(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
-    let body = body::read(body).await?;
-    let webhook = api.admin.update(by, id, &body).await?;
+    let patch = fields::patch(&body::read(body).await?)?;
+    let webhook = api.admin.update(by, id, patch).await?;
     shown(&api, &webhook).await
 }
 
@@ -102,7 +100,7 @@ async fn pause(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookI
 
 async fn resume(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
-    let held = held_field(&body::read_optional(body).await?)?;
+    let held = fields::held(&body::read_optional(body).await?)?;
     let held = api.admin.resume(by, id, held).await?;
     Ok(Json(ResumedView { status: "active", held }).into_response())
 }
@@ -114,7 +112,7 @@ async fn rotate_secret(
     body: Body,
 ) -> Answer {
     known(&api, by.account_id, id).await?;
-    let style = style_field(&body::read_optional(body).await?)?;
+    let style = fields::style(&body::read_optional(body).await?)?;
     let (secret, window_ends_at) = api.admin.rotate_secret(by, id, style).await?;
     Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
 }
@@ -147,8 +145,8 @@ async fn send_test(
     body: Body,
 ) -> Answer {
     known(&api, by.account_id, id).await?;
-    let body = body::read_optional(body).await?;
-    let tested = api.admin.send_test(by.account_id, id, &body).await?;
+    let event_type = fields::test(&body::read_optional(body).await?)?;
+    let tested = api.admin.send_test(by.account_id, id, event_type).await?;
     let view = TestedView { result: TestView::of(&tested.result), request: PreviewView::of(&tested.request) };
     Ok(Json(view).into_response())
 }
@@ -156,7 +154,7 @@ async fn send_test(
 async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, account, id).await?;
     let body = body::read_optional(body).await?;
-    let preview = api.admin.preview(account, id, &body).await?;
+    let preview = api.admin.preview(account, id, fields::preview(&body)?).await?;
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 
@@ -202,28 +200,6 @@ async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
     let may_hold = webhook.job.is_some() || view::pause_of(webhook).is_some();
     let held = if may_hold { api.admin.held(webhook.id).await? } else { 0 };
     Ok(WebhookView::of(webhook, held, api.admin.clock.now()))
-}
-
-fn held_field(body: &[u8]) -> Result<HeldDeliveries> {
-    let choices = [("deliver", HeldDeliveries::Deliver), ("discard", HeldDeliveries::Discard)];
-    choice(body, "held", choices)
-}
-
-fn style_field(body: &[u8]) -> Result<RotationStyle> {
-    choice(body, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)])
-}
-
-/// The only field of a body: one of two names, or the default.
-fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -> Result<T> {
-    let mut fields = Fields::of_body(body)?;
-    let text = fields.text(name);
-    let chosen = text.as_deref().map(|text| choices.into_iter().find(|(known, _)| *known == text));
-    if matches!(chosen, Some(None)) {
-        fields.refuse(name, format!("must be {} or {}", choices[0].0, choices[1].0));
-    }
-    fields.refuse_rest();
-    fields.finish()?;
-    Ok(chosen.flatten().map_or_else(T::default, |(_, value)| value))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -1,14 +1,14 @@
 //! Accounts and API keys are made, listed and revoked.
 
 use super::Admin;
+use super::commands::{AccountPatch, NewAccount, NewKey};
 use super::probe::TestResult;
 use crate::access::{self, Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
 use crate::destination::Destination;
-use crate::error::{Error, Result};
-use crate::fields::Fields;
+use crate::error::{Error, Refusals, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
-use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
+use crate::target::{AllowedDomains, EndpointUrl};
 use crate::worker::message_to;
 
 impl Admin {
@@ -22,23 +22,15 @@ impl Admin {
     }
 
     /// Makes an account and its first admin key.
-    pub async fn create_account(&self, caller: Caller, body: &[u8]) -> Result<(Account, KeyText)> {
+    pub async fn create_account(&self, caller: Caller, asked: NewAccount) -> Result<(Account, KeyText)> {
         caller.may(Action::CreateAccount)?;
         let now = self.clock.now();
-        let mut fields = Fields::of_body(body)?;
-        let name = fields.text("name");
-        let name = fields.require("name", name);
-        let account = name.and_then(|name| match Account::new(&name, now, &*self.random) {
-            Ok(account) => Some(account),
-            Err(refused) => {
-                fields.refuse("name", refused.to_string());
-                None
-            }
-        });
-        let allowed_domains = allowed_domains(&mut fields).unwrap_or_default();
-        fields.refuse_rest();
-        fields.finish()?;
-        let account = account.ok_or_else(|| Error::invalid("/name", "is required"))?;
+        let mut refused = asked.refused;
+        let name = refused.require("/name", asked.name);
+        let account = name.and_then(|name| refused.check("/name", Account::new(&name, now, &*self.random)));
+        let domains = checked_domains(&asked.allowed_domains, &mut refused);
+        let (account, allowed_domains) =
+            refused.accept(account.zip(domains), &["/name", "/allowed_domains"])?;
         let account = Account { allowed_domains, ..account };
         let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, &*self.random);
         self.accounts.create_account(&account, &key).await?;
@@ -47,15 +39,14 @@ impl Admin {
 
     /// Restricts an account's webhooks to listed domains, or lifts that: refused while a webhook stands outside the list, as
     /// what is registered keeps to it. Sets or removes the Slack channel of its engineers.
-    pub async fn update_account(&self, account: AccountId, body: &[u8]) -> Result<Account> {
-        let mut fields = Fields::of_body(body)?;
-        let clears = fields.has("allowed_domains");
-        let domains = allowed_domains(&mut fields).or_else(|| clears.then(AllowedDomains::default));
-        let sets_slack = fields.has("slack_url");
-        let slack = slack_url(&mut fields, &self.deployment.policy);
-        fields.refuse_rest();
-        fields.finish()?;
-        if domains.is_none() && !sets_slack {
+    pub async fn update_account(&self, account: AccountId, patch: AccountPatch) -> Result<Account> {
+        let mut refused = patch.refused;
+        let domains = patch.allowed_domains.and_then(|names| checked_domains(&names, &mut refused));
+        let slack = patch
+            .slack_url
+            .map(|text| refused.check("/slack_url", EndpointUrl::parse(&text?, &self.deployment.policy)));
+        refused.accept(Some(()), &["/allowed_domains", "/slack_url"])?;
+        if domains.is_none() && slack.is_none() {
             return self.account(account).await;
         }
         if let Some(domains) = &domains {
@@ -66,8 +57,8 @@ impl Admin {
             if let Some(domains) = &domains {
                 next.allowed_domains = domains.clone();
             }
-            if sets_slack {
-                next.slack.clone_from(&slack);
+            if let Some(slack) = &slack {
+                next.slack.clone_from(slack);
             }
             if self.accounts.save_account(&next).await?.is_ok() {
                 return Ok(next);
@@ -100,24 +91,17 @@ impl Admin {
     }
 
     /// Makes a key for the account.
-    pub async fn create_key(&self, account: AccountId, body: &[u8]) -> Result<(ApiKey, KeyText)> {
+    pub async fn create_key(&self, account: AccountId, asked: NewKey) -> Result<(ApiKey, KeyText)> {
         let now = self.clock.now();
-        let mut fields = Fields::of_body(body)?;
-        let role = fields.text("role");
-        let role = fields.require("role", role).unwrap_or_default();
-        let role = Role::from_name(&role).filter(|role| *role != Role::Operator).or_else(|| {
-            if !role.is_empty() {
-                fields.refuse("role", "must be one of admin, publisher, viewer");
-            }
-            None
+        let NewKey { role, expires_at, mut refused } = asked;
+        let role = refused.require("/role", role).and_then(|name| {
+            let role = Role::from_name(&name).filter(|role| *role != Role::Operator);
+            refused.check("/role", role.ok_or("must be one of admin, publisher, viewer"))
         });
-        let expires_at = fields.timestamp("expires_at");
         if expires_at.is_some_and(|end| end <= now) {
-            fields.refuse("expires_at", "must be in the future");
+            refused.add("/expires_at", "must be in the future");
         }
-        fields.refuse_rest();
-        fields.finish()?;
-        let Some(role) = role else { return Err(Error::invalid("/role", "is required")) };
+        let role = refused.accept(role, &["/role", "/expires_at"])?;
         let valid = self.accounts.keys(account).await?.iter().filter(|key| key.is_valid(now)).count();
         if valid >= limits::KEYS_PER_ACCOUNT {
             let detail =
@@ -141,28 +125,11 @@ impl Admin {
     }
 }
 
-fn slack_url(fields: &mut Fields<'_>, policy: &TargetPolicy) -> Option<EndpointUrl> {
-    let text = fields.text("slack_url")?;
-    match EndpointUrl::parse(&text, policy) {
-        Ok(url) => Some(url),
-        Err(refused) => {
-            fields.refuse("slack_url", refused.detail);
-            None
-        }
-    }
-}
-
-fn allowed_domains(fields: &mut Fields<'_>) -> Option<AllowedDomains> {
-    let names = fields.texts("allowed_domains")?;
+fn checked_domains(names: &[String], refused: &mut Refusals) -> Option<AllowedDomains> {
     if names.len() > limits::ALLOWED_DOMAINS {
-        fields.refuse("allowed_domains", format!("may name {} domains at most", limits::ALLOWED_DOMAINS));
+        refused.add("/allowed_domains", format!("may name {} domains at most", limits::ALLOWED_DOMAINS));
         return None;
     }
-    match AllowedDomains::parse(names) {
-        Ok(domains) => Some(domains),
-        Err(refused) => {
-            fields.refuse_item("allowed_domains", refused.index, refused.detail);
-            None
-        }
-    }
+    let domains = AllowedDomains::parse(names);
+    domains.map_err(|wrong| refused.add(format!("/allowed_domains/{}", wrong.index), wrong.detail)).ok()
 }

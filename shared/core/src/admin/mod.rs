@@ -1,6 +1,7 @@
 //! The service behind the API and the dashboard: accounts, keys, webhooks and what their owners do to them.
 
 pub mod accounts;
+pub mod commands;
 pub mod explain;
 pub mod pause;
 pub mod preview;

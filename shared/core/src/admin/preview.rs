@@ -8,12 +8,22 @@ use crate::call::About;
 use crate::delivery::Delivery;
 use crate::destination::Destination;
 use crate::error::Result;
-use crate::event::{EventType, check_payload};
-use crate::fields::Fields;
+use crate::event::{EventType, Payload};
 use crate::ids::{AccountId, WebhookId};
 use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
 use crate::target::HIDDEN;
 use crate::webhook::Webhook;
+
+/// What a webhook would be sent.
+#[derive(Debug, Clone)]
+pub enum PreviewOf<'a> {
+    /// A sample of the first type it is bound to.
+    FirstType,
+    /// A sample of this type.
+    Type(EventType),
+    /// A payload of somebody's own.
+    Payload(Payload<'a>),
+}
 
 /// A request as its owner may see it: no secret is in it. One that is not made is not signed either, so that nothing in it could
 /// pass for ours.
@@ -64,12 +74,17 @@ impl Admin {
         Ok(Some(Rebuilt { request: shown(&webhook, &about, signatures, &body), is_exact }))
     }
 
-    /// Renders a sample of an `event` type, or a `payload`, for this webhook; without either, a sample of the first type it
-    /// is bound to.
-    pub async fn preview(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Preview> {
+    /// Renders a sample or a payload for this webhook.
+    pub async fn preview(&self, account: AccountId, id: WebhookId, of: PreviewOf<'_>) -> Result<Preview> {
         let webhook = self.webhook(account, id).await?;
         let first = webhook.settings.events.first().copied().unwrap_or(EventType::IncidentOpened);
-        let (event_type, payload) = asked(body, first)?;
+        let (event_type, payload) = match of {
+            PreviewOf::FirstType => (first, sample(first)),
+            PreviewOf::Type(event_type) => (event_type, sample(event_type)),
+            PreviewOf::Payload(payload) => {
+                (payload.event_type, Bytes::copy_from_slice(payload.text.as_bytes()))
+            }
+        };
         let now = self.clock.now();
         let about = self.about_now(&webhook, event_type.name(), now);
         // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
@@ -101,35 +116,6 @@ pub(super) fn shown(
         Destination::Json | Destination::Slack => text.into_owned(),
     };
     Preview { url: webhook.settings.shown_url(), headers: custom.chain(own).collect(), body }
-}
-
-/// The type that `event` names.
-pub(super) fn named_type(fields: &mut Fields<'_>) -> Option<EventType> {
-    let name = fields.text("event")?;
-    let event_type = EventType::from_name(&name);
-    if event_type.is_none() {
-        fields.refuse("event", format!("must be one of {}", EventType::names()));
-    }
-    event_type
-}
-
-fn asked(body: &[u8], first: EventType) -> Result<(EventType, Bytes)> {
-    let mut fields = Fields::of_body(body)?;
-    let named = named_type(&mut fields);
-    let payload = fields.raw("payload").and_then(|raw| match check_payload(raw) {
-        Ok((event_type, _)) => Some((event_type, Bytes::copy_from_slice(raw.get().as_bytes()))),
-        Err(errors) => {
-            fields.extend(errors);
-            None
-        }
-    });
-    if named.is_some() && payload.is_some() {
-        fields.refuse("event", "cannot stand beside a payload, which names its own");
-    }
-    fields.refuse_rest();
-    fields.finish()?;
-    let event_type = named.unwrap_or(first);
-    Ok(payload.unwrap_or_else(|| (event_type, sample(event_type))))
 }
 
 pub(super) fn sample(event_type: EventType) -> Bytes {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Admin;
-use super::preview::{Preview, named_type, sample, shown};
+use super::preview::{Preview, sample, shown};
 use crate::access::Manager;
 use crate::attempt::{Class, Failure, response_text};
 use crate::audit::Change;
@@ -14,7 +14,6 @@ use crate::call::{About, signed_call};
 use crate::destination::{Destination, Probe};
 use crate::error::{Error, Result};
 use crate::event::EventType;
-use crate::fields::Fields;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::ports::Sent;
@@ -100,10 +99,14 @@ impl Admin {
         .await
     }
 
-    /// Sends a test event now, to an active or paused webhook. It counts for nothing. With an `event` type in the body it is a
-    /// sample of that type, to the byte as a delivery of it would be; a payload of somebody's own is never signed.
-    pub async fn send_test(&self, account: AccountId, id: WebhookId, body: &[u8]) -> Result<Tested> {
-        let event_type = asked_type(body)?;
+    /// Sends a test event now, to an active or paused webhook. It counts for nothing. Of an event type it is a sample, to the
+    /// byte as a delivery of it would be; a payload of somebody's own is never signed.
+    pub async fn send_test(
+        &self,
+        account: AccountId,
+        id: WebhookId,
+        event_type: Option<EventType>,
+    ) -> Result<Tested> {
         let webhook = self.webhook(account, id).await?;
         if webhook.state == State::Pending {
             return Err(not_verified());
@@ -126,14 +129,6 @@ impl Admin {
         let event_id = EventId::new(now, &*self.random);
         About { event, event_id, delivery_id: DeliveryId::derive(event_id, now, webhook.id), number: 1 }
     }
-}
-
-fn asked_type(body: &[u8]) -> Result<Option<EventType>> {
-    let mut fields = Fields::of_body(body)?;
-    let event_type = named_type(&mut fields);
-    fields.refuse_rest();
-    fields.finish()?;
-    Ok(event_type)
 }
 
 /// What cannot be done before a handshake was passed.

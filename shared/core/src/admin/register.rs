@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::settings::{Patch, TargetRules, parse_new};
+use super::commands::{NewWebhook, WebhookPatch};
+use super::settings::{self, Patch, TargetRules};
 use super::{Admin, log_change};
 use crate::access::{Account, Manager};
 use crate::audit::Change;
@@ -16,9 +17,9 @@ use crate::webhook::{Handshake, Webhook};
 impl Admin {
     /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
     /// that breaks off leaves nothing behind. Without a passed handshake it is pending, with the reason.
-    pub async fn register(&self, by: Manager, body: &[u8]) -> Result<Arc<Webhook>> {
+    pub async fn register(&self, by: Manager, asked: NewWebhook) -> Result<Arc<Webhook>> {
         let account = self.account(by.account_id).await?;
-        let settings = parse_new(body, self.target_rules(&account))?;
+        let settings = settings::new(asked, self.target_rules(&account))?;
         if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
                 code: "too_many_webhooks",
@@ -44,11 +45,10 @@ impl Admin {
     }
 
     /// Changes a webhook's settings. A new URL or routing key passes its handshake first; if it fails, nothing has changed.
-    pub async fn update(&self, by: Manager, id: WebhookId, body: &[u8]) -> Result<Arc<Webhook>> {
+    pub async fn update(&self, by: Manager, id: WebhookId, patch: WebhookPatch) -> Result<Arc<Webhook>> {
         let webhook = self.webhook(by.account_id, id).await?;
         let account = self.account(by.account_id).await?;
-        let rules = self.target_rules(&account);
-        let patch = Patch::parse(body, &webhook.settings.destination, rules)?;
+        let patch = Patch::of(patch, &webhook.settings.destination, self.target_rules(&account))?;
         let mut asked = Webhook::clone(&webhook);
         patch.apply(&mut asked.settings);
         let handshake = if asked.settings.same_endpoint(&webhook.settings) {

@@ -1,14 +1,19 @@
-//! What an owner may set on a webhook: read from a request's body, each field checked, all errors at once.
+//! What an owner may set on a webhook: each field checked, all that is wrong named at once.
 
 use std::collections::BTreeMap;
 
+use super::commands::{NewWebhook, WebhookPatch};
 use crate::destination::{Destination, RoutingKey};
-use crate::error::Result;
+use crate::error::{Refusals, Result};
 use crate::event::{EventType, check_groups};
-use crate::fields::Fields;
+use crate::fields::escape;
 use crate::limits;
 use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
 use crate::webhook::{Headers, Settings};
+
+/// The order in which wrong fields are named.
+const FIELDS: [&str; 7] =
+    ["/url", "/routing_key", "/destination", "/events", "/monitor_groups", "/description", "/headers"];
 
 /// Who may be registered.
 #[derive(Debug, Clone, Copy)]
@@ -20,25 +25,33 @@ pub(super) struct TargetRules<'a> {
 }
 
 /// The settings of a new webhook.
-pub(super) fn parse_new(body: &[u8], rules: TargetRules<'_>) -> Result<Settings> {
-    let mut fields = Fields::of_body(body)?;
-    let target = target(&mut fields, rules);
-    let events = events(&mut fields);
-    let events = fields.require("events", events);
-    let monitor_groups = monitor_groups(&mut fields).unwrap_or_default();
-    let description = description(&mut fields);
-    let headers = headers(&mut fields).unwrap_or_default();
-    fields.refuse_rest();
-    fields.finish()?;
-    match (target, events) {
-        (Some((destination, url)), Some(events)) => {
-            Ok(Settings { url, destination, events, monitor_groups, description, headers })
+pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings> {
+    let destination = asked.destination.as_deref().unwrap_or("json");
+    let (patch, mut refused) = Patch::checked(asked.settings, destination, rules);
+    let target = match destination {
+        "json" => refused.require("/url", patch.url).map(|url| (Destination::Json, url)),
+        "slack" => refused.require("/url", patch.url).map(|url| (Destination::Slack, url)),
+        "pagerduty" => refused
+            .require("/routing_key", patch.routing_key)
+            .map(|key| (Destination::PagerDuty(key), rules.pagerduty.clone())),
+        _ => {
+            refused.add("/destination", "must be one of json, slack, pagerduty");
+            None
         }
-        _ => Err(crate::Error::invalid("/url", "is required")),
-    }
+    };
+    let events = refused.require("/events", patch.events);
+    let ((destination, url), events) = refused.accept(target.zip(events), &FIELDS)?;
+    Ok(Settings {
+        url,
+        destination,
+        events,
+        monitor_groups: patch.monitor_groups.unwrap_or_default(),
+        description: patch.description.flatten(),
+        headers: patch.headers.unwrap_or_default(),
+    })
 }
 
-/// What a change sets; `None` leaves as it is.
+/// What a change sets, checked; `None` leaves as it is.
 #[derive(Debug)]
 pub(super) struct Patch {
     url: Option<EndpointUrl>,
@@ -50,32 +63,28 @@ pub(super) struct Patch {
 }
 
 impl Patch {
-    pub(super) fn parse(body: &[u8], destination: &Destination, rules: TargetRules<'_>) -> Result<Self> {
-        let mut fields = Fields::of_body(body)?;
-        for name in ["url", "routing_key", "events"] {
-            if fields.has(name) && is_null(body, name) {
-                fields.refuse(name, "cannot be removed");
-            }
-        }
-        let clears = |name: &str, fields: &Fields<'_>| fields.has(name);
-        let (clears_groups, clears_text, clears_headers) =
-            (clears("monitor_groups", &fields), clears("description", &fields), clears("headers", &fields));
-        let (url, routing_key) = match destination {
-            Destination::Json | Destination::Slack => (url(&mut fields, rules), None),
-            Destination::PagerDuty(_) => (None, routing_key(&mut fields)),
-        };
-        refuse_foreign(&mut fields, destination.name());
+    pub(super) fn of(asked: WebhookPatch, destination: &Destination, rules: TargetRules<'_>) -> Result<Self> {
+        let (patch, refused) = Self::checked(asked, destination.name(), rules);
+        refused.accept(Some(patch), &FIELDS)
+    }
+
+    fn checked(asked: WebhookPatch, destination: &str, rules: TargetRules<'_>) -> (Self, Refusals) {
+        let mut refused = asked.refused;
         let patch = Self {
-            url,
-            routing_key,
-            events: events(&mut fields),
-            monitor_groups: monitor_groups(&mut fields).or_else(|| clears_groups.then(Vec::new)),
-            description: clears_text.then(|| description(&mut fields)),
-            headers: headers(&mut fields).or_else(|| clears_headers.then(Headers::default)),
+            url: asked.url.and_then(|text| refused.check("/url", url(&text, destination, rules))),
+            routing_key: asked
+                .routing_key
+                .and_then(|text| refused.check("/routing_key", routing_key(&text, destination))),
+            events: asked.events.map(|names| events(&names, &mut refused)),
+            monitor_groups: asked.monitor_groups.inspect(|groups| {
+                refused.check("/monitor_groups", check_groups(groups));
+            }),
+            description: asked.description.inspect(|text| {
+                refused.check("/description", check_description(text.as_deref().unwrap_or_default()));
+            }),
+            headers: asked.headers.map(|named| headers(named, &mut refused)),
         };
-        fields.refuse_rest();
-        fields.finish()?;
-        Ok(patch)
+        (patch, refused)
     }
 
     pub(super) fn apply(&self, settings: &mut Settings) {
@@ -100,134 +109,63 @@ impl Patch {
     }
 }
 
-fn is_null(body: &[u8], name: &str) -> bool {
-    Fields::of_body(body).is_ok_and(|mut fields| fields.raw(name).is_none())
-}
-
-fn url(fields: &mut Fields<'_>, rules: TargetRules<'_>) -> Option<EndpointUrl> {
-    let text = fields.text("url")?;
-    match EndpointUrl::parse(&text, rules.policy) {
-        Ok(url) if rules.domains.admits(url.host_text()) => Some(url),
-        Ok(_) => {
-            fields.refuse("url", "its domain is not on the account's list of allowed domains");
-            None
-        }
-        Err(refused) => {
-            fields.refuse("url", refused.detail);
-            None
-        }
+fn url(text: &str, destination: &str, rules: TargetRules<'_>) -> std::result::Result<EndpointUrl, String> {
+    if destination == "pagerduty" {
+        return Err("cannot be set: PagerDuty's address is that of the deployment".to_owned());
+    }
+    let url = EndpointUrl::parse(text, rules.policy).map_err(|refused| refused.detail)?;
+    if rules.domains.admits(url.host_text()) {
+        Ok(url)
+    } else {
+        Err("its domain is not on the account's list of allowed domains".to_owned())
     }
 }
 
-fn events(fields: &mut Fields<'_>) -> Option<Vec<EventType>> {
-    let names = fields.texts("events")?;
+fn routing_key(text: &str, destination: &str) -> std::result::Result<RoutingKey, String> {
+    if matches!(destination, "json" | "slack") {
+        return Err("is for the destination pagerduty alone".to_owned());
+    }
+    RoutingKey::parse(text).map_err(|refused| refused.to_string())
+}
+
+fn events(names: &[String], refused: &mut Refusals) -> Vec<EventType> {
     let mut events = vec![];
     for (index, name) in names.iter().enumerate() {
-        match EventType::from_name(name) {
-            Some(event) if !events.contains(&event) => events.push(event),
-            Some(_) => {}
-            None => fields.refuse_item("events", index, format!("must be one of {}", EventType::names())),
-        }
+        let event = refused.check(&format!("/events/{index}"), EventType::parse(name));
+        events.extend(event.filter(|event| !events.contains(event)));
     }
     if names.is_empty() {
-        fields.refuse("events", format!("must name at least one of {}", EventType::names()));
+        refused.add("/events", format!("must name at least one of {}", EventType::names()));
     }
-    Some(events)
+    events
 }
 
-/// In which form, and where.
-fn target(fields: &mut Fields<'_>, rules: TargetRules<'_>) -> Option<(Destination, EndpointUrl)> {
-    let destination = fields.text("destination");
-    let target = match destination.as_deref() {
-        None | Some("json") => {
-            let url = url(fields, rules);
-            fields.require("url", url).map(|url| (Destination::Json, url))
-        }
-        Some("slack") => {
-            let url = url(fields, rules);
-            fields.require("url", url).map(|url| (Destination::Slack, url))
-        }
-        Some("pagerduty") => {
-            let key = routing_key(fields);
-            let key = fields.require("routing_key", key);
-            key.map(|key| (Destination::PagerDuty(key), rules.pagerduty.clone()))
-        }
-        Some(_) => {
-            // What belongs to it cannot be told.
-            let _ = (url(fields, rules), routing_key(fields));
-            fields.refuse("destination", "must be one of json, slack, pagerduty");
-            return None;
-        }
-    };
-    refuse_foreign(fields, destination.as_deref().unwrap_or("json"));
-    target
-}
-
-/// What another destination has and this one has not.
-fn refuse_foreign(fields: &mut Fields<'_>, destination: &str) {
-    let (name, detail) = match destination {
-        "pagerduty" => ("url", "cannot be set: PagerDuty's address is that of the deployment"),
-        _ => ("routing_key", "is for the destination pagerduty alone"),
-    };
-    if fields.raw(name).is_some() {
-        fields.refuse(name, detail);
+fn check_description(text: &str) -> std::result::Result<(), String> {
+    let limit = limits::DESCRIPTION_CHARS;
+    if text.chars().count() > limit || text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(format!("may have {limit} characters at most, none of them a control character"));
     }
+    Ok(())
 }
 
-fn routing_key(fields: &mut Fields<'_>) -> Option<RoutingKey> {
-    let text = fields.text("routing_key")?;
-    match RoutingKey::parse(&text) {
-        Ok(key) => Some(key),
-        Err(refused) => {
-            fields.refuse("routing_key", refused.to_string());
-            None
-        }
-    }
-}
-
-fn monitor_groups(fields: &mut Fields<'_>) -> Option<Vec<String>> {
-    let groups = fields.texts("monitor_groups")?;
-    if let Err(detail) = check_groups(&groups) {
-        fields.refuse("monitor_groups", detail);
-    }
-    Some(groups)
-}
-
-fn description(fields: &mut Fields<'_>) -> Option<String> {
-    let text = fields.text("description")?;
-    if text.chars().count() > limits::DESCRIPTION_CHARS || text.chars().any(|c| c.is_control() && c != '\n') {
-        let limit = limits::DESCRIPTION_CHARS;
-        fields.refuse(
-            "description",
-            format!("may have {limit} characters at most, none of them a control character"),
-        );
-    }
-    Some(text.into_owned())
-}
-
-fn headers(fields: &mut Fields<'_>) -> Option<Headers> {
-    let object = fields.object("headers")?;
-    if object.len() > limits::CUSTOM_HEADERS {
-        fields.refuse("headers", format!("may name {} headers at most", limits::CUSTOM_HEADERS));
+fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
+    if named.len() > limits::CUSTOM_HEADERS {
+        refused.add("/headers", format!("may name {} headers at most", limits::CUSTOM_HEADERS));
     }
     let mut headers = BTreeMap::new();
-    for (name, value) in object {
-        let checked = match serde_json::from_str::<String>(value.get()) {
-            Err(_) => Err("must be a text".to_owned()),
-            Ok(value) => check_header(&name, &value).map(|()| value),
-        };
-        match checked {
-            // Names are the same in any case: two spellings would be one header sent twice.
-            Ok(_) if headers.keys().any(|known: &String| known.eq_ignore_ascii_case(&name)) => {
-                fields.refuse_key("headers", &name, "stands twice");
-            }
-            Ok(value) => {
-                headers.insert(name.into_owned(), value);
-            }
-            Err(detail) => fields.refuse_key("headers", &name, detail),
+    for (name, value) in named {
+        let pointer = format!("/headers/{}", escape(&name));
+        if refused.check(&pointer, check_header(&name, &value)).is_none() {
+            continue;
+        }
+        // Names are the same in any case: two spellings would be one header sent twice.
+        if headers.keys().any(|known: &String| known.eq_ignore_ascii_case(&name)) {
+            refused.add(pointer, "stands twice");
+        } else {
+            headers.insert(name, value);
         }
     }
-    Some(Headers(headers))
+    Headers(headers)
 }
 
 /// Headers that are ours, or that say how a message is framed or routed: whoever sets those may split a request

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::Body;
-use serde_json::json;
+use statuspulse_core::admin::commands::AccountPatch;
 use statuspulse_core::error::Error;
 
 use crate::Answer;
@@ -36,9 +36,9 @@ pub(super) async fn show(viewer: Viewer) -> Answer {
 pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
     let removes = form.text("remove") == "yes";
-    let url = if removes { serde_json::Value::Null } else { json!(form.text("slack_url")) };
-    let asked = json!({ "slack_url": url }).to_string();
-    let flash = match viewer.admin.update_account(viewer.account, asked.as_bytes()).await {
+    let slack_url = Some((!removes).then(|| form.text("slack_url").to_owned()));
+    let patch = AccountPatch { slack_url, ..AccountPatch::default() };
+    let flash = match viewer.admin.update_account(viewer.account, patch).await {
         Ok(_) if removes => Flash::good("The channel was removed."),
         Ok(_) => Flash::good("The channel is kept. Send a test to see that it works."),
         Err(refused @ (Error::Invalid(_) | Error::Conflict { .. })) => Flash::bad(in_words(&refused)),

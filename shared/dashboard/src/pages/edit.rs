@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::response::IntoResponse;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
 use statuspulse_core::error::{Error, FieldError};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
@@ -49,8 +49,8 @@ struct Errors(Vec<FieldError>);
 
 impl Errors {
     fn of(&self, field: &str) -> Vec<&str> {
-        let is_of = |error: &&FieldError| error.pointer.split('/').nth(1) == Some(field);
-        self.0.iter().filter(is_of).map(|error| error.detail.as_str()).collect()
+        let pointer = format!("/{field}");
+        self.0.iter().filter(|error| error.is_at(&pointer)).map(|error| error.detail.as_str()).collect()
     }
 
     /// What stands at no field of the form.
@@ -90,13 +90,10 @@ pub(super) async fn new(Manager(viewer, _): Manager) -> Answer {
 
 pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
-    let mut asked = asked(&form);
-    let destination = form.text("destination");
-    asked.insert("destination".to_owned(), json!(destination));
-    if destination != "pagerduty" {
-        asked.insert("url".to_owned(), json!(form.text("url")));
-    }
-    match viewer.admin.register(by, Value::Object(asked).to_string().as_bytes()).await {
+    let destination = form.text("destination").to_owned();
+    let url = (destination != "pagerduty").then(|| form.text("url").to_owned());
+    let settings = WebhookPatch { url, ..settings(&form) };
+    match viewer.admin.register(by, NewWebhook { destination: Some(destination), settings }).await {
         Ok(webhook) => {
             let shaken = match &webhook.handshake.reason {
                 None => "The handshake passed: it is active.",
@@ -134,17 +131,17 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
     let id: WebhookId = id(&path, "webhook")?;
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let form = Form::read(body).await?;
-    let mut asked = asked(&form);
+    let mut patch = settings(&form);
     // What is left empty stays, where it is not shown.
     if webhook.settings.destination.name() != "pagerduty"
         && !(form.text("url").is_empty() && kept_url(&webhook).is_some())
     {
-        asked.insert("url".to_owned(), json!(form.text("url")));
+        patch.url = Some(form.text("url").to_owned());
     }
     if form.lines("headers").is_empty() && form.text("remove_headers") != "yes" {
-        asked.remove("headers");
+        patch.headers = None;
     }
-    match viewer.admin.update(by, id, Value::Object(asked).to_string().as_bytes()).await {
+    match viewer.admin.update(by, id, patch).await {
         Ok(_) => Ok(Flash::good("Changed.").on(see(&format!("webhooks/{id}")))),
         Err(error) => wrong(&viewer, Some(&webhook), &form, error).await,
     }
@@ -156,27 +153,20 @@ fn kept_url(webhook: &Webhook) -> Option<String> {
 }
 
 /// The fields that are the same for a new webhook and a changed one.
-fn asked(form: &Form) -> Map<String, Value> {
-    let mut asked = Map::new();
-    asked.insert("events".to_owned(), json!(form.all("events")));
-    asked.insert("monitor_groups".to_owned(), json!(form.lines("groups")));
-    let description = form.text("description");
-    asked.insert(
-        "description".to_owned(),
-        if description.is_empty() { Value::Null } else { json!(description) },
-    );
-    let headers: Map<String, Value> = form
-        .lines("headers")
-        .into_iter()
-        .map(|line| line.split_once(':').map_or((line, ""), |(name, value)| (name.trim(), value.trim())))
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect();
-    asked.insert("headers".to_owned(), Value::Object(headers));
-    let key = form.text("routing_key");
-    if !key.is_empty() {
-        asked.insert("routing_key".to_owned(), json!(key));
+fn settings(form: &Form) -> WebhookPatch {
+    let given = |name| Some(form.text(name).to_owned()).filter(|text| !text.is_empty());
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        (name.trim().to_owned(), value.trim().to_owned())
+    };
+    WebhookPatch {
+        routing_key: given("routing_key"),
+        events: Some(form.all("events").into_iter().map(str::to_owned).collect()),
+        monitor_groups: Some(form.lines("groups").into_iter().map(str::to_owned).collect()),
+        description: Some(given("description")),
+        headers: Some(form.lines("headers").into_iter().map(header).collect()),
+        ..WebhookPatch::default()
     }
-    asked
 }
 
 /// The form again, with what is wrong.

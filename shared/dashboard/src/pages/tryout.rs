@@ -2,8 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, RawQuery};
-use serde_json::json;
-use statuspulse_core::admin::preview::Preview;
+use statuspulse_core::admin::preview::{Preview, PreviewOf};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 
@@ -50,8 +49,9 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
             Ok(said) => Explained { reaches: said.rule.is_none(), reason: said.reason },
             Err(error) => Explained { reaches: false, reason: in_words(&error) },
         });
-        let asked = json!({ "event": event }).to_string();
-        preview = viewer.admin.preview(viewer.account, id, asked.as_bytes()).await.ok();
+    }
+    if let Some(event_type) = EventType::from_name(&event) {
+        preview = viewer.admin.preview(viewer.account, id, PreviewOf::Type(event_type)).await.ok();
     }
     let page = TryPage {
         frame: viewer.frame().await?,

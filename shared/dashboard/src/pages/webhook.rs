@@ -4,7 +4,6 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::Response;
-use serde_json::json;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::probe::Tested;
@@ -282,8 +281,11 @@ pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>, b
     let id = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let chosen = Some(form.text("event")).filter(|event| !event.is_empty());
-    let asked = json!({ "event": chosen }).to_string();
-    said(id, viewer.admin.send_test(viewer.account, id, asked.as_bytes()).await.map(tested))
+    let sent = match chosen.map(EventType::parse).transpose() {
+        Ok(event_type) => viewer.admin.send_test(viewer.account, id, event_type).await,
+        Err(detail) => Err(Error::invalid("/event", detail)),
+    };
+    said(id, sent.map(tested))
 }
 
 /// What came of a test event, with what was sent and answered.

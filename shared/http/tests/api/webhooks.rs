@@ -149,6 +149,47 @@ async fn every_wrong_field_of_a_registration_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_and_what_the_rules_refuse_are_named_together() {
+    let world = World::new().await;
+    let misspelt = json!({ "urls": "https://a.example/" });
+    world.admin().post("/v1/webhooks", &misspelt).await.names(&["/url", "/events", "/urls"]);
+    let path = world.webhook_path().await;
+    let body = json!({
+        "url": null, "routing_key": "x", "events": 7, "monitor_groups": [""], "description": 1,
+        "headers": { "X-Number": 1, "X-Team": "a", "x-team": "b" }, "id": "x",
+    });
+    world.admin().patch(&path, &body).await.names(&[
+        "/url",
+        "/routing_key",
+        "/events",
+        "/monitor_groups",
+        "/description",
+        "/headers/X-Number",
+        "/headers/x-team",
+        "/id",
+    ]);
+    world.admin().post("/v1/keys", &json!({ "role": "king", "expires_at": 1, "x": 1 })).await.names(&[
+        "/role",
+        "/expires_at",
+        "/x",
+    ]);
+    let account = json!({ "slack_url": "x", "allowed_domains": ["a.example", "-"], "x": 1 });
+    world.admin().patch("/v1/account", &account).await.names(&["/allowed_domains/1", "/slack_url", "/x"]);
+    let payload =
+        json!({ "event": "x", "payload": { "event_type": "incident_opened", "status": 1 }, "x": 1 });
+    let preview = world.admin().post(&format!("{path}/preview"), &payload).await;
+    preview.names(&[
+        "/event",
+        "/payload/incident_id",
+        "/payload/monitor_name",
+        "/payload/status",
+        "/payload/triggered_at",
+        "/payload/details",
+        "/x",
+    ]);
+}
+
+#[tokio::test]
 async fn a_change_answers_with_the_changed_webhook() {
     let world = World::new().await;
     let path = world.webhook_path().await;

@@ -1,0 +1,99 @@
+//! What the bodies of calls to a webhook ask for.
+
+use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
+use statuspulse_core::admin::pause::HeldDeliveries;
+use statuspulse_core::admin::preview::PreviewOf;
+use statuspulse_core::error::Result;
+use statuspulse_core::event::{EventType, Payload};
+use statuspulse_core::fields::Fields;
+use statuspulse_core::signature::RotationStyle;
+
+pub(super) fn new_webhook(body: &[u8]) -> Result<NewWebhook> {
+    let mut fields = Fields::of_body(body)?;
+    let destination = fields.text("destination").map(String::from);
+    Ok(NewWebhook { destination, settings: settings(fields) })
+}
+
+pub(super) fn patch(body: &[u8]) -> Result<WebhookPatch> {
+    let mut fields = Fields::of_body(body)?;
+    for name in ["url", "routing_key", "events"] {
+        if fields.is_null(name) {
+            fields.refuse(name, "cannot be removed");
+        }
+    }
+    Ok(settings(fields))
+}
+
+/// `null` clears what may be empty.
+fn settings(mut fields: Fields<'_>) -> WebhookPatch {
+    WebhookPatch {
+        url: fields.text("url").map(String::from),
+        routing_key: fields.text("routing_key").map(String::from),
+        events: fields.texts("events"),
+        monitor_groups: fields
+            .has("monitor_groups")
+            .then(|| fields.texts("monitor_groups").unwrap_or_default()),
+        description: fields.has("description").then(|| fields.text("description").map(String::from)),
+        headers: fields.has("headers").then(|| headers(&mut fields)),
+        refused: fields.into_refused(),
+    }
+}
+
+fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
+    let mut headers = vec![];
+    for (name, value) in fields.object("headers").unwrap_or_default() {
+        match serde_json::from_str(value.get()) {
+            Ok(value) => headers.push((name.into_owned(), value)),
+            Err(_) => fields.refuse_key("headers", &name, "must be a text"),
+        }
+    }
+    headers
+}
+
+pub(super) fn held(body: &[u8]) -> Result<HeldDeliveries> {
+    choice(body, "held", [("deliver", HeldDeliveries::Deliver), ("discard", HeldDeliveries::Discard)])
+}
+
+pub(super) fn style(body: &[u8]) -> Result<RotationStyle> {
+    choice(body, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)])
+}
+
+/// The only field of a body: one of two names, or the default.
+fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -> Result<T> {
+    let mut fields = Fields::of_body(body)?;
+    let chosen = fields.text(name).and_then(|text| {
+        let choice = choices.into_iter().find(|(known, _)| *known == text);
+        fields.check(name, choice.ok_or_else(|| format!("must be {} or {}", choices[0].0, choices[1].0)))
+    });
+    fields.finish()?;
+    Ok(chosen.map_or_else(T::default, |(_, value)| value))
+}
+
+pub(super) fn test(body: &[u8]) -> Result<Option<EventType>> {
+    let mut fields = Fields::of_body(body)?;
+    let event_type = event_type(&mut fields);
+    fields.finish()?;
+    Ok(event_type)
+}
+
+pub(super) fn preview(body: &[u8]) -> Result<PreviewOf<'_>> {
+    let mut fields = Fields::of_body(body)?;
+    let event_type = event_type(&mut fields);
+    let payload = fields
+        .raw("payload")
+        .and_then(|raw| Payload::parse(raw).map_err(|refused| fields.refused.extend(refused)).ok());
+    if event_type.is_some() && payload.is_some() {
+        fields.refuse("event", "cannot stand beside a payload, which names its own");
+    }
+    fields.finish()?;
+    Ok(match (payload, event_type) {
+        (Some(payload), _) => PreviewOf::Payload(payload),
+        (None, Some(event_type)) => PreviewOf::Type(event_type),
+        (None, None) => PreviewOf::FirstType,
+    })
+}
+
+fn event_type(fields: &mut Fields<'_>) -> Option<EventType> {
+    let name = fields.text("event")?;
+    fields.check("event", EventType::parse(&name))
+}
