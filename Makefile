@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt openapi api-fuzz build sim bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt openapi api-fuzz build sim mutants bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -96,6 +96,14 @@ build: ## the release program: target/release/statuspulse
 
 sim: ## the whole system under faults, 100,000 runs from a fresh random seed (RUNS=1000000 for more; SEED=7 shows one run)
 	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),$(if $(SEED),1,100000))
+
+# The tables of core, the simulation and the spec suite: what they do not notice, nothing does.
+CARGO_MUTANTS := target/tools/bin/cargo-mutants
+MUTANTS_TESTS := --lib --test runs --test spec --test retry
+mutants: ## change the rules line by line and see whether a test notices; hours in all: make mutants SHARD=0/20 for a part
+	@test -x $(CARGO_MUTANTS) || $(CARGO) install --locked --quiet --root target/tools cargo-mutants@27.1.0
+	$(CARGO_MUTANTS) mutants --package statuspulse-core --test-package statuspulse-core,statuspulse-sim,statuspulse \
+	  --output target/mutants --timeout 300 $(if $(SHARD),--shard $(SHARD)) -- --locked $(MUTANTS_TESTS)
 
 bench: build ## measure speed, memory and isolation on loopback (BENCH="--quick --scenario low")
 	$(CARGO) run --locked --release -p statuspulse-bench -- --program target/release/statuspulse $(BENCH)

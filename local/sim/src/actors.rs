@@ -255,7 +255,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     match act {
         0..=2 => pause(outside, webhook).await,
         3..=6 => resume(outside, webhook, HeldDeliveries::Deliver).await,
-        7 => {
+        7 | 17 => {
             outside.world.with(|inner| inner.ledger.discarded.insert(webhook));
             resume(outside, webhook, HeldDeliveries::Discard).await;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Reply, Trigger};
-use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::delivery::{Delivery, State, Timing};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
@@ -16,7 +16,7 @@ use statuspulse_core::webhook::{self, BulkJob, JobKind, PauseReason, Webhook};
 
 use crate::history::short;
 use crate::store::Store;
-use crate::world::{Inner, TaskId};
+use crate::world::TaskId;
 
 /// Clocks differ by this much at most, twice over.
 const SKEW: Duration = Duration::from_millis(2 * crate::ports::SKEW_MS_MAX.unsigned_abs());
@@ -26,9 +26,9 @@ const WAITS: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900), Duration::from_secs(3600)];
 const ATTEMPTS: u8 = 5;
 /// Failed retries in a row of which engineers are warned.
-const WARNED_AT: u8 = 2;
+pub(crate) const WARNED_AT: u8 = 2;
 /// From a receiver's answer to its record, with the slowest of calls in between.
-const ATTEMPT_MAX: Duration = Duration::from_secs(300);
+pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(300);
 /// What a receiver may ask for.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
@@ -47,7 +47,7 @@ struct Job {
     called: Vec<PostId>,
     /// The notifications it has claimed to send, and whether it has.
     telling: Vec<NotificationId>,
-    told: bool,
+    pub(crate) told: bool,
     /// The last webhook it read, and whether that was active.
     look: Option<(WebhookId, bool)>,
     /// Whether a fault has struck it.
@@ -83,19 +83,21 @@ pub(crate) struct Ledger {
     surely_taken: BTreeSet<DeliveryId>,
     /// Deliveries whose last change was made by a worker that had been struck: it may have been too late.
     changed_late: BTreeSet<DeliveryId>,
-    /// The worker that has the lease on each webhook's job.
-    leases: BTreeMap<WebhookId, TaskId>,
+    /// The worker that took the last lease on each job: one that was replaced may still be at its page.
+    leases: BTreeMap<(WebhookId, u64), TaskId>,
     /// Until when a receiver asked for patience, with the ladder it asked in.
     patience: BTreeMap<DeliveryId, (u32, Timestamp)>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
     /// When each webhook last took something.
-    took: BTreeMap<WebhookId, Timestamp>,
+    pub(crate) took: BTreeMap<WebhookId, Timestamp>,
     /// When each webhook last refused something, or did not answer.
-    refused: BTreeMap<WebhookId, Timestamp>,
+    pub(crate) refused: BTreeMap<WebhookId, Timestamp>,
     /// The same, or when its failures were forgotten as it has a new endpoint.
     cleared: BTreeMap<WebhookId, Timestamp>,
+    /// When each webhook was last resumed.
+    resumed: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
     /// What was logged of failures.
@@ -162,7 +164,7 @@ impl Ledger {
         }
     }
 
-    fn was_told(&self, webhook: WebhookId, notification: u64) -> bool {
+    pub(crate) fn was_told(&self, webhook: WebhookId, notification: u64) -> bool {
         self.told.get(&(webhook, notification)).is_some_and(|told| told.count > 0)
     }
 
@@ -227,7 +229,9 @@ impl Ledger {
         let delivery = &kept.delivery;
         let name = short(delivery.id);
         let early = self.is_early(delivery, key, now);
-        let post = (delivery.id, key.round, key.number, early);
+        // One that is made early is made once more at the ladder's own time, which counts from the record before it.
+        let one_more = matches!(delivery.state, State::Scheduled { timing: Timing::Early { .. }, .. });
+        let post = (delivery.id, key.round, key.number, one_more);
         self.jobs.entry(task).or_default().called.push(post);
         let posts = self.posts.entry(post).or_default();
         posts.count += 1;
@@ -248,7 +252,7 @@ impl Ledger {
             self.violated(format!("I5: {name} is posted before {earlier} of its incident is done"));
         }
         // A retry is never early, unless an outage has ended since it failed.
-        let failed = delivery.attempts.last().map(|last| last.at);
+        let failed = delivery.attempts.last().and_then(|last| last.at.checked_sub(SKEW).ok());
         let ended = self.recovered.get(&delivery.webhook_id).copied();
         let patience = self.patience.get(&delivery.id);
         let impatient = patience.is_some_and(|(round, until)| *round == key.round && now < *until);
@@ -306,17 +310,21 @@ impl Ledger {
         job.called.retain(|post| post.0 != saved.id);
         let struck = job.struck;
         if struck {
-            self.changed_late.insert(saved.id)
+            // What another worker has made of it since its claim ended may be lost.
+            self.changed_late.insert(saved.id);
+            self.surely_taken.remove(&saved.id);
         } else {
-            self.changed_late.remove(&saved.id)
-        };
+            self.changed_late.remove(&saved.id);
+        }
         // Its owner wants it once more.
         if before.is_finished() && saved.trigger == Trigger::Redelivery {
             self.surely_taken.remove(&saved.id);
         }
         // What a resume lets go, one worker lets go: that which has the lease on the job.
         let let_go = saved.trigger == Trigger::Resume && saved.round > before.round;
-        if let_go && !struck && self.leases.get(&saved.webhook_id) != Some(&task) {
+        let has_lease =
+            |(job, worker): (&(WebhookId, u64), &TaskId)| job.0 == saved.webhook_id && *worker == task;
+        if let_go && !struck && !self.leases.iter().any(has_lease) {
             self.violated(format!("job: {} is let go by a worker without the lease", short(saved.id)));
         }
         for pair in saved.attempts.windows(2) {
@@ -326,6 +334,7 @@ impl Ledger {
                 self.violated(format!("I7: {} went from {before} to {after}", short(saved.id)));
             }
         }
+        self.begins_afresh(before, saved);
         let last = saved.attempts.last().map(|attempt| attempt.number);
         if saved.state == State::Failed && last != Some(ATTEMPTS) {
             self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
@@ -349,6 +358,38 @@ impl Ledger {
         }
     }
 
+    /// A ladder that failed before a resume, and fails in an attempt that began after it, is held to begin afresh.
+    fn begins_afresh(&mut self, before: &Delivery, saved: &Delivery) {
+        let goes_on = matches!(saved.state, State::Failed | State::Scheduled { number: 2.., .. });
+        let is_attempt = saved.attempts.len() > before.attempts.len();
+        let Some(resumed) = self.resumed.get(&saved.webhook_id).filter(|_| goes_on && is_attempt) else {
+            return;
+        };
+        let first = saved.attempts.iter().rev().find(|attempt| attempt.number == 1);
+        let Some((first, last)) = first.zip(saved.attempts.last()) else { return };
+        let failed_before = first.at.checked_add(first.duration + ATTEMPT_MAX).is_ok_and(|at| at < *resumed);
+        if failed_before && last.at.checked_sub(SKEW).is_ok_and(|at| at > *resumed) {
+            self.violated(format!("resume: the ladder of {} does not begin afresh", short(saved.id)));
+        }
+    }
+
+    /// When a pause has held all there is, nothing is left on the ladder.
+    pub(crate) fn held(&mut self, before: &Webhook, after: &Webhook, store: &Store, now: Timestamp) {
+        let held = before.job.is_some_and(|job| job.kind == JobKind::Hold) && after.job.is_none();
+        if !held || after.is_active() || after.is_deleted() {
+            return;
+        }
+        let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
+        let left = store.deliveries.values().find(|kept| {
+            kept.delivery.webhook_id == after.id
+                && matches!(kept.delivery.state, State::Scheduled { at, .. } if at > soon)
+        });
+        if let Some(left) = left {
+            let name = short(left.delivery.id);
+            self.violated(format!("pause: {name} is on the ladder though all is said to be held"));
+        }
+    }
+
     /// A webhook was changed. An outage may have ended. It is paused by the fourth failed retry, or by a 410, and by nothing before.
     pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook, now: Timestamp) {
         if before.health.failing_since.is_some() && after.health.failing_since.is_none() {
@@ -364,9 +405,19 @@ impl Ledger {
         if let Some((id, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
             self.jobs.entry(task).or_default().telling.push((after.id, id));
         }
+        let is_paused = |webhook: &Webhook| matches!(webhook.state, webhook::State::Paused(_));
+        if is_paused(before) && after.is_active() {
+            self.resumed.insert(after.id, now);
+        }
+        let streaks = (before.health.consecutive_failures, after.health.consecutive_failures);
+        let warns =
+            matches!(after.notification, Some(Notification { kind: NotificationKind::Failing { .. }, .. }));
+        if streaks.0 < WARNED_AT && streaks.1 >= WARNED_AT && after.is_active() && !warns {
+            self.violated(format!("I6: nobody is to be told that {} is failing", short(after.id)));
+        }
         let lease = |webhook: &Webhook| webhook.job.and_then(|job| job.leased_until);
         if lease(after).is_some() && lease(after) != lease(before) {
-            self.leases.insert(after.id, task);
+            self.leases.insert((after.id, after.generation), task);
         }
         let begins = |job: BulkJob| job.kind == JobKind::Recover && before.generation != after.generation;
         if after.job.is_some_and(begins) {
@@ -388,103 +439,4 @@ pub(crate) struct Post<'a> {
     pub(crate) event: &'a str,
     pub(crate) number: u8,
     pub(crate) body: Bytes,
-}
-
-/// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6).
-pub(crate) fn at_rest(inner: &mut Inner) {
-    for webhook in inner.store.webhooks.values() {
-        let name = short(webhook.id);
-        let ledger = &mut inner.ledger;
-        let told = |is_kind: fn(&NotificationKind) -> bool| {
-            let known = webhook.notification.as_ref().filter(|known| is_kind(&known.kind));
-            known.is_some_and(|known| ledger.was_told(webhook.id, known.id))
-        };
-        let told_of_pause = told(|kind| matches!(kind, NotificationKind::Paused { .. }));
-        let warned = told(|kind| matches!(kind, NotificationKind::Failing { .. }));
-        if let webhook::State::Paused(pause) = &webhook.state
-            && pause.reason != PauseReason::Manual
-            && !told_of_pause
-        {
-            ledger.violated(format!("I6: nobody was told that {name} was paused"));
-        }
-        if webhook.is_active() && webhook.health.consecutive_failures >= WARNED_AT && !warned {
-            ledger.violated(format!("I6: nobody was told that {name} is failing"));
-        }
-    }
-}
-
-/// Everybody knows how each webhook is (I6).
-fn notifications_at_end(store: &Store, ledger: &mut Ledger) {
-    for webhook in store.webhooks.values() {
-        let Some(notification) = &webhook.notification else { continue };
-        let (name, at) = (short(webhook.id), notification.at);
-        if notification.state != NotificationState::Sent {
-            ledger.violated(format!("I6: what happened to {name} at {at} is not told to the end"));
-        }
-        let took = ledger.took.get(&webhook.id).and_then(|took| took.checked_sub(ATTEMPT_MAX).ok());
-        let is_trouble = !matches!(notification.kind, NotificationKind::Recovered { .. });
-        let is_well = webhook.is_active() && webhook.health.failing_since.is_none();
-        // One that failed after it had answered has to answer again.
-        let answers = took > Some(at) && took > ledger.refused.get(&webhook.id).copied();
-        if is_trouble && is_well && answers && !ledger.discarded.contains(&webhook.id) {
-            ledger.violated(format!("I6: nobody was told that {name} answers again"));
-        }
-    }
-}
-
-/// Everything is over (I1, I2).
-pub(crate) fn at_end(inner: &mut Inner) {
-    let Inner { store, ledger, .. } = inner;
-    notifications_at_end(store, ledger);
-    let known: BTreeSet<EventId> = ledger.accepted.iter().map(|accepted| accepted.event).collect();
-    for accepted in &ledger.accepted {
-        let same = |body: &Bytes| store.events.values().filter(|kept| kept.event.body == *body).count();
-        let count = accepted.keyed.as_ref().map_or(1, same);
-        if count != 1 {
-            ledger.violations.push(format!("I1: {} was accepted as {count} events", short(accepted.event)));
-        }
-        for webhook in &accepted.wanted {
-            let of =
-                |delivery: &&Delivery| delivery.event_id == accepted.event && delivery.webhook_id == *webhook;
-            let count = store.deliveries.values().map(|kept| &kept.delivery).filter(of).count();
-            if count != 1 {
-                let (event, webhook) = (short(accepted.event), short(*webhook));
-                ledger.violations.push(format!("I1: {event} has {count} deliveries to {webhook}"));
-            }
-        }
-    }
-    for webhook in store.webhooks.values() {
-        if let Some(job) = webhook.job {
-            let (name, kind) = (short(webhook.id), job.kind.name());
-            ledger.violations.push(format!("I2: the {kind} of {name} has not come to its end"));
-        }
-        if !webhook.outbox.is_empty() {
-            ledger.violations.push(format!("I2: what {} owes is not sent", short(webhook.id)));
-        }
-        let secret = webhook.keys.current().reveal();
-        let shown = format!("{webhook:?} {:?}", ledger.errors);
-        if shown.contains(secret) {
-            ledger.violations.push(format!("I8: the secret of {} is written out", short(webhook.id)));
-        }
-    }
-    for kept in store.deliveries.values() {
-        let delivery = &kept.delivery;
-        let name = short(delivery.id);
-        let webhook = store.webhooks.get(&delivery.webhook_id);
-        let deleted = webhook.is_none_or(|webhook| webhook.is_deleted());
-        // Nobody was promised an event whose publisher has no answer.
-        if !delivery.is_finished() && known.contains(&delivery.event_id) {
-            ledger
-                .violations
-                .push(format!("I2: {name} is {} and nothing comes for it", delivery.status().name()));
-        }
-        let wrong = match delivery.state {
-            State::Cancelled => !deleted,
-            State::Discarded => !ledger.discarded.contains(&delivery.webhook_id),
-            _ => false,
-        };
-        if wrong {
-            ledger.violations.push(format!("{name} is {} and nobody asked for it", delivery.status().name()));
-        }
-    }
 }

@@ -7,6 +7,7 @@
 mod actors;
 mod check;
 mod dice;
+mod end;
 mod history;
 mod ports;
 mod queue;
@@ -62,6 +63,7 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
     world.with(|inner| {
         inner.store.sends = inner.dice.once_in(3);
         inner.sluggish = inner.dice.once_in(6);
+        inner.deadliness = inner.dice.one_of(&[250, 250, 250, 60]);
     });
     let manager = furnish(&world);
     let mut driver = Driver::new(world.clone(), |world, who| {
@@ -109,7 +111,7 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
             let left = inner.queue.kinds().join(", ");
             inner.ledger.violated(format!("liveness: {stuck}; messages: {left}"));
         }
-        check::at_end(inner);
+        end::at_end(inner);
         Outcome {
             violations: std::mem::take(&mut inner.ledger.violations),
             history: std::mem::replace(&mut inner.history, history::History::new(false)).into_lines(),
@@ -132,11 +134,11 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     let quiet = |inner: &Inner| inner.queue.is_empty();
     lose_the_queue(driver, world, &outside)?;
     driver.drive(LADDER, quiet)?;
-    world.with(check::at_rest);
+    world.with(end::at_rest);
     world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
     driver.drive(DRAIN, quiet)?;
     // Before anybody looks for what is stuck, and once more after.
-    world.with(check::at_end);
+    world.with(end::at_end);
     world.spawn(Who { name: "reconciler".into(), mortal: false }, actors::reconcile(outside()));
     driver.drive(DRAIN, quiet)
 }

@@ -147,7 +147,7 @@ impl Metrics for Ports {
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
     fn stranded(&self, count: u64) {
-        // What nobody was promised may be stuck (`check::at_end`); nothing else is to be found.
+        // What nobody was promised may be stuck (`end::at_end`); nothing else is to be found.
         self.world.with(|inner| {
             if inner.queue.has_lost() {
                 return;
@@ -320,6 +320,7 @@ impl Records for Ports {
             inner.enqueue(messages);
             if let (Ok(()), Some(before)) = (&saved, before) {
                 inner.ledger.changed(inner.current, &before, webhook, inner.now);
+                inner.ledger.held(&before, webhook, &inner.store, inner.now);
             }
             let told = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });
             (saved, told)

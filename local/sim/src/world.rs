@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) faults: bool,
     /// Whether the store is slow again and again while they do.
     pub(crate) sluggish: bool,
+    /// Of how many turns a worker or a call dies in one.
+    pub(crate) deadliness: usize,
     /// Calls of ports that failed, by port and kind: what was explored.
     pub(crate) points: BTreeSet<(&'static str, &'static str)>,
     /// Port calls left that are refused for throttling.
@@ -91,6 +93,7 @@ impl World {
             history: History::new(keep_history),
             faults: true,
             sluggish: false,
+            deadliness: 250,
             points: BTreeSet::new(),
             throttled: 0,
             current: 0,
@@ -246,7 +249,7 @@ impl Driver {
                 }
                 let at = able[inner.dice.below(able.len())];
                 inner.current = tasks[at].id;
-                let dies = inner.faults && tasks[at].who.mortal && inner.dice.once_in(250);
+                let dies = inner.faults && tasks[at].who.mortal && inner.dice.once_in(inner.deadliness);
                 if dies { Chosen::Dies(at) } else { Chosen::Goes(at) }
             });
             match chosen {

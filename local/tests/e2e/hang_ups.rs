@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Api, Home, Program, eventually, payload, text};
+use crate::support::{Api, Home, Program, eventually, pause, payload, text};
 
 const EVENTS: usize = 200;
 const WEBHOOKS: usize = 20;
@@ -22,16 +22,13 @@ async fn hang_up_on(program: &Program, key: &str, path: &str, body: &str, moment
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(call.as_bytes()).await.unwrap();
-    let waited = std::time::Instant::now();
-    while waited.elapsed() < moment {
-        tokio::task::yield_now().await;
-    }
+    pause(moment).await;
     drop(stream);
 }
 
 /// From nothing to longer than the call takes.
 fn moment(n: usize) -> Duration {
-    Duration::from_micros(60) * u32::try_from(n % 20).unwrap()
+    Duration::from_millis(u64::try_from(n % 3).unwrap())
 }
 
 async fn deliveries(api: &Api, webhook: &str, status: &str) -> Vec<Value> {

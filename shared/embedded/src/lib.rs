@@ -14,6 +14,7 @@ mod prune;
 mod queue;
 mod rate_limits;
 mod readers;
+mod records;
 mod schema;
 mod sealing;
 mod sessions;

@@ -86,26 +86,28 @@ impl Worker {
         let mut saved = Vec::with_capacity(page.len());
         let mut in_hands = false;
         for (place, delivery) in (0..).zip(page) {
-            let due = delivery.due_attempt().map(|(_, at)| at);
             let at = later(now, gap * place);
-            let next = match job.kind {
+            let delivery = match job.kind {
+                JobKind::Release | JobKind::Discard => Some(delivery),
+                JobKind::Hold | JobKind::Cancel | JobKind::Recover => {
+                    match self.claimed(delivery, now).await? {
+                        Claimed::Ours(delivery) => Some(delivery),
+                        Claimed::Anothers => {
+                            in_hands = true;
+                            None
+                        }
+                        Claimed::Changed => None,
+                    }
+                }
+            };
+            let next = delivery.and_then(|delivery| match job.kind {
                 JobKind::Release => Some(delivery.restarted(at)),
                 JobKind::Discard => Some(delivery.with_state(State::Discarded)),
-                JobKind::Hold => {
-                    self.claimed(delivery, now).await?.map(|delivery| delivery.with_state(State::Held))
-                }
-                JobKind::Cancel => {
-                    self.claimed(delivery, now).await?.map(|delivery| delivery.with_state(State::Cancelled))
-                }
-                JobKind::Recover => self
-                    .claimed(delivery, now)
-                    .await?
-                    .and_then(|delivery| delivery.retried_early(at, job.outage)),
-            };
-            let Some(next) = next else {
-                in_hands |= due.is_none_or(|due| due <= later(now, limits::CLAIM));
-                continue;
-            };
+                JobKind::Hold => Some(delivery.with_state(State::Held)),
+                JobKind::Cancel => Some(delivery.with_state(State::Cancelled)),
+                JobKind::Recover => delivery.retried_early(at, job.outage),
+            });
+            let Some(next) = next else { continue };
             if let Ok(kept) = self.outbox.write(&next).await? {
                 saved.push(kept);
             }
@@ -163,12 +165,13 @@ impl Worker {
 
     /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot be had is left
     /// to its worker, who sees the webhook's new state; if that died, its claim ends some day, and the job looks until then.
-    async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Option<Delivery>> {
-        let Some((key, at)) = delivery.due_attempt() else { return Ok(Some(delivery)) };
-        match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
-            Claim::Taken(delivery) => Ok(Some(*delivery)),
-            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => Ok(None),
-        }
+    async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Claimed> {
+        let Some((key, at)) = delivery.due_attempt() else { return Ok(Claimed::Ours(delivery)) };
+        Ok(match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
+            Claim::Taken(delivery) => Claimed::Ours(*delivery),
+            Claim::Later(_) => Claimed::Anothers,
+            Claim::Moved(_) | Claim::Unknown => Claimed::Changed,
+        })
     }
 
     /// Records that the page is done.
@@ -187,6 +190,15 @@ impl Worker {
             }
         }
     }
+}
+
+/// What came of claiming a delivery for a job.
+enum Claimed {
+    Ours(Delivery),
+    /// It is in another worker's hands.
+    Anothers,
+    /// It is not what the page said any more.
+    Changed,
 }
 
 /// What came of asking for a page.

@@ -2,13 +2,20 @@
 
 use jiff::Timestamp;
 
+use std::time::Duration;
+
 use super::*;
 use crate::attempt::Class;
-use crate::ids::{AccountId, KeyId};
+use crate::destination::Destination;
+use crate::event::EventType;
+use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::limits;
 use crate::message::{JobMessage, Message};
 use crate::ports::Random;
 use crate::secret::Secret;
+use crate::signature::SigningKeys;
+use crate::target::EndpointUrl;
+use crate::webhook::{Headers, PageClaim, PageResult, Settings};
 
 struct Zeros;
 

@@ -1,0 +1,113 @@
+//! The invariants once everything has come to rest.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::ids::EventId;
+use statuspulse_core::notification::{NotificationKind, NotificationState};
+use statuspulse_core::webhook::{self, PauseReason};
+
+use crate::check::{ATTEMPT_MAX, Ledger, WARNED_AT};
+use crate::history::short;
+use crate::store::Store;
+use crate::world::Inner;
+
+/// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6).
+pub(crate) fn at_rest(inner: &mut Inner) {
+    for webhook in inner.store.webhooks.values() {
+        let name = short(webhook.id);
+        let ledger = &mut inner.ledger;
+        let told = |is_kind: fn(&NotificationKind) -> bool| {
+            let known = webhook.notification.as_ref().filter(|known| is_kind(&known.kind));
+            known.is_some_and(|known| ledger.was_told(webhook.id, known.id))
+        };
+        let told_of_pause = told(|kind| matches!(kind, NotificationKind::Paused { .. }));
+        let warned = told(|kind| matches!(kind, NotificationKind::Failing { .. }));
+        if let webhook::State::Paused(pause) = &webhook.state
+            && pause.reason != PauseReason::Manual
+            && !told_of_pause
+        {
+            ledger.violated(format!("I6: nobody was told that {name} was paused"));
+        }
+        if webhook.is_active() && webhook.health.consecutive_failures >= WARNED_AT && !warned {
+            ledger.violated(format!("I6: nobody was told that {name} is failing"));
+        }
+    }
+}
+
+/// Everybody knows how each webhook is (I6).
+fn notifications_at_end(store: &Store, ledger: &mut Ledger) {
+    for webhook in store.webhooks.values() {
+        let Some(notification) = &webhook.notification else { continue };
+        let (name, at) = (short(webhook.id), notification.at);
+        if notification.state != NotificationState::Sent {
+            ledger.violated(format!("I6: what happened to {name} at {at} is not told to the end"));
+        }
+        let took = ledger.took.get(&webhook.id).and_then(|took| took.checked_sub(ATTEMPT_MAX).ok());
+        let is_trouble = !matches!(notification.kind, NotificationKind::Recovered { .. });
+        let is_well = webhook.is_active() && webhook.health.failing_since.is_none();
+        // One that failed after it had answered has to answer again.
+        let answers = took > Some(at) && took > ledger.refused.get(&webhook.id).copied();
+        if is_trouble && is_well && answers && !ledger.discarded.contains(&webhook.id) {
+            ledger.violated(format!("I6: nobody was told that {name} answers again"));
+        }
+    }
+}
+
+/// Everything is over (I1, I2).
+pub(crate) fn at_end(inner: &mut Inner) {
+    let Inner { store, ledger, .. } = inner;
+    notifications_at_end(store, ledger);
+    let known: BTreeSet<EventId> = ledger.accepted.iter().map(|accepted| accepted.event).collect();
+    for accepted in &ledger.accepted {
+        let same = |body: &Bytes| store.events.values().filter(|kept| kept.event.body == *body).count();
+        let count = accepted.keyed.as_ref().map_or(1, same);
+        if count != 1 {
+            ledger.violations.push(format!("I1: {} was accepted as {count} events", short(accepted.event)));
+        }
+        for webhook in &accepted.wanted {
+            let of =
+                |delivery: &&Delivery| delivery.event_id == accepted.event && delivery.webhook_id == *webhook;
+            let count = store.deliveries.values().map(|kept| &kept.delivery).filter(of).count();
+            if count != 1 {
+                let (event, webhook) = (short(accepted.event), short(*webhook));
+                ledger.violations.push(format!("I1: {event} has {count} deliveries to {webhook}"));
+            }
+        }
+    }
+    for webhook in store.webhooks.values() {
+        if let Some(job) = webhook.job {
+            let (name, kind) = (short(webhook.id), job.kind.name());
+            ledger.violations.push(format!("I2: the {kind} of {name} has not come to its end"));
+        }
+        if !webhook.outbox.is_empty() {
+            ledger.violations.push(format!("I2: what {} owes is not sent", short(webhook.id)));
+        }
+        let secret = webhook.keys.current().reveal();
+        let shown = format!("{webhook:?} {:?}", ledger.errors);
+        if shown.contains(secret) {
+            ledger.violations.push(format!("I8: the secret of {} is written out", short(webhook.id)));
+        }
+    }
+    for kept in store.deliveries.values() {
+        let delivery = &kept.delivery;
+        let name = short(delivery.id);
+        let webhook = store.webhooks.get(&delivery.webhook_id);
+        let deleted = webhook.is_none_or(|webhook| webhook.is_deleted());
+        // Nobody was promised an event whose publisher has no answer.
+        if !delivery.is_finished() && known.contains(&delivery.event_id) {
+            ledger
+                .violations
+                .push(format!("I2: {name} is {} and nothing comes for it", delivery.status().name()));
+        }
+        let wrong = match delivery.state {
+            State::Cancelled => !deleted,
+            State::Discarded => !ledger.discarded.contains(&delivery.webhook_id),
+            _ => false,
+        };
+        if wrong {
+            ledger.violations.push(format!("{name} is {} and nobody asked for it", delivery.status().name()));
+        }
+    }
+}

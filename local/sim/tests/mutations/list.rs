@@ -1,0 +1,419 @@
+//! Defects to be found: changes of a line of the rules, of a branch that repairs something, or of what the ports promise. Most
+//! branches that repair something have one here that removes it; those that have not are still to get one, or to go.
+
+/// A defect.
+pub(crate) struct Mutation {
+    pub(crate) name: &'static str,
+    /// Below `shared/core/src`.
+    pub(crate) file: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+}
+
+pub(crate) const MUTATIONS: [Mutation; 63] = [
+    Mutation {
+        name: "a receiver asks for patience in vain",
+        file: "worker/attempt.rs",
+        from: "retry_after.and_then(|header| retry::retry_after(&header, now));",
+        to: "retry_after.and_then(|header| retry::retry_after(&header, now)).filter(|_| false);",
+    },
+    Mutation {
+        name: "a receiver may ask for a day",
+        file: "retry.rs",
+        from: "Some(asked.min(limits::RETRY_AFTER_MAX))",
+        to: "Some(asked)",
+    },
+    Mutation {
+        name: "a redirect is taken for a success",
+        file: "attempt.rs",
+        from: "200..=299 => None,",
+        to: "200..=399 => None,",
+    },
+    Mutation {
+        name: "what came of an attempt is not recorded",
+        file: "worker/attempt.rs",
+        from: "self.outbox.record(&delivery.delivered(attempt)).await?;",
+        to: "drop((delivery, attempt));",
+    },
+    Mutation {
+        name: "an attempt is made though its webhook is paused",
+        file: "worker/attempt.rs",
+        from: "Some(webhook) if webhook.is_active() => match body {",
+        to: "Some(webhook) if !webhook.is_deleted() => match body {",
+    },
+    Mutation {
+        name: "a resume begins no drain",
+        file: "webhook/changes.rs",
+        from: "self.begin_job(kind, if kind == JobKind::Release { held } else { 0 }, now);",
+        to: "let _ = (kind, held);",
+    },
+    Mutation {
+        name: "the idempotency key is ignored",
+        file: "publisher.rs",
+        from: "Some(key) => EventId::from_idempotency_key(account_id, key),",
+        to: "Some(_) => EventId::new(accepted_at, &*self.random),",
+    },
+    Mutation {
+        name: "nobody is warned that a webhook fails",
+        file: "webhook/changes.rs",
+        from: "next.notify(NotificationKind::Failing { last_error }, now);",
+        to: "drop(last_error);",
+    },
+    Mutation {
+        name: "the end of a drain is not told",
+        file: "webhook/changes.rs",
+        from: "if notification.answered && !self.health.is_failing() {",
+        to: "if false {",
+    },
+    Mutation {
+        name: "a channel's burst goes out though its webhook may be paused meanwhile",
+        file: "worker/channel.rs",
+        from: "self.webhooks.webhook(id).await?.filter(|webhook| webhook.is_active());",
+        to: "self.webhooks.webhook(id).await?;",
+    },
+    Mutation {
+        name: "of a channel's burst only the first is recorded",
+        file: "worker/attempt.rs",
+        from: r#"        for due in due {
+            recorded"#,
+        to: r#"        for due in due.into_iter().take(1) {
+            recorded"#,
+    },
+    Mutation {
+        name: "what waits for a channel's slot is forgotten",
+        file: "worker/channel.rs",
+        from: "Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))",
+        to: "drop(is_first); Ok(Handled::Done)",
+    },
+    Mutation {
+        name: "a rung is shorter than promised",
+        file: "retry.rs",
+        from: "Self([60, 300, 900, 3600]",
+        to: "Self([60, 300, 600, 3600]",
+    },
+    Mutation {
+        name: "a webhook is paused at the third failed retry",
+        file: "retry.rs",
+        from: "pub const FAILURES_TO_PAUSE: u8 = 4;",
+        to: "pub const FAILURES_TO_PAUSE: u8 = 3;",
+    },
+    Mutation {
+        name: "a webhook is never paused",
+        file: "retry.rs",
+        from: "pub const FAILURES_TO_PAUSE: u8 = 4;",
+        to: "pub const FAILURES_TO_PAUSE: u8 = 5;",
+    },
+    Mutation {
+        name: "a success does not end an outage",
+        file: "webhook/changes.rs",
+        from: "next.health = self.health.recovered();",
+        to: "next.health = Health { outage: self.health.outage, ..Health::default() };",
+    },
+    Mutation {
+        name: "a ladder that lived through a resume is given up as poison",
+        file: "delivery.rs",
+        from: "failed_in.first < webhook.resumed_in => State::Held,",
+        to: "failed_in.first < webhook.resumed_in && false => State::Held,",
+    },
+    Mutation {
+        name: "an early attempt that fails has lost its rung",
+        file: "delivery.rs",
+        from: "Some(ladder_at) if ladder_at > later(now, limits::CLAIM) => {",
+        to: "Some(ladder_at) if ladder_at > later(now, limits::CLAIM * 9999) => {",
+    },
+    Mutation {
+        name: "an attempt is made early twice",
+        file: "delivery.rs",
+        from: "Some(State::Scheduled { number, at, timing: Timing::AfterEarly })",
+        to: "Some(State::Scheduled { number, at, timing: Timing::OnTime })",
+    },
+    Mutation {
+        name: "what failed after an outage is retried early",
+        file: "delivery.rs",
+        from: "failed.last <= outage);",
+        to: "failed.last <= outage + 9);",
+    },
+    Mutation {
+        name: "an attempt is begun however little is left of its claim",
+        file: "worker/attempt.rs",
+        from: "later(self.clock.now(), limits::ATTEMPT_TIMEOUT + limits::CLOCK_SKEW) > claimed_until",
+        to: "later(self.clock.now(), limits::CLOCK_SKEW * 0) > later(claimed_until, limits::CLAIM * 9)",
+    },
+    Mutation {
+        name: "a secret is shown by Debug",
+        file: "secret.rs",
+        from: r#"f.write_str("Secret")"#,
+        to: "f.write_str(self.reveal())",
+    },
+    Mutation {
+        name: "a page is worked on without its lease",
+        file: "webhook/job.rs",
+        from: "match job.leased_until.filter(|until| now < *until) {",
+        to: "match job.leased_until.filter(|until| now < *until && false) {",
+    },
+    Mutation {
+        name: "a job does not go on after its first page",
+        file: "webhook/job.rs",
+        from: r#"                next.outbox.push(job.message(&next));
+"#,
+        to: "",
+    },
+    Mutation {
+        name: "a cancel takes what is in a worker's hands",
+        file: "worker/job.rs",
+        from: r#"JobKind::Release | JobKind::Discard => Some(delivery),
+                JobKind::Hold | JobKind::Cancel | JobKind::Recover => {"#,
+        to: r#"JobKind::Release | JobKind::Discard | JobKind::Cancel => Some(delivery),
+                JobKind::Hold | JobKind::Recover => {"#,
+    },
+    Mutation {
+        name: "a hold takes what is in a worker's hands",
+        file: "worker/job.rs",
+        from: r#"JobKind::Release | JobKind::Discard => Some(delivery),
+                JobKind::Hold | JobKind::Cancel | JobKind::Recover => {"#,
+        to: r#"JobKind::Release | JobKind::Discard | JobKind::Hold => Some(delivery),
+                JobKind::Cancel | JobKind::Recover => {"#,
+    },
+    Mutation {
+        name: "a worker that lost its lease ends the message for the one that has it",
+        file: "worker/job.rs",
+        from: "return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));",
+        to: "let _ = now; return Ok(Handled::Done);",
+    },
+    Mutation {
+        name: "a page that is all in workers' hands ends a hold",
+        file: "worker/job.rs",
+        from: "JobKind::Hold | JobKind::Cancel => in_hands.then_some(limits::ATTEMPT_TIMEOUT),",
+        to: "JobKind::Hold | JobKind::Cancel => { let _ = in_hands; None }",
+    },
+    Mutation {
+        name: "a notification is claimed by everybody",
+        file: "notification.rs",
+        from: "NotificationState::Sending { until, .. } => until <= now,",
+        to: "NotificationState::Sending { .. } => true,",
+    },
+    Mutation {
+        name: "what is sent in a batch is sent by its own message too",
+        file: "worker/notify.rs",
+        from: "for claimed in &batch {",
+        to: "for claimed in batch.iter().take(1) {",
+    },
+    Mutation {
+        name: "a try that Slack refused is the last",
+        file: "worker/notify.rs",
+        from: "Some(NotificationState::Sending { until, .. }) => Handled::Again(until),",
+        to: "",
+    },
+    Mutation {
+        name: "repair: a failed compare-and-set does not reconcile",
+        file: "reconcile.rs",
+        from: "Err(Conflict) => self.deliveries.delivery(&[delivery.webhook_id], delivery.id).await?,",
+        to: "Err(Conflict) => None,",
+    },
+    Mutation {
+        name: "repair: what is held too late for a drain is left",
+        file: "reconcile.rs",
+        from: "Ok(saved) if saved.state == State::Held => Some(saved),",
+        to: "",
+    },
+    Mutation {
+        name: "repair: a message that finds its record further on is dropped",
+        file: "worker/attempt.rs",
+        from: "self.outbox.reconcile_delivery(delivery).await.map(Handled::until)",
+        to: "drop(delivery); Ok(Handled::Done)",
+    },
+    Mutation {
+        name: "repair: such a message does not send what its webhook owes",
+        file: "worker/attempt.rs",
+        from: r#"        if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
+            self.outbox.settle(&webhook).await?;
+        }
+"#,
+        to: "",
+    },
+    Mutation {
+        name: "repair: what a webhook owes after an attempt is not sent",
+        file: "worker/attempt.rs",
+        from: "Some(webhook) => self.outbox.settle(&webhook).await,",
+        to: "Some(_) => Ok(()),",
+    },
+    Mutation {
+        name: "repair: a scheduled delivery is not sent for again",
+        file: "reconcile.rs",
+        from: "State::Scheduled { .. } => return self.send_attempt(&delivery).await.map(|()| None),",
+        to: "State::Scheduled { .. } => return Ok(None),",
+    },
+    Mutation {
+        name: "repair: the next of a finished delivery is not promoted again",
+        file: "reconcile.rs",
+        from: "return self.wake_successor(&delivery).await.map(|()| None);",
+        to: "return Ok(None);",
+    },
+    Mutation {
+        name: "repair: one that was promoted is not sent for again",
+        file: "outbox.rs",
+        from: "Some(head) if matches!(head.due_attempt(), Some((AttemptKey { number: 1, .. }, _))) => head,",
+        to: "",
+    },
+    Mutation {
+        name: "the next of a lane is not promoted",
+        file: "outbox.rs",
+        from: "for saved in page.iter().filter(|saved| saved.has_successor) {",
+        to: "for saved in page.iter().filter(|saved| saved.has_successor && false) {",
+    },
+    Mutation {
+        name: "repair: a lane whose head was never sent is left",
+        file: "reconcile.rs",
+        from: "return Ok(Some(overdue));",
+        to: "return Ok(None);",
+    },
+    Mutation {
+        name: "repair: a lane whose head waits itself is left",
+        file: "reconcile.rs",
+        from: r#"Some((_, head)) if head.state == State::Waiting => {
+                self.wake_successor(waiting).await.map(|()| None)
+            }"#,
+        to: "",
+    },
+    Mutation {
+        name: "repair: an overdue head is not sent for",
+        file: "reconcile.rs",
+        from: r#"                self.send_attempt(&head).await.map(|()| None)
+            }"#,
+        to: r#"                drop(head);
+                Ok(None)
+            }"#,
+    },
+    Mutation {
+        name: "repair: a job's end does not look for what was held meanwhile",
+        file: "worker/job.rs",
+        from: r#"                self.outbox.reconcile_webhook(&saved).await?;"#,
+        to: r#"                self.outbox.settle(&saved).await?;"#,
+    },
+    Mutation {
+        name: "repair: the message of a page that is over does not reconcile",
+        file: "worker/job.rs",
+        from: r#"                    self.outbox.reconcile_webhook(&webhook).await?;
+                    return Ok(Leased::Not(Handled::Done));"#,
+        to: "                    return Ok(Leased::Not(Handled::Done));",
+    },
+    Mutation {
+        name: "repair: a drain ends without looking at what it let go",
+        file: "worker/job.rs",
+        from: "self.wake_stragglers(webhook, now).await?.then_some(patience)",
+        to: "{ let _ = patience; None }",
+    },
+    Mutation {
+        name: "repair: what a drain let go is not sent for again",
+        file: "worker/job.rs",
+        from: "messages.extend(self.outbox.attempt_message(delivery).await?);",
+        to: "let _ = &mut messages;",
+    },
+    Mutation {
+        name: "repair: a drain's end leaves lanes",
+        file: "worker/job.rs",
+        from: r#"                    self.outbox.reconcile_and_recheck(&delivery).await?;
+                }
+                State::Scheduled"#,
+        to: r#"                }
+                State::Scheduled"#,
+    },
+    Mutation {
+        name: "repair: a drain's end leaves what it promoted",
+        file: "worker/job.rs",
+        from: "self.outbox.recheck_at(&delivery, later(at, limits::STRAGGLER)).await?;",
+        to: "let _ = at;",
+    },
+    Mutation {
+        name: "repair: a repeated call does not send what the first one owed",
+        file: "admin/mod.rs",
+        from: r#"                self.outbox.settle(&webhook).await?;
+                return Ok(webhook);"#,
+        to: "                return Ok(webhook);",
+    },
+    Mutation {
+        name: "repair: a repeated delete does not send what the first one owed",
+        file: "admin/pause.rs",
+        from: "Some(webhook) if webhook.account_id == account => self.outbox.settle(&webhook).await,",
+        to: "",
+    },
+    Mutation {
+        name: "repair: a repeated redelivery does not send for it",
+        file: "admin/redeliver.rs",
+        from: "if delivery.is_released() || delivery.state == State::Waiting {",
+        to: "if false {",
+    },
+    Mutation {
+        name: "repair: what is struck off an outbox stays where others changed it",
+        file: "outbox.rs",
+        from: r#"            latest = self.webhooks.webhook(webhook.id).await?;
+"#,
+        to: r#"            latest = None;
+"#,
+    },
+    Mutation {
+        name: "repair: the look leaves a job whose message is lost",
+        file: "reconcile.rs",
+        from: "self.send(vec![job.message(webhook)]).await?;",
+        to: "let _ = job;",
+    },
+    Mutation {
+        name: "repair: the look leaves a notification whose message is lost",
+        file: "reconcile.rs",
+        from: "self.send(vec![webhook.notify_message(overdue, now)]).await?;",
+        to: "let _ = overdue;",
+    },
+    Mutation {
+        name: "repair: the look leaves an attempt whose message is lost",
+        file: "reconcile.rs",
+        from: "State::Scheduled { at, .. } if at < long_ago => {",
+        to: "State::Scheduled { at, .. } if at < long_ago && false => {",
+    },
+    Mutation {
+        name: "port: a claim is given to everybody",
+        file: "../../../local/sim/src/store.rs",
+        from: "Some(until) if until > now => Claim::Later(until),",
+        to: "",
+    },
+    Mutation {
+        name: "port: a webhook is read as an eventually consistent table gives it",
+        file: "../../../local/sim/src/ports.rs",
+        from: "let webhook = inner.store.webhooks.get(&id).cloned();",
+        to: r#"let webhook = inner.store.webhooks.get(&id).cloned();
+             let stale = inner.store.stale(id).cloned();
+             let webhook = stale.filter(|_| inner.faults && inner.dice.once_in(20)).or(webhook);"#,
+    },
+    Mutation {
+        name: "port: a delivery is replaced whatever its version",
+        file: "../../../local/sim/src/store.rs",
+        from: r#"        if kept.delivery.version != delivery.version {
+            return Err(Conflict);"#,
+        to: r#"        if kept.delivery.version > delivery.version + 999 {
+            return Err(Conflict);"#,
+    },
+    Mutation {
+        name: "port: an event goes at once though an earlier one of its incident is unfinished",
+        file: "../../../local/sim/src/store.rs",
+        from: "Some(_) => State::Waiting,",
+        to: "Some(_) => delivery.state,",
+    },
+    Mutation {
+        name: "port: a store that sends forgets the messages of an acceptance",
+        file: "../../../local/sim/src/store.rs",
+        from: "let messages = if self.sends && is_new {",
+        to: "let messages = if self.sends && is_new && false {",
+    },
+    Mutation {
+        name: "port: a store that sends forgets what a webhook owes",
+        file: "../../../local/sim/src/store.rs",
+        from: "let messages = if self.sends { std::mem::take(&mut next.outbox) } else { vec![] };",
+        to: "let messages = vec![]; if self.sends { next.outbox = vec![]; }",
+    },
+    Mutation {
+        name: "worker: a message goes before it is worked on",
+        file: "../../../local/sim/src/actors.rs",
+        from: "let handled = worker.handle(received.message.clone()).await;",
+        to: r#"world.with(|inner| inner.queue.done(received.number));
+             let handled = worker.handle(received.message.clone()).await;"#,
+    },
+];
