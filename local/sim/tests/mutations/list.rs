@@ -183,8 +183,8 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "a page that is all in workers' hands ends a hold",
         file: "worker/job.rs",
-        from: "JobKind::Hold | JobKind::Cancel => in_hands.then_some(limits::ATTEMPT_TIMEOUT),",
-        to: "JobKind::Hold | JobKind::Cancel => { let _ = in_hands; None }",
+        from: "JobKind::Hold | JobKind::Cancel => contested.then_some(limits::ATTEMPT_TIMEOUT),",
+        to: "JobKind::Hold | JobKind::Cancel => { let _ = contested; None }",
     },
     Mutation {
         name: "a notification is claimed by everybody",
@@ -300,8 +300,8 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "repair: a drain ends without looking at what it let go",
         file: "worker/job.rs",
-        from: "self.wake_stragglers(webhook, now).await?.then_some(patience)",
-        to: "{ let _ = patience; None }",
+        from: "(self.wake_stragglers(webhook, now).await? || contested).then_some(patience)",
+        to: "{ let _ = (patience, contested); None }",
     },
     Mutation {
         name: "repair: what a drain let go is not sent for again",

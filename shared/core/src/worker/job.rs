@@ -24,7 +24,7 @@ use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::limits;
 use crate::message::{JobMessage, ScheduledMessage};
-use crate::ports::{Claim, DeliveryQuery};
+use crate::ports::{Claim, Conflict, DeliveryQuery};
 use crate::time::later;
 use crate::webhook::{BulkJob, JobKind, PageClaim, PageResult, Webhook};
 
@@ -84,7 +84,8 @@ impl Worker {
         // Spread over the time until the next page: oldest first also where they arrive, and no bursts.
         let gap = limits::DRAIN_INTERVAL / u32::try_from(page.len().max(1)).unwrap_or(u32::MAX);
         let mut saved = Vec::with_capacity(page.len());
-        let mut in_hands = false;
+        // Whether another worker has a delivery of the page, or changed it since the page was read.
+        let mut contested = false;
         for (place, delivery) in (0..).zip(page) {
             let at = later(now, gap * place);
             let delivery = match job.kind {
@@ -93,10 +94,9 @@ impl Worker {
                     match self.claimed(delivery, now).await? {
                         Claimed::Ours(delivery) => Some(delivery),
                         Claimed::Anothers => {
-                            in_hands = true;
+                            contested = true;
                             None
                         }
-                        Claimed::Changed => None,
                     }
                 }
             };
@@ -108,8 +108,9 @@ impl Worker {
                 JobKind::Recover => delivery.retried_early(at, job.outage),
             });
             let Some(next) = next else { continue };
-            if let Ok(kept) = self.outbox.write(&next).await? {
-                saved.push(kept);
+            match self.outbox.write(&next).await? {
+                Ok(kept) => saved.push(kept),
+                Err(Conflict) => contested = true,
             }
         }
         let changed = saved.len();
@@ -120,9 +121,9 @@ impl Worker {
         let again_after = match job.kind {
             _ if changed > 0 || full => None,
             JobKind::Release | JobKind::Discard => {
-                self.wake_stragglers(webhook, now).await?.then_some(patience)
+                (self.wake_stragglers(webhook, now).await? || contested).then_some(patience)
             }
-            JobKind::Hold | JobKind::Cancel => in_hands.then_some(limits::ATTEMPT_TIMEOUT),
+            JobKind::Hold | JobKind::Cancel => contested.then_some(limits::ATTEMPT_TIMEOUT),
             JobKind::Recover => None,
         };
         let let_go = if job.kind == JobKind::Recover { changed as u64 } else { 0 };
@@ -169,8 +170,7 @@ impl Worker {
         let Some((key, at)) = delivery.due_attempt() else { return Ok(Claimed::Ours(delivery)) };
         Ok(match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
             Claim::Taken(delivery) => Claimed::Ours(*delivery),
-            Claim::Later(_) => Claimed::Anothers,
-            Claim::Moved(_) | Claim::Unknown => Claimed::Changed,
+            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => Claimed::Anothers,
         })
     }
 
@@ -195,10 +195,8 @@ impl Worker {
 /// What came of claiming a delivery for a job.
 enum Claimed {
     Ours(Delivery),
-    /// It is in another worker's hands.
+    /// It is in another worker's hands, or was.
     Anothers,
-    /// It is not what the page said any more.
-    Changed,
 }
 
 /// What came of asking for a page.
