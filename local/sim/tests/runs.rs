@@ -24,10 +24,10 @@ fn whatever_goes_wrong_the_invariants_hold() {
 }
 
 /// Seeds that once broke an invariant outside the usual range, and what it was: two of an outage whose identity was a comparison of
-/// times (a store call took seconds between two failures), one of a pause by hand that swallowed the news of a recovery.
+/// times (a store call took seconds between two failures), one of a pause by hand that swallowed the news of a recovery, one of a cancel beside a hold.
 #[test]
 fn seeds_that_once_failed_hold() {
-    for seed in [251_923_843, 138_980_900, 684_407_388] {
+    for seed in [251_923_843, 138_980_900, 684_407_388, 376_232_566_831] {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");
     }
 }
