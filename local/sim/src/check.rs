@@ -299,7 +299,7 @@ impl Ledger {
         let Some(job) = self.jobs.get(&task).filter(|job| !job.struck) else { return };
         let is_late = self.changed_late.contains(&delivery.id);
         if job.called.iter().any(|post| post.0 == delivery.id) && !is_late {
-            self.violated(format!("I7: what came of an attempt of {} is lost", short(delivery.id)));
+            self.violated(format!("I7: the outcome of an attempt of {} is lost", short(delivery.id)));
         }
     }
 
@@ -413,7 +413,7 @@ impl Ledger {
         let warns =
             matches!(after.notification, Some(Notification { kind: NotificationKind::Failing { .. }, .. }));
         if streaks.0 < WARNED_AT && streaks.1 >= WARNED_AT && after.is_active() && !warns {
-            self.violated(format!("I6: nobody is to be told that {} is failing", short(after.id)));
+            self.violated(format!("I6: no notification is raised for failing {}", short(after.id)));
         }
         let lease = |webhook: &Webhook| webhook.job.and_then(|job| job.leased_until);
         if lease(after).is_some() && lease(after) != lease(before) {
