@@ -285,7 +285,9 @@ impl Records for Ports {
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         self.call("save_delivery", |inner, _| {
             let now = inner.now;
-            let before = inner.store.deliveries.get(&delivery.id).map(|kept| kept.delivery.clone());
+            let kept = inner.store.deliveries.get(&delivery.id);
+            let (before, passed) =
+                (kept.map(|kept| kept.delivery.clone()), kept.map(|kept| kept.has_passed(delivery)));
             let (saved, messages) = inner.store.save_delivery(delivery, now);
             inner.enqueue(messages);
             let told = match &saved {
@@ -296,7 +298,10 @@ impl Records for Ports {
                     standing(&saved.delivery)
                 }
                 Err(Conflict) => {
-                    inner.ledger.refused(inner.current, delivery);
+                    // A worker whose claim has passed to another was too slow, and may be struck for all that others know.
+                    if passed != Some(true) {
+                        inner.ledger.refused(inner.current, delivery);
+                    }
                     format!("{} conflict", standing(delivery))
                 }
             };
@@ -368,14 +373,9 @@ impl Deliveries for Ports {
         .await
     }
 
-    async fn release_until(
-        &self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        at: Timestamp,
-    ) -> PortResult<()> {
+    async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()> {
         self.call("release_until", |inner, _| {
-            let done = inner.store.release_until(delivery, claimed_until, at);
+            let done = inner.store.release_until(delivery, at);
             ((), format!("{} {}", short(delivery.id), if done { "" } else { "is another's" }))
         })
         .await

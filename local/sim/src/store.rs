@@ -29,6 +29,13 @@ pub(crate) struct Kept {
     pub(crate) ended_once: bool,
 }
 
+impl Kept {
+    /// Whether this worker's claim has ended, and another has it, or nobody.
+    pub(crate) fn has_passed(&self, delivery: &Delivery) -> bool {
+        delivery.claimed_until.is_some_and(|until| self.claimed_until != Some(until))
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Store {
     /// Whether each write commits together with what it calls for.
@@ -154,22 +161,18 @@ impl Store {
                 Some(until) if until > now => Claim::Later(until),
                 _ => {
                     kept.claimed_until = now.checked_add(limits::CLAIM).ok();
-                    Claim::Taken(Box::new(kept.delivery.clone()))
+                    let claimed_until = kept.claimed_until;
+                    Claim::Taken(Box::new(Delivery { claimed_until, ..kept.delivery.clone() }))
                 }
             },
             _ => Claim::Moved(Box::new(kept.delivery.clone())),
         }
     }
 
-    pub(crate) fn release_until(
-        &mut self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        until: Timestamp,
-    ) -> bool {
+    pub(crate) fn release_until(&mut self, delivery: &Delivery, until: Timestamp) -> bool {
         let Some(kept) = self.deliveries.get_mut(&delivery.id) else { return false };
         let State::Scheduled { number, timing, .. } = kept.delivery.state else { return false };
-        if kept.delivery.version != delivery.version || kept.claimed_until != Some(claimed_until) {
+        if kept.delivery.version != delivery.version || kept.has_passed(delivery) {
             return false;
         }
         kept.claimed_until = None;
@@ -207,7 +210,7 @@ impl Store {
 
     fn replace(&mut self, delivery: &Delivery) -> Result<Saved, Conflict> {
         let Some(kept) = self.deliveries.get(&delivery.id) else { return Err(Conflict) };
-        if kept.delivery.version != delivery.version {
+        if kept.delivery.version != delivery.version || kept.has_passed(delivery) {
             return Err(Conflict);
         }
         let place = kept.place;
@@ -216,7 +219,8 @@ impl Store {
             State::Scheduled { number: 1, .. } if behind => State::Waiting,
             state => state,
         };
-        let saved = Delivery { state, version: delivery.version + 1, ..delivery.clone() };
+        let saved =
+            Delivery { state, version: delivery.version + 1, claimed_until: None, ..delivery.clone() };
         if let Some(kept) = self.deliveries.get_mut(&delivery.id) {
             kept.ended_once |= saved.is_finished();
             kept.claimed_until = None;

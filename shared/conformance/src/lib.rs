@@ -41,7 +41,7 @@ fn cases() -> Vec<Case> {
         case!(claims::of_many_who_claim_at_once_one_gets_it),
         case!(claims::saving_ends_the_claim),
         case!(claims::an_attempt_that_is_put_off_is_nobodys_and_due_then),
-        case!(claims::who_lost_a_claim_puts_nothing_off),
+        case!(claims::a_worker_that_lost_its_claim_changes_nothing),
         case!(claims::a_repeated_acceptance_takes_nobodys_claim),
         case!(claims::a_step_that_is_not_due_is_for_later_and_nobody_has_it),
         case!(claims::a_step_that_is_past_has_moved),

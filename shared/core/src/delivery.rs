@@ -54,6 +54,9 @@ pub struct Delivery {
     pub attempts: Vec<Attempt>,
     /// Counts its changes, for the store's compare-and-set.
     pub version: u64,
+    /// Until when it is this worker's alone; `None` if it was read, and not claimed. It is not saved: a save by a worker whose
+    /// claim has passed to another is refused.
+    pub claimed_until: Option<Timestamp>,
 }
 
 /// In which of its webhook's outages ([`Health::outage`](crate::webhook::Health)) a round of a delivery failed.
@@ -222,6 +225,7 @@ impl Delivery {
             state: State::first_attempt(event.accepted_at),
             attempts: vec![],
             version: 0,
+            claimed_until: None,
         }
     }
 

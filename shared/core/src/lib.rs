@@ -20,6 +20,8 @@ pub mod destination;
 pub mod error;
 pub mod event;
 pub mod fields;
+#[cfg(test)]
+mod fixtures;
 pub mod ids;
 pub mod limits;
 pub mod message;

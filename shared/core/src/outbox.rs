@@ -14,12 +14,20 @@ use bytes::Bytes;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::event::Event;
+use crate::ids::WebhookId;
 use crate::message::{AttemptKey, ScheduledMessage};
 use crate::ports::{Acceptance, Clock, Conflict, Deliveries, PortResult, Queue, Records, Saved, Webhooks};
 use crate::webhook::Webhook;
 
 /// What was saved, unless somebody else was faster.
 pub(crate) type CompareAndSet<T> = std::result::Result<T, Conflict>;
+
+/// A webhook after a change of it was asked for.
+pub(crate) struct Latest {
+    pub(crate) webhook: Arc<Webhook>,
+    /// Whether the change applied.
+    pub(crate) changed: bool,
+}
 
 /// The records and the queue. No other code writes to either.
 #[derive(Clone)]
@@ -76,9 +84,8 @@ impl Outbox {
     /// Saves a delivery, and sends what its new state calls for.
     pub(crate) async fn save(&self, delivery: &Delivery) -> Result<CompareAndSet<Delivery>> {
         let Ok(saved) = self.write(delivery).await? else { return Ok(Err(Conflict)) };
-        let delivery = saved.delivery.clone();
-        self.send_for(vec![saved]).await?;
-        Ok(Ok(delivery))
+        self.send_for(std::slice::from_ref(&saved)).await?;
+        Ok(Ok(saved.delivery))
     }
 
     /// Saves a delivery of a page. What the page calls for is sent with [`send_for`](Self::send_for).
@@ -87,12 +94,12 @@ impl Outbox {
     }
 
     /// Sends what these deliveries' new states call for, all of them together.
-    pub(crate) async fn send_for(&self, page: Vec<Saved>) -> Result<()> {
+    pub(crate) async fn send_for(&self, page: &[Saved]) -> Result<()> {
         if self.is_transactional() {
             return Ok(());
         }
         let mut messages = vec![];
-        for Saved { delivery, .. } in &page {
+        for Saved { delivery, .. } in page {
             messages.extend(self.attempt_message(delivery).await?);
             messages.extend(delivery.failed_event());
         }
@@ -155,6 +162,22 @@ impl Outbox {
         }
         let outbox = if self.is_transactional() { vec![] } else { next.outbox };
         Ok(Ok(Arc::new(Webhook { version: next.version + 1, outbox, ..next })))
+    }
+
+    /// Changes a webhook by compare-and-set, as often as others are faster. `change` sees the latest record, and answers `None`
+    /// where it does not apply. What the change owes is sent with [`settle`](Self::settle).
+    pub(crate) async fn change_webhook(
+        &self,
+        id: WebhookId,
+        change: impl Fn(&Webhook) -> Option<Webhook> + Send,
+    ) -> Result<Option<Latest>> {
+        loop {
+            let Some(webhook) = self.webhooks.webhook(id).await? else { return Ok(None) };
+            let Some(next) = change(&webhook) else { return Ok(Some(Latest { webhook, changed: false })) };
+            if let Ok(webhook) = self.save_webhook(next).await? {
+                return Ok(Some(Latest { webhook, changed: true }));
+            }
+        }
     }
 
     /// Sends what a webhook's record owes, and strikes it off.

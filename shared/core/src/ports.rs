@@ -192,8 +192,8 @@ pub trait Records: Send + Sync {
     /// Keeps the event and its deliveries. An event of this id that was kept before stays as it was, with the
     /// deliveries it had then; what a broken call left undone is completed.
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance>;
-    /// Replaces the delivery, if it still has `delivery.version`; it then has the next one, and is nobody's
-    /// claim.
+    /// Replaces the delivery, if it still has `delivery.version` and, where it was claimed, is still claimed until
+    /// `delivery.claimed_until`; it then has the next version, and is nobody's claim.
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
     /// Keeps a new webhook.
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
@@ -219,14 +219,9 @@ pub trait Deliveries: Send + Sync {
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim>;
-    /// Ends the claim on this delivery that holds until `claimed_until`, and puts the attempt off until `at`; the delivery has
-    /// the next version then. Nothing, if it has changed or is another's claim by now.
-    async fn release_until(
-        &self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        at: Timestamp,
-    ) -> PortResult<()>;
+    /// Ends the claim on this delivery, and puts the attempt off until `at`; the delivery has the next version then. Nothing, if
+    /// it has changed or is another's claim by now.
+    async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()>;
     /// The first unfinished delivery of the lane.
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>>;
     /// A webhook's deliveries that match, newest first.

@@ -18,24 +18,23 @@ use crate::limits;
 use crate::message::{AttemptKey, ScheduledMessage};
 use crate::notification::{Notification, NotificationState};
 use crate::outbox::Outbox;
-use crate::ports::{Accounts, Conflict, DeliveryQuery, Metrics, Random};
+use crate::ports::{Accounts, DeliveryQuery, Metrics, Random};
 use crate::time::later;
 use crate::webhook::{self, Webhook};
+use crate::worker::Handled;
 
 impl Outbox {
-    /// Saves what came of an attempt, or of a look at its webhook.
-    pub(crate) async fn record(&self, delivery: &Delivery) -> Result<()> {
-        let latest = match self.save(delivery).await? {
-            // The webhook may have been resumed, and drained, since it was seen paused.
-            Ok(saved) if saved.state == State::Held => Some(saved),
-            Ok(_) => None,
-            // The worker that was faster may have had the same message, and the message goes when this one is done with it.
-            Err(Conflict) => self.deliveries.delivery(&[delivery.webhook_id], delivery.id).await?,
+    /// Saves a delivery after an attempt, or after a look at its webhook. Where another worker was faster the message comes
+    /// again: that worker may have the same one, and die.
+    pub(crate) async fn record(&self, delivery: &Delivery) -> Result<Handled> {
+        let Ok(saved) = self.save(delivery).await? else {
+            return Ok(Handled::Again(later(self.clock.now(), limits::DRAIN_INTERVAL)));
         };
-        match latest {
-            Some(latest) => self.reconcile_delivery(latest).await.map(drop),
-            None => Ok(()),
+        if saved.state == State::Held {
+            // The webhook may have been resumed, and drained, since it was seen paused.
+            self.reconcile_delivery(saved).await?;
         }
+        Ok(Handled::Done)
     }
 
     /// Reconciles a delivery that has no message in work, and sends one for a second look where that is called for.
@@ -129,14 +128,9 @@ impl Outbox {
 
     /// Begins to let go of what an active webhook holds. A job that is under way looks again after its end.
     pub(crate) async fn release_held(&self, id: WebhookId) -> Result<()> {
-        loop {
-            let Some(webhook) = self.webhooks.webhook(id).await? else { return Ok(()) };
-            let Some(next) = webhook.with_release(self.clock.now()) else {
-                return self.settle(&webhook).await;
-            };
-            if let Ok(saved) = self.save_webhook(next).await? {
-                return self.settle(&saved).await;
-            }
+        match self.change_webhook(id, |webhook| webhook.with_release(self.clock.now())).await? {
+            Some(latest) => self.settle(&latest.webhook).await,
+            None => Ok(()),
         }
     }
 

@@ -26,21 +26,28 @@ use crate::columns::{Unknown, bad, bytes16, bytes32, time};
 pub(crate) struct Claims(Arc<Mutex<HashMap<DeliveryId, Timestamp>>>);
 
 impl Claims {
-    fn take(&self, id: DeliveryId, now: Timestamp) -> Result<(), Timestamp> {
+    fn take(&self, id: DeliveryId, now: Timestamp) -> Result<Timestamp, Timestamp> {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = claims.get(&id).filter(|until| now < **until) {
             return Err(*until);
         }
-        claims.insert(id, now.checked_add(limits::CLAIM).unwrap_or(Timestamp::MAX));
-        Ok(())
+        let until = now.checked_add(limits::CLAIM).unwrap_or(Timestamp::MAX);
+        claims.insert(id, until);
+        Ok(until)
     }
 
-    /// Makes a claim that holds until then one that holds from now on: `None`, if it is another's.
-    fn renew(&self, id: DeliveryId, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    /// Makes a worker's claim hold for as long as a write may take: nobody else claims the delivery before that is done. Answers
+    /// whether it is still this worker's, which it is too where it was read and not claimed.
+    pub(crate) fn renew(&self, delivery: &Delivery, now: Timestamp) -> bool {
+        let Some(until) = delivery.claimed_until else { return true };
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = claims.get_mut(&id).filter(|held| **held == until)?;
-        *held = now.checked_add(limits::CLAIM).unwrap_or(Timestamp::MAX);
-        Some(*held)
+        match claims.get_mut(&delivery.id).filter(|held| **held == until) {
+            Some(held) => {
+                *held = now.checked_add(limits::CLAIM).unwrap_or(Timestamp::MAX);
+                true
+            }
+            None => false,
+        }
     }
 
     pub(crate) fn release(&self, id: DeliveryId) {
@@ -71,9 +78,10 @@ impl Deliveries for Embedded {
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim> {
-        if let Err(until) = self.claims.take(id, now) {
-            return Ok(Claim::Later(until));
-        }
+        let claimed_until = match self.claims.take(id, now) {
+            Ok(until) => Some(until),
+            Err(until) => return Ok(Claim::Later(until)),
+        };
         let found = self.readers.read("claiming a delivery", |connection| delivery_by_id(connection, id));
         let claim = match found {
             Err(error) => {
@@ -83,7 +91,9 @@ impl Deliveries for Embedded {
             Ok(None) => Claim::Unknown,
             Ok(Some(delivery)) => match delivery.due_attempt() {
                 Some((next, at)) if next == key && at > due_by => Claim::Later(at),
-                Some((next, _)) if next == key => return Ok(Claim::Taken(Box::new(delivery))),
+                Some((next, _)) if next == key => {
+                    return Ok(Claim::Taken(Box::new(Delivery { claimed_until, ..delivery })));
+                }
                 _ => Claim::Moved(Box::new(delivery)),
             },
         };
@@ -91,15 +101,9 @@ impl Deliveries for Embedded {
         Ok(claim)
     }
 
-    async fn release_until(
-        &self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        at: Timestamp,
-    ) -> PortResult<()> {
+    async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()> {
         let id = delivery.id;
-        // Nobody else claims it before the write is done.
-        if self.claims.renew(id, claimed_until, self.clock.now()).is_none() {
+        if !self.claims.renew(delivery, self.clock.now()) {
             return Ok(());
         }
         let version = i64::try_from(delivery.version).unwrap_or(i64::MAX);
@@ -312,6 +316,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         round: row.get("round")?,
         trigger: read_trigger(row.get_ref("trigger")?.as_str()?).map_err(bad)?,
         failed_in: failed_in(row)?,
+        claimed_until: None,
         state: state_of(row)?,
         attempts: read_attempts(row.get_ref("attempts")?.as_str()?).map_err(bad)?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),

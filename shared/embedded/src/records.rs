@@ -39,7 +39,10 @@ impl Records for Embedded {
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        let (delivery, now) = (delivery.clone(), self.clock.now());
+        if !self.claims.renew(delivery, self.clock.now()) {
+            return Ok(Err(Conflict));
+        }
+        let (delivery, now) = (Delivery { claimed_until: None, ..delivery.clone() }, self.clock.now());
         let (id, claims) = (delivery.id, self.claims.clone());
         let work = move |connection: &Connection, outgoing: &mut Outgoing| {
             let Ok(delivery) = update_delivery(connection, delivery)? else { return Ok(Err(Conflict)) };

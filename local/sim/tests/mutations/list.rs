@@ -32,8 +32,8 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "what came of an attempt is not recorded",
         file: "worker/attempt.rs",
-        from: "self.outbox.record(&delivery.delivered(attempt)).await?;",
-        to: "drop((delivery, attempt));",
+        from: "let handled = self.outbox.record(&delivery.delivered(attempt)).await?;",
+        to: "let handled = { drop((delivery, attempt)); Handled::Done };",
     },
     Mutation {
         name: "an attempt is made though its webhook is paused",
@@ -205,16 +205,16 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
         to: "",
     },
     Mutation {
-        name: "repair: a failed compare-and-set does not reconcile",
+        name: "repair: a worker that was too late does not come again",
         file: "reconcile.rs",
-        from: "Err(Conflict) => self.deliveries.delivery(&[delivery.webhook_id], delivery.id).await?,",
-        to: "Err(Conflict) => None,",
+        from: "return Ok(Handled::Again(later(self.clock.now(), limits::DRAIN_INTERVAL)));",
+        to: "return Ok(Handled::Done);",
     },
     Mutation {
         name: "repair: what is held too late for a drain is left",
         file: "reconcile.rs",
-        from: "Ok(saved) if saved.state == State::Held => Some(saved),",
-        to: "",
+        from: "if saved.state == State::Held {",
+        to: "if false {",
     },
     Mutation {
         name: "repair: a message that finds its record further on is dropped",
@@ -340,7 +340,7 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "repair: a repeated redelivery does not send for it",
         file: "admin/redeliver.rs",
-        from: "if delivery.is_released() || delivery.state == State::Waiting {",
+        from: "if delivery.is_released() || matches!(delivery.state, State::Waiting | State::Held) {",
         to: "if false {",
     },
     Mutation {

@@ -258,14 +258,9 @@ impl Deliveries for Fused {
         self.store.claim(webhook, id, key, due_by, now).await
     }
 
-    async fn release_until(
-        &self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        at: Timestamp,
-    ) -> PortResult<()> {
+    async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()> {
         self.fuse.spend()?;
-        self.store.release_until(delivery, claimed_until, at).await
+        self.store.release_until(delivery, at).await
     }
 
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {

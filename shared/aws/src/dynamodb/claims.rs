@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use statuspulse_core::delivery::Delivery;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::message::AttemptKey;
@@ -26,7 +27,8 @@ impl Table {
         now: Timestamp,
     ) -> PortResult<Claim> {
         let doing = "claiming a delivery";
-        let token = self.token();
+        let (token, until) = (self.token(), later(now, limits::CLAIM));
+        let taken = |delivery| Claim::Taken(Box::new(Delivery { claimed_until: Some(until), ..delivery }));
         let change = Change {
             key: Key::Delivery(webhook, id),
             update: "SET #claimed_until = :until, #token = :token".to_owned(),
@@ -34,7 +36,7 @@ impl Table {
                         AND (attribute_not_exists(#claimed_until) OR #claimed_until <= :now)"
                 .into(),
             values: HashMap::from([
-                (":until".to_owned(), time(later(now, limits::CLAIM))),
+                (":until".to_owned(), time(until)),
                 (":token".to_owned(), text(&token)),
                 (":scheduled".to_owned(), text("retrying")),
                 (":round".to_owned(), number(key.round)),
@@ -45,15 +47,14 @@ impl Table {
         };
         let item = match self.update(change, doing).await? {
             Written::Done(item) => {
-                return readable(read_delivery(&item), doing)
-                    .map(|delivery| Claim::Taken(Box::new(delivery)));
+                return readable(read_delivery(&item), doing).map(taken);
             }
             Written::Refused(item) if item.is_empty() => return Ok(Claim::Unknown),
             Written::Refused(item) => item,
         };
-        let delivery = Box::new(readable(read_delivery(&item), doing)?);
+        let delivery = readable(read_delivery(&item), doing)?;
         if item.maybe_text("token") == Some(&token) {
-            return Ok(Claim::Taken(delivery));
+            return Ok(taken(delivery));
         }
         Ok(match delivery.due_attempt() {
             Some((next, at)) if next == key && at > due_by => Claim::Later(at),
@@ -61,7 +62,7 @@ impl Table {
                 let until = readable(item.maybe_time("claimed_until"), doing)?;
                 Claim::Later(until.unwrap_or(now))
             }
-            _ => Claim::Moved(delivery),
+            _ => Claim::Moved(Box::new(delivery)),
         })
     }
 }

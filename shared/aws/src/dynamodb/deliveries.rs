@@ -94,16 +94,11 @@ impl Deliveries for Table {
         self.take_claim(webhook, id, key, due_by, now).await
     }
 
-    async fn release_until(
-        &self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        at: Timestamp,
-    ) -> PortResult<()> {
+    async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()> {
         let State::Scheduled { number, timing, .. } = delivery.state else { return Ok(()) };
-        let release_until = delivery.clone().with_state(State::Scheduled { number, at, timing });
+        let released = delivery.clone().with_state(State::Scheduled { number, at, timing });
         // Its place in the lane stays.
-        self.write_if(&release_until, Holder::Until(claimed_until)).await.map(drop)
+        self.write_delivery(&released).await.map(drop)
     }
 
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
@@ -194,7 +189,7 @@ impl Table {
     /// Replaces a delivery if it has this version, and keeps its mark true. One write where the mark stays as it
     /// is, as in a delivery that goes well; else a transaction.
     pub(super) async fn write_delivery(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
-        self.write_if(asked, Holder::Anybody).await
+        self.write_if(asked, asked.claimed_until.map_or(Holder::Anybody, Holder::Until)).await
     }
 
     /// The same for one that is in no worker's hands: a repeated acceptance comes at any time.
@@ -204,7 +199,7 @@ impl Table {
 
     async fn write_if(&self, asked: &Delivery, holder: Holder) -> PortResult<Result<Saved, Conflict>> {
         let doing = "changing a delivery";
-        let next = Delivery { version: asked.version + 1, ..asked.clone() };
+        let next = Delivery { version: asked.version + 1, claimed_until: None, ..asked.clone() };
         let mark = mark_of(&next);
         let token = self.token();
         let saved = |has_successor| {
@@ -336,7 +331,7 @@ enum Holder {
     /// Whoever changes it, or nobody.
     Anybody,
     Nobody,
-    /// Whoever claimed it until then.
+    /// The worker that claimed it until then.
     Until(Timestamp),
 }
 
@@ -435,6 +430,7 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
         round: item.small("round")?,
         trigger: item.maybe_text("trigger").map_or(Ok(Trigger::Event), read_trigger)?,
         failed_in: failed_in(item)?,
+        claimed_until: None,
         state,
         attempts: read_attempts(item.text("attempts")?)?,
         version: item.small("version")?,

@@ -23,7 +23,7 @@ impl Admin {
             let delivery = self.delivery(account, webhook.id, id).await?;
             if !delivery.is_finished() {
                 // A call that broke off before its message was sent is completed by its repetition.
-                if delivery.is_released() || delivery.state == State::Waiting {
+                if delivery.is_released() || matches!(delivery.state, State::Waiting | State::Held) {
                     self.outbox.reconcile_and_recheck(&delivery).await?;
                 }
                 let detail = match delivery.status() {

@@ -2,25 +2,9 @@
 
 use super::*;
 use crate::attempt::{Class, Failure};
-use crate::destination::{Consequence, Destination};
-use crate::ids::AccountId;
-use crate::ports::Random;
-use crate::secret::Secret;
-use crate::signature::SigningKeys;
-use crate::target::EndpointUrl;
-use crate::webhook::{self, Headers, JobKind, PauseReason, Settings, Webhook};
-
-struct Zeros;
-
-impl Random for Zeros {
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_second(1_795_521_600 + seconds).unwrap()
-}
+use crate::destination::Consequence;
+use crate::fixtures::{active_webhook, at};
+use crate::webhook::{JobKind, PauseReason};
 
 fn delivery(state: State, failed_in: Option<FailedIn>) -> Delivery {
     Delivery {
@@ -36,22 +20,8 @@ fn delivery(state: State, failed_in: Option<FailedIn>) -> Delivery {
         state,
         attempts: vec![],
         version: 3,
+        claimed_until: None,
     }
-}
-
-fn webhook() -> Webhook {
-    let settings = Settings {
-        url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
-        destination: Destination::Json,
-        events: EventType::ALL.to_vec(),
-        monitor_groups: vec![],
-        description: None,
-        headers: Headers::default(),
-    };
-    let keys = SigningKeys::new(Secret::generate(&Zeros));
-    let new =
-        Webhook::new(WebhookId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), settings, keys, at(0));
-    Webhook { state: webhook::State::Active, ..new }
 }
 
 fn attempt(number: u8) -> Attempt {
@@ -117,7 +87,8 @@ fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
     ];
     for (before, number, consequence, retry_after, expected) in table {
         let after = AfterFailure { consequence, retry_after, ladder: &Ladder::default() };
-        let next = delivery(before, None).after_failure(attempt(number), after, Some(&webhook()), at(1000));
+        let next =
+            delivery(before, None).after_failure(attempt(number), after, Some(&active_webhook()), at(1000));
         assert_eq!(next.state, expected, "{before:?} {consequence:?} {retry_after:?}");
         assert_eq!(next.failed_in, Some(FailedIn { first: 0, last: 0 }));
         assert_eq!(next.attempts.len(), 1);
@@ -126,11 +97,11 @@ fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
 
 #[test]
 fn what_its_webhook_became_meanwhile_decides() {
-    let mut paused = webhook();
+    let mut paused = active_webhook();
     paused.pause(PauseReason::Manual, None, None, at(900));
     let mut resumed = paused.clone();
     resumed.resume(JobKind::Release, 0, crate::ids::KeyId::from_bytes([3; 16]), at(901));
-    let mut deleted = webhook();
+    let mut deleted = active_webhook();
     deleted.delete(at(900));
     let before_the_resume = Some(FailedIn { first: 0, last: 0 });
     let table = [

@@ -161,6 +161,13 @@ impl Webhook {
         Some(Self { notification: Some(claimed), ..self.clone() })
     }
 
+    /// Drops its notification, as there is no channel for it; `None` if it has another one by now.
+    #[must_use]
+    pub(crate) fn without_notification(&self, id: u64) -> Option<Self> {
+        self.notification.as_ref().filter(|notification| notification.id == id)?;
+        Some(Self { notification: None, ..self.clone() })
+    }
+
     /// After a try to send the notification that was claimed; `None` if it is another's, or another one by now.
     #[must_use]
     pub(crate) fn after_notification(

@@ -1,4 +1,4 @@
-//! An attempt is due: claim it, look at the webhook, make it, record what came of it.
+//! An attempt is due: claim it, look at the webhook, make it, record the outcome.
 
 use std::sync::Arc;
 
@@ -33,33 +33,32 @@ impl Worker {
             Claim::Moved(delivery) => return self.reconcile(*delivery).await,
             Claim::Unknown => return Ok(Handled::Done),
         };
-        let claimed_until = later(now, limits::CLAIM);
+        let claimed_until = delivery.claimed_until.unwrap_or(now);
         let number = message.key.number;
         let body = self.body_of(message).await?;
         // Last of all that is read: between this look and the attempt nothing is waited for.
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
             Some(webhook) if webhook.is_active() => match body {
-                _ if self.may_outlive(claimed_until) => return Ok(Handled::Again(claimed_until)),
+                _ if self.may_outlive(claimed_until) => Ok(Handled::Again(claimed_until)),
                 Some(body) if webhook.settings.destination == Destination::Slack => {
-                    return self.write_into_channel((delivery, number), body, claimed_until).await;
+                    self.write_into_channel((delivery, number), body).await
                 }
                 Some(body) => {
                     let body = webhook
                         .settings
                         .render(delivery.event_type, &body, || self.deployment.page_of(webhook.id));
-                    self.make_attempt(&webhook, vec![(delivery, number)], body).await?;
+                    self.make_attempt(&webhook, vec![(delivery, number)], body).await
                 }
                 // Only what was kept beyond every limit has lost its event.
-                None => self.outbox.record(&delivery.with_state(State::Discarded)).await?,
+                None => self.outbox.record(&delivery.with_state(State::Discarded)).await,
             },
             Some(webhook) if !webhook.is_deleted() => {
                 self.outbox.settle(&webhook).await?;
-                self.outbox.record(&delivery.with_state(State::Held)).await?;
+                self.outbox.record(&delivery.with_state(State::Held)).await
             }
-            _ => self.outbox.record(&delivery.with_state(State::Cancelled)).await?,
+            _ => self.outbox.record(&delivery.with_state(State::Cancelled)).await,
         }
-        Ok(Handled::Done)
     }
 
     /// The record is further on than the message: it was worked on before, or is by somebody else, who may have died before
@@ -71,17 +70,23 @@ impl Worker {
         self.outbox.reconcile_delivery(delivery).await.map(Handled::until)
     }
 
-    /// Makes one call for what is due: one delivery, or a channel's burst, which is called after its first.
-    pub(super) async fn make_attempt(&self, webhook: &Webhook, due: Vec<Due>, body: Bytes) -> Result<()> {
+    /// Makes one call for what is due: one delivery, or a channel's burst, which is called after its first. Answers for the
+    /// first, whose message is being handled; the others have messages of their own.
+    pub(super) async fn make_attempt(
+        &self,
+        webhook: &Webhook,
+        due: Vec<Due>,
+        body: Bytes,
+    ) -> Result<Handled> {
         let began = self.clock.now();
-        let Some((first, number)) = due.first() else { return Ok(()) };
+        let Some((first, number)) = due.first() else { return Ok(Handled::Done) };
         let sent = self.sender.send(delivery_call(webhook, first, *number, body, began)).await;
-        // One that cannot be recorded is attempted again, and no other with it.
-        let mut recorded = Ok(());
+        let mut handled = vec![];
         for due in due {
-            recorded = recorded.and(self.attempted(webhook, due, began, sent.clone()).await);
+            // One that cannot be recorded is attempted again, and no other with it.
+            handled.push(self.attempted(webhook, due, began, sent.clone()).await);
         }
-        recorded
+        handled.into_iter().next().unwrap_or(Ok(Handled::Done))
     }
 
     async fn attempted(
@@ -90,7 +95,7 @@ impl Worker {
         (delivery, number): Due,
         began: Timestamp,
         sent: Sent,
-    ) -> Result<()> {
+    ) -> Result<Handled> {
         let at = later(began, sent.began_after);
         self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
         let made = Made::new(&webhook.settings.destination, number, delivery.trigger, (began, at), sent);
@@ -113,15 +118,16 @@ impl Worker {
 
     /// Both records are saved before anything is sent: what was delivered is not delivered again because a message could not
     /// be sent.
-    async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<()> {
+    async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<Handled> {
         let (recover, now) = (self.deployment.bring_forward, self.clock.now());
         let change = |webhook: &Webhook| webhook.after_success(recover, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?;
-        self.outbox.record(&delivery.delivered(attempt)).await?;
-        self.settle(webhook).await
+        let handled = self.outbox.record(&delivery.delivered(attempt)).await?;
+        self.settle(webhook).await?;
+        Ok(handled)
     }
 
-    async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<()> {
+    async fn failed(&self, delivery: Delivery, made: Made, failure: Failure) -> Result<Handled> {
         let now = self.clock.now();
         let Made { attempt, consequence, retry_after } = made;
         let failed = FailedAttempt {
@@ -135,8 +141,9 @@ impl Worker {
         let retry_after = retry_after.and_then(|header| retry::retry_after(&header, now));
         let after = AfterFailure { consequence, retry_after, ladder: &self.deployment.ladder };
         let next = delivery.after_failure(attempt, after, webhook.as_deref(), now);
-        self.outbox.record(&next).await?;
-        self.settle(webhook).await
+        let handled = self.outbox.record(&next).await?;
+        self.settle(webhook).await?;
+        Ok(handled)
     }
 
     async fn settle(&self, webhook: Option<Arc<Webhook>>) -> Result<()> {
@@ -157,19 +164,16 @@ impl Worker {
     async fn change_health(
         &self,
         id: WebhookId,
-        change: impl Fn(&Webhook) -> Option<Webhook> + Send + Sync,
+        change: impl Fn(&Webhook) -> Option<Webhook> + Send,
     ) -> Result<Option<Arc<Webhook>>> {
-        loop {
-            let Some(webhook) = self.webhooks.webhook(id).await? else { return Ok(None) };
-            let Some(next) = change(&webhook) else { return Ok(Some(webhook)) };
-            if let Ok(saved) = self.outbox.save_webhook(next).await? {
-                if let webhook::State::Paused(pause) = &saved.state {
-                    self.metrics.webhook_paused();
-                    tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
-                }
-                return Ok(Some(saved));
-            }
+        let Some(latest) = self.outbox.change_webhook(id, change).await? else { return Ok(None) };
+        if let webhook::State::Paused(pause) = &latest.webhook.state
+            && latest.changed
+        {
+            self.metrics.webhook_paused();
+            tracing::warn!(webhook.id = %id, reason = pause.reason.name(), "webhook paused");
         }
+        Ok(Some(latest.webhook))
     }
 }
 

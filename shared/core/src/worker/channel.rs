@@ -21,17 +21,13 @@ use crate::time::later;
 pub(super) type Due = (Delivery, u8);
 
 impl Worker {
-    /// Writes a delivery, which is claimed until then, into its channel, or comes again when that takes a message.
-    pub(super) async fn write_into_channel(
-        &self,
-        due: Due,
-        payload: Bytes,
-        claimed_until: Timestamp,
-    ) -> Result<Handled> {
+    /// Writes a delivery into its channel, or comes again when that takes a message.
+    pub(super) async fn write_into_channel(&self, due: Due, payload: Bytes) -> Result<Handled> {
         let (id, now) = (due.0.webhook_id, self.clock.now());
+        let claimed_until = due.0.claimed_until.unwrap_or(now);
         let next = later(now, limits::CHANNEL_GAP);
         if let Err(free) = self.rate_limits.take(RateLimit::Channel(id), now, next).await? {
-            return self.wait_for_slot(&due.0, claimed_until, free).await;
+            return self.wait_for_slot(&due.0, free).await;
         }
         let all_due = self.claim_batch(due, now).await?;
         let named = self.named_in_burst(&all_due, payload).await?;
@@ -49,20 +45,14 @@ impl Worker {
                 slack_burst(&types, &named)
             }
         };
-        self.make_attempt(&webhook, all_due, body).await?;
-        Ok(Handled::Done)
+        self.make_attempt(&webhook, all_due, body).await
     }
 
     /// Releases the claim until the channel's next slot is free.
-    async fn wait_for_slot(
-        &self,
-        delivery: &Delivery,
-        claimed_until: Timestamp,
-        free: Timestamp,
-    ) -> Result<Handled> {
+    async fn wait_for_slot(&self, delivery: &Delivery, free: Timestamp) -> Result<Handled> {
         let limit = RateLimit::ChannelQueue(delivery.webhook_id);
         let is_first = self.rate_limits.take(limit, self.clock.now(), free).await?.is_ok();
-        self.deliveries.release_until(delivery, claimed_until, free).await?;
+        self.deliveries.release_until(delivery, free).await?;
         Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))
     }
 

@@ -91,13 +91,9 @@ impl Worker {
             let delivery = match job.kind {
                 JobKind::Release | JobKind::Discard => Some(delivery),
                 JobKind::Hold | JobKind::Cancel | JobKind::Recover => {
-                    match self.claimed(delivery, now).await? {
-                        Claimed::Ours(delivery) => Some(delivery),
-                        Claimed::Anothers => {
-                            contested = true;
-                            None
-                        }
-                    }
+                    let claimed = self.claimed(delivery, now).await?;
+                    contested |= claimed.is_none();
+                    claimed
                 }
             };
             let next = delivery.and_then(|delivery| match job.kind {
@@ -115,7 +111,7 @@ impl Worker {
         }
         let changed = saved.len();
         // All of them are kept before any is sent for: in a lane that was dropped whole nothing is promoted.
-        self.outbox.send_for(saved).await?;
+        self.outbox.send_for(&saved).await?;
         // The last ones are on their way just now, and soon there; what has not arrived then takes longer.
         let patience = if job.ramp > 0 { limits::ATTEMPT_TIMEOUT } else { limits::STRAGGLER };
         let again_after = match job.kind {
@@ -164,39 +160,31 @@ impl Worker {
         Ok(!released.is_empty())
     }
 
-    /// A scheduled delivery may be in a worker's hands: only who holds its claim changes it. One that cannot be had is left
-    /// to its worker, who sees the webhook's new state; if that died, its claim ends some day, and the job looks until then.
-    async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Claimed> {
-        let Some((key, at)) = delivery.due_attempt() else { return Ok(Claimed::Ours(delivery)) };
+    /// A scheduled delivery may be in a worker's hands: only the worker with its claim changes it. `None` if another has it: it
+    /// is left to that worker, which sees the webhook's new state; if that one died, its claim ends, and the job looks until then.
+    async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Option<Delivery>> {
+        let Some((key, at)) = delivery.due_attempt() else { return Ok(Some(delivery)) };
         Ok(match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
-            Claim::Taken(delivery) => Claimed::Ours(*delivery),
-            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => Claimed::Anothers,
+            Claim::Taken(delivery) => Some(*delivery),
+            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => None,
         })
     }
 
     /// Records that the page is done.
     async fn end_page(&self, leased: &Webhook, job: BulkJob, page: PageResult) -> Result<Handled> {
-        loop {
-            let Some(webhook) = self.webhooks.webhook(leased.id).await? else { return Ok(Handled::Done) };
-            let now = self.clock.now();
-            let Some(next) = webhook.after_page(leased.generation, job, page, now) else {
-                // Replaced, or another worker's, which may have the same message and die: it comes again, and finds out.
-                return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
-            };
-            if let Ok(saved) = self.outbox.save_webhook(next).await? {
-                // At its end: what was held between its last look and now has nothing else to come for it.
-                self.outbox.reconcile_webhook(&saved).await?;
-                return Ok(Handled::Done);
-            }
+        let now = self.clock.now();
+        let change = |webhook: &Webhook| webhook.after_page(leased.generation, job, page, now);
+        let Some(latest) = self.outbox.change_webhook(leased.id, change).await? else {
+            return Ok(Handled::Done);
+        };
+        if !latest.changed {
+            // Replaced, or another worker's, which may have the same message and die: it comes again, and finds out.
+            return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         }
+        // At its end: what was held between its last look and now has nothing else to come for it.
+        self.outbox.reconcile_webhook(&latest.webhook).await?;
+        Ok(Handled::Done)
     }
-}
-
-/// What came of claiming a delivery for a job.
-enum Claimed {
-    Ours(Delivery),
-    /// It is in another worker's hands, or was.
-    Anothers,
 }
 
 /// What came of asking for a page.

@@ -11,9 +11,9 @@ use super::{Handled, Worker};
 use crate::call::USER_AGENT;
 use crate::destination::{Destination, slack_text};
 use crate::error::Result;
-use crate::ids::WebhookId;
 use crate::message::NotifyMessage;
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
+use crate::outbox::Latest;
 use crate::ports::{Call, RateLimit};
 use crate::target::EndpointUrl;
 use crate::time::later;
@@ -39,7 +39,9 @@ impl Worker {
         let account = self.accounts.account(webhook.account_id).await?;
         let own = account.as_ref().and_then(|account| account.slack.clone());
         let Some(slack) = own.or_else(|| self.deployment.slack.clone()) else {
-            return self.drop_notification(&webhook, notification.id).await;
+            let drop = |latest: &Webhook| latest.without_notification(notification.id);
+            self.outbox.change_webhook(webhook.id, drop).await?;
+            return Ok(Handled::Done);
         };
         let limit = RateLimit::Notifications(webhook.account_id);
         if let Err(free) = self.rate_limits.take(limit, now, later(now, limits::NOTICE_GAP)).await? {
@@ -100,7 +102,7 @@ impl Worker {
                 tracing::warn!(webhook.id = %id, class = failure.class.name(), tries, "Slack did not take a notification");
             }
             let change = |latest: &Webhook| latest.after_notification(&claimed.notification, outcome, now);
-            self.change(claimed.webhook.id, change).await?;
+            self.outbox.change_webhook(claimed.webhook.id, change).await?;
         }
         // It may be tried again, or be claimed by another worker by now, which may have the same message and die.
         let Some(own) = batch.first() else { return Ok(Handled::Done) };
@@ -116,36 +118,12 @@ impl Worker {
     /// or there is a newer notification.
     async fn claim_notification(&self, webhook: &Webhook, id: u64) -> Result<Option<Claimed>> {
         let now = self.clock.now();
-        let claimed = self.change(webhook.id, |latest| latest.with_notification_claimed(id, now)).await?;
-        Ok(claimed.and_then(|webhook| {
+        let claim = |latest: &Webhook| latest.with_notification_claimed(id, now);
+        let latest = self.outbox.change_webhook(webhook.id, claim).await?;
+        Ok(latest.filter(|latest| latest.changed).and_then(|Latest { webhook, .. }| {
             let notification = webhook.notification.clone()?;
             Some(Claimed { webhook, notification })
         }))
-    }
-
-    /// Nobody can be told.
-    async fn drop_notification(&self, webhook: &Webhook, id: u64) -> Result<Handled> {
-        let drop = |latest: &Webhook| {
-            latest.notification.as_ref().filter(|known| known.id == id)?;
-            Some(Webhook { notification: None, ..latest.clone() })
-        };
-        self.change(webhook.id, drop).await?;
-        Ok(Handled::Done)
-    }
-
-    /// Changes a webhook by compare-and-set, as often as others are faster; `None` if the change does not apply.
-    async fn change(
-        &self,
-        id: WebhookId,
-        change: impl Fn(&Webhook) -> Option<Webhook> + Send,
-    ) -> Result<Option<Arc<Webhook>>> {
-        loop {
-            let Some(latest) = self.webhooks.webhook(id).await? else { return Ok(None) };
-            let Some(next) = change(&latest) else { return Ok(None) };
-            if let Ok(saved) = self.outbox.save_webhook(next).await? {
-                return Ok(Some(saved));
-            }
-        }
     }
 }
 

@@ -1,48 +1,14 @@
 //! The changes of a webhook as tables: from a state and a fact to the next state and what it calls for.
 
-use jiff::Timestamp;
-
 use std::time::Duration;
 
 use super::*;
 use crate::attempt::Class;
-use crate::destination::Destination;
-use crate::event::EventType;
-use crate::ids::{AccountId, KeyId, WebhookId};
+use crate::fixtures::{active_webhook, at};
+use crate::ids::KeyId;
 use crate::limits;
 use crate::message::{JobMessage, Message};
-use crate::ports::Random;
-use crate::secret::Secret;
-use crate::signature::SigningKeys;
-use crate::target::EndpointUrl;
-use crate::webhook::{Headers, PageClaim, PageResult, Settings};
-
-struct Zeros;
-
-impl Random for Zeros {
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_second(1_795_521_600 + seconds).unwrap()
-}
-
-fn active() -> Webhook {
-    let settings = Settings {
-        url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
-        destination: Destination::Json,
-        events: EventType::ALL.to_vec(),
-        monitor_groups: vec![],
-        description: None,
-        headers: Headers::default(),
-    };
-    let keys = SigningKeys::new(Secret::generate(&Zeros));
-    let new =
-        Webhook::new(WebhookId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), settings, keys, at(0));
-    Webhook { state: State::Active, generation: 1, version: 10, ..new }
-}
+use crate::webhook::{PageClaim, PageResult};
 
 /// A change as the store leaves it: what it called for is sent.
 fn kept(webhook: Webhook) -> Webhook {
@@ -85,7 +51,7 @@ fn failed(
 
 /// After so many failures of one payload, from the first attempt on.
 fn after_failures(count: u8) -> Webhook {
-    let mut webhook = active();
+    let mut webhook = active_webhook();
     for number in 1..=count {
         let first = (number > 1).then_some(webhook.health.outage);
         if let Some(next) = failed(&webhook, number, first, Consequence::Climb) {
@@ -110,7 +76,7 @@ fn the_streak_climbs_a_rung_at_a_time_and_the_fourth_failed_retry_pauses() {
         // The notification waits until what is due is held.
         (5, 4, &["hold page 0", "webhook.paused"]),
     ];
-    let mut webhook = active();
+    let mut webhook = active_webhook();
     for (number, expected, effects) in table {
         let first = (number > 1).then_some(0);
         let next = failed(&webhook, number, first, Consequence::Climb).unwrap();
@@ -157,19 +123,19 @@ fn a_ladder_in_which_something_got_through_climbs_nothing() {
 #[test]
 fn one_answer_may_pause_at_once_and_another_counts_for_nothing() {
     for reason in [PauseReason::Gone, PauseReason::Permanent] {
-        let next = failed(&active(), 1, None, Consequence::Pause(reason)).unwrap();
+        let next = failed(&active_webhook(), 1, None, Consequence::Pause(reason)).unwrap();
         assert!(matches!(&next.state, State::Paused(pause) if pause.reason == reason));
         assert_eq!(calls_for(&next), ["hold page 0", "webhook.paused"]);
     }
-    assert!(failed(&active(), 5, Some(0), Consequence::GiveUp).is_none());
-    let paused = kept(failed(&active(), 1, None, Consequence::Pause(PauseReason::Gone)).unwrap());
+    assert!(failed(&active_webhook(), 5, Some(0), Consequence::GiveUp).is_none());
+    let paused = kept(failed(&active_webhook(), 1, None, Consequence::Pause(PauseReason::Gone)).unwrap());
     assert!(failed(&paused, 5, Some(0), Consequence::Climb).is_none());
     assert!(paused.after_success(true, at(200)).is_none(), "only a resume makes it active");
 }
 
 #[test]
 fn a_success_changes_nothing_on_an_ordinary_day() {
-    assert!(active().after_success(true, at(1)).is_none());
+    assert!(active_webhook().after_success(true, at(1)).is_none());
     let first_failure = after_failures(1);
     let well = first_failure.after_success(true, at(2)).unwrap();
     assert_eq!(
@@ -277,7 +243,7 @@ fn a_notification_that_is_refused_is_tried_again_later_and_given_up_in_the_end()
 
 #[test]
 fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
-    let mut webhook = active();
+    let mut webhook = active_webhook();
     webhook.pause(PauseReason::Manual, None, None, at(0));
     let webhook = kept(webhook);
     let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: 0 };
@@ -309,7 +275,7 @@ fn a_delete_cancels_and_tells_nobody() {
 
 #[test]
 fn what_was_sent_is_struck_off_and_what_came_meanwhile_stays() {
-    let mut webhook = active();
+    let mut webhook = active_webhook();
     webhook.pause(PauseReason::Manual, None, None, at(0));
     let sent = webhook.outbox.clone();
     webhook.resume(JobKind::Release, 0, KeyId::from_bytes([3; 16]), at(1));

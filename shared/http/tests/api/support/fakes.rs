@@ -237,7 +237,7 @@ impl Deliveries for Store {
         Ok(Claim::Unknown)
     }
 
-    async fn release_until(&self, _: &Delivery, _: Timestamp, _: Timestamp) -> PortResult<()> {
+    async fn release_until(&self, _: &Delivery, _: Timestamp) -> PortResult<()> {
         Ok(())
     }
 
