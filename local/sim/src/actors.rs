@@ -7,6 +7,7 @@ use bytes::Bytes;
 use statuspulse_core::access::{Caller, Manager, Role};
 use statuspulse_core::admin::commands::WebhookPatch;
 use statuspulse_core::admin::pause::HeldDeliveries;
+use statuspulse_core::delivery::Delivery;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
@@ -134,6 +135,11 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
+    /// The same person, who does two things at once.
+    fn twin(&self) -> Self {
+        Self { world: self.world.clone(), name: self.name.clone(), manager: self.manager }
+    }
+
     async fn once<T: Send + 'static>(&self, work: Work<T>) -> Option<Result<T>> {
         let answer = Arc::new(Mutex::new(None));
         let slot = answer.clone();
@@ -333,11 +339,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         // A double click.
         13..=14 => {
             let both = [(); 2].map(|()| {
-                let twin = Outside {
-                    world: outside.world.clone(),
-                    name: outside.name.clone(),
-                    manager: outside.manager,
-                };
+                let twin = outside.twin();
                 let who = Who { name: outside.name.clone(), mortal: false };
                 outside.world.spawn(who, async move {
                     resume(&twin, webhook, HeldDeliveries::Deliver).await;
@@ -353,26 +355,37 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             outside.rest(SHORT * 5).await;
             resume(outside, webhook, HeldDeliveries::Deliver).await;
         }
+        17..=18 => redeliver(outside, webhook, |_| true).await,
+        // What is finished is asked for again on a paused webhook, while somebody resumes it: it may be held too late.
         _ => {
-            let chosen: Option<DeliveryId> = outside.world.with(|inner| {
-                let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
-                let own: Vec<DeliveryId> = of.map(|kept| kept.delivery.id).collect();
-                (!own.is_empty()).then(|| inner.dice.one_of(&own))
+            pause(outside, webhook).await;
+            let twin = outside.twin();
+            let who = Who { name: outside.name.clone(), mortal: false };
+            let resumed = outside.world.spawn(who, async move {
+                resume(&twin, webhook, HeldDeliveries::Deliver).await;
             });
-            let Some(delivery) = chosen else { return };
-            drop(
-                outside
-                    .ask(|| {
-                        Box::new(move |services| {
-                            Box::pin(async move {
-                                services.admin.redeliver(account, webhook, delivery).await.map(drop)
-                            })
-                        })
-                    })
-                    .await,
-            );
+            redeliver(outside, webhook, Delivery::is_finished).await;
+            outside.world.end_of(resumed).await;
         }
     }
+}
+
+/// Asks for one of a webhook's deliveries again.
+async fn redeliver(outside: &Outside, webhook: WebhookId, which: impl Fn(&Delivery) -> bool) {
+    let account = outside.manager.account_id;
+    let chosen: Option<DeliveryId> = outside.world.with(|inner| {
+        let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
+        let own: Vec<DeliveryId> =
+            of.filter(|kept| which(&kept.delivery)).map(|kept| kept.delivery.id).collect();
+        (!own.is_empty()).then(|| inner.dice.one_of(&own))
+    });
+    let Some(delivery) = chosen else { return };
+    let ask = || -> Work<()> {
+        Box::new(move |services| {
+            Box::pin(async move { services.admin.redeliver(account, webhook, delivery).await.map(drop) })
+        })
+    };
+    drop(outside.ask(ask).await);
 }
 
 async fn pause(outside: &Outside, webhook: WebhookId) {

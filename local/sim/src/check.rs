@@ -81,8 +81,6 @@ pub(crate) struct Ledger {
     taken: BTreeSet<DeliveryId>,
     /// The same, by a worker that was not struck since: nothing can have been lost of it.
     surely_taken: BTreeSet<DeliveryId>,
-    /// Deliveries whose last change was made by a worker that had been struck: it may have been too late.
-    changed_late: BTreeSet<DeliveryId>,
     /// The worker that took the last lease on each job: one that was replaced may still be at its page.
     leases: BTreeMap<(WebhookId, u64), TaskId>,
     /// Until when a receiver asked for patience, with the ladder it asked in.
@@ -294,11 +292,15 @@ impl Ledger {
         now.checked_add(SKEW).unwrap_or(now) < own
     }
 
-    /// A change of a delivery was refused. An attempt that was made is recorded, unless its worker was struck.
-    pub(crate) fn refused(&mut self, task: TaskId, delivery: &Delivery) {
+    /// A change of a delivery was refused. An attempt that was made is recorded, unless its worker was struck, or was slower
+    /// than its claim.
+    pub(crate) fn refused(&mut self, task: TaskId, delivery: &Delivery, now: Timestamp) {
+        let soon = now.checked_add(SKEW).unwrap_or(now);
+        if delivery.claimed_until.is_some_and(|until| until <= soon) {
+            return;
+        }
         let Some(job) = self.jobs.get(&task).filter(|job| !job.struck) else { return };
-        let is_late = self.changed_late.contains(&delivery.id);
-        if job.called.iter().any(|post| post.0 == delivery.id) && !is_late {
+        if job.called.iter().any(|post| post.0 == delivery.id) {
             self.violated(format!("I7: the outcome of an attempt of {} is lost", short(delivery.id)));
         }
     }
@@ -309,13 +311,6 @@ impl Ledger {
         job.claims.retain(|(id, _)| *id != saved.id);
         job.called.retain(|post| post.0 != saved.id);
         let struck = job.struck;
-        if struck {
-            // What another worker has made of it since its claim ended may be lost.
-            self.changed_late.insert(saved.id);
-            self.surely_taken.remove(&saved.id);
-        } else {
-            self.changed_late.remove(&saved.id);
-        }
         // Its owner wants it once more.
         if before.is_finished() && saved.trigger == Trigger::Redelivery {
             self.surely_taken.remove(&saved.id);

@@ -285,9 +285,7 @@ impl Records for Ports {
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         self.call("save_delivery", |inner, _| {
             let now = inner.now;
-            let kept = inner.store.deliveries.get(&delivery.id);
-            let (before, passed) =
-                (kept.map(|kept| kept.delivery.clone()), kept.map(|kept| kept.has_passed(delivery)));
+            let before = inner.store.deliveries.get(&delivery.id).map(|kept| kept.delivery.clone());
             let (saved, messages) = inner.store.save_delivery(delivery, now);
             inner.enqueue(messages);
             let told = match &saved {
@@ -298,10 +296,7 @@ impl Records for Ports {
                     standing(&saved.delivery)
                 }
                 Err(Conflict) => {
-                    // A worker whose claim has passed to another was too slow, and may be struck for all that others know.
-                    if passed != Some(true) {
-                        inner.ledger.refused(inner.current, delivery);
-                    }
+                    inner.ledger.refused(inner.current, delivery, now);
                     format!("{} conflict", standing(delivery))
                 }
             };

@@ -31,7 +31,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Whether this worker's claim has ended, and another has it, or nobody.
-    pub(crate) fn has_passed(&self, delivery: &Delivery) -> bool {
+    fn has_passed(&self, delivery: &Delivery) -> bool {
         delivery.claimed_until.is_some_and(|until| self.claimed_until != Some(until))
     }
 }

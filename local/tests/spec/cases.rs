@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use statuspulse_core::ids::DeliveryId;
 use tokio::sync::Notify;
 
@@ -240,6 +240,32 @@ async fn a_delete_that_was_cut_off_cancels_all_the_same() {
     world.settle().await;
     assert_eq!(world.services.admin.deliveries.held(id).await.unwrap(), 0);
     assert_eq!(world.delete(&path).await.status.as_u16(), 404);
+}
+
+/// A redelivery sees "paused", and is held when the webhook was resumed and its drain has ended. Its caller gets no answer, and
+/// asks again.
+#[tokio::test]
+async fn a_redelivery_that_was_held_too_late_is_let_go_when_it_is_repeated() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.publish(&opened("A")).await;
+    world.settle().await;
+    let id = text(&world.deliveries(&hook).await[0]["id"]).to_owned();
+    let path = format!("/v1/webhooks/{}/deliveries/{id}/redeliver", hook.id);
+    world.act(&hook, "pause").await;
+    world.settle().await;
+    let ask = async { assert_eq!(world.post(&path, &Value::Null).await.status.as_u16(), 503) };
+    let (asked, go_on) = stopped_before(&world, Write::Held, Box::pin(ask)).await;
+    world.act(&hook, "resume").await;
+    world.advance(MINUTE).await;
+    world.fuse.lose_answer();
+    go_on.notify_one();
+    asked.await;
+    assert_eq!(world.statuses(&hook).await, ["held"]);
+    assert_eq!(world.post(&path, &Value::Null).await.status.as_u16(), 409);
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"]);
+    assert_eq!(world.attempts(URL).len(), 2);
 }
 
 /// The same, but it is held between the drain's last look and its end: the worker sees a drain at work, and the drain has

@@ -10,7 +10,7 @@ pub(crate) struct Mutation {
     pub(crate) to: &'static str,
 }
 
-pub(crate) const MUTATIONS: [Mutation; 63] = [
+pub(crate) const MUTATIONS: [Mutation; 65] = [
     Mutation {
         name: "a receiver asks for patience in vain",
         file: "worker/attempt.rs",
@@ -74,10 +74,8 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "of a channel's burst only the first is recorded",
         file: "worker/attempt.rs",
-        from: r#"        for due in due {
-            recorded"#,
-        to: r#"        for due in due.into_iter().take(1) {
-            recorded"#,
+        from: "for due in due {",
+        to: "for due in due.into_iter().take(1) {",
     },
     Mutation {
         name: "what waits for a channel's slot is forgotten",
@@ -287,8 +285,8 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "repair: a job's end does not look for what was held meanwhile",
         file: "worker/job.rs",
-        from: r#"                self.outbox.reconcile_webhook(&saved).await?;"#,
-        to: r#"                self.outbox.settle(&saved).await?;"#,
+        from: "self.outbox.reconcile_webhook(&latest.webhook).await?;",
+        to: "self.outbox.settle(&latest.webhook).await?;",
     },
     Mutation {
         name: "repair: the message of a page that is over does not reconcile",
@@ -386,10 +384,24 @@ pub(crate) const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "port: a delivery is replaced whatever its version",
         file: "../../../local/sim/src/store.rs",
-        from: r#"        if kept.delivery.version != delivery.version {
+        from: r#"        if kept.delivery.version != delivery.version || kept.has_passed(delivery) {
             return Err(Conflict);"#,
-        to: r#"        if kept.delivery.version > delivery.version + 999 {
+        to: r#"        if kept.has_passed(delivery) {
             return Err(Conflict);"#,
+    },
+    Mutation {
+        name: "port: a worker saves though its claim has passed to another",
+        file: "../../../local/sim/src/store.rs",
+        from: r#"        if kept.delivery.version != delivery.version || kept.has_passed(delivery) {
+            return Err(Conflict);"#,
+        to: r#"        if kept.delivery.version != delivery.version {
+            return Err(Conflict);"#,
+    },
+    Mutation {
+        name: "repair: a held redelivery on an active webhook is left by its repetition",
+        file: "admin/redeliver.rs",
+        from: "matches!(delivery.state, State::Waiting | State::Held)",
+        to: "matches!(delivery.state, State::Waiting)",
     },
     Mutation {
         name: "port: an event goes at once though an earlier one of its incident is unfinished",
