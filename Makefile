@@ -104,8 +104,8 @@ MUTANTS := CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 $(CARGO_MUTAN
 mutants: ## change the rules line by line and see whether a test notices; an hour or two (SHARD=0/20 for a part)
 	@test -x $(CARGO_MUTANTS) || $(CARGO) install --locked --quiet --root target/tools cargo-mutants@27.1.0
 	rm -rf target/mutants.out
-	$(MUTANTS) --test-package statuspulse-core,statuspulse-sim -- --locked --lib --test retry --test runs || [ $$? -le 3 ]
-	$(MUTANTS) --iterate --test-package statuspulse -- --locked --test spec || [ $$? -le 3 ]
+	$(MUTANTS) --test-package statuspulse-core,statuspulse-sim -C=--locked -C=--lib -C=--test=retry -C=--test=runs || [ $$? -le 3 ]
+	$(MUTANTS) --iterate --test-package statuspulse,statuspulse-embedded -C=--locked -C=--test=spec -C=--test=conformance || [ $$? -le 3 ]
 	@sed 's/^/not noticed: /' target/mutants.out/missed.txt
 
 bench: build ## measure speed, memory and isolation on loopback (BENCH="--quick --scenario low")

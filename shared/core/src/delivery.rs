@@ -315,7 +315,7 @@ impl Delivery {
     /// After an attempt that its receiver took.
     #[must_use]
     pub fn delivered(self, attempt: Attempt) -> Self {
-        Self { failed_in: None, ..self.with_attempt(attempt) }.with_state(State::Delivered)
+        self.with_attempt(attempt).with_state(State::Delivered)
     }
 
     /// After an attempt that failed: on the ladder's next step, if it has one and its webhook is as before. `webhook` is the

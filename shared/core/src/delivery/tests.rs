@@ -76,6 +76,7 @@ fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
         ),
         // Where the ladder's own time is at hand it is the ladder's own: the next rung counts from there.
         (early(3, 1010), 3, climb, None, on_time(4, 1910)),
+        (early(3, 1030), 3, climb, None, on_time(4, 1930)),
         (early(5, 1010), 5, climb, None, State::Failed),
         (
             State::Scheduled { number: 3, at: at(1000), timing: Timing::AfterEarly },
@@ -152,9 +153,48 @@ fn each_state_says_what_it_calls_for() {
     }
     let accepted = |state| delivery(state, None).accepted_message(&body).is_some();
     assert!(accepted(on_time(1, 0)) && accepted(State::Waiting), "whatever is accepted has a message");
+    let retried = Delivery { attempts: vec![attempt(1)], ..delivery(on_time(2, 60), None) };
+    assert!(retried.accepted_message(&body).is_none(), "it was sent for long ago");
     let mut given_up = delivery(State::Failed, None);
     assert_eq!(given_up.failed_event(), None, "it was never tried");
     given_up.attempts.push(attempt(5));
     assert!(given_up.failed_event().is_some());
     assert_eq!(Delivery { state: State::Delivered, ..given_up }.failed_event(), None);
+}
+
+#[test]
+fn what_is_let_go_begins_afresh() {
+    let failed = delivery(State::Failed, Some(FailedIn { first: 1, last: 2 }));
+    let held = delivery(on_time(2, 1000), failed.failed_in).with_state(State::Held);
+    for (held, trigger) in [(held, Trigger::Resume), (failed.requested_again(), Trigger::Redelivery)] {
+        assert_eq!((held.state, held.trigger), (State::Held, trigger));
+        let next = held.restarted(at(2000));
+        assert_eq!((next.state, next.trigger), (on_time(1, 2000), trigger));
+        assert_eq!(
+            (next.round, next.failed_in),
+            (2, None),
+            "an outage of an earlier round says nothing of this one"
+        );
+    }
+}
+
+#[test]
+fn a_delivery_says_who_set_it_going() {
+    // Round, version, state; was it let go, and is it as it was accepted?
+    let table = [
+        (1, 0, on_time(1, 0), false, true),
+        (1, 3, on_time(1, 0), false, false),
+        (1, 0, State::Waiting, false, false),
+        (2, 3, on_time(1, 0), true, false),
+        (2, 3, on_time(2, 0), false, false),
+        (2, 3, State::Waiting, false, false),
+    ];
+    for (round, version, state, let_go, as_accepted) in table {
+        let delivery = Delivery { round, version, ..delivery(state, None) };
+        assert_eq!(
+            (delivery.is_released(), delivery.is_as_accepted()),
+            (let_go, as_accepted),
+            "{delivery:?}"
+        );
+    }
 }
