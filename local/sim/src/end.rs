@@ -13,8 +13,20 @@ use crate::history::short;
 use crate::store::Store;
 use crate::world::Inner;
 
-/// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6).
+/// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6), and new events are held.
 pub(crate) fn at_rest(inner: &mut Inner) {
+    let known: BTreeSet<EventId> = inner.ledger.accepted.iter().map(|accepted| accepted.event).collect();
+    for kept in inner.store.deliveries.values() {
+        let Delivery { id, event_id, webhook_id, round, state, .. } = &kept.delivery;
+        let webhook = inner.store.webhooks.get(webhook_id);
+        let is_paused = webhook.is_some_and(|webhook| matches!(webhook.state, webhook::State::Paused(_)));
+        let is_moving = matches!(state, State::Waiting | State::Scheduled { .. });
+        // One that a slow worker let go when the webhook was paused again waits for the look, and for its lane.
+        if is_paused && is_moving && *round == 1 && known.contains(event_id) {
+            let (name, status) = (short(*id), kept.delivery.status().name());
+            inner.ledger.violated(format!("pause: {name} is {status} though its webhook is paused"));
+        }
+    }
     for webhook in inner.store.webhooks.values() {
         let name = short(webhook.id);
         let ledger = &mut inner.ledger;

@@ -20,10 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::access::{Account, Manager};
+use statuspulse_core::delivery;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::limits;
+use statuspulse_core::message::{Message, QueueName};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -31,6 +33,7 @@ use statuspulse_core::webhook::{Headers, Settings, State, Webhook};
 
 use actors::Outside;
 use ports::Ports;
+use store::{Kept, Store};
 use world::{Driver, Inner, Who, World};
 
 /// What came of a run.
@@ -149,9 +152,8 @@ fn lose_the_queue(driver: &mut Driver, world: &World, outside: &impl Fn() -> Out
         return Ok(());
     }
     world.with(|inner| {
-        let deleted = inner.store.webhooks.values().filter(|webhook| webhook.is_deleted());
-        let deleted: Vec<WebhookId> = deleted.map(|webhook| webhook.id).collect();
-        inner.queue.lose_all(&deleted);
+        let Inner { queue, store, .. } = inner;
+        queue.lose_all(|message| is_irreplaceable(message, store));
         inner.history.note(inner.now, "world", || "the queue is lost".to_owned());
     });
     // Longer than the ladder's longest wait: by then whatever is scheduled is overdue.
@@ -165,6 +167,22 @@ fn lose_the_queue(driver: &mut Driver, world: &World, outside: &impl Fn() -> Out
         world.spawn(Who { name: "reconciler".into(), mortal: false }, actors::reconcile(outside()));
     }
     Ok(())
+}
+
+/// Whether no record says what this message does. It is that of an accepted event, which DynamoDB marks nowhere unless another
+/// waits behind it; or its webhook is deleted, and nothing finds what only the message was for.
+fn is_irreplaceable(message: &Message, store: &Store) -> bool {
+    let webhook = message.webhook_id();
+    if store.webhooks.get(&webhook).is_none_or(|webhook| webhook.is_deleted()) {
+        return true;
+    }
+    let Message::Attempt(attempt) = message else { return false };
+    let waits_behind = |kept: &Kept| {
+        let lane = &kept.delivery;
+        let own = store.deliveries.get(&attempt.delivery_id).map(|kept| &kept.delivery.incident_id);
+        lane.webhook_id == webhook && Some(&lane.incident_id) == own && lane.state == delivery::State::Waiting
+    };
+    message.queue() == QueueName::First && (store.sends || !store.deliveries.values().any(waits_behind))
 }
 
 /// An account with a few webhooks.

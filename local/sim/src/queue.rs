@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use statuspulse_core::ids::WebhookId;
-use statuspulse_core::message::{AttemptMessage, Message, QueueName, ScheduledMessage};
+use statuspulse_core::message::{AttemptMessage, Message, ScheduledMessage};
 
 use crate::dice::Dice;
 
@@ -91,11 +90,9 @@ impl Queue {
         self.kept.iter().map(|kept| kept.visible_at).min()
     }
 
-    /// Its messages are gone: a table is restored, or somebody purges a queue. Not those of accepted events, which DynamoDB
-    /// marks nowhere, and of these webhooks, which are deleted: nothing finds what only these were for.
-    pub(crate) fn lose_all(&mut self, deleted: &[WebhookId]) {
-        let is_first = |message: &Message| message.queue() == QueueName::First;
-        self.kept.retain(|kept| is_first(&kept.message) || deleted.contains(&kept.message.webhook_id()));
+    /// Its messages are gone, but for these: a table is restored, or somebody purges a queue.
+    pub(crate) fn lose_all(&mut self, but_for: impl Fn(&Message) -> bool) {
+        self.kept.retain(|kept| but_for(&kept.message));
         self.has_lost = true;
     }
 

@@ -245,3 +245,44 @@ async fn what_was_in_work_when_the_process_died_comes_again() {
     assert_eq!(world.statuses(&hook).await, ["delivered"; 30]);
     assert_eq!((world.attempts(URL).len(), world.dead_letters()), (30, 0));
 }
+
+/// A queue was lost, so nobody works on anything. The look at every record counts what is long overdue, and nothing else.
+#[tokio::test]
+async fn the_look_at_every_record_counts_what_is_long_overdue() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let look = async || world.services.worker.reconcile_all().await.unwrap();
+    for event in [opened("A"), resolved("A"), opened("B")] {
+        world.publish(&event).await;
+    }
+    world.clock.pass(MINUTE * 10);
+    assert_eq!(look().await, 0, "it may still be in a worker's hands");
+    world.clock.pass(SECOND);
+    assert_eq!(look().await, 3, "two attempts, and the lane behind one of them");
+    world.settle().await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 3]);
+
+    world.act(&hook, "pause").await;
+    world.settle().await;
+    for event in [opened("C"), resolved("C")] {
+        world.publish(&event).await;
+    }
+    assert_eq!(look().await, 0);
+    world.clock.pass(MINUTE * 10 + SECOND);
+    assert_eq!(look().await, 2, "an attempt, and the lane behind it, which should be held");
+    world.settle().await;
+    assert_eq!(world.statuses(&hook).await[3..], ["held", "held"]);
+    world.act_with(&hook, "resume", json!({"held": "discard"})).await.expect(200);
+    world.settle().await;
+
+    world.receivers.answers(URL, 410);
+    world.publish(&opened("D")).await;
+    let received = world.next_message().await.unwrap();
+    world.work_on(received).await;
+    world.clock.pass(MINUTE * 10);
+    assert_eq!(look().await, 0);
+    world.clock.pass(SECOND);
+    assert_eq!(look().await, 2, "the job that holds, and the notification of the pause");
+    world.settle().await;
+    assert_eq!(look().await, 0);
+}

@@ -206,23 +206,24 @@ impl Outbox {
         Ok(found)
     }
 
-    /// What waits on a paused webhook should be held. Otherwise the head of its lane should not wait, nor be long overdue; on
-    /// a later rung it is one of those that are looked at themselves.
+    /// A lane whose first attempt is long overdue has lost its message. What waits should be held if its webhook is paused, and
+    /// should not be the first of its lane.
     async fn look_at_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
-        let stuck = match self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await? {
-            _ if waiting.accepted_at >= long_ago => false,
-            _ if !webhook.is_active() => true,
-            Some(head) => match head.state {
-                State::Waiting => true,
-                State::Scheduled { number: 1, at, .. } => at < long_ago,
-                _ => false,
-            },
-            None => false,
+        if waiting.accepted_at >= long_ago {
+            return Ok(0);
+        }
+        let Some(head) = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await? else {
+            return Ok(0);
         };
-        if stuck {
+        let is_overdue = matches!(head.state, State::Scheduled { number: 1, at, .. } if at < long_ago);
+        if is_overdue {
+            self.send_attempt(&head).await?;
+        }
+        let is_stuck = !webhook.is_active() || head.state == State::Waiting;
+        if is_stuck {
             self.reconcile_delivery(waiting).await?;
         }
-        Ok(u64::from(stuck))
+        Ok(u64::from(is_overdue || is_stuck))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Defects to be found: changes of a line of the rules, of a branch that repairs something, or of what the ports promise. Most
-//! branches that repair something have one here that removes it; those that have not are still to get one, or to go.
+//! Defects to be found: changes of a line of the rules, of a branch that repairs something, or of what the ports promise. What
+//! is changed by a program, line by line, and what notices it: docs/mutants.md.
 
 /// A defect.
 pub(crate) struct Mutation {

@@ -182,6 +182,46 @@ fn a_notification_of_a_pause_is_sent_when_all_is_held() {
     assert_eq!(early.job.unwrap().let_go, 7);
 }
 
+#[test]
+fn a_notification_of_a_pause_that_is_being_sent_at_a_resume_is_not_tried_again() {
+    let held = kept(job_ended(&after_failures(5), 0));
+    let id = held.notification.as_ref().unwrap().id;
+    let mut claimed = kept(held.with_notification_claimed(id, at(500)).unwrap());
+    let being_sent = claimed.notification.clone().unwrap();
+    claimed.resume(JobKind::Release, 0, KeyId::from_bytes([3; 16]), at(501));
+    assert_eq!(claimed.notification.as_ref().unwrap().state, NotificationState::Sent);
+    assert!(claimed.after_notification(&being_sent, SendOutcome::Refused(Duration::ZERO), at(502)).is_none());
+}
+
+#[test]
+fn a_notification_without_a_channel_is_dropped_unless_there_is_a_newer_one() {
+    let failing = after_failures(3);
+    let id = failing.notification.as_ref().unwrap().id;
+    assert_eq!(failing.without_notification(id).unwrap().notification, None);
+    assert!(failing.without_notification(id + 1).is_none());
+    assert!(active_webhook().without_notification(id).is_none());
+}
+
+#[test]
+fn a_handshake_makes_a_pending_webhook_active_once() {
+    let mut webhook = Webhook { state: State::Pending, ..active_webhook() };
+    assert!(webhook.verified(at(1)));
+    assert!(webhook.is_active());
+    assert!(!webhook.verified(at(2)));
+}
+
+#[test]
+fn what_an_active_webhook_holds_is_released_by_one_job() {
+    let webhook = active_webhook();
+    let released = webhook.with_release(at(1)).unwrap();
+    assert_eq!(calls_for(&released), ["release page 0"]);
+    assert_eq!(released.generation, webhook.generation + 1, "no message of an earlier job is for this one");
+    assert!(kept(released).with_release(at(2)).is_none());
+    let mut paused = active_webhook();
+    paused.pause(PauseReason::Manual, None, None, at(1));
+    assert!(job_ended(&paused, 0).with_release(at(2)).is_none(), "a resume will");
+}
+
 fn told(webhook: &Webhook) -> Webhook {
     let id = webhook.notification.as_ref().unwrap().id;
     let claimed = kept(webhook.with_notification_claimed(id, at(500)).unwrap());
@@ -198,7 +238,12 @@ fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
     // Without a recovery it is told at once.
     let at_once = told(&after_failures(3)).after_success(false, at(600)).unwrap();
     assert_eq!(calls_for(&at_once), ["notify recovered 0"]);
-    assert!(kept(at_once).after_success(false, at(601)).is_none());
+    let at_once = kept(at_once);
+    assert!(at_once.after_success(false, at(601)).is_none());
+    // A single failure after that is no trouble, and its end no news.
+    let well = told(&at_once);
+    let hiccup = kept(failed(&well, 1, None, Consequence::Climb).unwrap());
+    assert_eq!(calls_for(&hiccup.after_success(false, at(602)).unwrap()), Vec::<String>::new());
     // With one, when what waited is let go.
     let recovering = told(&after_failures(3)).after_success(true, at(600)).unwrap();
     assert_eq!(calls_for(&recovering), ["recover page 0"]);
@@ -280,4 +325,81 @@ fn what_was_sent_is_struck_off_and_what_came_meanwhile_stays() {
     let sent = webhook.outbox.clone();
     webhook.resume(JobKind::Release, 0, KeyId::from_bytes([3; 16]), at(1));
     assert_eq!(webhook.without_sent(&sent).outbox, webhook.outbox[2..]);
+}
+
+/// A page of a job of this kind, worked on: what the job is then.
+fn after_page(job: BulkJob, failing: bool, result: PageResult) -> Option<BulkJob> {
+    let mut webhook = active_webhook();
+    if failing {
+        webhook.health.failing_since = Some(at(0));
+    }
+    let webhook = Webhook { job: Some(job), ..webhook };
+    webhook.after_page(webhook.generation, job, result, at(0)).unwrap().job
+}
+
+#[test]
+fn a_job_goes_on_as_long_as_there_is_something_to_do() {
+    let changed = PageResult { changed: 1, ..PageResult::default() };
+    let full = PageResult { full: true, ..PageResult::default() };
+    let again = PageResult { again_after: Some(Duration::from_secs(60)), ..PageResult::default() };
+    let nothing = PageResult::default();
+    // Kind, ramp, setbacks, is the webhook failing, what was done; seconds until the next page, ramp and setbacks then.
+    let table = [
+        (JobKind::Hold, 0, 0, false, changed, Some((0, 0, 0))),
+        (JobKind::Hold, 0, 0, false, full, Some((1, 0, 0))),
+        (JobKind::Hold, 0, 0, false, again, Some((60, 0, 0))),
+        (JobKind::Hold, 0, 0, false, nothing, None),
+        (JobKind::Cancel, 0, 0, false, changed, Some((0, 0, 0))),
+        (JobKind::Discard, 0, 0, true, changed, Some((0, 0, 0))),
+        // A release doubles its page every second, ...
+        (JobKind::Release, 0, 0, false, changed, Some((1, 1, 0))),
+        (JobKind::Release, 3, 0, false, changed, Some((1, 4, 0))),
+        (JobKind::Release, 16, 0, false, changed, Some((1, 16, 0))),
+        // ... and where the webhook fails again it waits twice as long after each one that it lets go.
+        (JobKind::Release, 3, 0, true, changed, Some((5, 0, 1))),
+        (JobKind::Release, 0, 1, true, changed, Some((10, 0, 2))),
+        (JobKind::Release, 0, 6, true, changed, Some((300, 0, 7))),
+        (JobKind::Release, 0, 7, true, changed, Some((300, 0, 8))),
+        (JobKind::Release, 0, 7, false, changed, Some((1, 1, 0))),
+        (JobKind::Release, 3, 0, false, again, Some((60, 0, 0))),
+        (JobKind::Release, 3, 0, false, nothing, None),
+        // A recovery gives up when the outage goes on, and leaves what is behind its page to the ladder.
+        (JobKind::Recover, 0, 2, true, changed, Some((20, 0, 3))),
+        (JobKind::Recover, 0, 3, true, changed, None),
+        (JobKind::Recover, 0, 0, false, full, None),
+        (JobKind::Recover, 0, 0, false, changed, Some((1, 1, 0))),
+    ];
+    for (kind, ramp, setbacks, failing, result, expected) in table {
+        let job = BulkJob { ramp, setbacks, leased_until: Some(at(9)), ..BulkJob::new(kind, 0, 0, at(0)) };
+        let next = after_page(job, failing, result);
+        let seconds = |job: BulkJob| job.due.duration_since(at(0)).as_secs();
+        let found = next.map(|job| (seconds(job), job.ramp, job.setbacks));
+        assert_eq!(found, expected, "{job:?} {failing} {result:?}");
+        assert!(next.is_none_or(|next| next.page == 1 && next.leased_until.is_none()), "{next:?}");
+    }
+    let job = BulkJob::new(JobKind::Recover, 0, 3, at(0));
+    assert_eq!(after_page(job, false, PageResult { let_go: 4, ..changed }).unwrap().let_go, 7);
+}
+
+#[test]
+fn a_release_lets_go_of_twice_as_many_each_time_up_to_a_bound() {
+    let mut webhook = active_webhook();
+    for (ramp, size) in [(0, 10), (1, 20), (3, 80), (4, 100), (16, 100), (70, 100)] {
+        let job = BulkJob { ramp, ..BulkJob::new(JobKind::Release, 0, 0, at(0)) };
+        assert_eq!(job.release_size(&webhook), size, "{ramp}");
+    }
+    webhook.health.failing_since = Some(at(0));
+    assert_eq!(BulkJob { ramp: 4, ..BulkJob::new(JobKind::Release, 0, 0, at(0)) }.release_size(&webhook), 1);
+}
+
+#[test]
+fn a_webhook_that_is_resumed_says_whether_it_delivers_or_drops() {
+    for (kind, change) in [(JobKind::Release, Change::Resumed), (JobKind::Discard, Change::ResumedDiscarding)]
+    {
+        let mut webhook = active_webhook();
+        webhook.pause(PauseReason::Manual, None, None, at(0));
+        webhook.resume(kind, 5, KeyId::from_bytes([3; 16]), at(1));
+        assert_eq!(webhook.audit.entries().last().unwrap().change, change);
+        assert_eq!(webhook.job.unwrap().let_go, if kind == JobKind::Release { 5 } else { 0 });
+    }
 }
