@@ -1,4 +1,4 @@
-//! BEHAVIOUR.md as tests: one module a section, one test or more a rule.
+//! docs/behaviour.md as tests: one module per section, at least one test per rule.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 mod cases;
