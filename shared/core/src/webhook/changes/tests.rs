@@ -291,6 +291,11 @@ fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
     let mut webhook = active_webhook();
     webhook.pause(PauseReason::Manual, None, None, at(0));
     let webhook = kept(webhook);
+    assert_eq!(
+        webhook.generation,
+        active_webhook().generation + 1,
+        "no message of an earlier job is for this one"
+    );
     let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: 0 };
     let early = at(0).checked_sub(Duration::from_secs(1)).unwrap();
     assert_eq!(webhook.claim_page(message, early), PageClaim::Later(at(0)));
