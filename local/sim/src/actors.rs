@@ -135,7 +135,7 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// The same person, who does two things at once.
+    /// The same customer, for a second call at the same time.
     fn twin(&self) -> Self {
         Self { world: self.world.clone(), name: self.name.clone(), manager: self.manager }
     }
@@ -356,7 +356,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             resume(outside, webhook, HeldDeliveries::Deliver).await;
         }
         17..=18 => redeliver(outside, webhook, |_| true).await,
-        // What is finished is asked for again on a paused webhook, while somebody resumes it: it may be held too late.
+        // Redeliver on a paused webhook during a resume: the delivery may be held after the drain has ended.
         _ => {
             pause(outside, webhook).await;
             let twin = outside.twin();

@@ -292,8 +292,8 @@ impl Ledger {
         now.checked_add(SKEW).unwrap_or(now) < own
     }
 
-    /// A change of a delivery was refused. An attempt that was made is recorded, unless its worker was struck, or was slower
-    /// than its claim.
+    /// A save of a delivery was refused. The outcome of an attempt must not be lost, unless a fault hit its worker or its claim
+    /// had expired.
     pub(crate) fn refused(&mut self, task: TaskId, delivery: &Delivery, now: Timestamp) {
         let soon = now.checked_add(SKEW).unwrap_or(now);
         if delivery.claimed_until.is_some_and(|until| until <= soon) {

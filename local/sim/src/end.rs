@@ -20,10 +20,10 @@ pub(crate) fn at_rest(inner: &mut Inner) {
         let Delivery { id, event_id, webhook_id, round, state, .. } = &kept.delivery;
         let webhook = inner.store.webhooks.get(webhook_id);
         let is_paused = webhook.is_some_and(|webhook| matches!(webhook.state, webhook::State::Paused(_)));
-        // A first attempt that was lost with its queue is found when somebody waits behind it, or comes again.
+        // A first attempt lost with its queue is only found through a delivery that waits behind it.
         let is_lost = inner.queue.has_lost() && kept.delivery.is_as_accepted();
         let is_moving = matches!(state, State::Waiting | State::Scheduled { .. }) && !is_lost;
-        // One that a slow worker let go when the webhook was paused again waits for the look, and for its lane.
+        // Round 1 only: a slow worker may release a delivery after the webhook was paused again.
         if is_paused && is_moving && *round == 1 && known.contains(event_id) {
             let (name, status) = (short(*id), kept.delivery.status().name());
             inner.ledger.violated(format!("pause: {name} is {status} though its webhook is paused"));

@@ -169,8 +169,8 @@ fn lose_the_queue(driver: &mut Driver, world: &World, outside: &impl Fn() -> Out
     Ok(())
 }
 
-/// Whether no record says what this message does. It is that of an accepted event, which DynamoDB marks nowhere unless another
-/// waits behind it; or its webhook is deleted, and nothing finds what only the message was for.
+/// Whether this message cannot be recreated from the records: a first attempt with no delivery waiting behind it, because
+/// DynamoDB keeps no mark for it; or any message of a deleted webhook.
 fn is_irreplaceable(message: &Message, store: &Store) -> bool {
     let webhook = message.webhook_id();
     if store.webhooks.get(&webhook).is_none_or(|webhook| webhook.is_deleted()) {

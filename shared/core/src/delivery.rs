@@ -54,8 +54,8 @@ pub struct Delivery {
     pub attempts: Vec<Attempt>,
     /// Counts its changes, for the store's compare-and-set.
     pub version: u64,
-    /// Until when it is this worker's alone; `None` if it was read, and not claimed. It is not saved: a save by a worker whose
-    /// claim has passed to another is refused.
+    /// When this worker's claim ends; `None` if the delivery was read without a claim. It is not stored: the store compares it
+    /// with the current claim, and refuses the save if they differ.
     pub claimed_until: Option<Timestamp>,
 }
 

@@ -24,8 +24,8 @@ use crate::webhook::{self, Webhook};
 use crate::worker::Handled;
 
 impl Outbox {
-    /// Saves a delivery after an attempt, or after a look at its webhook. Where another worker was faster the message comes
-    /// again: that worker may have the same one, and die.
+    /// Saves a delivery after an attempt, or after its webhook was checked. If another worker saved first, the message has to
+    /// come again: it may be the only one left if that worker dies.
     pub(crate) async fn record(&self, delivery: &Delivery) -> Result<Handled> {
         let Ok(saved) = self.save(delivery).await? else {
             return Ok(Handled::Again(later(self.clock.now(), limits::DRAIN_INTERVAL)));
@@ -206,8 +206,8 @@ impl Outbox {
         Ok(found)
     }
 
-    /// A lane whose first attempt is long overdue has lost its message. What waits should be held if its webhook is paused, and
-    /// should not be the first of its lane.
+    /// A lane whose first attempt is long overdue has lost its message. A waiting delivery is stuck if its webhook is paused (it
+    /// should be held), or if it is the head of its lane (it should have been promoted).
     async fn look_at_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
         if waiting.accepted_at >= long_ago {
             return Ok(0);

@@ -36,8 +36,8 @@ impl Claims {
         Ok(until)
     }
 
-    /// Makes a worker's claim hold for as long as a write may take: nobody else claims the delivery before that is done. Answers
-    /// whether it is still this worker's, which it is too where it was read and not claimed.
+    /// Extends a worker's claim for the duration of a write, so that no other worker can claim the delivery meanwhile. Returns
+    /// `false` if the claim is no longer this worker's; a delivery that was read without a claim has none to lose.
     pub(crate) fn renew(&self, delivery: &Delivery, now: Timestamp) -> bool {
         let Some(until) = delivery.claimed_until else { return true };
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! Defects to be found: changes of a line of the rules, of a branch that repairs something, or of what the ports promise. What
-//! is changed by a program, line by line, and what notices it: docs/mutants.md.
+//! Defects that the simulation has to find: each changes a rule, removes a repair, or breaks a promise of the ports. For
+//! generated defects see docs/mutants.md.
 
 /// A defect.
 pub(crate) struct Mutation {
