@@ -206,8 +206,8 @@ impl Outbox {
         Ok(found)
     }
 
-    /// A lane whose first attempt is long overdue has lost its message. A waiting delivery is stuck if its webhook is paused (it
-    /// should be held), or if it is the head of its lane (it should have been promoted).
+    /// A lane whose first attempt is long overdue has lost its message. A waiting delivery is stuck if its webhook is
+    /// paused (it should be held), or if it is the head of its lane (it should have been promoted).
     async fn look_at_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
         if waiting.accepted_at >= long_ago {
             return Ok(0);
