@@ -153,10 +153,25 @@ impl Outside {
         answer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Asks until there is an answer that says yes or no.
+    /// Asks until there is an answer that says yes or no. Some give up before.
     async fn ask<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
+        self.ask_unless(work, || self.gives_up()).await
+    }
+
+    /// Asks until there is an answer. A delete is repeated like this: no list has the webhook any more, so the look at
+    /// everything does not find what its record still owes.
+    async fn insist<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
+        self.ask_unless(work, || false).await
+    }
+
+    async fn ask_unless<T: Send + 'static>(
+        &self,
+        work: impl Fn() -> Work<T>,
+        gives_up: impl Fn() -> bool,
+    ) -> Option<Result<T>> {
         for _ in 0..ASKED_AT_MOST {
             match self.once(work()).await {
+                None | Some(Err(Error::Unavailable(_))) if gives_up() => return None,
                 None | Some(Err(Error::Unavailable(_))) => {
                     let wait = self.world.with(|inner| inner.dice.up_to(Duration::from_secs(5)));
                     self.world.sleep(wait).await;
@@ -165,6 +180,15 @@ impl Outside {
             }
         }
         None
+    }
+
+    /// Without an answer some callers never ask again. What they began is left to the look at everything.
+    fn gives_up(&self) -> bool {
+        self.world.with(|inner| {
+            let gives_up = inner.faults && inner.dice.once_in(8);
+            inner.ledger.needs_the_look |= gives_up;
+            gives_up
+        })
     }
 
     async fn rest(&self, longest: Duration) {
@@ -329,7 +353,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         ),
         12 => drop(
             outside
-                .ask(|| {
+                .insist(|| {
                     Box::new(move |services| {
                         Box::pin(async move { services.admin.delete(by, webhook).await })
                     })
@@ -425,13 +449,21 @@ pub(crate) async fn resume_all(outside: Outside) {
     }
 }
 
-/// When all is over: nothing is found that should have been woken.
+/// Looks at everything now and then, while the others are at work.
+pub(crate) async fn reconciler(outside: Outside, looks: usize) {
+    for _ in 0..looks {
+        outside.rest(LONG).await;
+        drop(outside.once(look()).await);
+    }
+}
+
+/// Looks at everything, as happens every quarter of an hour.
 pub(crate) async fn reconcile(outside: Outside) {
-    drop(
-        outside
-            .ask(|| Box::new(|services| Box::pin(async move { services.worker.reconcile_all().await })))
-            .await,
-    );
+    drop(outside.ask(look).await);
+}
+
+fn look() -> Work<u64> {
+    Box::new(|services| Box::pin(async move { services.worker.reconcile_all().await }))
 }
 
 /// Receivers change their moods.

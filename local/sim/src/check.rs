@@ -29,6 +29,8 @@ const ATTEMPTS: u8 = 5;
 pub(crate) const WARNED_AT: u8 = 2;
 /// From a receiver's answer to its record, with the slowest of calls in between.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(300);
+/// From a pause to the end of what a worker was at, which fails a few times and is tried again.
+const HELD_WITHIN: Duration = Duration::from_secs(1800);
 /// What a receiver may ask for.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
@@ -94,10 +96,17 @@ pub(crate) struct Ledger {
     pub(crate) refused: BTreeMap<WebhookId, Timestamp>,
     /// The same, or when its failures were forgotten as it has a new endpoint.
     cleared: BTreeMap<WebhookId, Timestamp>,
+    /// When each webhook was last paused.
+    paused: BTreeMap<WebhookId, Timestamp>,
+    /// When each delivery was last changed.
+    saved_at: BTreeMap<DeliveryId, Timestamp>,
     /// When each webhook was last resumed.
     resumed: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
+    /// Whether something was begun that only the look at everything brings to its end: its caller got no answer and did not ask
+    /// again, or its message was lost.
+    pub(crate) needs_the_look: bool,
     /// What was logged of failures.
     pub(crate) errors: Vec<String>,
     pub(crate) attempts: usize,
@@ -330,6 +339,7 @@ impl Ledger {
             }
         }
         self.begins_afresh(before, saved);
+        self.is_held_soon(before, saved, now);
         let last = saved.attempts.last().map(|attempt| attempt.number);
         if saved.state == State::Failed && last != Some(ATTEMPTS) {
             self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
@@ -368,6 +378,20 @@ impl Ledger {
         }
     }
 
+    /// What is on the ladder when its webhook is paused, or comes there by a worker that was under way, is held at once and
+    /// not when it is due.
+    fn is_held_soon(&mut self, before: &Delivery, saved: &Delivery, now: Timestamp) {
+        let before_that = self.saved_at.insert(saved.id, now);
+        let was_on_ladder = matches!(before.state, State::Scheduled { number: 2.., .. });
+        let paused = self.paused.get(&saved.webhook_id).copied();
+        let is_paused = paused > self.resumed.get(&saved.webhook_id).copied();
+        let since = before_that.max(paused).and_then(|since| since.checked_add(HELD_WITHIN).ok());
+        let is_late = since.is_some_and(|at| at < now) && !self.needs_the_look;
+        if saved.state == State::Held && was_on_ladder && is_paused && is_late {
+            self.violated(format!("pause: {} stayed on the ladder", short(saved.id)));
+        }
+    }
+
     /// When a pause has held all there is, nothing is left on the ladder.
     pub(crate) fn held(&mut self, before: &Webhook, after: &Webhook, store: &Store, now: Timestamp) {
         let held = before.job.is_some_and(|job| job.kind == JobKind::Hold) && after.job.is_none();
@@ -375,9 +399,12 @@ impl Ledger {
             return;
         }
         let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
+        // What a worker records later it holds itself.
+        let began = self.paused.get(&after.id).and_then(|began| began.checked_sub(SKEW).ok());
         let left = store.deliveries.values().find(|kept| {
             kept.delivery.webhook_id == after.id
                 && matches!(kept.delivery.state, State::Scheduled { at, .. } if at > soon)
+                && self.saved_at.get(&kept.delivery.id).copied() < began
         });
         if let Some(left) = left {
             let name = short(left.delivery.id);
@@ -401,6 +428,9 @@ impl Ledger {
             self.jobs.entry(task).or_default().telling.push((after.id, id));
         }
         let is_paused = |webhook: &Webhook| matches!(webhook.state, webhook::State::Paused(_));
+        if before.is_active() && is_paused(after) {
+            self.paused.insert(after.id, now);
+        }
         if is_paused(before) && after.is_active() {
             self.resumed.insert(after.id, now);
         }

@@ -1,7 +1,7 @@
 //! The whole system over the ports, from a seed: publishers, fan-outs, delivery workers, pause and drain handlers,
 //! customers, and receivers with moods, on a virtual clock, in one thread. Every call of a port may fail before it has
 //! taken effect or after, be slow, be refused for throttling or taken in part; messages come twice, late and out of order;
-//! workers die between any two awaits; clocks differ. Afterwards the invariants of `docs/architecture.md` hold, or the run
+//! workers die between any two awaits; clocks differ. Afterwards the invariants of `docs/behaviour.md` hold, or the run
 //! says which does not, and its seed makes the same run again.
 
 mod actors;
@@ -96,6 +96,10 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
     }
     let changes = world.with(|inner| inner.dice.below(7));
     outsiders.push(world.spawn(immortal("weather"), actors::weather(outside("weather"), changes)));
+    if world.with(|inner| inner.dice.once_in(6)) {
+        outsiders
+            .push(world.spawn(immortal("reconciler"), actors::reconciler(outside("reconciler"), changes)));
+    }
 
     let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let told = over.clone();
@@ -135,27 +139,39 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
         inner.history.note(inner.now, "world", || "all is well from here on".to_owned());
     });
     let quiet = |inner: &Inner| inner.queue.is_empty();
-    lose_the_queue(driver, world, &outside)?;
+    lose_the_queue(world);
+    if world.with(|inner| inner.ledger.needs_the_look) {
+        look_at_everything(driver, world, &outside)?;
+    }
     driver.drive(LADDER, quiet)?;
     world.with(end::at_rest);
     world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
     driver.drive(DRAIN, quiet)?;
     // Before anybody looks for what is stuck, and once more after.
     world.with(end::at_end);
+    world.with(|inner| inner.is_over = true);
     world.spawn(Who { name: "reconciler".into(), mortal: false }, actors::reconcile(outside()));
     driver.drive(DRAIN, quiet)
 }
 
 /// Sometimes the queues are lost, as after a restore. What the records say is enough to go on.
-fn lose_the_queue(driver: &mut Driver, world: &World, outside: &impl Fn() -> Outside) -> Result<(), String> {
-    if !world.with(|inner| inner.dice.once_in(6)) {
-        return Ok(());
-    }
+fn lose_the_queue(world: &World) {
     world.with(|inner| {
-        let Inner { queue, store, .. } = inner;
-        queue.lose_all(|message| is_irreplaceable(message, store));
-        inner.history.note(inner.now, "world", || "the queue is lost".to_owned());
+        if inner.dice.once_in(6) {
+            let Inner { queue, store, .. } = inner;
+            queue.lose_all(|message| is_irreplaceable(message, store));
+            inner.ledger.needs_the_look = true;
+            inner.history.note(inner.now, "world", || "the queue is lost".to_owned());
+        }
     });
+}
+
+/// A look every quarter of an hour, until all that was scheduled before is overdue and has been seen.
+fn look_at_everything(
+    driver: &mut Driver,
+    world: &World,
+    outside: &impl Fn() -> Outside,
+) -> Result<(), String> {
     // Longer than the ladder's longest wait: by then whatever is scheduled is overdue.
     for _ in 0..8 {
         let until = world.with(|inner| inner.now.checked_add(limits::RECONCILE_EVERY).unwrap_or(inner.now));

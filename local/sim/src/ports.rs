@@ -147,9 +147,9 @@ impl Metrics for Ports {
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
     fn stranded(&self, count: u64) {
-        // What nobody was promised may be stuck (`end::at_end`); nothing else is to be found.
+        // The last look finds nothing, but what no publisher was promised (`end::at_end`). Earlier ones repair.
         self.world.with(|inner| {
-            if inner.queue.has_lost() {
+            if !inner.is_over {
                 return;
             }
             let left = inner.store.deliveries.values().filter(|kept| !kept.delivery.is_finished()).count();

@@ -28,7 +28,7 @@ type Future<'a> = Pin<Box<dyn std::future::Future<Output = ()> + Send + 'a>>;
 /// What a task waits for.
 #[derive(Clone, Copy)]
 enum Wake {
-    RateLimit,
+    Turn,
     At(Timestamp),
     Message,
     End(TaskId),
@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) faults: bool,
     /// Whether the store is slow again and again while they do.
     pub(crate) sluggish: bool,
+    /// Whether everything has come to its end, and nothing is left to repair.
+    pub(crate) is_over: bool,
     /// Of how many turns a worker or a call dies in one.
     pub(crate) deadliness: usize,
     /// Calls of ports that failed, by port and kind: what was explored.
@@ -93,6 +95,7 @@ impl World {
             history: History::new(keep_history),
             faults: true,
             sluggish: false,
+            is_over: false,
             deadliness: 250,
             points: BTreeSet::new(),
             throttled: 0,
@@ -126,7 +129,7 @@ impl World {
         self.with(|inner| {
             let id = inner.next_task;
             inner.next_task += 1;
-            inner.wakes.insert(id, Wake::RateLimit);
+            inner.wakes.insert(id, Wake::Turn);
             inner.newborn.push(Task { id, who, future: Box::pin(future) });
             id
         })
@@ -134,7 +137,7 @@ impl World {
 
     /// Others may go first.
     pub(crate) async fn turn(&self) {
-        self.wait(Wake::RateLimit).await;
+        self.wait(Wake::Turn).await;
     }
 
     pub(crate) async fn sleep(&self, time: Duration) {
@@ -194,7 +197,7 @@ impl Inner {
 
     fn can_go_on(&self, task: TaskId) -> bool {
         match self.wakes.get(&task) {
-            Some(Wake::RateLimit) | None => true,
+            Some(Wake::Turn) | None => true,
             Some(Wake::At(at)) => *at <= self.now,
             Some(Wake::Message) => self.queue.next_due().is_some_and(|due| due <= self.now),
             Some(Wake::End(other)) => self.ended.contains(other),

@@ -16,7 +16,9 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::ids::WebhookId;
 use crate::message::{AttemptKey, ScheduledMessage};
-use crate::ports::{Acceptance, Clock, Conflict, Deliveries, PortResult, Queue, Records, Saved, Webhooks};
+use crate::ports::{
+    Acceptance, Claim, Clock, Conflict, Deliveries, PortResult, Queue, Records, Saved, Webhooks,
+};
 use crate::webhook::Webhook;
 
 /// What was saved, unless somebody else was faster.
@@ -130,7 +132,7 @@ impl Outbox {
                 Some(head) if head.state == State::Waiting => {
                     match self.write(&head.promoted(self.clock.now())).await? {
                         Ok(saved) => saved.delivery,
-                        // Somebody else saw to it: look again.
+                        // Another worker was faster, and may die before it sends: look again.
                         Err(Conflict) => continue,
                     }
                 }
@@ -140,6 +142,17 @@ impl Outbox {
             };
             return self.send_attempt(&next).await;
         }
+    }
+
+    /// Claims a delivery that is to be changed, if it is scheduled: it may be in a worker's hands, and only the worker with its
+    /// claim changes it. `None` if another has it. That one sees the webhook's new state; if it died, its claim ends.
+    pub(crate) async fn claimed(&self, delivery: Delivery) -> Result<Option<Delivery>> {
+        let Some((key, at)) = delivery.due_attempt() else { return Ok(Some(delivery)) };
+        let now = self.clock.now();
+        Ok(match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
+            Claim::Taken(delivery) => Some(*delivery),
+            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => None,
+        })
     }
 
     /// Sends a scheduled delivery's message.

@@ -30,10 +30,7 @@ impl Outbox {
         let Ok(saved) = self.save(delivery).await? else {
             return Ok(Handled::Again(later(self.clock.now(), limits::DRAIN_INTERVAL)));
         };
-        if saved.state == State::Held {
-            // The webhook may have been resumed, and drained, since it was seen paused.
-            self.reconcile_delivery(saved).await?;
-        }
+        self.follow_webhook(saved).await?;
         Ok(Handled::Done)
     }
 
@@ -53,28 +50,37 @@ impl Outbox {
 
     /// Does again what a delivery's state calls for. Answers when to look at it again, if that is not certain to be enough.
     pub(crate) async fn reconcile_delivery(&self, delivery: Delivery) -> Result<Option<Timestamp>> {
-        let mut delivery = delivery;
-        loop {
-            match delivery.state {
-                State::Waiting | State::Held => match self.stop_with_webhook(&delivery).await? {
-                    Some(stopped) => delivery = stopped,
-                    None if delivery.state == State::Waiting => return self.reconcile_lane(&delivery).await,
-                    // The webhook was resumed between the look that said "paused" and the record "held", and its drain may
-                    // have ended already: nothing else would come for this one.
-                    None => return self.release_held(delivery.webhook_id).await.map(|()| None),
-                },
-                _ if self.is_transactional() => return Ok(None),
-                State::Scheduled { .. } => return self.send_attempt(&delivery).await.map(|()| None),
-                State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
-                    self.send(delivery.failed_event().into_iter().collect()).await?;
-                    return self.wake_successor(&delivery).await.map(|()| None);
-                }
+        let delivery = self.follow_webhook(delivery).await?;
+        match delivery.state {
+            State::Waiting => return self.reconcile_lane(&delivery).await,
+            State::Held => {}
+            _ if self.is_transactional() => {}
+            State::Scheduled { .. } => self.send_attempt(&delivery).await?,
+            State::Delivered | State::Failed | State::Discarded | State::Cancelled => {
+                self.send(delivery.failed_event().into_iter().collect()).await?;
+                self.wake_successor(&delivery).await?;
             }
         }
+        Ok(None)
     }
 
-    /// What waits or is held while its webhook is paused or deleted shares the fate of all the rest: the job that holds or
-    /// cancels may be over.
+    /// Holds, cancels or releases an unfinished delivery as its webhook's state says: the webhook may have changed since it was
+    /// read, and the job that did so for all the others may be over.
+    async fn follow_webhook(&self, delivery: Delivery) -> Result<Delivery> {
+        let mut delivery = delivery;
+        while !delivery.is_finished()
+            && let Some(stopped) = self.stop_with_webhook(&delivery).await?
+        {
+            delivery = stopped;
+        }
+        if delivery.state == State::Held {
+            self.release_held(delivery.webhook_id).await?;
+        }
+        Ok(delivery)
+    }
+
+    /// Holds or cancels a delivery whose webhook is paused or deleted; `None` if there is nothing to do, or another worker has
+    /// it, which sees to it.
     async fn stop_with_webhook(&self, delivery: &Delivery) -> Result<Option<Delivery>> {
         let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? else { return Ok(None) };
         self.settle(&webhook).await?;
@@ -86,7 +92,8 @@ impl Outbox {
         if delivery.state == state {
             return Ok(None);
         }
-        Ok(self.save(&delivery.clone().with_state(state)).await?.ok())
+        let Some(claimed) = self.claimed(delivery.clone()).await? else { return Ok(None) };
+        Ok(self.save(&claimed.with_state(state)).await?.ok())
     }
 
     /// Sees to it that a lane in which a delivery waits goes on. Its head may wait itself, as the worker before it died before

@@ -10,7 +10,7 @@ pub(crate) struct Mutation {
     pub(crate) to: &'static str,
 }
 
-pub(crate) const MUTATIONS: [Mutation; 65] = [
+pub(crate) const MUTATIONS: [Mutation; 69] = [
     Mutation {
         name: "a receiver asks for patience in vain",
         file: "worker/attempt.rs",
@@ -211,8 +211,14 @@ pub(crate) const MUTATIONS: [Mutation; 65] = [
     Mutation {
         name: "repair: what is held too late for a drain is left",
         file: "reconcile.rs",
-        from: "if saved.state == State::Held {",
+        from: "if delivery.state == State::Held {",
         to: "if false {",
+    },
+    Mutation {
+        name: "repair: what is put on the ladder too late for a hold stays there",
+        file: "reconcile.rs",
+        from: "while !delivery.is_finished()",
+        to: "while !delivery.is_finished() && !matches!(delivery.state, State::Scheduled { .. })",
     },
     Mutation {
         name: "repair: a message that finds its record further on is dropped",
@@ -238,20 +244,27 @@ pub(crate) const MUTATIONS: [Mutation; 65] = [
     Mutation {
         name: "repair: a scheduled delivery is not sent for again",
         file: "reconcile.rs",
-        from: "State::Scheduled { .. } => return self.send_attempt(&delivery).await.map(|()| None),",
-        to: "State::Scheduled { .. } => return Ok(None),",
+        from: "State::Scheduled { .. } => self.send_attempt(&delivery).await?,",
+        to: "State::Scheduled { .. } => {}",
     },
     Mutation {
         name: "repair: the next of a finished delivery is not promoted again",
         file: "reconcile.rs",
-        from: "return self.wake_successor(&delivery).await.map(|()| None);",
-        to: "return Ok(None);",
+        from: r#"                self.send(delivery.failed_event().into_iter().collect()).await?;
+                self.wake_successor(&delivery).await?;"#,
+        to: "                self.send(delivery.failed_event().into_iter().collect()).await?;",
     },
     Mutation {
         name: "repair: one that was promoted is not sent for again",
         file: "outbox.rs",
         from: "Some(head) if matches!(head.due_attempt(), Some((AttemptKey { number: 1, .. }, _))) => head,",
         to: "",
+    },
+    Mutation {
+        name: "repair: a worker that was too late to promote does not look again",
+        file: "outbox.rs",
+        from: "Err(Conflict) => continue,",
+        to: "Err(Conflict) => return Ok(()),",
     },
     Mutation {
         name: "the next of a lane is not promoted",
@@ -366,6 +379,19 @@ pub(crate) const MUTATIONS: [Mutation; 65] = [
         file: "reconcile.rs",
         from: "State::Scheduled { at, .. } if at < long_ago => {",
         to: "State::Scheduled { at, .. } if at < long_ago && false => {",
+    },
+    Mutation {
+        name: "repair: the look leaves what a webhook owes",
+        file: "reconcile.rs",
+        from: r#"        self.settle(webhook).await?;
+        let mut found = 0;"#,
+        to: "        let mut found = 0;",
+    },
+    Mutation {
+        name: "repair: what waits or is held on a deleted webhook is left",
+        file: "reconcile.rs",
+        from: "webhook::State::Deleted => State::Cancelled,",
+        to: "webhook::State::Deleted => return Ok(None),",
     },
     Mutation {
         name: "port: a claim is given to everybody",

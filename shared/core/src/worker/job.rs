@@ -20,11 +20,11 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::{Handled, Worker};
-use crate::delivery::{Delivery, State};
+use crate::delivery::State;
 use crate::error::Result;
 use crate::limits;
 use crate::message::{JobMessage, ScheduledMessage};
-use crate::ports::{Claim, Conflict, DeliveryQuery};
+use crate::ports::{Conflict, DeliveryQuery};
 use crate::time::later;
 use crate::webhook::{BulkJob, JobKind, PageClaim, PageResult, Webhook};
 
@@ -91,7 +91,7 @@ impl Worker {
             let delivery = match job.kind {
                 JobKind::Release | JobKind::Discard => Some(delivery),
                 JobKind::Hold | JobKind::Cancel | JobKind::Recover => {
-                    let claimed = self.claimed(delivery, now).await?;
+                    let claimed = self.outbox.claimed(delivery).await?;
                     contested |= claimed.is_none();
                     claimed
                 }
@@ -160,16 +160,6 @@ impl Worker {
         Ok(!released.is_empty())
     }
 
-    /// A scheduled delivery may be in a worker's hands: only the worker with its claim changes it. `None` if another has it: it
-    /// is left to that worker, which sees the webhook's new state; if that one died, its claim ends, and the job looks until then.
-    async fn claimed(&self, delivery: Delivery, now: Timestamp) -> Result<Option<Delivery>> {
-        let Some((key, at)) = delivery.due_attempt() else { return Ok(Some(delivery)) };
-        Ok(match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
-            Claim::Taken(delivery) => Some(*delivery),
-            Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => None,
-        })
-    }
-
     /// Records that the page is done.
     async fn end_page(&self, leased: &Webhook, job: BulkJob, page: PageResult) -> Result<Handled> {
         let now = self.clock.now();
@@ -177,12 +167,12 @@ impl Worker {
         let Some(latest) = self.outbox.change_webhook(leased.id, change).await? else {
             return Ok(Handled::Done);
         };
+        // Also if another job has taken its place: what this worker held after that job's last look is released now.
+        self.outbox.reconcile_webhook(&latest.webhook).await?;
         if !latest.changed {
-            // Replaced, or another worker's, which may have the same message and die: it comes again, and finds out.
+            // Another worker may have the same message, and die: it comes again, and finds out.
             return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         }
-        // At its end: what was held between its last look and now has nothing else to come for it.
-        self.outbox.reconcile_webhook(&latest.webhook).await?;
         Ok(Handled::Done)
     }
 }
