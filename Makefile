@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt openapi api-fuzz build sim mutants bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -83,6 +83,9 @@ check: ## formatting, lints as errors, the dependency rule
 
 fmt: ## format the code
 	$(CARGO) fmt --all
+
+docs-check: ## links, citations, commands, flags and numbers in the documents; part of make test
+	$(CARGO) test --locked -p statuspulse --test docs
 
 openapi: ## write docs/openapi.json anew from the types
 	STATUSPULSE_WRITE_OPENAPI=1 $(CARGO) test --quiet -p statuspulse-http --test api the_committed_document

@@ -1,5 +1,4 @@
-//! Hard cases of CASES.md, tables c and d, that no section has, and what happens when many things are in work at once. The
-//! other cases are named where their rule is tested: `grep 'CASES 53'`.
+//! What happens when many things are in work at once.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ async fn hundreds_hanging(world: &World) -> Vec<Attempt<'_>> {
     stuck
 }
 
-/// CASES 61. A receiver that hangs ties up its own share of the workers.
+/// A receiver that hangs ties up its own share of the workers.
 #[tokio::test]
 async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
     let world = World::new().await;
@@ -66,7 +65,7 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
     assert_eq!(world.attempts(URL).len(), 2000);
 }
 
-/// CASES 53, with many workers at once: the streak still climbs a rung at a time, and the pause comes once.
+/// With many workers at once: the streak still climbs a rung at a time, and the pause comes once.
 #[tokio::test]
 async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_hands_are_one_outage() {
     let world = World::new().await;

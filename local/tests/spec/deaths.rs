@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::support::*;
 
-/// CASES 55. The only way to a second POST of the same attempt.
+/// The only way to a second POST of the same attempt.
 #[tokio::test]
 async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more() {
     let world = World::new().await;
@@ -38,7 +38,6 @@ async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more(
     assert_eq!(world.statuses(&hook).await, ["delivered"]);
 }
 
-/// CASES 55.
 #[tokio::test]
 async fn a_death_after_recording_and_before_the_message_was_done_changes_nothing() {
     let world = World::new().await;
@@ -119,7 +118,7 @@ async fn mended(world: World, process_ends: bool) -> World {
     world
 }
 
-/// CASES 55, and I1 to I3, I5 to I7: the process dies after every single write of the story in turn.
+/// I1 to I3, I5 to I7: the process dies after every single write of the story in turn.
 #[tokio::test]
 async fn a_death_after_any_write_loses_nothing_and_delivers_in_order() {
     let mut writes = 0;

@@ -1,4 +1,4 @@
-//! The Slack channel of an account's engineers: set over the API, tried, and told how its webhooks are (BEHAVIOUR 6.3).
+//! The Slack channel of an account's engineers: set over the API, tried, and told how its webhooks are (rule 6.3).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The invariants of DESIGN.md, one by one. What random runs find is in `random_runs.rs`, what a death in the middle of
+//! The invariants of docs/behaviour.md, one by one. What random runs find is in `random_runs.rs`, what a death in the middle of
 //! anything does in `deaths.rs`.
 
 use serde_json::{Value, json};
@@ -125,7 +125,6 @@ async fn i5_events_of_one_incident_arrive_in_order_though_many_are_in_work_at_on
     }
 }
 
-/// CASES 54.
 #[tokio::test]
 async fn i6_one_pause_one_notice_and_one_resume_one_drain_though_every_message_comes_twice() {
     let world = World::new().await;
@@ -157,7 +156,6 @@ async fn twice_each(world: &World) {
     }
 }
 
-/// CASES 54.
 #[tokio::test]
 async fn i7_a_message_delivered_twice_never_climbs_a_rung_twice() {
     let world = World::new().await;
@@ -186,7 +184,6 @@ async fn i7_a_message_delivered_twice_never_climbs_a_rung_twice() {
     assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
 }
 
-/// CASES 54: at the same moment.
 #[tokio::test]
 async fn i7_two_workers_with_the_same_message_make_one_request() {
     let world = World::new().await;

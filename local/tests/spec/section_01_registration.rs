@@ -1,4 +1,4 @@
-//! BEHAVIOUR 1: registration and the handshake.
+//! Section 1 of docs/behaviour.md: registration and the handshake.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn takes_groups_a_description_and_headers_which_it_sends() {
     assert_eq!((handshake.header("x-team"), handshake.header("authorization")), ("core", "Basic c2VjcmV0"));
 }
 
-/// CASES 63: filters that name nothing known.
+/// Filters that name nothing known.
 #[tokio::test]
 async fn names_every_field_it_does_not_take() {
     let world = World::new().await;
@@ -96,7 +96,6 @@ async fn the_handshake_is_one_signed_post_within_five_seconds() {
     assert_eq!(shown["handshake"], expected);
 }
 
-/// CASES 62.
 #[tokio::test]
 async fn anything_but_exactly_200_leaves_it_pending_and_says_what_to_fix() {
     let world = World::new().await;
@@ -164,7 +163,6 @@ async fn a_pending_webhook_never_receives_an_event_nor_is_paused_or_tested() {
     assert!(world.deliveries(&hook).await.is_empty());
 }
 
-/// CASES 23.
 #[tokio::test]
 async fn a_new_url_shakes_hands_first_and_then_gets_everything() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 3: publishing.
+//! Section 3 of docs/behaviour.md: publishing.
 
 use serde_json::json;
 
@@ -94,7 +94,7 @@ async fn unknown_fields_are_kept_and_delivered() {
     assert_eq!(world.attempts(URL)[0].text(), payload);
 }
 
-/// CASES 39: what a JSON library that reads and writes anew would change.
+/// What a JSON library that reads and writes anew would change.
 #[tokio::test]
 async fn numbers_keep_their_digits_keys_their_order_and_texts_their_escapes() {
     let world = World::new().await;
@@ -139,7 +139,6 @@ async fn a_key_that_stands_twice_is_refused_since_receivers_would_disagree() {
     assert_eq!(world.call("POST", "/v1/events", &[], envelope).await.refused(), ["/payload"]);
 }
 
-/// CASES 40.
 #[tokio::test]
 async fn times_are_utc_with_z_and_any_other_offset_or_none_is_422() {
     let world = World::new().await;
@@ -180,7 +179,7 @@ async fn times_are_utc_with_z_and_any_other_offset_or_none_is_422() {
     assert_eq!(world.publish_with(&another, &[], None).await.refused(), ["/payload/resolved_at"]);
 }
 
-/// CASES 55: what was answered with 202 survives.
+/// What was answered with 202 survives.
 #[tokio::test]
 async fn what_was_accepted_survives_the_end_of_the_process() {
     let world = World::new().await;
@@ -192,7 +191,6 @@ async fn what_was_accepted_survives_the_end_of_the_process() {
     assert_eq!(world.attempts(URL).len(), 1);
 }
 
-/// CASES 64.
 #[tokio::test]
 async fn the_same_key_with_the_same_body_makes_no_second_fan_out() {
     let world = World::new().await;
@@ -208,7 +206,6 @@ async fn the_same_key_with_the_same_body_makes_no_second_fan_out() {
     assert_ne!(other["event_id"], first["event_id"]);
 }
 
-/// CASES 64.
 #[tokio::test]
 async fn the_same_key_with_another_body_or_other_groups_is_409() {
     let world = World::new().await;
@@ -269,7 +266,6 @@ async fn a_fan_out_that_broke_off_anywhere_is_completed_by_the_repeated_call() {
     }
 }
 
-/// CASES 46.
 #[tokio::test]
 async fn a_payload_has_128_kib_at_most_and_is_never_dropped_in_silence() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 4: one attempt, as the receiver and as the customer see it.
+//! Section 4 of docs/behaviour.md: one attempt, as the receiver and as the customer see it.
 
 use std::time::Duration;
 
@@ -110,7 +110,6 @@ async fn an_attempt_carries_the_headers_the_documentation_names_and_no_others() 
     assert_eq!(names, expected);
 }
 
-/// CASES 41.
 #[tokio::test]
 async fn attempts_1_to_5_have_the_same_ids_and_body_a_rising_number_and_a_fresh_timestamp() {
     let world = World::new().await;
@@ -131,7 +130,7 @@ async fn attempts_1_to_5_have_the_same_ids_and_body_a_rising_number_and_a_fresh_
     }
 }
 
-/// CASES 39. The recipe: the header's value is the digest, and nothing else.
+/// The recipe: the header's value is the digest, and nothing else.
 #[tokio::test]
 async fn the_signature_header_is_the_lowercase_hex_digest_of_the_raw_body_alone() {
     let world = World::new().await;
@@ -158,7 +157,6 @@ async fn each_webhook_has_a_secret_of_its_own() {
     verify_all(&world.attempts(OTHER)[0], &two.secret);
 }
 
-/// CASES 35.
 #[tokio::test]
 async fn only_2xx_is_success_and_everything_else_has_a_class_and_a_sentence() {
     let table: [(u16, Option<&str>); 27] = [
@@ -226,7 +224,6 @@ async fn a_failure_without_an_answer_is_shown_with_its_class_and_sentence() {
     }
 }
 
-/// CASES 37.
 #[tokio::test]
 async fn a_410_pauses_at_once_and_tells() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 5: the ladder.
+//! Section 5 of docs/behaviour.md: the ladder.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use statuspulse_core::retry::Ladder;
 
 use crate::support::*;
 
-/// CASES 49, to the second, and that nothing is sent a second earlier.
+/// To the second, and that nothing is sent a second earlier.
 #[tokio::test]
 async fn a_failed_first_attempt_is_retried_1m_5m_15m_and_60m_after_the_attempt_before_it() {
     let world = World::new().await;
@@ -25,7 +25,6 @@ async fn a_failed_first_attempt_is_retried_1m_5m_15m_and_60m_after_the_attempt_b
     assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
 }
 
-/// CASES 51.
 #[tokio::test]
 async fn a_success_on_attempt_5_delivers_and_sets_the_streak_to_0() {
     let world = World::new().await;

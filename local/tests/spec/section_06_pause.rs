@@ -1,4 +1,4 @@
-//! BEHAVIOUR 6: what pauses a webhook, and what is told of it. Resuming is in `section_06_resume.rs`.
+//! Section 6 of docs/behaviour.md: what pauses a webhook, and what is told of it. Resuming is in `section_06_resume.rs`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::*;
 /// The whole ladder of one payload, in minutes: 0, 1, 6, 21, 81.
 const LADDER: Duration = Duration::from_secs(81 * 60);
 
-/// CASES 50. The timeline of the README.
+/// The timeline of the README.
 #[tokio::test]
 async fn pauses_after_the_four_retries_of_one_payload_failed_81_minutes_after_the_first() {
     let world = World::new().await;
@@ -48,7 +48,7 @@ async fn pauses_after_the_four_retries_of_one_payload_failed_81_minutes_after_th
     assert_eq!(*world.metrics.pauses.lock().unwrap(), 1);
 }
 
-/// CASES 53. Each payload climbs its own ladder, the streak a rung at a time.
+/// Each payload climbs its own ladder, the streak a rung at a time.
 #[tokio::test]
 async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
     let world = World::new().await;
@@ -77,7 +77,6 @@ async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
     assert!(world.notices()[0].contains("100 deliveries are held"), "{}", world.notices()[0]);
 }
 
-/// CASES 52.
 #[tokio::test]
 async fn any_2xx_sets_the_streak_back_to_0() {
     let world = World::with(1, |deployment| deployment.bring_forward = false).await;
@@ -97,7 +96,6 @@ async fn any_2xx_sets_the_streak_back_to_0() {
     assert_eq!((&shown["status"], &shown["consecutive_failures"]), (&json!("active"), &json!(0)));
 }
 
-/// CASES 67.
 #[tokio::test]
 async fn a_payload_whose_ladder_ends_while_others_got_through_is_poison_and_fails_alone() {
     let world = World::new().await;
@@ -220,7 +218,6 @@ async fn the_notice_says_which_webhook_since_when_why_how_much_is_held_and_how_t
     }
 }
 
-/// CASES 38 and 47.
 #[tokio::test]
 async fn the_notice_escapes_what_strangers_wrote() {
     let world = World::new().await;
@@ -253,7 +250,6 @@ fn tries_since_the_pause(world: &World) -> Vec<i64> {
     tries.filter(|second| *second >= 0).collect()
 }
 
-/// CASES 60.
 #[tokio::test]
 async fn slack_being_down_delays_the_notice_and_never_the_pause() {
     let world = World::new().await;
@@ -267,7 +263,7 @@ async fn slack_being_down_delays_the_notice_and_never_the_pause() {
     assert_eq!(tries_since_the_pause(&world), [0, 5, 35, 155, 755], "and no more after it was taken");
 }
 
-/// CASES 60: no amplification. What is held while Slack is down is not told one by one.
+/// No amplification. What is held while Slack is down is not told one by one.
 #[tokio::test]
 async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhile() {
     let world = World::new().await;
@@ -281,7 +277,7 @@ async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhi
     }
     assert_eq!(tries_since_the_pause(&world), [0, 5, 35]);
     world.advance(HOUR * 24 * 30).await;
-    assert_eq!(tries_since_the_pause(&world).len(), 36, "given up after a day and a half");
+    assert_eq!(tries_since_the_pause(&world).len(), 36, "given up after 31 hours");
 }
 
 /// The hundred messages of the hundred last retries all find the webhook paused; Slack is called on its own schedule.

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 6.5 and 6.7: resuming, discarding and deleting.
+//! Rules 6.5 and 6.7: resuming, discarding and deleting.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,7 +33,6 @@ fn rate(world: &World, from: i64) -> Vec<usize> {
     rate
 }
 
-/// CASES 58.
 #[tokio::test]
 async fn a_resume_drains_a_thousand_oldest_first_at_a_bounded_rate_and_each_once() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 7: events of one incident arrive in the order they were accepted.
+//! Section 7 of docs/behaviour.md: events of one incident arrive in the order they were accepted.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ fn events(world: &World) -> Vec<String> {
     world.attempts(URL).iter().map(|seen| seen.event().to_owned()).collect()
 }
 
-/// CASES 56.
 #[tokio::test]
 async fn a_resolved_waits_for_an_opened_that_is_retried_and_goes_at_once_when_that_is_delivered() {
     let world = World::new().await;

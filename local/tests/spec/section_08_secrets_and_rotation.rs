@@ -1,4 +1,4 @@
-//! BEHAVIOUR 8: secrets and their rotation.
+//! Section 8 of docs/behaviour.md: secrets and their rotation.
 
 use std::time::Duration;
 
@@ -30,7 +30,6 @@ fn both(seen: &Seen, new: &str, old: &str) -> (String, String) {
     (joined, standard)
 }
 
-/// CASES 42: two, two, one, one.
 #[tokio::test]
 async fn joined_lists_new_and_old_for_24_hours_to_the_second() {
     let world = World::new().await;
@@ -52,7 +51,7 @@ async fn joined_lists_new_and_old_for_24_hours_to_the_second() {
     }
 }
 
-/// CASES 42, for receivers that compare strictly.
+/// For receivers that compare strictly.
 #[tokio::test]
 async fn split_keeps_the_old_digest_alone_and_shows_the_new_one_beside_it() {
     let world = World::new().await;
@@ -115,7 +114,6 @@ async fn a_rotation_in_the_middle_of_an_attempt_changes_the_next_one_alone() {
     assert_eq!(world.webhook(&hook).await["consecutive_failures"], 0);
 }
 
-/// CASES 44.
 #[tokio::test]
 async fn a_second_rotation_inside_the_window_is_409_and_after_it_is_not() {
     let world = World::new().await;
@@ -165,7 +163,7 @@ async fn handshakes_and_tests_are_signed_with_both_too() {
     }
 }
 
-/// CASES 47: everything the product writes or answers, searched for everything that is secret.
+/// Everything the product writes or answers, searched for everything that is secret.
 #[tokio::test]
 async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 9, as far as the API shows it. What needs a socket or a resolver is in `shared/outbound/tests`.
+//! Section 9 of docs/behaviour.md, as far as the API shows it. What needs a socket or a resolver is in `shared/outbound/tests`.
 
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
@@ -39,7 +39,7 @@ const NOT_OURS_TO_CALL: [&str; 24] = [
     "hooks.yourcompany.com",
 ];
 
-/// CASES 1 to 14, at the door; each in full in `shared/core/tests/target*.rs`.
+/// One of each kind; all of them are in `shared/core/tests/target*.rs`.
 #[tokio::test]
 async fn the_deployed_policy_refuses_what_is_not_public_https_before_anybody_is_called() {
     let world = World::new().await;
@@ -50,7 +50,6 @@ async fn the_deployed_policy_refuses_what_is_not_public_https_before_anybody_is_
     assert!(world.all("/v1/webhooks").await.is_empty());
 }
 
-/// CASES 23.
 #[tokio::test]
 async fn a_changed_url_is_checked_like_a_new_one() {
     let world = World::new().await;
@@ -63,7 +62,6 @@ async fn a_changed_url_is_checked_like_a_new_one() {
     assert_eq!(world.webhook(&hook).await, before);
 }
 
-/// CASES 24.
 #[tokio::test]
 async fn the_text_for_the_customer_names_no_address() {
     let world = World::new().await;
@@ -87,7 +85,7 @@ async fn a_name_that_resolves_to_a_private_address_is_422_and_nothing_is_kept() 
     assert_eq!(world.webhook(&hook).await["url"], OTHER);
 }
 
-/// CASES 18, at the level of deliveries: public at registration, private at the attempt.
+/// At the level of deliveries: public at registration, private at the attempt.
 #[tokio::test]
 async fn a_name_that_turns_private_later_fails_its_attempts_and_pauses() {
     let world = World::new().await;
@@ -135,7 +133,6 @@ async fn an_account_may_restrict_its_webhooks_to_listed_domains() {
     world.register("https://evilexample.com/").await;
 }
 
-/// CASES 20.
 #[tokio::test]
 async fn our_own_subdomains_are_always_listed_at_the_label_boundary_and_never_exempt() {
     let world = World::new().await;
@@ -173,7 +170,6 @@ async fn only_a_development_list_lets_a_private_address_in() {
     refused(&world, "https://10.0.0.1/").await;
 }
 
-/// CASES 45.
 #[tokio::test]
 async fn headers_that_are_ours_or_the_protocols_are_422() {
     let world = World::new().await;

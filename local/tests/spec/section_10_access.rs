@@ -1,4 +1,4 @@
-//! BEHAVIOUR 10: who may do what.
+//! Section 10 of docs/behaviour.md: who may do what.
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,6 @@ async fn each_role_may_do_its_own_and_nothing_else() {
     }
 }
 
-/// CASES 65.
 #[tokio::test]
 async fn another_accounts_object_is_404_whatever_is_done_to_it() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Who changed a webhook (BEHAVIOUR 11.4).
+//! Who changed a webhook (rule 11.4).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The dashboard: signing in, and what holds on every page (BEHAVIOUR 11.4). How it looks and feels in a real browser is tested
+//! The dashboard: signing in, and what holds on every page (rule 11.4). How it looks and feels in a real browser is tested
 //! in `shared/dashboard/e2e`.
 
 use std::time::Duration;

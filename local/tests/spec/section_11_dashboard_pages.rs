@@ -1,4 +1,4 @@
-//! The dashboard: what each page shows and does (BEHAVIOUR 11.4).
+//! The dashboard: what each page shows and does (rule 11.4).
 
 use std::time::Duration;
 

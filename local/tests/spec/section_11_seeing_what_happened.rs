@@ -1,4 +1,4 @@
-//! BEHAVIOUR 11: seeing what happened, and doing it again. (11.3 and 11.4, OpenAPI and dashboard, have tests of their own.)
+//! Section 11 of docs/behaviour.md: seeing what happened, and doing it again. (11.3 and 11.4, OpenAPI and dashboard, have tests of their own.)
 
 use std::time::Duration;
 
@@ -110,7 +110,6 @@ async fn what_failed_and_is_made_again_says_so_and_what_came_during_a_pause_too(
     assert_eq!(triggers(&world, &hook, &held).await, ("resume".to_owned(), vec!["resume".to_owned()]));
 }
 
-/// CASES 38.
 #[tokio::test]
 async fn the_first_kibibyte_of_a_response_is_kept_as_safe_text() {
     let world = World::new().await;

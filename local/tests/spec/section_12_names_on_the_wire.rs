@@ -1,4 +1,4 @@
-//! BEHAVIOUR 12: names that clients, samples and checks rely on.
+//! Section 12 of docs/behaviour.md: names that clients, samples and checks rely on.
 
 use serde_json::{Value, json};
 

@@ -6,14 +6,14 @@
 //! 5th attempt                    Scheduler, at its second -> retry-60m: SQS holds a message for 15 minutes at most
 //! any attempt a receiver wants
 //!   more than 15 minutes later   Scheduler -> retry-60m
-//! let go by a drain, redelivered,
-//!   brought forward              retry-1m, with a delay of the message's own
-//! sweeps                         sweep        with a delay of the message's own
-//! notices, announcements         notice       with a delay of the message's own
+//! released, redelivered,
+//!   retried early                retry-1m, with a delay of the message's own
+//! pages of jobs                  sweep, with a delay of the message's own
+//! notifications, domain events   notice, with a delay of the message's own
 //! ```
 //!
-//! A message is never early: delays are rounded up to whole seconds, and each says for which step it is. A sweep or a
-//! notice that is due later than SQS can hold it comes early instead, and is put back by its handler.
+//! A message is never early: delays are rounded up to whole seconds, and each names its attempt or page. A page or a
+//! notification that is due later than SQS can hold it comes early instead, and its handler puts it back.
 //!
 //! Messages carry the webhook as their group, so that one webhook's backlog does not hold up another's (fair queues).
 

@@ -15,8 +15,8 @@
 //! in one second are one outage. Any 2xx sets it back to 0. A payload whose ladder ends though others got a
 //! 2xx meanwhile is a poison payload: it fails alone, and the webhook stays active.
 //!
-//! When an outage ends that had lasted past a retry, the attempts that wait are brought forward: one more each, and the
-//! ladder's own stay where they are (see the sweeps).
+//! When an outage ends that had lasted past a retry, the waiting deliveries are retried early: one attempt more
+//! each, and the ladder's own attempts stay where they are (`webhook/job.rs`).
 //!
 //! How that is known without counting every success: a 2xx after failures counts up the webhook's number of outages, and a
 //! delivery keeps the number with which it first failed. As long as the two are the same, nothing got through in between. See

@@ -16,7 +16,7 @@
 //! - An [`EndpointUrl`] from [`parse`](EndpointUrl::parse) has no user info, no fragment and a port of the
 //!   policy; its host is a plain name or an address that may be called.
 //! - A *name* proves nothing: what it resolves to may change. Every address is checked at every attempt
-//!   with [`TargetPolicy::vet`], and the connection goes to an address that was checked (BEHAVIOUR 9.2).
+//!   with [`TargetPolicy::vet`], and the connection goes to an address that was checked (rule 9.2).
 //! - No refusal names an address that a name resolved to.
 
 mod address;

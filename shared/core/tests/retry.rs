@@ -1,4 +1,4 @@
-//! The ladder, the streak and `Retry-After`, as tables. BEHAVIOUR 5 and 6.1 to 6.2.
+//! The ladder, the streak and `Retry-After`, as tables (rules 5.1, 5.2, 6.1 and 6.2).
 
 use std::time::Duration;
 

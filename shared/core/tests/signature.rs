@@ -1,5 +1,5 @@
 //! The two signatures, against vectors that openssl and Python computed (`events/signature_vectors.json`), and the window of
-//! a rotation to the millisecond. BEHAVIOUR 4.3, 4.4 and 8.1 to 8.2.
+//! a rotation to the millisecond (rules 4.3, 4.4, 8.1 and 8.2).
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
 use std::time::Duration;
@@ -76,7 +76,6 @@ fn a_secrets_debug_output_says_nothing() {
     }
 }
 
-/// CASES 42: two, two, one, one.
 #[test]
 fn both_secrets_sign_until_the_window_ends_and_the_new_one_alone_from_that_moment() {
     let (old, new) = (Secret::generate(&Same(1)), Secret::generate(&Same(2)));

@@ -1,6 +1,6 @@
-//! Which URLs are taken: the hard cases 1 to 4, 12 to 16 and 24 of `CASES.md`, table a, and their neighbours.
+//! Which URLs are taken (rules 9.1 and 9.2).
 //! Addresses are in `target_addresses.rs`, the list of domains in `target_domains.rs`; what needs a resolver or
-//! a socket (17 to 19, 21) is in `shared/outbound/tests`.
+//! a socket is in `shared/outbound/tests`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 use std::net::IpAddr;
@@ -100,10 +100,10 @@ fn what_was_registered_can_be_read_back_under_any_policy() {
     assert_eq!(EndpointUrl::restore("https://a@b.example/").unwrap_err().code, "url_userinfo");
 }
 
-// --- Cases 1 to 4 and 12 to 16 ---------------------------------------------------------------------------------------
+// --- Shapes of URLs ---------------------------------------------------------------------------------------
 
 #[test]
-fn case_1_other_schemes_are_refused() {
+fn other_schemes_are_refused() {
     all_refused(
         "url_scheme",
         &[
@@ -124,7 +124,7 @@ fn case_1_other_schemes_are_refused() {
 }
 
 #[test]
-fn case_2_names_of_this_machine_are_refused() {
+fn names_of_this_machine_are_refused() {
     all_refused(
         "target_not_public",
         &["https://127.0.0.1", "https://localhost", "https://LOCALHOST/x", "https://a.localhost"],
@@ -133,7 +133,7 @@ fn case_2_names_of_this_machine_are_refused() {
 }
 
 #[test]
-fn case_2_names_that_only_a_private_network_knows_are_refused() {
+fn names_that_only_a_private_network_knows_are_refused() {
     all_refused(
         "target_not_public",
         &[
@@ -156,7 +156,7 @@ fn case_2_names_that_only_a_private_network_knows_are_refused() {
 }
 
 #[test]
-fn case_3_every_spelling_of_a_loopback_address_is_refused() {
+fn every_spelling_of_a_loopback_address_is_refused() {
     let hosts = [
         "127.1",
         "2130706433",
@@ -180,7 +180,7 @@ fn case_3_every_spelling_of_a_loopback_address_is_refused() {
 }
 
 #[test]
-fn case_3_a_public_address_in_a_strange_spelling_is_refused_too() {
+fn a_public_address_in_a_strange_spelling_is_refused_too() {
     all_refused(
         "url_host",
         &["https://134744072/", "https://0x8.8.8.8/", "https://8.8.2056/", "https://8.8.8.8./"],
@@ -192,7 +192,7 @@ fn case_3_a_public_address_in_a_strange_spelling_is_refused_too() {
 }
 
 #[test]
-fn case_4_an_address_in_letters_that_stand_for_others_is_refused() {
+fn an_address_in_letters_that_stand_for_others_is_refused() {
     all_refused(
         "target_not_public",
         &[
@@ -214,7 +214,7 @@ fn case_4_an_address_in_letters_that_stand_for_others_is_refused() {
 }
 
 #[test]
-fn case_12_user_info_and_backslashes_are_refused() {
+fn user_info_and_backslashes_are_refused() {
     all_refused(
         "url_userinfo",
         &[
@@ -236,7 +236,7 @@ fn case_12_user_info_and_backslashes_are_refused() {
 }
 
 #[test]
-fn case_13_what_a_browser_would_repair_is_refused() {
+fn what_a_browser_would_repair_is_refused() {
     all_refused(
         "url_shape",
         &[
@@ -280,7 +280,7 @@ fn case_13_what_a_browser_would_repair_is_refused() {
 }
 
 #[test]
-fn case_14_ports_of_other_services_are_refused() {
+fn ports_of_other_services_are_refused() {
     for port in [
         "0",
         "65536",
@@ -314,7 +314,7 @@ fn case_14_ports_of_other_services_are_refused() {
 }
 
 #[test]
-fn case_15_wildcards_empty_labels_and_names_too_long_are_refused() {
+fn wildcards_empty_labels_and_names_too_long_are_refused() {
     let label = "a".repeat(63);
     let long_name = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     assert_eq!(long_name.len(), 253);
@@ -339,7 +339,7 @@ fn case_15_wildcards_empty_labels_and_names_too_long_are_refused() {
 }
 
 #[test]
-fn case_16_an_internationalised_name_is_taken_as_punycode_and_shown_in_both_forms() {
+fn an_internationalised_name_is_taken_as_punycode_and_shown_in_both_forms() {
     for typed in ["https://bücher.example/", "https://BÜCHER.example/", "https://xn--bcher-kva.example/"] {
         let url = taken(typed);
         assert_eq!(url.host(), Host::Name("xn--bcher-kva.example"));
@@ -350,13 +350,13 @@ fn case_16_an_internationalised_name_is_taken_as_punycode_and_shown_in_both_form
 }
 
 #[test]
-fn case_16_a_name_of_mixed_scripts_is_shown_as_punycode() {
+fn a_name_of_mixed_scripts_is_shown_as_punycode() {
     let url = taken("https://аpple.example/"); // the first letter is Cyrillic
     assert_eq!(url.without_path(), "https://xn--pple-43d.example");
 }
 
 #[test]
-fn case_16_soft_hyphens_and_characters_of_no_width_are_refused() {
+fn soft_hyphens_and_characters_of_no_width_are_refused() {
     all_refused(
         "url_host",
         &[
@@ -378,7 +378,7 @@ fn case_16_soft_hyphens_and_characters_of_no_width_are_refused() {
 }
 
 #[test]
-fn case_16_punycode_that_decodes_to_nothing_good_is_refused() {
+fn punycode_that_decodes_to_nothing_good_is_refused() {
     all_refused(
         "url_host",
         &["https://xn--/", "https://xn--.example/", "https://xn--example-.com/", "https://xn--a.example/"],
@@ -386,7 +386,7 @@ fn case_16_punycode_that_decodes_to_nothing_good_is_refused() {
 }
 
 #[test]
-fn case_24_no_refusal_names_an_address() {
+fn no_refusal_names_an_address() {
     for refused in [Refused::NotPublic, Refused::NoAddress, Refused::PlainHttp] {
         assert!(!refused.to_string().contains(|c: char| c.is_ascii_digit()), "{refused}");
     }

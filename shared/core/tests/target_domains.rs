@@ -1,9 +1,9 @@
-//! An account's own list of domains: the hard case 20 of `CASES.md`, table a, and its neighbours.
+//! An account's own list of domains (rule 9.3).
 
 use statuspulse_core::target::{ALWAYS_ALLOWED, AllowedDomains, EndpointUrl, Refused, TargetPolicy};
 
 #[test]
-fn case_20_our_own_subdomains_are_always_on_the_list_by_whole_labels() {
+fn our_own_subdomains_are_always_on_the_list_by_whole_labels() {
     let list = AllowedDomains::parse(["example.com"]).unwrap();
     assert!(list.admits("x.statuspulse.io") && list.admits("a.b.statuspulse.io"));
     for host in [
@@ -20,7 +20,7 @@ fn case_20_our_own_subdomains_are_always_on_the_list_by_whole_labels() {
 }
 
 #[test]
-fn case_20_being_on_the_list_does_not_exempt_from_the_check_of_addresses() {
+fn being_on_the_list_does_not_exempt_from_the_check_of_addresses() {
     let url = EndpointUrl::restore("https://x.statuspulse.io/").unwrap();
     assert!(AllowedDomains::parse(["example.com"]).unwrap().admits(url.host_text()));
     assert_eq!(TargetPolicy::deployed().vet(&url, &["10.0.0.1".parse().unwrap()]), Err(Refused::NotPublic));

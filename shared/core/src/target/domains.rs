@@ -1,4 +1,4 @@
-//! An account's own list of domains its webhooks may go to (BEHAVIOUR 9.3).
+//! An account's own list of domains its webhooks may go to (rule 9.3).
 
 use super::host;
 use crate::limits::ALLOWED_DOMAINS;

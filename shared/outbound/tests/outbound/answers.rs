@@ -1,4 +1,4 @@
-//! What receivers answer: cases 21, 29 and 31 to 38.
+//! What receivers answer: redirects, slow and endless answers, broken ones, and every status.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn with_words(words: &'static [u8]) -> Sent {
 }
 
 #[tokio::test]
-async fn case_21_a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_an_answer_and_is_not_followed() {
     let stage = Stage::new();
     let (receiver, elsewhere) = (stage.receiver(), stage.receiver());
     let locations = ["https://169.254.169.254/".to_owned(), elsewhere.url("/"), receiver.url("/")];
@@ -54,7 +54,7 @@ async fn case_21_a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn case_29_a_head_that_drips_ends_at_the_total_deadline() {
+async fn a_head_that_drips_ends_at_the_total_deadline() {
     let started = Instant::now();
     let mood = Mood::DripHeader { status: 200, every: Duration::from_millis(40) };
     failure(with_mood(mood, SHORT).await, Class::Timeout);
@@ -68,7 +68,7 @@ async fn a_receiver_that_takes_the_request_and_is_silent_ends_at_the_deadline() 
 }
 
 #[tokio::test]
-async fn case_31_an_endless_body_is_read_to_the_limit_and_no_further() {
+async fn an_endless_body_is_read_to_the_limit_and_no_further() {
     let started = Instant::now();
     let reply = reply(with_mood(Mood::EndlessBody { status: 200 }, AMPLE).await);
     assert_eq!((reply.status, reply.body.len()), (200, RESPONSE_KEPT_BYTES));
@@ -76,7 +76,7 @@ async fn case_31_an_endless_body_is_read_to_the_limit_and_no_further() {
 }
 
 #[tokio::test]
-async fn case_31_ten_gigabytes_promised_are_not_waited_for_beyond_the_deadline() {
+async fn ten_gigabytes_promised_are_not_waited_for_beyond_the_deadline() {
     let mood = Mood::HugeContentLength { status: 202, length: 10_000_000_000 };
     let reply = reply(with_mood(mood, SHORT).await);
     assert_eq!((reply.status, reply.body.as_slice()), (202, &b"ok"[..]));
@@ -115,7 +115,7 @@ fn resident_kib() -> usize {
 }
 
 #[tokio::test]
-async fn case_31_memory_stays_flat_under_endless_bodies() {
+async fn memory_stays_flat_under_endless_bodies() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     receiver.mood("/", Mood::EndlessBody { status: 200 });
@@ -132,7 +132,7 @@ async fn case_31_memory_stays_flat_under_endless_bodies() {
 }
 
 #[tokio::test]
-async fn case_32_compressed_bodies_are_not_asked_for_and_not_unpacked() {
+async fn compressed_bodies_are_not_asked_for_and_not_unpacked() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     receiver.mood("/", Mood::Gzip { status: 200 });
@@ -142,7 +142,7 @@ async fn case_32_compressed_bodies_are_not_asked_for_and_not_unpacked() {
 }
 
 #[tokio::test]
-async fn case_33_a_connection_cut_before_the_answer_fails_as_a_connection() {
+async fn a_connection_cut_before_the_answer_fails_as_a_connection() {
     for mood in [Mood::Close, Mood::Reset] {
         let reason = failure(with_mood(mood, AMPLE).await, Class::Connect).reason;
         assert_eq!(reason, "The connection was closed before an answer came.");
@@ -153,7 +153,7 @@ async fn case_33_a_connection_cut_before_the_answer_fails_as_a_connection() {
 }
 
 #[tokio::test]
-async fn case_33_a_connection_cut_during_the_request_fails_as_a_connection() {
+async fn a_connection_cut_during_the_request_fails_as_a_connection() {
     let stage = Stage::new();
     let address = server(|_, socket| async move { drop(socket) }).await;
     failure(stage.post(&format!("http://127.0.0.1:{}/", address.port())).await, Class::Connect);
@@ -163,7 +163,7 @@ async fn case_33_a_connection_cut_during_the_request_fails_as_a_connection() {
 }
 
 #[tokio::test]
-async fn case_33_an_answer_whose_body_breaks_or_drips_counts_by_its_status() {
+async fn an_answer_whose_body_breaks_or_drips_counts_by_its_status() {
     let cut = reply(with_mood(Mood::CloseMidBody { status: 200 }, AMPLE).await);
     assert_eq!((cut.status, cut.body.as_slice()), (200, &b"first"[..]));
     assert_eq!(reply(with_mood(Mood::CloseMidBody { status: 503 }, AMPLE).await).status, 503);
@@ -175,7 +175,7 @@ async fn case_33_an_answer_whose_body_breaks_or_drips_counts_by_its_status() {
 }
 
 #[tokio::test]
-async fn case_34_what_is_not_an_answer_or_never_a_final_one_is_a_bad_response() {
+async fn what_is_not_an_answer_or_never_a_final_one_is_a_bad_response() {
     let moods = [
         Mood::Garbage,
         Mood::InformationalFlood,
@@ -192,7 +192,7 @@ async fn case_34_what_is_not_an_answer_or_never_a_final_one_is_a_bad_response() 
 }
 
 #[tokio::test]
-async fn case_34_malformed_heads_are_bad_responses() {
+async fn malformed_heads_are_bad_responses() {
     let heads: [&[u8]; 9] = [
         b"HTTP/1.1 OK 200\r\n\r\n",
         b"HTTP/1.1 20 OK\r\n\r\n",
@@ -210,13 +210,13 @@ async fn case_34_malformed_heads_are_bad_responses() {
 }
 
 #[tokio::test]
-async fn case_34_a_few_interim_answers_before_the_final_one_are_passed_over() {
+async fn a_few_interim_answers_before_the_final_one_are_passed_over() {
     let words = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
     assert_eq!(reply(with_words(words).await).status, 204);
 }
 
 #[tokio::test]
-async fn case_35_every_status_is_handed_on_as_it_came() {
+async fn every_status_is_handed_on_as_it_came() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     let statuses = [
@@ -230,7 +230,7 @@ async fn case_35_every_status_is_handed_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn case_35_retry_after_is_handed_on_as_it_came() {
+async fn retry_after_is_handed_on_as_it_came() {
     for value in ["120", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"] {
         let reply = reply(with_mood(Answer::status(429).header("retry-after", value), AMPLE).await);
         assert_eq!((reply.status, reply.retry_after.as_deref()), (429, Some(value)));
@@ -239,13 +239,13 @@ async fn case_35_retry_after_is_handed_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn case_37_gone_is_an_answer() {
+async fn gone_is_an_answer() {
     let reply = reply(with_mood(Answer::status(410).body("moved away"), AMPLE).await);
     assert_eq!((reply.status, reply.body.as_slice()), (410, &b"moved away"[..]));
 }
 
 #[tokio::test]
-async fn case_38_a_body_of_any_bytes_is_kept_as_it_came_up_to_the_limit() {
+async fn a_body_of_any_bytes_is_kept_as_it_came_up_to_the_limit() {
     let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
     let binary = reply(with_mood(Answer::status(500).body(bytes.clone()), AMPLE).await);
     assert_eq!(binary.body, bytes[..RESPONSE_KEPT_BYTES]);

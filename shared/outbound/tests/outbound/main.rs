@@ -1,5 +1,5 @@
-//! The guarded way out, against receivers and name servers that do their worst: the hard cases 17 to 38 of
-//! `CASES.md`, tables a and b, as far as they concern the client, and what the crate's documentation promises.
+//! The guarded way out, against receivers and name servers that do their worst, and what the crate's
+//! documentation promises.
 //!
 //! Everything is on loopback, which the policies here allow by name; `targets` shows that a deployment does not.
 //! Where a receiver has to be waited out, the call's own timeout is short.

@@ -1,4 +1,4 @@
-//! Who is called, and who is not: cases 17 to 20 and 24.
+//! Who is called, and who is not (rule 9.2), and what a refusal says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn the_default_configuration_is_a_deployment() {
 }
 
 #[tokio::test]
-async fn case_17_a_name_with_one_address_that_is_not_public_is_refused() {
+async fn a_name_with_one_address_that_is_not_public_is_refused() {
     for addresses in [
         &["10.0.0.1"][..],
         &["8.8.8.8", "10.0.0.1"],
@@ -72,7 +72,7 @@ async fn a_name_with_public_addresses_only_is_vetted_without_being_called() {
 }
 
 #[tokio::test]
-async fn case_18_a_name_that_was_good_at_registration_is_refused_at_the_attempt() {
+async fn a_name_that_was_good_at_registration_is_refused_at_the_attempt() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
@@ -85,7 +85,7 @@ async fn case_18_a_name_that_was_good_at_registration_is_refused_at_the_attempt(
 }
 
 #[tokio::test]
-async fn case_18_a_kept_connection_does_not_outlive_the_vetting_of_its_name() {
+async fn a_kept_connection_does_not_outlive_the_vetting_of_its_name() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["10.0.0.1"])]);
@@ -97,7 +97,7 @@ async fn case_18_a_kept_connection_does_not_outlive_the_vetting_of_its_name() {
 }
 
 #[tokio::test]
-async fn case_18_the_connection_goes_to_the_vetted_address_after_one_look_up() {
+async fn the_connection_goes_to_the_vetted_address_after_one_look_up() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     // Any second look-up would lead to another address, between the check and the connect or at any time later.
@@ -108,7 +108,7 @@ async fn case_18_the_connection_goes_to_the_vetted_address_after_one_look_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn case_19_a_name_server_that_never_answers_fails_within_the_connect_timeout() {
+async fn a_name_server_that_never_answers_fails_within_the_connect_timeout() {
     let dns = ScriptedDns::new(vec![Dns::Never]);
     let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
     let started = Instant::now();
@@ -119,7 +119,7 @@ async fn case_19_a_name_server_that_never_answers_fails_within_the_connect_timeo
 }
 
 #[tokio::test(start_paused = true)]
-async fn case_19_a_short_call_does_not_wait_for_the_name_server_longer_than_it_may() {
+async fn a_short_call_does_not_wait_for_the_name_server_longer_than_it_may() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![Dns::Never]));
     let started = Instant::now();
     failure(outbound.send(call("https://hooks.example.com/", Duration::from_millis(200))).await, Class::Dns);
@@ -127,7 +127,7 @@ async fn case_19_a_short_call_does_not_wait_for_the_name_server_longer_than_it_m
 }
 
 #[tokio::test]
-async fn case_19_no_such_name_a_broken_name_server_and_no_address_fail_as_dns() {
+async fn no_such_name_a_broken_name_server_and_no_address_fail_as_dns() {
     for answer in [Dns::Fails, found(&[])] {
         let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![answer]));
         failure(outbound.send(call("https://hooks.example.com/", AMPLE)).await, Class::Dns);
@@ -135,20 +135,20 @@ async fn case_19_no_such_name_a_broken_name_server_and_no_address_fail_as_dns() 
 }
 
 #[tokio::test]
-async fn case_19_where_a_chain_of_aliases_ends_is_what_is_vetted() {
+async fn where_a_chain_of_aliases_ends_is_what_is_vetted() {
     // To the resolver a chain of CNAMEs is transparent: it answers with the addresses at its end.
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["192.168.1.1"])]));
     failure(outbound.send(call("https://alias.example.com/", AMPLE)).await, Class::TargetNotPublic);
 }
 
 #[tokio::test]
-async fn case_20_our_own_subdomain_is_refused_by_its_address() {
+async fn our_own_subdomain_is_refused_by_its_address() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["10.0.0.1"])]));
     failure(outbound.send(call("https://x.statuspulse.io/", AMPLE)).await, Class::TargetNotPublic);
 }
 
 #[tokio::test]
-async fn case_24_the_refusal_is_the_same_whether_the_port_is_open_or_closed() {
+async fn the_refusal_is_the_same_whether_the_port_is_open_or_closed() {
     let open = Receiver::silent().unwrap();
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

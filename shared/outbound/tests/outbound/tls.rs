@@ -1,4 +1,4 @@
-//! TLS: cases 25 to 28.
+//! TLS (rule 9.1): old versions, bad certificates, and servers that do not speak it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn server_hello(version: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn case_25_a_receiver_of_tls_1_0_or_1_1_is_refused_before_a_byte_of_the_payload() {
+async fn a_receiver_of_tls_1_0_or_1_1_is_refused_before_a_byte_of_the_payload() {
     let alert = vec![21, 3, 1, 0, 2, 2, 70]; // fatal, protocol_version
     for says in [alert, server_hello(1), server_hello(2)] {
         let stage = Stage::new();
@@ -76,7 +76,7 @@ async fn case_25_a_receiver_of_tls_1_0_or_1_1_is_refused_before_a_byte_of_the_pa
 }
 
 #[tokio::test]
-async fn case_26_every_fault_of_a_certificate_has_its_own_sentence() {
+async fn every_fault_of_a_certificate_has_its_own_sentence() {
     let faults = [
         (CertificateSpec::SelfSigned, "self-signed"),
         (CertificateSpec::Expired, "expired"),
@@ -90,7 +90,7 @@ async fn case_26_every_fault_of_a_certificate_has_its_own_sentence() {
 }
 
 #[tokio::test]
-async fn case_26_an_authority_we_do_not_know_is_refused() {
+async fn an_authority_we_do_not_know_is_refused() {
     let (stage, other) = (Stage::new(), Authority::fresh().unwrap());
     let receiver =
         Receiver::start(ReceiverOptions::tls(other.issue(CertificateSpec::Good).unwrap())).unwrap();
@@ -99,7 +99,7 @@ async fn case_26_an_authority_we_do_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn case_26_a_certificate_for_an_address_holds_for_that_address_alone() {
+async fn a_certificate_for_an_address_holds_for_that_address_alone() {
     let stage = Stage::new();
     let receiver = stage.receiver(); // for localhost and 127.0.0.1
     let port = receiver.addr().port();
@@ -114,7 +114,7 @@ async fn case_26_a_certificate_for_an_address_holds_for_that_address_alone() {
 }
 
 #[tokio::test]
-async fn case_27_plain_http_on_the_tls_port_is_refused_quickly() {
+async fn plain_http_on_the_tls_port_is_refused_quickly() {
     let stage = Stage::new();
     let address = server(|_, mut socket| async move {
         let mut ignored = [0; 1024];
@@ -131,7 +131,7 @@ async fn case_27_plain_http_on_the_tls_port_is_refused_quickly() {
 }
 
 #[tokio::test]
-async fn case_28_a_receiver_that_never_speaks_is_left_in_time_and_holds_nobody_up() {
+async fn a_receiver_that_never_speaks_is_left_in_time_and_holds_nobody_up() {
     let stage = Stage::new();
     let (silent, good) = (Receiver::silent().unwrap(), stage.receiver());
     let started = Instant::now();

@@ -1,0 +1,312 @@
+//! What the documents say and the code cites exists: rules, links, commands, flags, variables, and numbers of things that can
+//! be counted.
+
+#![expect(clippy::unwrap_used, reason = "what a test's helpers cannot read fails the test")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pulldown_cmark::{CodeBlockKind, CowStr, Event, Parser, Tag, TagEnd};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The files of the repository with this ending, without what is generated or installed.
+fn files(ending: &str) -> Vec<PathBuf> {
+    let mut found = vec![];
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !["target", "node_modules", ".git", ".aws-sam", "cdk.out"].contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if name.ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn short(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// A document, taken apart.
+#[derive(Default)]
+struct Document {
+    path: PathBuf,
+    links: Vec<String>,
+    /// The names that links lead to within it.
+    anchors: BTreeSet<String>,
+    /// Its shell samples.
+    samples: Vec<String>,
+    /// Its text in code font.
+    codes: Vec<String>,
+}
+
+impl Document {
+    fn of(path: &Path) -> Self {
+        let text = read(path);
+        let mut document = Self { path: path.to_owned(), ..Self::default() };
+        let (mut heading, mut sample) = (None::<String>, None::<String>);
+        for event in Parser::new_ext(&text, pulldown_cmark::Options::ENABLE_TABLES) {
+            match event {
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                    document.links.push(dest_url.into_string());
+                }
+                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::End(TagEnd::Heading(_)) => {
+                    document.anchors.insert(anchor(&heading.take().unwrap()));
+                }
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(CowStr::Borrowed("sh")))) => {
+                    sample = Some(String::new());
+                }
+                Event::End(TagEnd::CodeBlock) => document.samples.extend(sample.take()),
+                Event::Code(text) => {
+                    if let Some(heading) = &mut heading {
+                        heading.push_str(&text);
+                    }
+                    document.codes.push(text.into_string());
+                }
+                Event::Text(text) => {
+                    for open in [&mut heading, &mut sample].into_iter().flatten() {
+                        open.push_str(&text);
+                    }
+                }
+                _ => {}
+            }
+        }
+        document
+    }
+
+    fn all() -> Vec<Self> {
+        files(".md").iter().map(|path| Self::of(path)).collect()
+    }
+
+    /// Everything that a reader may copy into a shell.
+    fn commands(&self) -> impl Iterator<Item = &str> {
+        self.samples.iter().chain(&self.codes).map(String::as_str)
+    }
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_exist() {
+    let documents = Document::all();
+    assert!(documents.len() > 15, "the documents were not found");
+    let mut broken = vec![];
+    for document in &documents {
+        for link in document.links.iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
+        {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => document.path.clone(),
+                file => document.path.parent().unwrap().join(file),
+            };
+            let leads =
+                target.exists() && (anchor.is_empty() || Document::of(&target).anchors.contains(anchor));
+            if !leads {
+                broken.push(format!("{}: {link}", short(&document.path)));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "these links lead nowhere: {broken:#?}");
+}
+
+/// The rules that a line cites, as in "rule 9.2" and "rules 4.3, 4.4 and 8.1".
+fn cited_rules(line: &str) -> Vec<String> {
+    let lower = line.to_lowercase();
+    let Some((_, cited)) = ["rule ", "rules "].iter().find_map(|word| lower.split_once(word)) else {
+        return vec![];
+    };
+    let words = cited.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_digit()));
+    let numbers = words.take_while(|word| word.is_empty() || word.contains('.'));
+    numbers.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// The invariants that a line cites, as in "I7".
+fn cited_invariants(line: &str) -> Vec<String> {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_invariant = |word: &&str| {
+        word.strip_prefix('I').is_some_and(|n| n.len() == 1 && n.chars().all(|c| c.is_ascii_digit()))
+    };
+    words.filter(is_invariant).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_rule_section_and_invariant_that_is_cited_exists() {
+    let behaviour = read(&root().join("docs/behaviour.md"));
+    let (mut rules, mut invariants, mut unknown) = (0, 0, vec![]);
+    for path in files(".rs").into_iter().chain(files(".md")).chain(files(".py")) {
+        for (number, line) in (1..).zip(read(&path).lines()) {
+            let mut check = |what: &str, exists: bool| {
+                if !exists {
+                    unknown.push(format!("{}:{number}: {what}", short(&path)));
+                }
+            };
+            for rule in cited_rules(line) {
+                rules += 1;
+                check(&rule, behaviour.contains(&format!("**{rule}**")));
+            }
+            for invariant in cited_invariants(line) {
+                invariants += 1;
+                check(&invariant, behaviour.contains(&format!("**{invariant}**")));
+            }
+            if let Some((before, _)) = line.to_lowercase().split_once(" of docs/behaviour.md")
+                && let Some((_, section)) = before.rsplit_once("section ")
+            {
+                rules += 1;
+                check(section, behaviour.contains(&format!("\n## {section} ")));
+            }
+        }
+    }
+    assert!(rules > 30 && invariants > 30, "{rules} rules and {invariants} invariants were found");
+    assert!(unknown.is_empty(), "cited, and not in docs/behaviour.md: {unknown:#?}");
+}
+
+#[test]
+fn every_make_target_in_the_documents_exists() {
+    let makefile = read(&root().join("Makefile"));
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| line.split_once(": ").or(line.split_once(':')))
+        .map(|(name, _)| name)
+        .collect();
+    let mut unknown = vec![];
+    for document in Document::all() {
+        for line in document.commands().flat_map(str::lines) {
+            let mut words = line.split_whitespace().skip_while(|word| *word != "make");
+            if let (Some(_), Some(target)) = (words.next(), words.next())
+                && !targets.contains(target)
+            {
+                unknown.push(format!("{}: make {target}", short(&document.path)));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "the Makefile does not have: {unknown:#?}");
+}
+
+/// A sample may contain what a reader fills in; it must be a shell program nevertheless.
+#[test]
+fn every_shell_sample_is_a_shell_program() {
+    let mut samples = 0;
+    for document in Document::all() {
+        for sample in &document.samples {
+            samples += 1;
+            let checked = Command::new("bash").args(["-n", "-c", sample]).output().unwrap();
+            assert!(
+                checked.status.success(),
+                "{}: {}\n{sample}",
+                short(&document.path),
+                String::from_utf8_lossy(&checked.stderr)
+            );
+        }
+    }
+    assert!(samples > 15, "{samples} samples were found");
+}
+
+fn help(subcommand: &str) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_statuspulse")).args([subcommand, "--help"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn flags(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let is_flag =
+        |word: &&str| word.strip_prefix("--").is_some_and(|name| name.starts_with(char::is_alphabetic));
+    words.filter(is_flag).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_flag_of_the_program_in_a_sample_exists() {
+    let mut unknown = vec![];
+    for document in Document::all() {
+        let joined: Vec<String> = document.commands().map(|text| text.replace("\\\n", " ")).collect();
+        for line in joined.iter().flat_map(|text| text.lines()) {
+            let mut words = line.split_whitespace().skip_while(|word| !word.ends_with("statuspulse"));
+            let (Some(_), Some(subcommand)) = (words.next(), words.next()) else { continue };
+            if !["serve", "demo", "keys", "receive"].contains(&subcommand) {
+                continue;
+            }
+            let action = words.clone().next().filter(|word| subcommand == "keys" && !word.starts_with('-'));
+            let known = match action {
+                Some(action) => {
+                    let output = Command::new(env!("CARGO_BIN_EXE_statuspulse"))
+                        .args([subcommand, action, "--help"])
+                        .output()
+                        .unwrap();
+                    flags(&String::from_utf8(output.stdout).unwrap())
+                }
+                None => flags(&help(subcommand)),
+            };
+            let used = flags(&words.take_while(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" "));
+            unknown.extend(
+                used.difference(&known).map(|flag| format!("{}: {subcommand} {flag}", short(&document.path))),
+            );
+        }
+    }
+    assert!(unknown.is_empty(), "the program does not have: {unknown:#?}");
+}
+
+#[test]
+fn every_flag_of_serve_and_every_variable_is_in_the_documents() {
+    let documents = ["README.md", "docs/operations.md", "docs/running.md"];
+    let text: String =
+        documents.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap_or_default()).collect();
+    let undocumented: Vec<String> =
+        flags(&help("serve")).into_iter().filter(|flag| flag != "--help" && !text.contains(flag)).collect();
+    assert!(undocumented.is_empty(), "no document explains: {undocumented:?}");
+    assert!(text.contains("STATUSPULSE_LOG"));
+}
+
+/// What can be counted is counted.
+#[test]
+fn numbers_of_things_are_what_is_there() {
+    let template = read(&root().join("infra/template.yaml"));
+    let functions = template.matches("Type: AWS::Serverless::Function").count();
+    let mutations = read(&root().join("local/sim/tests/mutations/list.rs")).matches("    Mutation {").count();
+    let counted = [("Lambda functions", functions), ("seeded defects", mutations)];
+    for document in Document::all() {
+        let text = read(&document.path).replace('\n', " ");
+        for (name, count) in counted {
+            for (before, _) in text.match_indices(name).map(|(at, _)| text.split_at(at)) {
+                let word = before.trim_end().rsplit(' ').next().unwrap_or_default();
+                if let Some(said) = number(word) {
+                    assert_eq!(said, count, "{}: {word} {name}", short(&document.path));
+                }
+            }
+        }
+    }
+}
+
+fn number(word: &str) -> Option<usize> {
+    let words =
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+    words.iter().position(|known| *known == word).map(|at| at + 1).or_else(|| word.parse().ok())
+}
+
+#[test]
+fn citations_are_recognised() {
+    assert_eq!(cited_rules("/// Retries (rules 4.3, 4.4 and 8.1)."), ["4.3", "4.4", "8.1"]);
+    assert_eq!(cited_rules("//! A list (rule 9.3)."), ["9.3"]);
+    assert_eq!(cited_rules("the ladder's own rule"), Vec::<String>::new());
+    assert_eq!(cited_invariants("I4, I5: `I64` and AI3"), ["I4", "I5"]);
+    assert_eq!(anchor("5 Retries, and `Retry-After`"), "5-retries-and-retry-after");
+}
