@@ -133,6 +133,8 @@ async fn the_lines_in_the_readme_do_what_they_say() {
     let readme = std::fs::read_to_string(place.root.join("README.md")).unwrap();
     let section = readme.split("## Verify a delivery").nth(1).unwrap();
     let lines = section.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let page = std::fs::read_to_string(place.root.join("shared/dashboard/templates/base.html")).unwrap();
+    assert!(page.contains(lines.trim_end()), "the dashboard shows other lines than the README");
     let before = "
 import hashlib, hmac, os, sys
 class Headers(dict):

@@ -1,4 +1,4 @@
-//! BEHAVIOUR 2: which events become deliveries.
+//! Section 2 of docs/behaviour.md: which events become deliveries.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,6 @@ async fn reaches(world: &World, payload: &str, groups: &[&str]) -> u64 {
     world.publish_with(payload, groups, None).await.expect(202)["deliveries"].as_u64().unwrap()
 }
 
-/// CASES 63: by type.
 #[tokio::test]
 async fn a_delivery_is_made_only_for_a_type_the_webhook_is_bound_to() {
     let world = World::new().await;
@@ -19,7 +18,7 @@ async fn a_delivery_is_made_only_for_a_type_the_webhook_is_bound_to() {
     assert_eq!(reaches(&world, &resolved("A"), &[]).await, 1);
 }
 
-/// CASES 63: by group, exact and case-sensitive; an event without groups reaches those that want all.
+/// By group, exact and case-sensitive; an event without groups reaches those that want all.
 #[tokio::test]
 async fn groups_match_by_exact_name_and_no_groups_means_all() {
     let world = World::new().await;
@@ -95,6 +94,11 @@ async fn explain_names_the_rule_that_says_no() {
     let (yes, rule, reason) = explained(&world, &hook, "event=incident_resolved&monitor_groups=api").await;
     assert_eq!((yes, rule), (false, json!("events")));
     assert!(reason.contains("incident_resolved"), "{reason}");
+    let (yes, ..) =
+        explained(&world, &hook, "event=incident_opened&monitor_group=a%2Cb&monitor_group=api").await;
+    assert!(yes, "each name is one group");
+    let (.., reason) = explained(&world, &hook, "event=incident_opened&monitor_group=a%2Cb").await;
+    assert!(reason.contains(r#"["a,b"]"#), "{reason}");
     let (yes, rule, _) = explained(&world, &hook, "event=incident_opened&monitor_groups=Api").await;
     assert_eq!((yes, rule), (false, json!("monitor_groups")));
     world.act(&hook, "pause").await;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Refusals, Result};
-use crate::fields::Fields;
+use crate::fields::{Fields, check_levels};
 use crate::ids::{AccountId, EventId};
 use crate::limits;
 
@@ -174,7 +174,7 @@ impl Kind {
 
     fn expected(self) -> &'static str {
         match self {
-            Kind::Text => "must be a text",
+            Kind::Text => "must be a string",
             Kind::Number => "must be a number",
             Kind::Truth => "must be true or false",
         }
@@ -323,6 +323,9 @@ impl<'a> Payload<'a> {
         let details = fields.raw("details");
         if let Some(details) = fields.require("details", details) {
             fields.refused.extend(check_details(event_type, details));
+        }
+        if fields.refused.is_empty() {
+            fields.refused = check_levels("/payload", raw, limits::PAYLOAD_LEVELS);
         }
         match incident_id {
             Some(incident_id) if fields.refused.is_empty() => {

@@ -1,7 +1,7 @@
 //! Reading a JSON object field by field, so that every error names its field and all are found at once.
 //!
 //! Values are kept as the text they came as ([`RawValue`]): a number is never turned into a float and back.
-//! A key that stands twice is refused: receivers would disagree on which one counts.
+//! A key that appears more than once is refused: receivers would disagree on which one counts.
 //!
 //! It is here, and not at a door, because events are JSON by their own rules, whichever way they come: see
 //! [`event`](crate::event). The HTTP API reads its bodies with it too.
@@ -16,6 +16,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Refusals};
+use crate::limits;
 
 /// An object's keys and values.
 pub type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
@@ -33,6 +34,9 @@ impl<'a> Fields<'a> {
     /// The fields of a request's body.
     pub fn of_body(body: &'a [u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("it is not UTF-8".to_owned()))?;
+        if text.trim().is_empty() {
+            return Err(Error::Malformed("it is empty".to_owned()));
+        }
         let object: Object<'a> =
             serde_json::from_str(text).map_err(|error| Error::Malformed(error.to_string()))?;
         Ok(Self::of_entries("", object.0))
@@ -57,7 +61,7 @@ impl<'a> Fields<'a> {
         });
         let mut fields = Self { pointer: pointer.to_owned(), entries, refused: Refusals::default() };
         for key in twice {
-            fields.refuse(&key, "stands twice");
+            fields.refuse(&key, "appears more than once");
         }
         fields
     }
@@ -85,12 +89,12 @@ impl<'a> Fields<'a> {
         self.check(name, serde_json::from_str(value.get()).map_err(|_| format!("must be {expected}")))
     }
 
-    /// The field as a text.
+    /// The field as a string.
     pub fn text(&mut self, name: &str) -> Option<Cow<'a, str>> {
         // Borrowed where the text has no escapes.
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        self.get::<Text<'a>>(name, "a text").map(|Text(text)| text)
+        self.get::<Text<'a>>(name, "a string").map(|Text(text)| text)
     }
 
     /// The field as an object: its entries in their order.
@@ -108,9 +112,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The field as a list of texts.
+    /// The field as a list of strings.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        self.get(name, "a list of texts")
+        self.get(name, "a list of strings")
     }
 
     /// The field as a time: ISO 8601, UTC, with `Z`.
@@ -155,6 +159,31 @@ impl<'a> Fields<'a> {
     fn pointer_to(&self, name: &str) -> String {
         format!("{}/{}", self.pointer, escape(name))
     }
+}
+
+/// Refuses what receivers would read differently, at any depth: a key that appears more than once, and more levels than a
+/// payload may have.
+pub(crate) fn check_levels(pointer: &str, value: &RawValue, levels: usize) -> Refusals {
+    let is_nested = |value: &RawValue| value.get().starts_with(['{', '[']);
+    if !is_nested(value) {
+        return Refusals::default();
+    }
+    if levels == 0 {
+        return Refusals::of(pointer, &format!("is nested more than {} levels deep", limits::PAYLOAD_LEVELS));
+    }
+    let mut refused = Refusals::default();
+    let mut inner: Vec<(String, &RawValue)> = vec![];
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) {
+        inner.extend((0..).zip(items).map(|(place, item)| (format!("{pointer}/{place}"), item)));
+    } else if let Ok(fields) = Fields::of_value(pointer, value) {
+        refused.extend(fields.refused);
+        let entries = fields.entries.into_iter();
+        inner.extend(entries.map(|(key, value)| (format!("{pointer}/{}", escape(&key)), value)));
+    }
+    for (pointer, value) in inner.into_iter().filter(|(_, value)| is_nested(value)) {
+        refused.extend(check_levels(&pointer, value, levels - 1));
+    }
+    refused
 }
 
 /// A key as part of a JSON pointer (RFC 6901).

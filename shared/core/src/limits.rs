@@ -1,4 +1,4 @@
-//! Every limit, and why it is what it is. A number that bounds something stands here and nowhere else.
+//! The limits of the rules, each with its reason. Bounds of an adapter's own buffers are in the adapter.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use std::time::Duration;
 /// A payload, in bytes. Room for a long incident history; small enough that message, record and copy in
 /// flight stay cheap, and that it fits a queue message with its envelope.
 pub const PAYLOAD_BYTES: usize = 128 * 1024;
+/// Levels of objects and arrays in a payload: parsers of receivers refuse much more than that.
+pub const PAYLOAD_LEVELS: usize = 64;
 /// The body of a publishing call: the payload, and as many monitor groups as an envelope may name.
 pub const ENVELOPE_BYTES: usize = PAYLOAD_BYTES + 128 * 1024;
 /// The body of any other call.
@@ -101,7 +103,7 @@ pub const NOTICES_TOGETHER: usize = 100;
 pub const NOTICE_LINES: usize = 10;
 /// ... with so many characters of an endpoint, and of an error.
 pub const NOTICE_LINE_CHARS: usize = 80;
-/// Waits between tries of a notice to Slack; the last one repeats.
+/// Waits between tries of a notification to Slack; the last one repeats.
 pub const NOTICE_WAITS: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -109,7 +111,7 @@ pub const NOTICE_WAITS: [Duration; 5] = [
     Duration::from_secs(600),
     Duration::from_secs(3600),
 ];
-/// Tries of a notice: about a day and a half.
+/// Tries of a notification: about 31 hours.
 pub const NOTICE_TRIES: u32 = 36;
 
 // --- Secrets and keys -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-//! Times, ids and envelopes. BEHAVIOUR 3.
+//! Times, ids and envelopes (section 3 of docs/behaviour.md).
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -166,10 +166,47 @@ fn an_incident_or_a_monitor_without_a_name_is_refused() {
     }
 }
 
-/// It is looked through and never built up, so depth costs nothing; what receivers make of it is the publisher's affair.
+fn refusal_of(payload: &str) -> Vec<(String, String)> {
+    match Envelope::parse(&envelope(payload)) {
+        Err(Error::Invalid(errors)) => {
+            errors.into_iter().map(|error| (error.pointer, error.detail)).collect()
+        }
+        other => panic!("{other:?} is no field's error"),
+    }
+}
+
+/// Rule 3.5.
 #[test]
-fn deep_nesting_is_kept_and_does_not_overflow_the_stack() {
-    let deep = "[".repeat(60_000) + &"]".repeat(60_000);
-    let payload = PAYLOAD.replacen('{', &format!(r#"{{"deep":{deep},"#), 1);
-    assert_eq!(Envelope::parse(&envelope(&payload)).unwrap().body, payload.as_bytes());
+fn a_payload_of_more_than_64_levels_is_refused_at_the_level_that_is_too_deep() {
+    let nested = |levels: usize| {
+        let deep = "[".repeat(levels - 1) + &"]".repeat(levels - 1);
+        PAYLOAD.replacen('{', &format!(r#"{{"deep":{deep},"#), 1)
+    };
+    assert_eq!(Envelope::parse(&envelope(&nested(64))).unwrap().body, nested(64).as_bytes());
+    for levels in [65, 60_000] {
+        let (pointer, detail) = refusal_of(&nested(levels)).remove(0);
+        assert_eq!(
+            (pointer, &*detail),
+            (format!("/payload/deep{}", "/0".repeat(63)), "is nested more than 64 levels deep")
+        );
+    }
+    let objects = r#"{"a":"#.repeat(64) + "1" + &"}".repeat(64);
+    assert_eq!(refusal_of(&PAYLOAD.replacen('{', &format!(r#"{{"deep":{objects},"#), 1)).len(), 1);
+}
+
+/// Parsers take the first, the last, or refuse both.
+#[test]
+fn a_key_that_appears_more_than_once_is_refused_at_any_depth() {
+    for (inserted, pointer) in [
+        (r#""x":1,"x":1,"#, "/payload/x"),
+        (r#""x":{"y":1,"y":2},"#, "/payload/x/y"),
+        (r#""x":[0,{"y":1,"\u0079":2}],"#, "/payload/x/1/y"),
+        (r#""x":{"a/b":{"~":1,"~":1}},"#, "/payload/x/a~1b/~0"),
+    ] {
+        let payload = PAYLOAD.replacen('{', &format!("{{{inserted}"), 1);
+        let expected = (pointer.to_owned(), "appears more than once".to_owned());
+        assert_eq!(refusal_of(&payload), [expected], "{inserted}");
+    }
+    let in_details = PAYLOAD.replacen(r#""details": {"#, r#""details": {"x":{"y":1,"y":1},"#, 1);
+    assert_eq!(refusal_of(&in_details)[0].0, "/payload/details/x/y");
 }

@@ -432,7 +432,7 @@ test("one can ask what an event would be sent as", async ({ page, program, recei
   await page.getByLabel("Its monitor groups").fill("payments");
   await button(page, "Ask").click();
   await expect(said(page)).toContainText("No.");
-  await page.getByLabel("Its monitor groups").fill("payments, core");
+  await page.getByLabel("Its monitor groups").fill("payments\ncore");
   await button(page, "Ask").click();
   await expect(said(page)).toContainText("Yes.");
   await expect(page.getByText(`POST ${receiver.url("/in")}`)).toBeVisible();

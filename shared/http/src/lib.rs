@@ -8,7 +8,7 @@
 //!   who   401, then 403                                                             auth.rs
 //!    what 404 for an unknown id and a malformed one alike                           path.rs
 //!     how parameters, then the body: 413, 400, 422                                  query.rs page.rs body.rs
-//!      a use case of the core, its answer in the names of BEHAVIOUR section 12      one file a resource
+//!      a use case of the core, its answer in the names of section 12 of docs/behaviour.md      one file a resource
 //! ```
 //!
 //! Every refusal is core's [`Error`](statuspulse_core::Error), and becomes an HTTP answer in one place:

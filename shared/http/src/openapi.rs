@@ -71,39 +71,39 @@ fn operations() -> Vec<Operation> {
     .concat()
 }
 
-const INTRODUCTION: &str = "Customers register HTTPS endpoints; incident events fan out to them, each signed, POSTed, retried, \
-held and delivered.
+const INTRODUCTION: &str = "Customers register HTTPS endpoints. Incident events fan out to them, and each event is signed, \
+POSTed, retried, held and delivered.
 
-Calls carry an API key: `Authorization: Bearer <key>`. Bodies are JSON objects and are read as such whatever their \
-Content-Type says; a field or parameter that a call does not know is refused. In a body `null` is the same as leaving \
-a field out, unless a call says that it removes something. Times are ISO 8601, UTC, with `Z`.
+Calls carry an API key: `Authorization: Bearer <key>`. Bodies are JSON objects, whatever their Content-Type says. A field or \
+parameter that a call does not know is refused, and so is a key that appears more than once. In a body `null` is the same as \
+leaving a field out, unless a call says that it removes something. Times are ISO 8601, UTC, with `Z`.
 
-Refusals are problem documents (RFC 9457): `code` is for programs and never changes, `detail` is for people, `errors` \
-names every wrong field at once. A path that is not here is 404 `unknown_path`, a method a path does not take is 405 \
-`method_not_allowed`. Every answer carries `X-Request-Id`. On AWS the gateway in front may answer 429 or a 5xx by \
-itself: that is no problem document.
+Errors are problem documents (RFC 9457): `code` is for programs and never changes, `detail` is for people, and `errors` names \
+every wrong field at once. An unknown path is 404 `unknown_path`, a method that a path does not take is 405 \
+`method_not_allowed`. These answers carry `X-Request-Id`. A request that is not valid HTTP gets a plain 400, 414 or 431 \
+without one. On AWS the gateway in front of the API may answer 429 or 5xx, and that is not a problem document.
 
 Lists come in pages: `next_cursor` of one page is `cursor` of the next.";
 
 /// In the order in which a reader needs them.
 fn tags() -> Value {
     let tags = [
-        ("webhooks", "Registered endpoints, and what their owner can do to them."),
-        ("deliveries", "What became of each event at each webhook, with every attempt, and doing it again."),
-        ("events", "The monitoring side publishes."),
-        ("account", "An account, its allowed domains, its engineers' Slack channel."),
-        ("keys", "An account's API keys, and what they open."),
-        ("service", "What needs no key."),
+        ("webhooks", "Registered endpoints."),
+        ("deliveries", "Each event for each webhook, with every attempt, and redelivery."),
+        ("events", "Publishing."),
+        ("account", "An account, its allowed domains and the Slack channel of its engineers."),
+        ("keys", "API keys, and sign-in links for the dashboard."),
+        ("service", "Calls that need no key."),
     ];
     tags.map(|(name, description)| json!({ "name": name, "description": description })).to_vec().into()
 }
 
 fn roles() -> String {
     let of = |role| match role {
-        Role::Admin => "manages an account, and publishes for it",
-        Role::Publisher => "publishes events for an account, nothing else",
+        Role::Admin => "manages an account and publishes for it",
+        Role::Publisher => "publishes events for an account and does nothing else",
         Role::Viewer => "reads an account",
-        Role::Operator => "belongs to no account: makes accounts, and publishes for any",
+        Role::Operator => "belongs to no account; creates accounts and publishes for any of them",
     };
     let lines = Role::ALL.map(|role| format!("- `{}` {}", role.name(), of(role)));
     format!(

@@ -1,5 +1,6 @@
 //! `/v1/webhooks`: registered endpoints, and what their owner can do to them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::body::Body;
@@ -158,7 +159,7 @@ async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<Webho
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 
-/// `monitor_groups` is split at commas; an event whose groups have commas in their names is named by its id.
+/// `monitor_groups` is split at commas; `monitor_group` is one name, commas included.
 async fn explain(
     State(api): State<Api>,
     Reads(account): Reads,
@@ -168,8 +169,9 @@ async fn explain(
     known(&api, account, id).await?;
     let mut query = Query::of(query.as_deref());
     let lists = query.texts("monitor_groups");
-    let groups = lists.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
-    let groups = groups.map(str::to_owned).collect();
+    let listed = lists.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+    let named = query.texts("monitor_group").into_iter().map(Cow::into_owned);
+    let groups = listed.map(str::to_owned).chain(named).collect();
     let event = query.text("event").unwrap_or_else(|| {
         query.refuse("event", "is required: an event's type or an event's id");
         "".into()

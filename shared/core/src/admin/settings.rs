@@ -160,7 +160,7 @@ fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
         }
         // Names are the same in any case: two spellings would be one header sent twice.
         if headers.keys().any(|known: &String| known.eq_ignore_ascii_case(&name)) {
-            refused.add(pointer, "stands twice");
+            refused.add(pointer, "appears more than once");
         } else {
             headers.insert(name, value);
         }

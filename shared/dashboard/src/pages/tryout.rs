@@ -36,13 +36,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let form = Form::of_query(query.as_deref());
     let event = form.text("event").to_owned();
-    let groups: Vec<String> = form
-        .text("groups")
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let groups: Vec<String> = form.lines("groups").into_iter().map(str::to_owned).collect();
     let (mut answer, mut preview) = (None, None);
     if !event.is_empty() {
         answer = Some(match viewer.admin.explain(viewer.account, id, &event, groups).await {

@@ -44,7 +44,7 @@ fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
     for (name, value) in fields.object("headers").unwrap_or_default() {
         match serde_json::from_str(value.get()) {
             Ok(value) => headers.push((name.into_owned(), value)),
-            Err(_) => fields.refuse_key("headers", &name, "must be a text"),
+            Err(_) => fields.refuse_key("headers", &name, "must be a string"),
         }
     }
     headers

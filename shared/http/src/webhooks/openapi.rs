@@ -188,6 +188,7 @@ fn trying() -> Vec<Operation> {
                 "description": "An event's type, together with `monitor_groups`, or the id of one that was published.",
             }))
             .query("monitor_groups", &groups, "Its groups: repeated, or separated by commas.", None)
+            .query("monitor_group", &groups, "A group whose name contains a comma; can be repeated.", None)
             .answers::<ExplanationView<'_>>(200, "The answer.", &json!({
                 "would_receive": false, "rule": "monitor_groups",
                 "reason": "The event's groups are []; the webhook wants one of [\"payment-processing\"] (names are exact).",

@@ -1,4 +1,4 @@
-//! A webhook in the names of BEHAVIOUR section 12. No field of these types can hold a secret but
+//! A webhook in the names of section 12 of docs/behaviour.md. No field of these types can hold a secret but
 //! [`CreatedView::secret`]; of custom headers, which are often credentials, only the names are shown.
 
 use std::collections::BTreeMap;
