@@ -1,4 +1,5 @@
-//! Who is in a run: workers, publishers, customers, and the weather that receivers live in.
+//! The actors of a run: workers, publishers, customers, the quarter-hourly check, and the weather, which changes how
+//! receivers behave.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,12 +28,12 @@ use crate::receivers::{self, MOODS, Mood};
 use crate::world::{Who, World};
 
 const SLACK: &str = "https://hooks.slack.com/services/T0/B0/x";
-/// Waits of a message that failed.
+/// Waits in seconds before a failed message comes again.
 const COME_BACK_AFTER: [u64; 5] = [1, 5, 20, 60, 300];
-/// How often somebody who got no answer asks again.
+/// How often a caller without an answer repeats its call.
 const ASKED_AT_MOST: usize = 60;
 
-/// The services as one worker or caller has them, with a clock of its own.
+/// The services of one worker or caller, with its own clock.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) publisher: Publisher,
@@ -92,7 +93,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
     }
 }
 
-/// Begins a worker. When it dies another one of its name takes its place.
+/// Starts a worker. When it dies, another one with the same name takes its place.
 pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
     let (world, name) = (world.clone(), name.clone());
     let worker = services(&world, &name).worker;
@@ -109,7 +110,10 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
             });
             let handled = worker.handle(received.message.clone()).await;
             world.with(|inner| match handled {
-                Ok(Handled::Done) => inner.queue.done(received.number),
+                Ok(Handled::Done) => {
+                    inner.queue.done(received.number);
+                    inner.ledger.is_done(inner.current, &inner.store, inner.now);
+                }
                 Ok(Handled::Again(at)) => inner.queue.again_at(received.number, at),
                 Err(error) => {
                     inner.history.note(inner.now, &name, || format!("fails: {error}"));
@@ -127,7 +131,7 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
 /// A call of the API.
 type Work<T> = Box<dyn FnOnce(Services) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>> + Send>;
 
-/// Somebody outside, who asks until there is an answer.
+/// A caller from outside, who repeats calls until there is an answer.
 pub(crate) struct Outside {
     pub(crate) world: World,
     pub(crate) name: Arc<str>,
@@ -153,13 +157,13 @@ impl Outside {
         answer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Asks until there is an answer that says yes or no. Some give up before.
+    /// Repeats a call until there is a definite answer. Some callers give up before.
     async fn ask<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
         self.ask_unless(work, || self.gives_up()).await
     }
 
-    /// Asks until there is an answer. A delete is repeated like this: no list has the webhook any more, so the look at
-    /// everything does not find what its record still owes.
+    /// Repeats a call until there is a definite answer. A delete needs this: no list contains the webhook afterwards,
+    /// so the quarter-hourly check does not find its unsent messages.
     async fn insist<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
         self.ask_unless(work, || false).await
     }
@@ -182,7 +186,8 @@ impl Outside {
         None
     }
 
-    /// Without an answer some callers never ask again. What they began is left to the look at everything.
+    /// Whether this caller gives up after a call without an answer. The quarter-hourly check then has to complete the
+    /// call.
     fn gives_up(&self) -> bool {
         self.world.with(|inner| {
             let gives_up = inner.faults && inner.dice.once_in(8);
@@ -200,7 +205,7 @@ impl Outside {
 const LONG: Duration = Duration::from_secs(1500);
 const SHORT: Duration = Duration::from_secs(4);
 
-/// Publishes some events of a few incidents.
+/// Publishes events of a few incidents.
 pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize) {
     for n in 0..events {
         let pause = outside.world.with(|inner| if inner.dice.once_in(4) { LONG } else { SHORT });
@@ -231,7 +236,7 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
                 })
             })
         };
-        // Without a key a repetition would be another event: it is not repeated.
+        // Without a key a repeated call would create another event, so it is not repeated.
         let answer = if keyed { outside.ask(publish).await } else { outside.once(publish()).await };
         match answer {
             Some(Ok(event)) => {
@@ -246,13 +251,13 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
             }
             None | Some(Err(Error::Unavailable(_))) => {}
             Some(Err(refused)) => outside.world.with(|inner| {
-                inner.ledger.violated(format!("a good event is refused: {refused}"));
+                inner.ledger.violated(format!("a valid event was refused: {refused}"));
             }),
         }
     }
 }
 
-/// The webhooks that want events now: all that are there.
+/// The webhooks that receive events now: all that exist.
 fn wanting(outside: &Outside) -> Vec<WebhookId> {
     let account = outside.manager.account_id;
     outside.world.with(|inner| inner.store.webhooks_of(account).iter().map(|webhook| webhook.id).collect())
@@ -264,7 +269,7 @@ fn payload(incident: &str, name: &str) -> Bytes {
     ))
 }
 
-/// Does this and that with its webhooks.
+/// Performs random actions on its webhooks.
 pub(crate) async fn customer(outside: Outside, acts: usize) {
     for _ in 0..acts {
         let pause = outside.world.with(|inner| if inner.dice.once_in(2) { LONG } else { SHORT });
@@ -373,14 +378,14 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                 outside.world.end_of(click).await;
             }
         }
-        // Paused and resumed while attempts are on their way: their ladders outlive the pause.
+        // Paused and resumed while attempts are running, so that their ladders outlive the pause.
         15..=16 => {
             pause(outside, webhook).await;
             outside.rest(SHORT * 5).await;
             resume(outside, webhook, HeldDeliveries::Deliver).await;
         }
         17..=18 => redeliver(outside, webhook, |_| true).await,
-        // Redeliver on a paused webhook during a resume: the delivery may be held after the drain has ended.
+        // Redelivers on a paused webhook during a resume: the delivery may be held after the drain has ended.
         _ => {
             pause(outside, webhook).await;
             let twin = outside.twin();
@@ -394,7 +399,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     }
 }
 
-/// Asks for one of a webhook's deliveries again.
+/// Redelivers a random delivery of the webhook.
 async fn redeliver(outside: &Outside, webhook: WebhookId, which: impl Fn(&Delivery) -> bool) {
     let account = outside.manager.account_id;
     let chosen: Option<DeliveryId> = outside.world.with(|inner| {
@@ -433,7 +438,7 @@ async fn resume(outside: &Outside, webhook: WebhookId, held: HeldDeliveries) {
     );
 }
 
-/// When all is well again: every paused webhook is resumed.
+/// Resumes every paused webhook, after the faults have stopped.
 pub(crate) async fn resume_all(outside: Outside) {
     for webhook in wanting(&outside) {
         let paused = outside.world.with(|inner| {
@@ -449,7 +454,7 @@ pub(crate) async fn resume_all(outside: Outside) {
     }
 }
 
-/// Looks at everything now and then, while the others are at work.
+/// Runs the quarter-hourly check now and then, while the other actors work.
 pub(crate) async fn reconciler(outside: Outside, looks: usize) {
     for _ in 0..looks {
         outside.rest(LONG).await;
@@ -457,7 +462,7 @@ pub(crate) async fn reconciler(outside: Outside, looks: usize) {
     }
 }
 
-/// Looks at everything, as happens every quarter of an hour.
+/// Runs the quarter-hourly check.
 pub(crate) async fn reconcile(outside: Outside) {
     drop(outside.ask(look).await);
 }
@@ -466,7 +471,7 @@ fn look() -> Work<u64> {
     Box::new(|services| Box::pin(async move { services.worker.reconcile_all().await }))
 }
 
-/// Receivers change their moods.
+/// Changes the moods of receivers.
 pub(crate) async fn weather(outside: Outside, changes: usize) {
     for _ in 0..changes {
         let pause = outside.world.with(|inner| if inner.dice.once_in(3) { LONG * 3 } else { LONG / 5 });

@@ -1,4 +1,4 @@
-//! The invariants of the design, watched while a run goes on and once more at its end.
+//! Checks the invariants during a run. `end.rs` checks them at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,96 +18,96 @@ use crate::history::short;
 use crate::store::Store;
 use crate::world::TaskId;
 
-/// Clocks differ by this much at most, twice over.
+/// Twice the largest error of a clock: how far two clocks may differ.
 const SKEW: Duration = Duration::from_millis(2 * crate::ports::SKEW_MS_MAX.unsigned_abs());
 
-/// The ladder as it is promised, not as it is programmed.
+/// The ladder as documented, independent of the code under test.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900), Duration::from_secs(3600)];
 const ATTEMPTS: u8 = 5;
-/// Failed retries in a row of which engineers are warned.
+/// Failed retries in a row after which engineers are warned.
 pub(crate) const WARNED_AT: u8 = 2;
-/// From a receiver's answer to its record, with the slowest of calls in between.
+/// The longest time from a receiver's answer to its record, with the slowest calls in between.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(300);
-/// From a pause to the end of what a worker was at, which fails a few times and is tried again.
-const HELD_WITHIN: Duration = Duration::from_secs(1800);
-/// What a receiver may ask for.
+/// The longest wait that a receiver can ask for.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
-/// A POST of a delivery's attempt: its round, its number, and whether it was brought forward.
+/// A POST of a delivery's attempt: its round, its number, and whether it is early.
 type PostId = (DeliveryId, u32, u8, bool);
 
-/// A notification: of which webhook, and which of them.
+/// A notification: its webhook and its id.
 type NotificationId = (WebhookId, u64);
 
-/// What a task is at work on.
+/// What a task is working on.
 #[derive(Default)]
 struct Job {
-    /// What it has claimed and not recorded yet.
+    /// The attempts it has claimed and not recorded yet.
     claims: Vec<(DeliveryId, AttemptKey)>,
-    /// What it has called for and not recorded yet.
+    /// The POSTs it has made and not recorded yet.
     called: Vec<PostId>,
-    /// The notifications it has claimed to send, and whether it has.
+    /// The notifications it has claimed, and whether it has sent them.
     telling: Vec<NotificationId>,
     pub(crate) told: bool,
-    /// The last webhook it read, and whether that was active.
+    /// The last webhook it read, and whether it was active.
     look: Option<(WebhookId, bool)>,
-    /// Whether a fault has struck it.
+    /// The deliveries it has put on the ladder.
+    laddered: Vec<DeliveryId>,
+    /// Whether a fault has hit it.
     struck: bool,
 }
 
 #[derive(Default)]
 struct Posts {
     count: usize,
-    /// How often a worker was struck after it had made the POST.
+    /// How often a fault hit a worker after it had made the POST.
     excuses: usize,
 }
 
-/// An event whose publisher has its 202.
+/// An event whose publisher got a 202.
 pub(crate) struct Accepted {
     pub(crate) event: EventId,
-    /// The webhooks that wanted it all the time its publisher was at it.
+    /// The webhooks that received events during the whole call.
     pub(crate) wanted: Vec<WebhookId>,
-    /// Its payload, where it was published under a key: no other event has it.
+    /// Its payload, if it was published with a key: no other event has the same one.
     pub(crate) keyed: Option<Bytes>,
 }
 
-/// What was seen, and what was wrong with it.
+/// What was observed, and the violations.
 #[derive(Default)]
 pub(crate) struct Ledger {
     jobs: BTreeMap<TaskId, Job>,
     posts: BTreeMap<PostId, Posts>,
     told: BTreeMap<NotificationId, Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
-    /// What a receiver took.
+    /// The deliveries that a receiver has accepted.
     taken: BTreeSet<DeliveryId>,
-    /// The same, by a worker that was not struck since: nothing can have been lost of it.
+    /// The same, if no fault has hit the worker since: its outcome cannot be lost.
     surely_taken: BTreeSet<DeliveryId>,
-    /// The worker that took the last lease on each job: one that was replaced may still be at its page.
+    /// The worker with the latest lease on each job. A replaced job's worker may still work on its page.
     leases: BTreeMap<(WebhookId, u64), TaskId>,
-    /// Until when a receiver asked for patience, with the ladder it asked in.
+    /// The round of each delivery, and the time before which its receiver asked not to be called (`Retry-After`).
     patience: BTreeMap<DeliveryId, (u32, Timestamp)>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) discarded: BTreeSet<WebhookId>,
     pub(crate) violations: Vec<String>,
-    /// When each webhook last took something.
+    /// When each webhook last accepted something.
     pub(crate) took: BTreeMap<WebhookId, Timestamp>,
-    /// When each webhook last refused something, or did not answer.
+    /// When each webhook last refused a request or did not answer.
     pub(crate) refused: BTreeMap<WebhookId, Timestamp>,
-    /// The same, or when its failures were forgotten as it has a new endpoint.
+    /// The same, or when its failures were reset because its URL has changed.
     cleared: BTreeMap<WebhookId, Timestamp>,
     /// When each webhook was last paused.
     paused: BTreeMap<WebhookId, Timestamp>,
-    /// When each delivery was last changed.
+    /// When each delivery was last saved.
     saved_at: BTreeMap<DeliveryId, Timestamp>,
     /// When each webhook was last resumed.
     resumed: BTreeMap<WebhookId, Timestamp>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
-    /// Whether something was begun that only the look at everything brings to its end: its caller got no answer and did not ask
-    /// again, or its message was lost.
+    /// Whether something was started that only the quarter-hourly check completes: its caller got no answer and did not
+    /// repeat the call, or its message was lost.
     pub(crate) needs_the_look: bool,
-    /// What was logged of failures.
+    /// The errors that workers logged.
     pub(crate) errors: Vec<String>,
     pub(crate) attempts: usize,
 }
@@ -119,6 +119,25 @@ impl Ledger {
 
     pub(crate) fn begins(&mut self, task: TaskId) {
         self.jobs.insert(task, Job::default());
+    }
+
+    /// A worker has finished its message. A delivery that it has put on the ladder must not be left there by a pause.
+    pub(crate) fn is_done(&mut self, task: TaskId, store: &Store, now: Timestamp) {
+        let Some(ended) = self.jobs.remove(&task) else { return };
+        // A delivery that is due soon is held by its own message.
+        let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
+        for kept in ended.laddered.iter().filter_map(|id| store.deliveries.get(id)) {
+            let webhook = store.webhooks.get(&kept.delivery.webhook_id);
+            let is_held = |webhook: &Webhook| {
+                matches!(webhook.state, webhook::State::Paused(_)) && webhook.job.is_none()
+            };
+            let is_on_ladder =
+                matches!(kept.delivery.state, State::Scheduled { number: 2.., at, .. } if at > soon);
+            if is_on_ladder && webhook.is_some_and(|webhook| is_held(webhook)) {
+                let name = short(kept.delivery.id);
+                self.violated(format!("pause: {name} was put on the ladder and was not held"));
+            }
+        }
     }
 
     pub(crate) fn forget(&mut self, task: TaskId) {
@@ -136,14 +155,14 @@ impl Ledger {
         self.jobs.entry(task).or_default().look = Some((webhook.id, webhook.is_active()));
     }
 
-    /// The task was struck by a fault: what it posted may be posted again.
+    /// A fault has hit the task: its POSTs may be repeated.
     pub(crate) fn excuse(&mut self, task: TaskId) {
         let job = self.jobs.entry(task).or_default();
         job.struck = true;
         for post in &job.called {
             self.posts.entry(*post).or_default().excuses += 1;
             self.surely_taken.remove(&post.0);
-            // What it was told may be lost with it.
+            // The receiver's `Retry-After` may be lost.
             self.patience.remove(&post.0);
         }
         for notification in job.telling.iter().filter(|_| job.told) {
@@ -151,19 +170,19 @@ impl Ledger {
         }
     }
 
-    /// A notice goes to Slack (I6).
+    /// A notification is sent to Slack (I6).
     pub(crate) fn tells(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task) else { return };
         job.told = true;
         if job.telling.is_empty() {
-            self.violations.push("I6: something is told that nobody claimed to tell".to_owned());
+            self.violations.push("I6: a notification is sent that no worker has claimed".to_owned());
         }
         for notification in &job.telling {
             let told = self.told.entry(*notification).or_default();
             told.count += 1;
             if told.count > 1 + told.excuses {
                 self.violations.push(format!(
-                    "I6: told twice of {}: {}",
+                    "I6: the notification of {} is sent twice: {}",
                     short(notification.0),
                     notification.1
                 ));
@@ -175,8 +194,8 @@ impl Ledger {
         self.told.get(&(webhook, notification)).is_some_and(|told| told.count > 0)
     }
 
-    /// An attempt's POST begins. It is for one delivery, or for all that its task has claimed, where that is a channel's burst.
-    /// Answers with which.
+    /// An attempt's POST begins. It is for one delivery, or, as a channel's burst, for all that the task has claimed.
+    /// Returns these deliveries.
     pub(crate) fn posts(
         &mut self,
         task: TaskId,
@@ -193,7 +212,7 @@ impl Ledger {
         let is_own = |(id, key): &(DeliveryId, AttemptKey)| *id == post.delivery && key.number == post.number;
         let claims = job.claims.clone();
         if !claims.iter().any(is_own) {
-            self.violated(format!("I7: {} is posted without its claim", short(post.delivery)));
+            self.violated(format!("I7: {} is posted without a claim", short(post.delivery)));
         }
         let told: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
         for (id, key) in &told {
@@ -205,22 +224,22 @@ impl Ledger {
         told.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// I3.
+    /// Checks I3.
     fn same_bytes(&mut self, post: &Post<'_>, store: &Store) {
         let name = short(post.delivery);
         let event = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.event_id);
         let event = event.and_then(|id| store.events.get(&id)).map(|kept| kept.event.clone());
         if event.is_none_or(|event| event.body != post.body || event.id.to_string() != post.event) {
-            self.violated(format!("I3: {name} is not what was published"));
+            self.violated(format!("I3: {name} differs from the published event"));
         }
         let first =
             self.sent.entry(post.delivery).or_insert_with(|| (post.event.to_owned(), post.body.clone()));
         if first.0 != post.event || first.1 != post.body {
-            self.violated(format!("I3: {name} is posted with other bytes or another id than before"));
+            self.violated(format!("I3: {name} is posted with a different body or id than before"));
         }
     }
 
-    /// I4, I5, I7, and the ladder's waits.
+    /// Checks I4, I5, I7 and the waits of the ladder.
     fn posts_one(
         &mut self,
         task: TaskId,
@@ -231,12 +250,12 @@ impl Ledger {
         now: Timestamp,
     ) {
         let Some(kept) = store.deliveries.get(&id) else {
-            return self.violated(format!("I1: {} is posted and not kept", short(id)));
+            return self.violated(format!("I1: {} is posted but not stored", short(id)));
         };
         let delivery = &kept.delivery;
         let name = short(delivery.id);
         let early = self.is_early(delivery, key, now);
-        // One that is made early is made once more at the ladder's own time, which counts from the record before it.
+        // An early attempt is followed by the ladder's own attempt, whose wait counts from the record before it.
         let one_more = matches!(delivery.state, State::Scheduled { timing: Timing::Early { .. }, .. });
         let post = (delivery.id, key.round, key.number, one_more);
         self.jobs.entry(task).or_default().called.push(post);
@@ -246,19 +265,19 @@ impl Ledger {
             let (count, AttemptKey { round, number }) = (posts.count, key);
             self.violated(format!("I7: {name} round {round} number {number} is posted {count} times"));
         }
-        // Whatever round it is in by now.
+        // In any round.
         if self.surely_taken.contains(&id) {
-            self.violated(format!("I7: {name} is posted in round {} though it was taken", key.round));
+            self.violated(format!("I7: {name} is posted in round {} although it was accepted", key.round));
         }
         if look != Some((delivery.webhook_id, true)) {
-            self.violated(format!("I4: {name} is posted though its webhook was not seen active"));
+            self.violated(format!("I4: {name} is posted although its webhook was not seen active"));
         }
         let earlier = store.unfinished_before(delivery, kept.place).find(|earlier| !earlier.ended_once);
         if let Some(earlier) = earlier {
             let earlier = short(earlier.delivery.id);
-            self.violated(format!("I5: {name} is posted before {earlier} of its incident is done"));
+            self.violated(format!("I5: {name} is posted before {earlier} of its incident is finished"));
         }
-        // A retry is never early, unless an outage has ended since it failed.
+        // A retry is only early if an outage has ended since its last failure.
         let failed = delivery.attempts.last().and_then(|last| last.at.checked_sub(SKEW).ok());
         let ended = self.recovered.get(&delivery.webhook_id).copied();
         let patience = self.patience.get(&delivery.id);
@@ -273,7 +292,7 @@ impl Ledger {
         if (200..300).contains(&reply.status) {
             self.taken.insert(delivery.id);
             self.surely_taken.insert(delivery.id);
-            // Also where the webhook has no failure to forget, as that of another payload is not recorded yet.
+            // Even if the webhook has no failure to reset, because the failure of another payload is not recorded yet.
             self.cleared.insert(delivery.webhook_id, at);
             self.took.insert(delivery.webhook_id, at);
         }
@@ -286,12 +305,12 @@ impl Ledger {
         self.patience.insert(delivery.id, (delivery.round, until));
     }
 
-    /// A receiver has refused, or not answered.
+    /// A receiver has refused a request, or has not answered.
     pub(crate) fn failed(&mut self, webhook: WebhookId, at: Timestamp) {
         self.refused.insert(webhook, at);
     }
 
-    /// Whether the ladder has this attempt later.
+    /// Whether the attempt is made before its time on the ladder.
     fn is_early(&self, delivery: &Delivery, key: AttemptKey, now: Timestamp) -> bool {
         let Some(last) = delivery.attempts.last().filter(|last| last.number + 1 == key.number) else {
             return false;
@@ -301,8 +320,8 @@ impl Ledger {
         now.checked_add(SKEW).unwrap_or(now) < own
     }
 
-    /// A save of a delivery was refused. The outcome of an attempt must not be lost, unless a fault hit its worker or its claim
-    /// had expired.
+    /// A save of a delivery was refused. The outcome of an attempt must not be lost, unless a fault hit its worker or
+    /// its claim had expired.
     pub(crate) fn refused(&mut self, task: TaskId, delivery: &Delivery, now: Timestamp) {
         let soon = now.checked_add(SKEW).unwrap_or(now);
         if delivery.claimed_until.is_some_and(|until| until <= soon) {
@@ -319,51 +338,56 @@ impl Ledger {
         let job = self.jobs.entry(task).or_default();
         job.claims.retain(|(id, _)| *id != saved.id);
         job.called.retain(|post| post.0 != saved.id);
+        if matches!(saved.state, State::Scheduled { number: 2.., .. }) {
+            job.laddered.push(saved.id);
+        }
         let struck = job.struck;
-        // Its owner wants it once more.
+        self.saved_at.insert(saved.id, now);
+        // Its owner asked for a redelivery.
         if before.is_finished() && saved.trigger == Trigger::Redelivery {
             self.surely_taken.remove(&saved.id);
         }
-        // What a resume lets go, one worker lets go: that which has the lease on the job.
+        // Only the worker with the lease on the job releases deliveries after a resume.
         let let_go = saved.trigger == Trigger::Resume && saved.round > before.round;
         let has_lease =
             |(job, worker): (&(WebhookId, u64), &TaskId)| job.0 == saved.webhook_id && *worker == task;
         if let_go && !struck && !self.leases.iter().any(has_lease) {
-            self.violated(format!("job: {} is let go by a worker without the lease", short(saved.id)));
+            self.violated(format!("job: {} is released by a worker without the lease", short(saved.id)));
         }
         for pair in saved.attempts.windows(2) {
             let (before, after) = (pair[0].number, pair[1].number);
-            // One that was brought forward is made once more at its own time.
+            // An early attempt and the ladder's own attempt have the same number.
             if after != 1 && after != before + 1 && after != before {
                 self.violated(format!("I7: {} went from {before} to {after}", short(saved.id)));
             }
         }
         self.begins_afresh(before, saved);
-        self.is_held_soon(before, saved, now);
         let last = saved.attempts.last().map(|attempt| attempt.number);
         if saved.state == State::Failed && last != Some(ATTEMPTS) {
             self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
         }
-        // What ends though nothing got through since it began is an outage: that pauses, and holds.
+        // If nothing got through since the ladder began, this is an outage: the webhook is paused and the delivery
+        // held.
         let first = saved.attempts.iter().rev().find(|attempt| attempt.number == 1);
         let began = first.and_then(|first| first.at.checked_add(first.duration).ok()?.checked_sub(SKEW).ok());
         if saved.state == State::Failed && self.cleared.get(&saved.webhook_id).copied() < began {
-            self.violated(format!("pause: {} is given up though nothing got through", short(saved.id)));
+            self.violated(format!("pause: {} is given up although nothing got through", short(saved.id)));
         }
         let succeeded = saved.attempts.last().is_some_and(|last| last.succeeded());
         if saved.state == State::Delivered && !(succeeded && self.taken.contains(&saved.id)) {
-            self.violated(format!("{} is called delivered and no receiver took it", short(saved.id)));
+            self.violated(format!("{} is delivered although no receiver accepted it", short(saved.id)));
         }
-        // The longest wait, after an attempt that may have been brought forward by a little.
+        // The longest wait, after an attempt that may have been slightly early.
         let wait = PATIENCE_MAX + limits::CLAIM + SKEW;
         if let State::Scheduled { at, .. } = saved.state
             && now.checked_add(wait).unwrap_or(now) < at
         {
-            self.violated(format!("ladder: {} is due at {at} only", short(saved.id)));
+            self.violated(format!("ladder: {} is due too late, at {at}", short(saved.id)));
         }
     }
 
-    /// A ladder that failed before a resume, and fails in an attempt that began after it, is held to begin afresh.
+    /// If a ladder failed before a resume and fails again in an attempt after it, the delivery is held and the ladder
+    /// starts over.
     fn begins_afresh(&mut self, before: &Delivery, saved: &Delivery) {
         let goes_on = matches!(saved.state, State::Failed | State::Scheduled { number: 2.., .. });
         let is_attempt = saved.attempts.len() > before.attempts.len();
@@ -374,32 +398,18 @@ impl Ledger {
         let Some((first, last)) = first.zip(saved.attempts.last()) else { return };
         let failed_before = first.at.checked_add(first.duration + ATTEMPT_MAX).is_ok_and(|at| at < *resumed);
         if failed_before && last.at.checked_sub(SKEW).is_ok_and(|at| at > *resumed) {
-            self.violated(format!("resume: the ladder of {} does not begin afresh", short(saved.id)));
+            self.violated(format!("resume: the ladder of {} does not start over", short(saved.id)));
         }
     }
 
-    /// What is on the ladder when its webhook is paused, or comes there by a worker that was under way, is held at once and
-    /// not when it is due.
-    fn is_held_soon(&mut self, before: &Delivery, saved: &Delivery, now: Timestamp) {
-        let before_that = self.saved_at.insert(saved.id, now);
-        let was_on_ladder = matches!(before.state, State::Scheduled { number: 2.., .. });
-        let paused = self.paused.get(&saved.webhook_id).copied();
-        let is_paused = paused > self.resumed.get(&saved.webhook_id).copied();
-        let since = before_that.max(paused).and_then(|since| since.checked_add(HELD_WITHIN).ok());
-        let is_late = since.is_some_and(|at| at < now) && !self.needs_the_look;
-        if saved.state == State::Held && was_on_ladder && is_paused && is_late {
-            self.violated(format!("pause: {} stayed on the ladder", short(saved.id)));
-        }
-    }
-
-    /// When a pause has held all there is, nothing is left on the ladder.
+    /// When a hold job has ended, nothing may be left on the ladder.
     pub(crate) fn held(&mut self, before: &Webhook, after: &Webhook, store: &Store, now: Timestamp) {
         let held = before.job.is_some_and(|job| job.kind == JobKind::Hold) && after.job.is_none();
         if !held || after.is_active() || after.is_deleted() {
             return;
         }
         let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
-        // What a worker records later it holds itself.
+        // A worker that records an outcome later holds the delivery itself.
         let began = self.paused.get(&after.id).and_then(|began| began.checked_sub(SKEW).ok());
         let left = store.deliveries.values().find(|kept| {
             kept.delivery.webhook_id == after.id
@@ -408,11 +418,11 @@ impl Ledger {
         });
         if let Some(left) = left {
             let name = short(left.delivery.id);
-            self.violated(format!("pause: {name} is on the ladder though all is said to be held"));
+            self.violated(format!("pause: {name} is on the ladder although the hold job has ended"));
         }
     }
 
-    /// A webhook was changed. An outage may have ended. It is paused by the fourth failed retry, or by a 410, and by nothing before.
+    /// A webhook was changed. An outage may have ended. Failures pause it at the fourth failed retry and not before.
     pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook, now: Timestamp) {
         if before.health.failing_since.is_some() && after.health.failing_since.is_none() {
             self.cleared.insert(after.id, now);
@@ -423,7 +433,7 @@ impl Ledger {
             }
             _ => None,
         };
-        // A try under way is claimed until a claim ends; what waits for its next try has been tried.
+        // The state changes when a try is claimed. Waiting for the next try does not change the number of tries.
         if let Some((id, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
             self.jobs.entry(task).or_default().telling.push((after.id, id));
         }

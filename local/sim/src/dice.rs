@@ -1,8 +1,8 @@
-//! The one source of randomness of a run.
+//! The only source of randomness of a run.
 
 use std::time::Duration;
 
-/// The same numbers for the same seed (splitmix64).
+/// A generator (splitmix64) that gives the same numbers for the same seed.
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
 
@@ -24,12 +24,12 @@ impl Dice {
         usize::try_from(self.next() % bound as u64).unwrap_or_default()
     }
 
-    /// True once in so many times.
+    /// True with a probability of 1 in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// A time of at most this length, in whole milliseconds.
+    /// A random duration of at most `longest`, in whole milliseconds.
     pub(crate) fn up_to(&mut self, longest: Duration) -> Duration {
         Duration::from_millis(self.next() % (u64::try_from(longest.as_millis()).unwrap_or(u64::MAX) + 1))
     }

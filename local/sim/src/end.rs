@@ -1,4 +1,4 @@
-//! The invariants once everything has come to rest.
+//! Checks the invariants after everything has come to rest.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use crate::history::short;
 use crate::store::Store;
 use crate::world::Inner;
 
-/// Faults are over and everything is quiet, paused webhooks still paused: their engineers know (I6), and new events are held.
+/// Checks the quiet state after the faults, with webhooks still paused: the engineers were notified (I6), and new
+/// events are held.
 pub(crate) fn at_rest(inner: &mut Inner) {
     let known: BTreeSet<EventId> = inner.ledger.accepted.iter().map(|accepted| accepted.event).collect();
     for kept in inner.store.deliveries.values() {
@@ -26,7 +27,7 @@ pub(crate) fn at_rest(inner: &mut Inner) {
         // Round 1 only: a slow worker may release a delivery after the webhook was paused again.
         if is_paused && is_moving && *round == 1 && known.contains(event_id) {
             let (name, status) = (short(*id), kept.delivery.status().name());
-            inner.ledger.violated(format!("pause: {name} is {status} though its webhook is paused"));
+            inner.ledger.violated(format!("pause: {name} is {status} although its webhook is paused"));
         }
     }
     for webhook in inner.store.webhooks.values() {
@@ -42,34 +43,34 @@ pub(crate) fn at_rest(inner: &mut Inner) {
             && pause.reason != PauseReason::Manual
             && !told_of_pause
         {
-            ledger.violated(format!("I6: nobody was told that {name} was paused"));
+            ledger.violated(format!("I6: no notification was sent that {name} was paused"));
         }
         if webhook.is_active() && webhook.health.consecutive_failures >= WARNED_AT && !warned {
-            ledger.violated(format!("I6: nobody was told that {name} is failing"));
+            ledger.violated(format!("I6: no notification was sent that {name} is failing"));
         }
     }
 }
 
-/// Everybody knows how each webhook is (I6).
+/// Checks that the engineers know the state of each webhook (I6).
 fn notifications_at_end(store: &Store, ledger: &mut Ledger) {
     for webhook in store.webhooks.values() {
         let Some(notification) = &webhook.notification else { continue };
         let (name, at) = (short(webhook.id), notification.at);
         if notification.state != NotificationState::Sent {
-            ledger.violated(format!("I6: what happened to {name} at {at} is not told to the end"));
+            ledger.violated(format!("I6: the notification of {name} from {at} was not sent"));
         }
         let took = ledger.took.get(&webhook.id).and_then(|took| took.checked_sub(ATTEMPT_MAX).ok());
         let is_trouble = !matches!(notification.kind, NotificationKind::Recovered { .. });
         let is_well = webhook.is_active() && webhook.health.failing_since.is_none();
-        // One that failed after it had answered has to answer again.
+        // If it failed after it had answered, it has to answer again.
         let answers = took > Some(at) && took > ledger.refused.get(&webhook.id).copied();
         if is_trouble && is_well && answers && !ledger.discarded.contains(&webhook.id) {
-            ledger.violated(format!("I6: nobody was told that {name} answers again"));
+            ledger.violated(format!("I6: no notification was sent that {name} answers again"));
         }
     }
 }
 
-/// Everything is over (I1, I2).
+/// Checks the end state (I1, I2, I8).
 pub(crate) fn at_end(inner: &mut Inner) {
     let Inner { store, ledger, .. } = inner;
     notifications_at_end(store, ledger);
@@ -93,15 +94,15 @@ pub(crate) fn at_end(inner: &mut Inner) {
     for webhook in store.webhooks.values() {
         if let Some(job) = webhook.job {
             let (name, kind) = (short(webhook.id), job.kind.name());
-            ledger.violations.push(format!("I2: the {kind} of {name} has not come to its end"));
+            ledger.violations.push(format!("I2: the {kind} job of {name} has not ended"));
         }
         if !webhook.outbox.is_empty() {
-            ledger.violations.push(format!("I2: what {} owes is not sent", short(webhook.id)));
+            ledger.violations.push(format!("I2: the outbox of {} is not empty", short(webhook.id)));
         }
         let secret = webhook.keys.current().reveal();
         let shown = format!("{webhook:?} {:?}", ledger.errors);
         if shown.contains(secret) {
-            ledger.violations.push(format!("I8: the secret of {} is written out", short(webhook.id)));
+            ledger.violations.push(format!("I8: the secret of {} is in the output", short(webhook.id)));
         }
     }
     for kept in store.deliveries.values() {
@@ -109,11 +110,11 @@ pub(crate) fn at_end(inner: &mut Inner) {
         let name = short(delivery.id);
         let webhook = store.webhooks.get(&delivery.webhook_id);
         let deleted = webhook.is_none_or(|webhook| webhook.is_deleted());
-        // Nobody was promised an event whose publisher has no answer.
+        // An event whose publisher got no answer carries no guarantee.
         if !delivery.is_finished() && known.contains(&delivery.event_id) {
             ledger
                 .violations
-                .push(format!("I2: {name} is {} and nothing comes for it", delivery.status().name()));
+                .push(format!("I2: {name} is {} and was never finished", delivery.status().name()));
         }
         let wrong = match delivery.state {
             State::Cancelled => !deleted,
@@ -121,7 +122,7 @@ pub(crate) fn at_end(inner: &mut Inner) {
             _ => false,
         };
         if wrong {
-            ledger.violations.push(format!("{name} is {} and nobody asked for it", delivery.status().name()));
+            ledger.violations.push(format!("{name} is {} without a request", delivery.status().name()));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What happened, in lines for a person.
+//! The history of a run, as lines for people.
 
 use jiff::Timestamp;
 use statuspulse_core::message::Message;
 
-/// Kept on demand: a run without it does the same.
+/// Recorded on demand. It does not influence the run.
 pub(crate) struct History {
     lines: Option<Vec<String>>,
 }
@@ -31,7 +31,7 @@ fn seconds(now: Timestamp) -> f64 {
     now.duration_since(crate::world::start()).as_millis() as f64 / 1000.0
 }
 
-/// The last characters of an id: enough to tell it from its neighbours.
+/// The prefix and the last characters of an id: enough to tell it from others.
 pub(crate) fn short(id: impl std::fmt::Display) -> String {
     let text = id.to_string();
     let tail = text.len().saturating_sub(5);

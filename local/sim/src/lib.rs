@@ -1,8 +1,10 @@
-//! The whole system over the ports, from a seed: publishers, fan-outs, delivery workers, pause and drain handlers,
-//! customers, and receivers with moods, on a virtual clock, in one thread. Every call of a port may fail before it has
-//! taken effect or after, be slow, be refused for throttling or taken in part; messages come twice, late and out of order;
-//! workers die between any two awaits; clocks differ. Afterwards the invariants of `docs/behaviour.md` hold, or the run
-//! says which does not, and its seed makes the same run again.
+//! A deterministic simulation of the whole system over the ports, from a seed. Publishers, fan-outs, workers, customers
+//! and receivers with moods run on a virtual clock in one thread.
+//!
+//! Every call of a port can fail before or after it takes effect, be slow, be throttled, or be applied in part.
+//! Messages arrive twice, late and out of order. Workers die between any two awaits. Clocks differ. At the end the
+//! invariants of `docs/behaviour.md` must hold; otherwise the run reports the violations, and its seed repeats the same
+//! run.
 
 mod actors;
 mod check;
@@ -36,30 +38,30 @@ use ports::Ports;
 use store::{Kept, Store};
 use world::{Driver, Inner, Who, World};
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What did not hold; empty if all did.
+    /// The violated invariants; empty if all of them held.
     pub violations: Vec<String>,
-    /// The history, where it was asked for.
+    /// The history, if it was requested.
     pub history: Vec<String>,
-    /// Calls that went wrong, by port and kind.
+    /// The faults that occurred, by port and kind.
     pub points: BTreeSet<(&'static str, &'static str)>,
-    /// POSTs of attempts.
+    /// Number of POSTs of attempts.
     pub attempts: usize,
-    /// Events whose publishers had their 202.
+    /// Number of events whose publishers got a 202.
     pub events: usize,
 }
 
-/// Whatever is begun ends within this, with actors that rest for up to 25 minutes between their acts.
+/// The time in which all actors must finish. They rest for up to 25 minutes between their actions.
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Once all is well: the longest wait on the ladder, a message that was late, one that a dead worker had, and what a
-/// failed message waits.
+/// After the faults have stopped: the longest wait on the ladder, plus the delay of a late message, of a dead worker's
+/// message, and of a failed message.
 const LADDER: Duration = Duration::from_secs(3600 + 60 + 120 + 600);
-/// And what was held, with the looks a drain takes at what has not been attempted.
+/// And the time for a drain of what was held, with its checks for stragglers.
 const DRAIN: Duration = Duration::from_secs(1800);
 
-/// Makes the run of this seed.
+/// Runs this seed.
 #[must_use]
 pub fn run(seed: u64, keep_history: bool) -> Outcome {
     let world = World::new(seed, keep_history);
@@ -129,14 +131,14 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
     })
 }
 
-/// Faults stop and receivers are well: everything ends, within the time it may take.
+/// Stops the faults and makes all receivers healthy. Then everything must end within the time it may take.
 fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -> Result<(), String> {
     world.with(|inner| {
         inner.faults = false;
         inner.throttled = 0;
         inner.receivers.moods.clear();
         inner.receivers.poison.clear();
-        inner.history.note(inner.now, "world", || "all is well from here on".to_owned());
+        inner.history.note(inner.now, "world", || "no more faults from here on".to_owned());
     });
     let quiet = |inner: &Inner| inner.queue.is_empty();
     lose_the_queue(world);
@@ -147,14 +149,14 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     world.with(end::at_rest);
     world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
     driver.drive(DRAIN, quiet)?;
-    // Before anybody looks for what is stuck, and once more after.
+    // Checked before the final reconcile, and once more after it.
     world.with(end::at_end);
     world.with(|inner| inner.is_over = true);
     world.spawn(Who { name: "reconciler".into(), mortal: false }, actors::reconcile(outside()));
     driver.drive(DRAIN, quiet)
 }
 
-/// Sometimes the queues are lost, as after a restore. What the records say is enough to go on.
+/// In one run of six, loses the queues, as after a restore. The records must be enough to continue.
 fn lose_the_queue(world: &World) {
     world.with(|inner| {
         if inner.dice.once_in(6) {
@@ -166,13 +168,13 @@ fn lose_the_queue(world: &World) {
     });
 }
 
-/// A look every quarter of an hour, until all that was scheduled before is overdue and has been seen.
+/// Runs the quarter-hourly check until everything that was scheduled before is overdue and was checked.
 fn look_at_everything(
     driver: &mut Driver,
     world: &World,
     outside: &impl Fn() -> Outside,
 ) -> Result<(), String> {
-    // Longer than the ladder's longest wait: by then whatever is scheduled is overdue.
+    // Longer than the ladder's longest wait, so that everything that is scheduled is overdue.
     for _ in 0..8 {
         let until = world.with(|inner| inner.now.checked_add(limits::RECONCILE_EVERY).unwrap_or(inner.now));
         world.spawn(Who { name: "clock".into(), mortal: false }, {
@@ -185,8 +187,8 @@ fn look_at_everything(
     Ok(())
 }
 
-/// Whether this message cannot be recreated from the records: a first attempt with no delivery waiting behind it, because
-/// DynamoDB keeps no mark for it; or any message of a deleted webhook.
+/// Whether this message cannot be recreated from the records: a first attempt with no delivery waiting behind it,
+/// because DynamoDB keeps no mark for it; or any message of a deleted webhook.
 fn is_irreplaceable(message: &Message, store: &Store) -> bool {
     let webhook = message.webhook_id();
     if store.webhooks.get(&webhook).is_none_or(|webhook| webhook.is_deleted()) {

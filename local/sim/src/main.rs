@@ -1,4 +1,4 @@
-//! `make sim`: runs from a fresh random seed; `make sim SEED=7` shows one run.
+//! The program behind `make sim`: runs from a random seed. `make sim SEED=7` shows one run.
 
 #![expect(clippy::print_stdout, reason = "what it finds is its output")]
 
@@ -10,18 +10,18 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 
-/// Simulates the whole system from seeds, with faults everywhere, and checks the invariants after every run.
+/// Simulates the whole system from seeds with random faults, and checks the invariants in every run.
 #[derive(Parser)]
 struct Arguments {
-    /// The first seed. Without it: a random one, which is printed.
+    /// The first seed. A random one by default, which is printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many seeds, one after the other. One alone prints its history.
+    /// Number of consecutive seeds to run. A single run prints its history.
     #[arg(long, default_value_t = 1)]
     runs: u64,
 }
 
-/// What all runs came to.
+/// The totals of all runs.
 #[derive(Default)]
 struct Totals {
     done: u64,
@@ -44,18 +44,18 @@ fn main() -> ExitCode {
     }
     let Totals { points, attempts, events, .. } = totals;
     println!(
-        "{runs} runs: {events} events accepted, {attempts} attempts, {} fault points hit, every invariant held",
+        "{runs} runs: {events} events accepted, {attempts} attempts, {} fault points hit, no violations",
         points.len()
     );
     ExitCode::SUCCESS
 }
 
-/// A seed that nobody has run, short enough to be typed: the standard library seeds its hashers from the machine's randomness.
+/// A random seed, short enough to type. The standard library seeds its hashers from the system's randomness.
 fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish() % 1_000_000_000_000
 }
 
-/// Makes the runs on all cores, until one fails.
+/// Runs the seeds on all cores, until one fails.
 fn run_all(first: u64, runs: u64) -> Totals {
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let totals = Mutex::new(Totals::default());
@@ -86,12 +86,12 @@ fn run_all(first: u64, runs: u64) -> Totals {
     totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes one run, and prints its history and what it violates.
+/// Runs one seed, and prints its history and its violations.
 fn show(seed: u64) -> ExitCode {
     let outcome = statuspulse_sim::run(seed, true);
     println!("{}", outcome.history.join("\n"));
     if outcome.violations.is_empty() {
-        println!("\nseed {seed}: {} attempts, every invariant held", outcome.attempts);
+        println!("\nseed {seed}: {} attempts, no violations", outcome.attempts);
         return ExitCode::SUCCESS;
     }
     println!("\nseed {seed} (make sim SEED={seed}):\n- {}", outcome.violations.join("\n- "));

@@ -1,4 +1,4 @@
-//! The ports of one worker or caller: its own clock, and faults at every call.
+//! The ports of one worker or caller: with its own clock, and with faults at every call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,26 +21,26 @@ use crate::check::Post;
 use crate::history::{brief, short};
 use crate::world::{Inner, World};
 
-/// How far a clock may be off.
+/// The largest error of a clock, in milliseconds.
 pub(crate) const SKEW_MS_MAX: i64 = 40;
-/// The longest a call that is slow takes: longer than a claim holds.
+/// The longest duration of a slow call: longer than a claim lasts.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(45);
 
-/// Everything an engine needs, as one worker has it.
+/// All ports of one worker or caller.
 #[derive(Clone)]
 pub(crate) struct Ports {
     pub(crate) world: World,
     pub(crate) name: Arc<str>,
-    /// How far this one's clock is off.
+    /// The error of its clock, in milliseconds.
     pub(crate) skew_ms: i64,
 }
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Before,
     After,
-    /// Taken in part.
+    /// Applied in part.
     Partly,
     Slow(Duration),
     Throttled,
@@ -51,7 +51,7 @@ fn unavailable(doing: &'static str, why: &'static str) -> Unavailable {
 }
 
 impl Ports {
-    /// Makes a call. Others may go before it and after it, so what it answers may be old when it is read.
+    /// Makes a call. Other tasks may run before and after it, so its result may be stale when it is read.
     async fn call<T>(
         &self,
         port: &'static str,
@@ -101,7 +101,7 @@ fn roll(inner: &mut Inner, port: &'static str) -> Option<Fault> {
         inner.struck("is throttled");
         return Some(Fault::Throttled);
     }
-    // In some runs the store is slow again and again: claims and leases end under their workers' hands.
+    // In some runs the store is often slow, so that claims and leases expire while their workers use them.
     if inner.sluggish && inner.dice.once_in(25) {
         inner.struck("is slow");
         return Some(Fault::Slow(inner.dice.up_to(SLOWEST)));
@@ -147,7 +147,7 @@ impl Metrics for Ports {
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
     fn stranded(&self, count: u64) {
-        // The last look finds nothing, but what no publisher was promised (`end::at_end`). Earlier ones repair.
+        // The final check may only find deliveries whose publisher got no 202 (`end::at_end`). Earlier checks repair.
         self.world.with(|inner| {
             if !inner.is_over {
                 return;
@@ -156,13 +156,13 @@ impl Metrics for Ports {
             if count > left as u64 {
                 inner
                     .ledger
-                    .violated(format!("I2: {count} things had to be looked for, and {left} are left"));
+                    .violated(format!("I2: the final check repaired {count} things, {left} are unfinished"));
             }
         });
     }
 }
 
-/// Accounts stand still here: nothing about them is in question.
+/// Accounts do not change during a run.
 #[async_trait]
 impl Accounts for Ports {
     async fn create_account(&self, _: &Account, _: &ApiKey) -> PortResult<()> {
@@ -196,7 +196,7 @@ impl Accounts for Ports {
     }
 }
 
-/// Nobody looks at a dashboard in a run.
+/// A run does not use the dashboard.
 #[async_trait]
 impl Sessions for Ports {
     async fn create_session(&self, _: &Session) -> PortResult<()> {
@@ -227,7 +227,7 @@ impl Webhooks for Ports {
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
         self.call("webhooks", |inner, _| {
             let mut webhooks = inner.store.webhooks_of(account);
-            // What is decided by a list holds also if the list is old.
+            // A list may be stale: no decision may depend on a fresh one.
             for webhook in &mut webhooks {
                 let stale = inner.store.stale(webhook.id).cloned();
                 if let Some(stale) = stale.filter(|_| inner.faults && inner.dice.once_in(8)) {
@@ -260,7 +260,8 @@ fn standing(delivery: &Delivery) -> String {
     format!("{} {}{}", short(delivery.id), delivery.status().name(), key.unwrap_or_default())
 }
 
-/// A run's store either sends with each write, as SQLite does, or leaves that to the outbox, as DynamoDB does.
+/// The store of a run either sends messages with each write, as SQLite does, or leaves that to the outbox, as DynamoDB
+/// does.
 #[async_trait]
 impl Records for Ports {
     fn sends(&self) -> bool {

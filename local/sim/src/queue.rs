@@ -1,4 +1,4 @@
-//! Messages that come at least once, not before their time, in any order.
+//! A queue that delivers messages at least once, not before their time, in any order.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use statuspulse_core::message::{AttemptMessage, Message, ScheduledMessage};
 
 use crate::dice::Dice;
 
-/// How long a message that was received stays away when nobody says what became of it.
+/// How long a received message stays invisible if its worker does not finish it.
 pub(crate) const VISIBILITY: Duration = Duration::from_secs(120);
-/// How late a message may come that was sent for later: a schedule fires within its minute.
+/// How late a delayed message may arrive. (AWS Scheduler fires within the minute.)
 const LATE: Duration = Duration::from_secs(60);
 
 struct Kept {
@@ -27,7 +27,7 @@ pub(crate) struct Queue {
     next_number: u64,
 }
 
-/// A payload that is too large does not travel with its message.
+/// Removes the payload from a message if it is too large.
 fn as_it_travels(message: Message) -> Message {
     match message {
         Message::Attempt(attempt) if is_large(&attempt.body) => {
@@ -37,14 +37,14 @@ fn as_it_travels(message: Message) -> Message {
     }
 }
 
-/// What stands for a payload that is too large to travel.
+/// Marks a payload as too large for a message.
 pub(crate) const LARGE: &str = "LARGE";
 
 fn is_large(body: &[u8]) -> bool {
     body.windows(LARGE.len()).any(|part| part == LARGE.as_bytes())
 }
 
-/// A message in a worker's hands.
+/// A message that a worker has received.
 #[derive(Clone)]
 pub(crate) struct Received {
     pub(crate) number: u64,
@@ -62,7 +62,7 @@ impl Queue {
         self.kept.push(Kept { number, message: as_it_travels(sent.message), visible_at, receives: 0 });
     }
 
-    /// One of those that are due, any of them. `twice`: another worker may get it at the same time.
+    /// Receives a random message that is due. With `twice`, another worker can receive it at the same time.
     pub(crate) fn receive(&mut self, now: Timestamp, twice: bool, dice: &mut Dice) -> Option<Received> {
         let due: Vec<usize> = (0..self.kept.len()).filter(|at| self.kept[*at].visible_at <= now).collect();
         if due.is_empty() {
@@ -90,7 +90,7 @@ impl Queue {
         self.kept.iter().map(|kept| kept.visible_at).min()
     }
 
-    /// Its messages are gone, but for these: a table is restored, or somebody purges a queue.
+    /// Loses all messages except these, as after a restore of the table or a purge of the queue.
     pub(crate) fn lose_all(&mut self, but_for: impl Fn(&Message) -> bool) {
         self.kept.retain(|kept| but_for(&kept.message));
         self.has_lost = true;

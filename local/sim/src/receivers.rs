@@ -1,4 +1,4 @@
-//! Endpoints with moods, and Slack.
+//! The receivers: endpoints with moods, Slack channels, and the engineers' channel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(crate) enum Mood {
     Well,
     Slow,
     Down,
-    /// Down, and asks for patience.
+    /// Down, and sends `Retry-After`.
     Busy,
     Hangs,
     Refuses,
@@ -24,15 +24,15 @@ pub(crate) const MOODS: [Mood; 7] =
     [Mood::Well, Mood::Slow, Mood::Down, Mood::Busy, Mood::Hangs, Mood::Refuses, Mood::Gone];
 
 pub(crate) const SLACK: &str = "hooks.slack.com";
-/// What hosts of Slack channels begin with, and others.
+/// Prefixes of host names: of Slack channels, and of other endpoints.
 pub(crate) const CHANNEL: &str = "c";
 pub(crate) const OTHER: &str = "h";
 
 #[derive(Default)]
 pub(crate) struct Receivers {
-    /// By host; who is not here is well.
+    /// By host. Missing hosts are [`Mood::Well`].
     pub(crate) moods: BTreeMap<String, Mood>,
-    /// Events that a receiver chokes on, by their id on the wire.
+    /// Events that receivers refuse, by their id on the wire.
     pub(crate) poison: BTreeSet<String>,
 }
 
@@ -44,7 +44,7 @@ impl Receivers {
         dice: &mut Dice,
     ) -> (Duration, Result<Reply, Failure>) {
         let quick = dice.up_to(Duration::from_millis(300));
-        // Slack says ok, and 200, when it has taken something.
+        // Slack answers 200 with `ok` when it accepts a message.
         let is_slack = host == SLACK || host.starts_with(CHANNEL);
         let reply = |status| {
             Ok(match status {

@@ -1,4 +1,4 @@
-//! The store as the ports promise it, at its plainest: what the real ones are compared with by the conformance suite.
+//! The simplest store that keeps the guarantees of the ports. The conformance suite checks the same of the real ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{Acceptance, Claim, Conflict, DeliveryQuery, Page, RateLimit, Saved};
 use statuspulse_core::webhook::Webhook;
 
-/// An event with the webhooks it went to.
+/// An event, and the webhooks it has deliveries to.
 pub(crate) struct KeptEvent {
     pub(crate) event: Arc<Event>,
     pub(crate) webhooks: Vec<WebhookId>,
 }
 
-/// A delivery, and what the store knows beside it.
+/// A delivery, and what the store knows about it.
 pub(crate) struct Kept {
     pub(crate) delivery: Delivery,
-    /// Its place among all deliveries: the order of acceptance.
+    /// Its place in the order of acceptance.
     pub(crate) place: u64,
     pub(crate) claimed_until: Option<Timestamp>,
-    /// Whether it was ever finished: made again, it is out of its turn.
+    /// Whether it was ever finished: a redelivery is outside of the order.
     pub(crate) ended_once: bool,
 }
 
 impl Kept {
-    /// Whether this worker's claim has ended, and another has it, or nobody.
+    /// Whether this worker no longer has the claim.
     fn has_passed(&self, delivery: &Delivery) -> bool {
         delivery.claimed_until.is_some_and(|until| self.claimed_until != Some(until))
     }
@@ -38,21 +38,21 @@ impl Kept {
 
 #[derive(Default)]
 pub(crate) struct Store {
-    /// Whether each write commits together with what it calls for.
+    /// Whether each write commits together with the messages it calls for.
     pub(crate) sends: bool,
     pub(crate) accounts: BTreeMap<AccountId, Account>,
     pub(crate) webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
-    /// What each webhook was before its last change.
+    /// Each webhook before its last change.
     webhooks_before: BTreeMap<WebhookId, Arc<Webhook>>,
     pub(crate) events: BTreeMap<EventId, KeptEvent>,
     pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
     next_place: u64,
-    /// When the next slot of each kind is free.
+    /// When the next slot of each rate limit is free.
     slots: BTreeMap<String, Timestamp>,
 }
 
 impl Store {
-    /// The webhook as it was before its last change: what a read gives that is not consistent.
+    /// The webhook before its last change, as an eventually consistent read may return it.
     pub(crate) fn stale(&self, id: WebhookId) -> Option<&Arc<Webhook>> {
         self.webhooks_before.get(&id)
     }
@@ -77,7 +77,7 @@ impl Store {
         self.webhooks.values().filter(own).cloned().collect()
     }
 
-    /// Answers with the messages that are sent with it, too.
+    /// Also returns the messages that are sent with the save.
     pub(crate) fn save_webhook(
         &mut self,
         webhook: &Webhook,
@@ -91,7 +91,7 @@ impl Store {
         (Ok(()), messages)
     }
 
-    /// `deliveries_at_most`: a store may be cut off in the middle of this, after the event and some deliveries.
+    /// `deliveries_at_most`: the store may be interrupted after the event and this many deliveries.
     pub(crate) fn accept(
         &mut self,
         event: &Event,
@@ -107,7 +107,7 @@ impl Store {
         if kept.event.fingerprint != event.fingerprint {
             return (Acceptance::Different, vec![]);
         }
-        // It goes where it went, whatever its webhooks want by now.
+        // A repeated call has the same deliveries, even if the webhooks have changed.
         let (event, webhooks) = (kept.event.clone(), kept.webhooks.clone());
         let begun = webhooks.into_iter().map(|webhook| Delivery::new(&event, webhook));
         let begun: Vec<Delivery> = begun.take(deliveries_at_most).collect();
@@ -181,7 +181,7 @@ impl Store {
         true
     }
 
-    /// Answers with the messages that are sent with it, too.
+    /// Also returns the messages that are sent with the save.
     pub(crate) fn save_delivery(
         &mut self,
         delivery: &Delivery,
@@ -267,7 +267,7 @@ impl Store {
     }
 }
 
-/// One that is as accepted is left out, as DynamoDB's adapter does.
+/// Deliveries as accepted are left out, as in the DynamoDB adapter.
 fn is_moving(delivery: &Delivery) -> bool {
     matches!(delivery.state, State::Waiting | State::Scheduled { .. }) && !delivery.is_as_accepted()
 }

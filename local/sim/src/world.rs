@@ -1,5 +1,5 @@
-//! Everything of a run in one place, and the one thread that drives it: tasks are futures, and which of those that could
-//! go on does go on is a throw of the dice. Time passes when nobody can.
+//! The state of a run, and the one thread that drives it. Tasks are futures. Which of the tasks that can run is polled
+//! next is random. Time passes when none can run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::queue::{Queue, Received};
 use crate::receivers::Receivers;
 use crate::store::Store;
 
-/// When every run begins.
+/// The time at which every run begins.
 pub(crate) fn start() -> Timestamp {
     Timestamp::from_second(1_795_521_600).unwrap_or(Timestamp::UNIX_EPOCH)
 }
@@ -34,11 +34,11 @@ enum Wake {
     End(TaskId),
 }
 
-/// Who a task is.
+/// The identity of a task.
 #[derive(Clone)]
 pub(crate) struct Who {
     pub(crate) name: Arc<str>,
-    /// Whether it may die at any moment while there are faults.
+    /// Whether it may die between any two polls while there are faults.
     pub(crate) mortal: bool,
 }
 
@@ -57,19 +57,19 @@ pub(crate) struct Inner {
     pub(crate) receivers: Receivers,
     pub(crate) ledger: Ledger,
     pub(crate) history: History,
-    /// Whether things go wrong at present.
+    /// Whether faults occur now.
     pub(crate) faults: bool,
-    /// Whether the store is slow again and again while they do.
+    /// Whether the store is often slow while faults occur.
     pub(crate) sluggish: bool,
-    /// Whether everything has come to its end, and nothing is left to repair.
+    /// Whether everything has ended, so that nothing is left to repair.
     pub(crate) is_over: bool,
-    /// Of how many turns a worker or a call dies in one.
+    /// A worker or a call dies in 1 of this many polls.
     pub(crate) deadliness: usize,
-    /// Calls of ports that failed, by port and kind: what was explored.
+    /// The faults that occurred, by port and kind.
     pub(crate) points: BTreeSet<(&'static str, &'static str)>,
-    /// Port calls left that are refused for throttling.
+    /// How many of the next port calls are throttled.
     pub(crate) throttled: usize,
-    /// Whose turn it is.
+    /// The task that is running.
     pub(crate) current: TaskId,
     /// The last port each task called.
     pub(crate) last_call: BTreeMap<TaskId, &'static str>,
@@ -79,7 +79,7 @@ pub(crate) struct Inner {
     next_task: TaskId,
 }
 
-/// The world of a run; everybody in it has one.
+/// A handle to the state of a run, which every task has.
 #[derive(Clone)]
 pub(crate) struct World(Arc<Mutex<Inner>>);
 
@@ -120,7 +120,7 @@ impl World {
         self.with(|inner| inner.history.note(inner.now, who, what));
     }
 
-    /// Begins a task; it goes on beside the others.
+    /// Starts a task, which runs concurrently with the others.
     pub(crate) fn spawn(
         &self,
         who: Who,
@@ -135,7 +135,7 @@ impl World {
         })
     }
 
-    /// Others may go first.
+    /// Lets other tasks run first.
     pub(crate) async fn turn(&self) {
         self.wait(Wake::Turn).await;
     }
@@ -145,7 +145,7 @@ impl World {
         self.wait(Wake::At(until)).await;
     }
 
-    /// The next message that is due, when there is one.
+    /// Receives a message that is due, and waits until there is one.
     pub(crate) async fn receive(&self) -> Received {
         loop {
             self.wait(Wake::Message).await;
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    /// Returns when the task has ended, in one way or another.
+    /// Returns when the task has finished or died.
     pub(crate) async fn end_of(&self, task: TaskId) {
         self.wait(Wake::End(task)).await;
     }
@@ -179,7 +179,7 @@ impl World {
 }
 
 impl Inner {
-    /// A fault strikes the task whose turn it is.
+    /// A fault hits the running task.
     pub(crate) fn struck(&mut self, kind: &'static str) {
         let task = self.current;
         let call = self.last_call.get(&task).copied().unwrap_or("start");
@@ -187,7 +187,7 @@ impl Inner {
         self.ledger.excuse(task);
     }
 
-    /// Messages come into the queue.
+    /// Puts messages into the queue.
     pub(crate) fn enqueue(&mut self, messages: Vec<ScheduledMessage>) {
         for message in messages {
             let late = self.dice.once_in(4);
@@ -204,7 +204,7 @@ impl Inner {
         }
     }
 
-    /// When somebody can go on next.
+    /// The next time at which a task can run.
     fn next_time(&self, tasks: &[Task]) -> Option<Timestamp> {
         let times = tasks.iter().filter_map(|task| match self.wakes.get(&task.id) {
             Some(Wake::At(at)) => Some(*at),
@@ -217,16 +217,16 @@ impl Inner {
 
 type Successor = Box<dyn Fn(&World, &Who)>;
 
-/// What drives a run.
+/// Drives a run.
 pub(crate) struct Driver {
     pub(crate) world: World,
     tasks: Vec<Task>,
-    /// Begins a worker's successor.
+    /// Starts the successor of a worker that died.
     successor: Successor,
     polls: usize,
 }
 
-/// Polls of one run: more is a live-lock.
+/// Most polls of a run: more mean a livelock.
 const POLLS_MAX: usize = 400_000;
 
 impl Driver {
@@ -234,8 +234,8 @@ impl Driver {
         Self { world, tasks: vec![], successor: Box::new(successor), polls: 0 }
     }
 
-    /// Drives until the condition holds, everything is asleep for good, or the time has come. `Err` says what is
-    /// still going on.
+    /// Runs tasks until all of them sleep and the condition holds. The error says what prevented that: the time ran
+    /// out, or the tasks never come to rest.
     pub(crate) fn drive(&mut self, longest: Duration, until: impl Fn(&Inner) -> bool) -> Result<(), String> {
         let deadline = self.world.with(|inner| inner.now.checked_add(longest).unwrap_or(inner.now));
         loop {
@@ -263,14 +263,14 @@ impl Driver {
                         Some(next) if next <= deadline => {
                             self.world.with(|inner| inner.now = inner.now.max(next));
                         }
-                        _ => return Err(format!("nothing more happens before {deadline} (it is {now})")),
+                        _ => return Err(format!("no task can run before {deadline} (it is {now})")),
                     }
                 }
                 Chosen::Dies(at) => self.kill(at),
                 Chosen::Goes(at) => self.poll(at),
             }
             if self.polls > POLLS_MAX {
-                return Err("it goes round and round".to_owned());
+                return Err("livelock: too many polls".to_owned());
             }
         }
     }

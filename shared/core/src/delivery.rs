@@ -1,4 +1,4 @@
-//! One event to one webhook.
+//! A delivery: one event for one webhook.
 //!
 //! ```text
 //!                    +--- lane is free ---> Scheduled(1) -- fails --> Scheduled(2..5) -- fails --> Held | Failed
@@ -6,11 +6,11 @@
 //!            +-- Waiting                      |    +-- 2xx --> Delivered                            |
 //!            +-- Held  <----- webhook paused -+-----------------------------------------------------+
 //! Held -- resume --> Scheduled(1) of the next round | Waiting          any unfinished -- webhook deleted --> Cancelled
-//! Held -- resume, discard --> Discarded                 Failed, Delivered -- redeliver --> Scheduled(1) of the next round
+//! Held -- resume, discard --> Discarded             Failed, Delivered -- redeliver --> Scheduled(1) of the next round
 //! ```
 //!
-//! A scheduled delivery is changed only by who holds its claim
-//! ([`Deliveries::claim`](crate::ports::Deliveries::claim)); the others by compare-and-set.
+//! Only the worker that holds the claim ([`Deliveries::claim`](crate::ports::Deliveries::claim)) may change a scheduled
+//! delivery. In other states a compare-and-set is enough.
 
 use std::time::Duration;
 
@@ -30,65 +30,65 @@ use crate::webhook::Webhook;
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id, derived from event and webhook; ids sort by the time of acceptance.
+    /// Unique id, derived from event and webhook. Ids sort by the time of acceptance.
     pub id: DeliveryId,
-    /// What is delivered.
+    /// The event that is delivered.
     pub event_id: EventId,
-    /// Its type.
+    /// The event's type.
     pub event_type: EventType,
-    /// Its incident; with the webhook, the lane.
+    /// The event's incident. Together with the webhook it identifies the lane.
     pub incident_id: String,
-    /// To whom.
+    /// The webhook it goes to.
     pub webhook_id: WebhookId,
     /// When the event was accepted.
     pub accepted_at: Timestamp,
-    /// How often the ladder was begun.
+    /// How often the ladder was started: 1 for a new delivery.
     pub round: u32,
-    /// Why it was begun the last time; of a held delivery also why it will be.
+    /// Why the current round was started. For a held delivery: why the next one will be.
     pub trigger: Trigger,
-    /// The webhook's outages in which this round failed; `None` if it has not failed.
+    /// The outages of the webhook in which this round failed; `None` if it has not failed.
     pub failed_in: Option<FailedIn>,
-    /// Where it stands.
+    /// What happens to it next, or how it ended.
     pub state: State,
-    /// The attempts so far, oldest first.
+    /// The latest attempts, oldest first: at most [`ATTEMPTS_KEPT`](limits::ATTEMPTS_KEPT).
     pub attempts: Vec<Attempt>,
-    /// Counts its changes, for the store's compare-and-set.
+    /// Incremented with each save, for compare-and-set.
     pub version: u64,
-    /// When this worker's claim ends; `None` if the delivery was read without a claim. It is not stored: the store compares it
-    /// with the current claim, and refuses the save if they differ.
+    /// When this worker's claim expires; `None` if the delivery was read without a claim. Not stored: the store
+    /// compares it with the current claim, and refuses the save if they differ.
     pub claimed_until: Option<Timestamp>,
 }
 
-/// In which of its webhook's outages ([`Health::outage`](crate::webhook::Health)) a round of a delivery failed.
+/// The outages of its webhook ([`Health::outage`](crate::webhook::Health)) in which a round of a delivery failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailedIn {
-    /// For the first time.
+    /// Outage number at the first failure.
     pub first: u32,
-    /// For the last time.
+    /// Outage number at the latest failure.
     pub last: u32,
 }
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Behind an unfinished delivery of its incident, which will wake it.
+    /// Behind an unfinished delivery of its lane, whose end promotes it.
     Waiting,
-    /// An attempt is due at a time; a message will wake it.
+    /// Has an attempt at a set time, and a message for it.
     Scheduled {
-        /// Which attempt of the ladder, 1 to 5.
+        /// Place on the ladder, 1 to 5.
         number: u8,
-        /// When.
+        /// When the attempt is due.
         at: Timestamp,
-        /// Whether that is the ladder's own time.
+        /// How this time relates to the ladder.
         timing: Timing,
     },
-    /// Kept until the webhook is resumed.
+    /// Waits until the webhook is resumed.
     Held,
-    /// Taken by the receiver.
+    /// Accepted by the receiver.
     Delivered,
-    /// Given up: its ladder ended while other payloads got through.
+    /// Given up: its ladder ended while other payloads got through, or its destination will never accept it.
     Failed,
-    /// Dropped by its owner at a resume.
+    /// Dropped at a resume, or its event is no longer stored.
     Discarded,
     /// Its webhook was deleted.
     Cancelled,
@@ -104,14 +104,14 @@ impl State {
 /// How an attempt's time relates to the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
-    /// It is the ladder's own.
+    /// The ladder's own time.
     OnTime,
-    /// It is early, because an outage has ended: one attempt more. The ladder's own stays where it is.
+    /// Early, because an outage has ended. This is an additional attempt: the ladder's own stays at its time.
     Early {
-        /// When the ladder has its own attempt of this number.
+        /// The time of the ladder's own attempt with this number.
         ladder_at: Timestamp,
     },
-    /// It is the ladder's own, and an early attempt of this number failed before. A second one is not made.
+    /// The ladder's own time, after an early attempt of this number failed. There is no second early attempt.
     AfterEarly,
 }
 
@@ -125,7 +125,7 @@ impl Timing {
         }
     }
 
-    /// The ladder's own time, where the attempt is early.
+    /// The ladder's own time, if the attempt is early.
     pub fn ladder_at(self) -> Option<Timestamp> {
         match self {
             Timing::Early { ladder_at } => Some(ladder_at),
@@ -133,7 +133,7 @@ impl Timing {
         }
     }
 
-    /// The timing of that name.
+    /// The timing with this name; `ladder_at` is set if it is early.
     pub fn from_parts(name: &str, ladder_at: Option<Timestamp>) -> Option<Self> {
         match (name, ladder_at) {
             ("on_time", None) => Some(Timing::OnTime),
@@ -144,7 +144,7 @@ impl Timing {
     }
 }
 
-/// The states by their names on the wire.
+/// The states without their data, as shown in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// [`State::Waiting`]
@@ -188,7 +188,7 @@ impl Status {
         }
     }
 
-    /// The status of that name.
+    /// The status with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
@@ -197,7 +197,7 @@ impl Status {
 /// Which of a webhook's deliveries a list shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryFilter {
-    /// Only those that stand so.
+    /// Only those with this status.
     pub status: Option<Status>,
     /// Only those of this type.
     pub event_type: Option<EventType>,
@@ -210,7 +210,7 @@ pub struct DeliveryFilter {
 }
 
 impl Delivery {
-    /// The delivery of an event to a webhook, due now.
+    /// A new delivery, due now.
     pub fn new(event: &Event, webhook_id: WebhookId) -> Self {
         Self {
             id: DeliveryId::derive(event.id, event.accepted_at, webhook_id),
@@ -229,7 +229,7 @@ impl Delivery {
         }
     }
 
-    /// Where it stands, as shown.
+    /// The state as shown in the API.
     pub fn status(&self) -> Status {
         match self.state {
             State::Waiting => Status::Waiting,
@@ -242,23 +242,23 @@ impl Delivery {
         }
     }
 
-    /// Whether nothing more is to come of it by itself.
+    /// Whether it has ended: it is only attempted again if its owner asks for a redelivery.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Delivered | State::Failed | State::Discarded | State::Cancelled)
     }
 
-    /// Whether it was let go by a resume or a redelivery, and no attempt was recorded since.
+    /// Whether it was released by a resume or a redelivery, and no attempt was recorded since.
     pub fn is_released(&self) -> bool {
         self.round > 1 && matches!(self.state, State::Scheduled { number: 1, .. })
     }
 
-    /// Whether its first attempt is due since it was accepted: whoever accepted it sends its message, or is asked once more to
-    /// accept it.
+    /// Whether nothing has changed since it was accepted: its first attempt is still due. The publisher's call sends
+    /// the message for it, or is repeated.
     pub fn is_as_accepted(&self) -> bool {
         self.version == 0 && matches!(self.state, State::Scheduled { number: 1, .. })
     }
 
-    /// The attempt that is due next, and when, if one is.
+    /// The next attempt and its time; `None` if the delivery is not scheduled.
     pub fn due_attempt(&self) -> Option<(AttemptKey, Timestamp)> {
         match self.state {
             State::Scheduled { number, at, .. } => Some((AttemptKey { round: self.round, number }, at)),
@@ -268,14 +268,14 @@ impl Delivery {
 
     // --- What its state calls for ------------------------------------------------------------------------
 
-    /// The message that a scheduled delivery waits for; `body` is its event's payload.
+    /// The message for the next attempt; `None` if the delivery is not scheduled. `body` is the event's payload.
     pub fn attempt_message(&self, body: &Bytes) -> Option<ScheduledMessage> {
         let (key, due) = self.due_attempt()?;
         Some(ScheduledMessage { message: self.message_for(key, body), due })
     }
 
-    /// The message that a delivery is accepted with. One that waits for another of its incident has one too: it is held if
-    /// its webhook is paused.
+    /// The first message of an accepted delivery. A waiting delivery gets one too, because it must be held if its
+    /// webhook is paused.
     pub fn accepted_message(&self, body: &Bytes) -> Option<ScheduledMessage> {
         match self.state {
             State::Waiting => {
@@ -285,6 +285,13 @@ impl Delivery {
             _ if self.attempts.is_empty() => self.attempt_message(body),
             _ => None,
         }
+    }
+
+    /// A message by which a worker checks the delivery at this time, whatever its state is then.
+    pub(crate) fn recheck_message(&self, due: Timestamp) -> ScheduledMessage {
+        let first = AttemptKey { round: self.round, number: 1 };
+        let key = self.due_attempt().map_or(first, |(key, _)| key);
+        ScheduledMessage { message: self.message_for(key, &Bytes::new()), due }
     }
 
     fn message_for(&self, key: AttemptKey, body: &Bytes) -> Message {
@@ -297,7 +304,7 @@ impl Delivery {
         })
     }
 
-    /// The event that a delivery's failure is for others.
+    /// The message that publishes `delivery.failed`; `None` unless the delivery was given up.
     pub fn failed_event(&self) -> Option<ScheduledMessage> {
         let last = self.attempts.last().filter(|_| self.state == State::Failed)?;
         let event = DomainEventKind::DeliveryFailed {
@@ -312,14 +319,14 @@ impl Delivery {
 
     // --- Changes -----------------------------------------------------------------------------------------
 
-    /// After an attempt that its receiver took.
+    /// The delivery after a successful attempt.
     #[must_use]
     pub fn delivered(self, attempt: Attempt) -> Self {
         self.with_attempt(attempt).with_state(State::Delivered)
     }
 
-    /// After an attempt that failed: on the ladder's next step, if it has one and its webhook is as before. `webhook` is the
-    /// webhook after the failure.
+    /// The delivery after a failed attempt: on the next rung, given up, or held or cancelled with its webhook.
+    /// `webhook` is the webhook after this failure.
     #[must_use]
     pub(crate) fn after_failure(
         self,
@@ -335,7 +342,8 @@ impl Delivery {
             None => State::Cancelled,
             Some(webhook) if webhook.is_deleted() => State::Cancelled,
             Some(webhook) if !webhook.is_active() => State::Held,
-            // The ladder lived through a pause and a resume: like all that was held it begins afresh.
+            // The webhook was paused and resumed since this round first failed: start the ladder again, like a held
+            // delivery.
             Some(webhook) if failed_in.first < webhook.resumed_in => State::Held,
             Some(_) => self.next_attempt(number, failure, now).unwrap_or(State::Failed),
         };
@@ -352,12 +360,12 @@ impl Delivery {
         };
         let asked = failure.retry_after.unwrap_or_default();
         match early_for {
-            // The ladder's own attempt stays where it is.
+            // The ladder's own attempt keeps its time.
             Some(ladder_at) if ladder_at > later(now, limits::CLAIM) => {
                 let at = ladder_at.max(later(now, asked));
                 Some(State::Scheduled { number, at, timing: Timing::AfterEarly })
             }
-            // From the end of the attempt: never early, however long it hung.
+            // Waits count from the end of the attempt, so that a slow attempt does not make the next one early.
             _ => {
                 let own = early_for.map_or(now, |ladder_at| ladder_at.max(now));
                 let wait = failure.ladder.wait_after(number, failure.retry_after)?;
@@ -374,28 +382,28 @@ impl Delivery {
         self
     }
 
-    /// Takes a new state that needs no attempt. What is held waits for a resume.
+    /// The delivery in another state. A held delivery will be started again by a resume.
     #[must_use]
     pub fn with_state(self, state: State) -> Self {
         let trigger = if state == State::Held { Trigger::Resume } else { self.trigger };
         Self { state, trigger, ..self }
     }
 
-    /// Is held because its owner wants it once more.
+    /// Holds a finished delivery for a redelivery that its owner asked for.
     #[must_use]
     pub fn requested_again(self) -> Self {
         Self { state: State::Held, trigger: Trigger::Redelivery, ..self }
     }
 
-    /// Takes its turn, now that its lane is free.
+    /// Schedules the first attempt, because the lane is free.
     #[must_use]
     pub fn promoted(self, now: Timestamp) -> Self {
         self.with_state(State::first_attempt(now))
     }
 
-    /// Makes an attempt before the ladder does: one more, as the ladder's own is made at its time if this one fails.
-    /// `None` if none is on the ladder, if an early one was made before, or if it failed in a later outage than the one that
-    /// ended.
+    /// Schedules an early attempt in addition to the ladder's own, which keeps its time. Returns `None` if no retry is
+    /// scheduled, if there was an early one on this rung before, or if the delivery failed in a later outage than the
+    /// one that ended.
     #[must_use]
     pub fn retried_early(self, at: Timestamp, outage: u32) -> Option<Self> {
         let failed_before = self.failed_in.is_some_and(|failed| failed.last <= outage);
@@ -409,19 +417,19 @@ impl Delivery {
         }
     }
 
-    /// Lets go of what is held: begins the ladder afresh, in a round of its own.
+    /// Starts the ladder again, in a new round.
     #[must_use]
     pub fn restarted(self, now: Timestamp) -> Self {
         Self { round: self.round + 1, failed_in: None, ..self }.promoted(now)
     }
 }
 
-/// What [`Delivery::after_failure`] needs to know beside the attempt.
+/// What [`Delivery::after_failure`] needs to know besides the attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AfterFailure<'a> {
-    /// What the answer means.
+    /// What follows from the failure.
     pub(crate) consequence: Consequence,
-    /// How long the receiver asks to be left alone.
+    /// The wait that the receiver asked for.
     pub(crate) retry_after: Option<Duration>,
     /// The waits between attempts.
     pub(crate) ladder: &'a Ladder,

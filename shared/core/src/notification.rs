@@ -1,7 +1,7 @@
-//! What an account's engineers are told about one webhook: it fails, it was paused, it answers again.
+//! Notifications to an account's engineers about one webhook: it is failing, was paused, or answers again.
 //!
-//! A webhook has one notification at a time; a newer one replaces an older one, sent or not. Its state says how far it is
-//! sent, so nothing has to be inferred from times: see [`NotificationState`].
+//! A webhook has one notification at a time. A newer one replaces it, sent or not. Its progress is in its state, so
+//! nothing has to be inferred from times: see [`NotificationState`].
 
 use std::time::Duration;
 
@@ -14,72 +14,72 @@ use crate::webhook::PauseReason;
 /// A notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Tells it from the webhook's other notifications: the version of the record that raised it.
+    /// Identifies it among the webhook's notifications: the version of the record that raised it.
     pub id: u64,
     /// What happened.
     pub kind: NotificationKind,
     /// When it happened.
     pub at: Timestamp,
-    /// How far it is sent.
+    /// Progress of sending it.
     pub state: NotificationState,
-    /// Of trouble: the webhook answers again, which is told when what waited meanwhile is let go.
+    /// Failures and pauses only: the webhook has answered again, which will be reported when the current job ends.
     pub answered: bool,
 }
 
-/// What engineers are told.
+/// What happened to the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotificationKind {
     /// A second retry in a row failed.
     Failing {
-        /// Why, in words.
+        /// The error as a sentence.
         last_error: String,
     },
     /// It was paused, and not by hand.
     Paused {
         /// Why.
         reason: PauseReason,
-        /// Why the attempt failed that led to it, in words.
+        /// The error of the attempt that caused the pause, as a sentence.
         last_error: String,
     },
-    /// It answers again after trouble.
+    /// It answers again.
     Recovered {
-        /// How many deliveries that waited were let go.
+        /// How many waiting deliveries were released.
         drained: u64,
     },
 }
 
-/// How far a notification is sent.
+/// The progress of sending a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotificationState {
-    /// No worker has begun to send it.
+    /// Not claimed by a worker yet.
     Pending,
-    /// Tried this often, a try under way included. Until then it is that worker's, or waits for its next try.
+    /// Being sent: a worker has claimed a try, or the next try is scheduled.
     Sending {
-        /// How often it was tried.
+        /// Number of tries, including one that is running.
         tries: u32,
-        /// When the next try may begin.
+        /// When the claim or the wait ends, and the next try may begin.
         until: Timestamp,
     },
     /// Sent, or given up after the last try.
     Sent,
 }
 
-/// What came of a try to send.
+/// The outcome of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// Slack took it.
+    /// Slack accepted it.
     Taken,
-    /// Slack did not take it, and asked to be left alone for this long.
+    /// Slack did not accept it, and asked for this wait (or zero).
     Refused(Duration),
 }
 
 impl Notification {
-    /// A new one, raised by this version of the webhook.
+    /// A new notification, raised by this version of the webhook.
     pub(crate) fn new(kind: NotificationKind, version: u64, at: Timestamp) -> Self {
         Self { id: version, kind, at, state: NotificationState::Pending, answered: false }
     }
 
-    /// Whether its end is to be told too.
+    /// Whether it reports a failure or a pause, whose end is reported too.
     pub(crate) fn is_trouble(&self) -> bool {
         !matches!(self.kind, NotificationKind::Recovered { .. })
     }
@@ -93,7 +93,16 @@ impl Notification {
         }
     }
 
-    /// How often it was tried.
+    /// Whether a try could have begun before this time.
+    pub(crate) fn was_due(&self, time: Timestamp) -> bool {
+        match self.state {
+            NotificationState::Pending => self.at < time,
+            NotificationState::Sending { until, .. } => until < time,
+            NotificationState::Sent => false,
+        }
+    }
+
+    /// Number of tries so far.
     pub fn tries(&self) -> u32 {
         match self.state {
             NotificationState::Sending { tries, .. } => tries,
@@ -101,13 +110,13 @@ impl Notification {
         }
     }
 
-    /// One more try begins: it is this worker's for as long as a claim.
+    /// Claims one more try, for the time of a claim.
     pub(crate) fn claimed(self, now: Timestamp) -> Self {
         let state = NotificationState::Sending { tries: self.tries() + 1, until: later(now, limits::CLAIM) };
         Self { state, ..self }
     }
 
-    /// After a try: sent, to be tried again, or given up.
+    /// The notification after a try: sent, waiting for the next try, or given up.
     pub(crate) fn after_try(self, outcome: SendOutcome, now: Timestamp) -> Self {
         let tries = self.tries();
         let state = match outcome {
@@ -120,8 +129,32 @@ impl Notification {
     }
 }
 
-/// How long to wait after so many tries.
+/// How long to wait after this many tries.
 fn wait_after(tries: u32) -> Duration {
     let waits = limits::NOTICE_WAITS;
     waits[usize::try_from(tries).unwrap_or(usize::MAX).clamp(1, waits.len()) - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::at;
+
+    #[test]
+    fn a_try_is_due_once_it_may_begin_and_was_due_before_a_later_time() {
+        let raised = Notification::new(NotificationKind::Recovered { drained: 0 }, 1, at(100));
+        let tried = raised.clone().claimed(at(100));
+        let sent = tried.clone().after_try(SendOutcome::Taken, at(101));
+        let until = at(100 + 30);
+        // The notification, when its next try may begin, and its name.
+        for (notification, since, name) in
+            [(&raised, Some(at(100)), "pending"), (&tried, Some(until), "sending"), (&sent, None, "sent")]
+        {
+            for time in [at(99), at(100), at(101), at(129), at(130), at(131)] {
+                let was_due = since.is_some_and(|since| since < time);
+                assert_eq!(notification.was_due(time), was_due, "{name} at {time}");
+            }
+        }
+        assert!(!tried.is_due(at(129)) && tried.is_due(until) && !sent.is_due(at(999)));
+    }
 }

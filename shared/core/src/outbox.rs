@@ -1,11 +1,11 @@
-//! The one way to write: a record is saved, and what it calls for is sent.
+//! The only way to write: saves a record, and sends the messages it calls for.
 //!
-//! What a change calls for is data. A webhook's is in its `outbox`, put there by the change itself; a delivery's follows from
-//! its state alone ([`Delivery::attempt_message`], [`Delivery::failed_event`], and the lane goes on). A store that
-//! [`sends`](Records::sends) commits both together, and there is nothing more to do. For the others this module sends right
-//! after the write. A worker that dies in between leaves its own message in the queue; whoever gets it next finds the record
-//! further on, and [reconciles](crate::reconcile). So sending is repeated until it has happened, and doing it twice is
-//! harmless.
+//! What a change calls for is data. A webhook's messages are in its `outbox`, where the change puts them. A delivery's
+//! follow from its state alone: [`Delivery::attempt_message`], [`Delivery::failed_event`], and the promotion of the
+//! next delivery in its lane. A store that [`sends`](Records::sends) commits the record and its messages together. For
+//! other stores this module sends the messages right after the write. If a worker dies in between, its own message
+//! stays in the queue. The worker that receives it next finds the record further on, and [reconciles](crate::reconcile)
+//! it. So sending is repeated until it succeeds. Sending twice is harmless.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use crate::ports::{
 };
 use crate::webhook::Webhook;
 
-/// What was saved, unless somebody else was faster.
+/// What was saved, or [`Conflict`] if the record changed in the meantime.
 pub(crate) type CompareAndSet<T> = std::result::Result<T, Conflict>;
 
-/// A webhook after a change of it was asked for.
+/// The result of [`Outbox::change_webhook`].
 pub(crate) struct Latest {
     pub(crate) webhook: Arc<Webhook>,
-    /// Whether the change applied.
+    /// Whether the change was applied.
     pub(crate) changed: bool,
 }
 
-/// The records and the queue. No other code writes to either.
+/// Writes the records and the queue. No other code writes to them.
 #[derive(Clone)]
 pub struct Outbox {
     records: Arc<dyn Records>,
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outbox {
-    /// Over these ports.
+    /// Creates an outbox over these ports.
     pub fn new(
         records: Arc<dyn Records>,
         queue: Arc<dyn Queue>,
@@ -59,15 +59,15 @@ impl Outbox {
         Self { records, queue, webhooks, deliveries, clock }
     }
 
-    /// Whether the store sends with each write, so that nothing is ever owed.
+    /// Whether the store commits each record together with its messages, so that none are left unsent.
     pub(crate) fn is_transactional(&self) -> bool {
         self.records.sends()
     }
 
     // --- Deliveries --------------------------------------------------------------------------------------
 
-    /// Keeps an event and its deliveries, and sets them going; `None` if an event of this id with another content was kept
-    /// before.
+    /// Stores an event and its deliveries, and sends their first messages. Returns `None` if an event with this id but
+    /// different content already exists.
     pub(crate) async fn accept(
         &self,
         event: &Event,
@@ -83,19 +83,19 @@ impl Outbox {
         Ok(Some(kept))
     }
 
-    /// Saves a delivery, and sends what its new state calls for.
+    /// Saves a delivery, and sends the messages that its new state calls for.
     pub(crate) async fn save(&self, delivery: &Delivery) -> Result<CompareAndSet<Delivery>> {
         let Ok(saved) = self.write(delivery).await? else { return Ok(Err(Conflict)) };
         self.send_for(std::slice::from_ref(&saved)).await?;
         Ok(Ok(saved.delivery))
     }
 
-    /// Saves a delivery of a page. What the page calls for is sent with [`send_for`](Self::send_for).
+    /// Saves one delivery of a page. The messages of the page are sent with [`send_for`](Self::send_for).
     pub(crate) async fn write(&self, delivery: &Delivery) -> PortResult<CompareAndSet<Saved>> {
         self.records.save_delivery(delivery).await
     }
 
-    /// Sends what these deliveries' new states call for, all of them together.
+    /// Sends the messages that the new states of these deliveries call for, and promotes their successors.
     pub(crate) async fn send_for(&self, page: &[Saved]) -> Result<()> {
         if self.is_transactional() {
             return Ok(());
@@ -112,19 +112,20 @@ impl Outbox {
         Ok(())
     }
 
-    /// The message that a scheduled delivery waits for.
+    /// The message for the next attempt; `None` if the delivery is not scheduled.
     pub(crate) async fn attempt_message(&self, delivery: &Delivery) -> Result<Option<ScheduledMessage>> {
         if delivery.due_attempt().is_none() {
             return Ok(None);
         }
         let event = self.deliveries.event(delivery.event_id).await?;
-        // Without its event the attempt discards the delivery; without a message nothing would.
+        // If the event is missing, the attempt discards the delivery. Without a message it would stay scheduled for
+        // ever.
         let body = event.map_or_else(Bytes::new, |event| event.body.clone());
         Ok(delivery.attempt_message(&body))
     }
 
-    /// Lets the lane go on after this delivery, which is finished: the first that waits is promoted. One that is about to make
-    /// its first attempt is sent for again: whoever promoted it may have died before it sent.
+    /// Continues the lane after a finished delivery: promotes the head if it is waiting. If the head is scheduled for
+    /// its first attempt, sends its message again, because the worker that promoted it may have died before it sent it.
     pub(crate) async fn wake_successor(&self, finished: &Delivery) -> Result<()> {
         loop {
             let head = self.deliveries.lane_head(finished.webhook_id, &finished.incident_id).await?;
@@ -132,20 +133,21 @@ impl Outbox {
                 Some(head) if head.state == State::Waiting => {
                     match self.write(&head.promoted(self.clock.now())).await? {
                         Ok(saved) => saved.delivery,
-                        // Another worker was faster, and may die before it sends: look again.
+                        // Another worker promoted it, and may die before it sends the message: look again.
                         Err(Conflict) => continue,
                     }
                 }
                 Some(head) if matches!(head.due_attempt(), Some((AttemptKey { number: 1, .. }, _))) => head,
-                // On a later rung, held, or gone: it has been sent for.
+                // On a later rung or held, or the lane is empty: its message was sent, or it needs none.
                 _ => return Ok(()),
             };
             return self.send_attempt(&next).await;
         }
     }
 
-    /// Claims a delivery that is to be changed, if it is scheduled: it may be in a worker's hands, and only the worker with its
-    /// claim changes it. `None` if another has it. That one sees the webhook's new state; if it died, its claim ends.
+    /// Claims a delivery before it is changed, if it is scheduled: a worker may be attempting it, and only the worker
+    /// that holds the claim may change it. Returns `None` if another worker holds the claim, or if the delivery has
+    /// changed. The other worker checks the webhook's new state itself; if it died, its claim expires.
     pub(crate) async fn claimed(&self, delivery: Delivery) -> Result<Option<Delivery>> {
         let Some((key, at)) = delivery.due_attempt() else { return Ok(Some(delivery)) };
         let now = self.clock.now();
@@ -155,7 +157,7 @@ impl Outbox {
         })
     }
 
-    /// Sends a scheduled delivery's message.
+    /// Sends the message for a scheduled delivery's next attempt.
     pub(crate) async fn send_attempt(&self, delivery: &Delivery) -> Result<()> {
         let message = self.attempt_message(delivery).await?;
         self.send(message.into_iter().collect()).await
@@ -163,12 +165,12 @@ impl Outbox {
 
     // --- Webhooks ----------------------------------------------------------------------------------------
 
-    /// Keeps a new webhook.
+    /// Stores a new webhook.
     pub(crate) async fn create_webhook(&self, webhook: &Webhook) -> Result<()> {
         Ok(self.records.create_webhook(webhook).await?)
     }
 
-    /// Saves a webhook. What it owes is sent with [`settle`](Self::settle), by whoever finds it.
+    /// Saves a webhook. Its unsent messages are sent with [`settle`](Self::settle), by any code that reads it next.
     pub(crate) async fn save_webhook(&self, next: Webhook) -> Result<CompareAndSet<Arc<Webhook>>> {
         if self.records.save_webhook(&next).await?.is_err() {
             return Ok(Err(Conflict));
@@ -177,8 +179,9 @@ impl Outbox {
         Ok(Ok(Arc::new(Webhook { version: next.version + 1, outbox, ..next })))
     }
 
-    /// Changes a webhook by compare-and-set, as often as others are faster. `change` sees the latest record, and answers `None`
-    /// where it does not apply. What the change owes is sent with [`settle`](Self::settle).
+    /// Changes a webhook by compare-and-set, and retries after each conflict. `change` gets the latest record, and
+    /// returns `None` if it does not apply. The caller sends the resulting messages with [`settle`](Self::settle).
+    /// Returns `None` if there is no such webhook.
     pub(crate) async fn change_webhook(
         &self,
         id: WebhookId,
@@ -193,7 +196,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what a webhook's record owes, and strikes it off.
+    /// Sends a webhook's unsent messages, and removes them from its record.
     pub(crate) async fn settle(&self, webhook: &Webhook) -> Result<()> {
         if webhook.outbox.is_empty() {
             return Ok(());

@@ -1,22 +1,19 @@
-//! Repair, under one name: a record is looked at, and what it calls for is done again.
+//! Reconciling: reads a record, and does again what it calls for. All repair is done here.
 //!
-//! A message that finds its record further on reconciles it, as the worker that brought it there may have died before it sent
-//! anything. So does a worker that loses a compare-and-set (ADR 7), a call that is repeated, a start of
-//! the program, and, every quarter of an hour, a look at everything ([`Outbox::reconcile_all`]), for messages that became
-//! dead letters or were lost with their queue. On a store that commits records and messages together the first of these find
-//! nothing to do.
+//! A message that finds its record further on reconciles it, because the worker that changed the record may have died
+//! before it sent anything. A failed compare-and-set (ADR 7), a repeated call and a start of the program reconcile too.
+//! Every 15 minutes [`Outbox::reconcile_all`] checks all webhooks, for messages that became dead letters or were lost
+//! with their queue. On a store that commits records and messages together, most of these find nothing to do.
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::ids::WebhookId;
 use crate::limits;
-use crate::message::{AttemptKey, ScheduledMessage};
-use crate::notification::{Notification, NotificationState};
+use crate::message::AttemptKey;
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, DeliveryQuery, Metrics, Random};
 use crate::time::later;
@@ -24,8 +21,8 @@ use crate::webhook::{self, Webhook};
 use crate::worker::Handled;
 
 impl Outbox {
-    /// Saves a delivery after an attempt, or after its webhook was checked. If another worker saved first, the message has to
-    /// come again: it may be the only one left if that worker dies.
+    /// Saves a delivery after an attempt, or after its webhook was checked. After a conflict the message must come
+    /// again: if the other worker dies, this may be the only message left.
     pub(crate) async fn record(&self, delivery: &Delivery) -> Result<Handled> {
         let Ok(saved) = self.save(delivery).await? else {
             return Ok(Handled::Again(later(self.clock.now(), limits::DRAIN_INTERVAL)));
@@ -34,7 +31,8 @@ impl Outbox {
         Ok(Handled::Done)
     }
 
-    /// Reconciles a delivery that has no message in work, and sends one for a second look where that is called for.
+    /// Reconciles a delivery whose message is not being handled. If one pass may not be enough, sends a message to
+    /// check it again later.
     pub(crate) async fn reconcile_and_recheck(&self, delivery: &Delivery) -> Result<()> {
         match self.reconcile_delivery(delivery.clone()).await? {
             Some(at) => self.recheck_at(delivery, at).await,
@@ -42,13 +40,13 @@ impl Outbox {
         }
     }
 
-    /// Sends a delivery's message for a later look.
+    /// Sends a delivery's message again for `at`, so that the delivery is checked then.
     pub(crate) async fn recheck_at(&self, delivery: &Delivery, at: Timestamp) -> Result<()> {
-        let message = delivery.accepted_message(&Bytes::new());
-        self.send(message.into_iter().map(|message| ScheduledMessage { due: at, ..message }).collect()).await
+        self.send(vec![delivery.recheck_message(at)]).await
     }
 
-    /// Does again what a delivery's state calls for. Answers when to look at it again, if that is not certain to be enough.
+    /// Does again what a delivery's state calls for. Returns a time to check it again, if this may not have been
+    /// enough.
     pub(crate) async fn reconcile_delivery(&self, delivery: Delivery) -> Result<Option<Timestamp>> {
         let delivery = self.follow_webhook(delivery).await?;
         match delivery.state {
@@ -64,8 +62,8 @@ impl Outbox {
         Ok(None)
     }
 
-    /// Holds, cancels or releases an unfinished delivery as its webhook's state says: the webhook may have changed since it was
-    /// read, and the job that did so for all the others may be over.
+    /// Holds, cancels or releases an unfinished delivery as its webhook's state requires. The webhook may have changed
+    /// since it was read, and the job that changed its other deliveries may have ended.
     async fn follow_webhook(&self, delivery: Delivery) -> Result<Delivery> {
         let mut delivery = delivery;
         while !delivery.is_finished()
@@ -79,11 +77,10 @@ impl Outbox {
         Ok(delivery)
     }
 
-    /// Holds or cancels a delivery whose webhook is paused or deleted; `None` if there is nothing to do, or another worker has
-    /// it, which sees to it.
+    /// Holds or cancels a delivery whose webhook is paused or deleted. Returns `None` if there is nothing to do, or if
+    /// another worker holds the claim, which then does it.
     async fn stop_with_webhook(&self, delivery: &Delivery) -> Result<Option<Delivery>> {
         let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? else { return Ok(None) };
-        self.settle(&webhook).await?;
         let state = match webhook.state {
             webhook::State::Deleted => State::Cancelled,
             webhook::State::Paused(_) => State::Held,
@@ -96,9 +93,10 @@ impl Outbox {
         Ok(self.save(&claimed.with_state(state)).await?.ok())
     }
 
-    /// Sees to it that a lane in which a delivery waits goes on. Its head may wait itself, as the worker before it died before
-    /// it promoted it. Or its publisher broke off before it sent a message and never came back: nobody was promised that
-    /// event, but those behind it would wait for ever.
+    /// Makes sure that a lane with a waiting delivery continues. Its head may be waiting too, if the worker that
+    /// finished the previous delivery died before it promoted the head. Or the head was stored, but its publisher died
+    /// before the message was sent and did not repeat the call. The publisher got no 202 for that event, but the
+    /// deliveries behind it would wait for ever.
     async fn reconcile_lane(&self, waiting: &Delivery) -> Result<Option<Timestamp>> {
         if self.is_transactional() {
             return Ok(None);
@@ -119,7 +117,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what a webhook owes, and lets go of what it holds though it is active.
+    /// Sends a webhook's unsent messages, and releases its held deliveries if it is active and has no job.
     pub(crate) async fn reconcile_webhook(&self, webhook: &Webhook) -> Result<()> {
         self.settle(webhook).await?;
         if self.is_idle_and_holds(webhook).await? {
@@ -133,7 +131,8 @@ impl Outbox {
         Ok(idle && !self.deliveries.query(webhook.id, DeliveryQuery::Held, 1).await?.is_empty())
     }
 
-    /// Begins to let go of what an active webhook holds. A job that is under way looks again after its end.
+    /// Starts a release of the deliveries that an active webhook still holds. If a job is running, it checks this at
+    /// its end.
     pub(crate) async fn release_held(&self, id: WebhookId) -> Result<()> {
         match self.change_webhook(id, |webhook| webhook.with_release(self.clock.now())).await? {
             Some(latest) => self.settle(&latest.webhook).await,
@@ -141,8 +140,8 @@ impl Outbox {
         }
     }
 
-    /// Looks at all webhooks, from a random account on: a look that is broken off has seen some, and another sees the
-    /// others. Answers how much had to be sent again.
+    /// Checks all webhooks, and returns how many repairs it made. It starts at a random account, so that runs which are
+    /// cut short do not always miss the same accounts.
     pub(crate) async fn reconcile_all(
         &self,
         accounts: &dyn Accounts,
@@ -167,12 +166,12 @@ impl Outbox {
                 match self.look_at(webhook).await {
                     Ok(0) => {}
                     Ok(sent) => {
-                        tracing::error!(webhook.id = %webhook.id, sent, "messages were lost; they are sent again");
+                        tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
                         metrics.stranded(sent);
                         found += sent;
                     }
-                    // One that cannot be looked at hides no other.
-                    Err(error) => tracing::error!(webhook.id = %webhook.id, %error, "cannot be reconciled"),
+                    // An error with one webhook must not stop the check of the others.
+                    Err(error) => tracing::error!(webhook.id = %webhook.id, %error, "reconciling failed"),
                 }
             }
         }
@@ -188,7 +187,7 @@ impl Outbox {
             self.send(vec![job.message(webhook)]).await?;
             found += 1;
         }
-        if let Some(overdue) = webhook.notification.as_ref().filter(|known| was_due(known, long_ago)) {
+        if let Some(overdue) = webhook.notification.as_ref().filter(|known| known.was_due(long_ago)) {
             self.send(vec![webhook.notify_message(overdue, now)]).await?;
             found += 1;
         }
@@ -213,8 +212,9 @@ impl Outbox {
         Ok(found)
     }
 
-    /// A lane whose first attempt is long overdue has lost its message. A waiting delivery is stuck if its webhook is
-    /// paused (it should be held), or if it is the head of its lane (it should have been promoted).
+    /// If the first attempt at the head of a lane is long overdue, its message was lost. A waiting delivery is stuck if
+    /// its webhook is not active (it should be held or cancelled), or if it heads its lane (it should have been
+    /// promoted).
     async fn look_at_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
         if waiting.accepted_at >= long_ago {
             return Ok(0);
@@ -231,13 +231,5 @@ impl Outbox {
             self.reconcile_delivery(waiting).await?;
         }
         Ok(u64::from(is_overdue || is_stuck))
-    }
-}
-
-fn was_due(notification: &Notification, long_ago: Timestamp) -> bool {
-    match notification.state {
-        NotificationState::Pending => notification.at < long_ago,
-        NotificationState::Sending { until, .. } => until < long_ago,
-        NotificationState::Sent => false,
     }
 }

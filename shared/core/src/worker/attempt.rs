@@ -1,4 +1,4 @@
-//! An attempt is due: claim it, look at the webhook, make it, record the outcome.
+//! Handles an attempt message: claims the attempt, checks the webhook, sends the request and records the outcome.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::attempt::{Attempt, Failure, Trigger, response_text};
 use crate::call::{About, signed_call};
 use crate::delivery::{AfterFailure, Delivery, State};
 use crate::destination::{Consequence, Destination, Verdict};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::AttemptMessage;
@@ -36,7 +36,7 @@ impl Worker {
         let claimed_until = delivery.claimed_until.unwrap_or(now);
         let number = message.key.number;
         let body = self.body_of(message).await?;
-        // Last of all that is read: between this look and the attempt nothing is waited for.
+        // The webhook is read last: nothing is awaited between this read and the attempt.
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
             Some(webhook) if webhook.is_active() => match body {
@@ -50,19 +50,18 @@ impl Worker {
                         .render(delivery.event_type, &body, || self.deployment.page_of(webhook.id));
                     self.make_attempt(&webhook, vec![(delivery, number)], body).await
                 }
-                // Only what was kept beyond every limit has lost its event.
+                // The event is missing only if the delivery outlived every retention limit.
                 None => self.outbox.record(&delivery.with_state(State::Discarded)).await,
             },
             Some(webhook) if !webhook.is_deleted() => {
-                self.outbox.settle(&webhook).await?;
                 self.outbox.record(&delivery.with_state(State::Held)).await
             }
             _ => self.outbox.record(&delivery.with_state(State::Cancelled)).await,
         }
     }
 
-    /// The record is further on than the message: it was worked on before, or is by somebody else, who may have died before
-    /// they sent what the records call for.
+    /// Handles a message whose record is further on. It was handled before, or another worker is handling it. That
+    /// worker may have died before it sent what the records call for.
     async fn reconcile(&self, delivery: Delivery) -> Result<Handled> {
         if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
             self.outbox.settle(&webhook).await?;
@@ -70,8 +69,8 @@ impl Worker {
         self.outbox.reconcile_delivery(delivery).await.map(Handled::until)
     }
 
-    /// Makes one call for what is due: one delivery, or a channel's burst, which is called after its first. Answers for the
-    /// first, whose message is being handled; the others have messages of their own.
+    /// Makes one call for one delivery, or for a channel's burst, which carries the ids of its first delivery. Returns
+    /// the result for the first delivery, whose message is being handled; the others have their own messages.
     pub(super) async fn make_attempt(
         &self,
         webhook: &Webhook,
@@ -79,14 +78,28 @@ impl Worker {
         body: Bytes,
     ) -> Result<Handled> {
         let began = self.clock.now();
-        let Some((first, number)) = due.first() else { return Ok(Handled::Done) };
-        let sent = self.sender.send(delivery_call(webhook, first, *number, body, began)).await;
-        let mut handled = vec![];
-        for due in due {
-            // One that cannot be recorded is attempted again, and no other with it.
-            handled.push(self.attempted(webhook, due, began, sent.clone()).await);
+        let mut due = due.into_iter();
+        let Some(first) = due.next() else { return Ok(Handled::Done) };
+        let sent = self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await;
+        let handled = self.attempted(webhook, first, began, sent.clone()).await;
+        for other in due {
+            let delivery = other.0.clone();
+            // If one outcome cannot be recorded, only that delivery is attempted again.
+            if let Err(error) = self.attempted(webhook, other, began, sent.clone()).await {
+                self.recheck_after(&delivery, error).await;
+            }
         }
-        handled.into_iter().next().unwrap_or(Ok(Handled::Done))
+        handled
+    }
+
+    /// Sends a message for a delivery whose outcome may not be recorded: its own message may have been lost with the
+    /// job that released it.
+    async fn recheck_after(&self, delivery: &Delivery, error: Error) {
+        tracing::warn!(delivery.id = %delivery.id, %error, "an outcome may not be recorded; the delivery is checked again");
+        let at = delivery.claimed_until.unwrap_or_else(|| self.clock.now());
+        if let Err(error) = self.outbox.recheck_at(delivery, at).await {
+            tracing::error!(delivery.id = %delivery.id, %error, "the delivery waits for the check every 15 minutes");
+        }
     }
 
     async fn attempted(
@@ -107,7 +120,7 @@ impl Worker {
         }
     }
 
-    /// The payload: from the message, or from the event where the message was too large to carry it.
+    /// The payload: from the message, or from the stored event if the payload was too large for the message.
     async fn body_of(&self, message: AttemptMessage) -> Result<Option<Bytes>> {
         if message.body.is_empty() {
             let event = self.deliveries.event(message.event_id).await?;
@@ -116,8 +129,7 @@ impl Worker {
         Ok(Some(message.body))
     }
 
-    /// Both records are saved before anything is sent: what was delivered is not delivered again because a message could not
-    /// be sent.
+    /// Saves both records before it sends any message, so that a failed send does not cause a second delivery.
     async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<Handled> {
         let (recover, now) = (self.deployment.bring_forward, self.clock.now());
         let change = |webhook: &Webhook| webhook.after_success(recover, now);
@@ -153,14 +165,14 @@ impl Worker {
         }
     }
 
-    /// Whether a call that begins now could go on when the claim it is made under has ended, and another worker may call too:
-    /// the store took its time.
+    /// Whether a call that begins now could outlast its claim, so that another worker may make the same call. This
+    /// happens if the store was slow.
     pub(super) fn may_outlive(&self, claimed_until: Timestamp) -> bool {
         later(self.clock.now(), limits::ATTEMPT_TIMEOUT + limits::CLOCK_SKEW) > claimed_until
     }
 
-    /// Takes an attempt's outcome into the webhook's health, as often as others are faster. Answers with the webhook as it
-    /// is then, what it owes still unsent. It is read anew: what others recorded during the attempt counts.
+    /// Applies an attempt's outcome to the webhook's health, by compare-and-set. It reads the webhook again, so that
+    /// outcomes recorded during the attempt count. Returns the latest webhook; its messages are not sent yet.
     async fn change_health(
         &self,
         id: WebhookId,
@@ -177,7 +189,7 @@ impl Worker {
     }
 }
 
-/// An attempt that was made.
+/// A finished attempt, and what follows from it.
 struct Made {
     attempt: Attempt,
     consequence: Consequence,

@@ -1,9 +1,10 @@
-//! A Slack channel takes one message a second. What is due beyond that is told together, by one message that counts it.
+//! A Slack channel accepts one message a second. Deliveries beyond that are sent together, in one message that counts
+//! them (a burst).
 //!
-//! The worker that has the channel's slot claims what else is due, and records for each what came of the message. A worker that
-//! finds the slot taken releases its claim, so that the delivery can be part of a batch, and comes again: the first of them
-//! when the next slot is free, the others a little later, when they should have been sent. If they all came at once, each would
-//! find the others claimed, and batch none.
+//! The worker that takes the channel's slot claims the other due deliveries, and records the outcome for each. A worker
+//! that finds the slot taken releases its claim, so that its delivery can join a batch, and tries again later: the
+//! first such worker when the next slot is free, the others a little later, by when that batch should contain their
+//! deliveries. If all of them returned at once, each would find the others claimed, and no batch would form.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,11 +18,11 @@ use crate::limits;
 use crate::ports::{Claim, DeliveryQuery, RateLimit};
 use crate::time::later;
 
-/// A claimed delivery, and which attempt of its ladder is due.
+/// A claimed delivery, and the number of the attempt that is due.
 pub(super) type Due = (Delivery, u8);
 
 impl Worker {
-    /// Writes a delivery into its channel, or comes again when that takes a message.
+    /// Sends a delivery to its Slack channel, or waits for the channel's next slot.
     pub(super) async fn write_into_channel(&self, due: Due, payload: Bytes) -> Result<Handled> {
         let (id, now) = (due.0.webhook_id, self.clock.now());
         let claimed_until = due.0.claimed_until.unwrap_or(now);
@@ -31,7 +32,8 @@ impl Worker {
         }
         let all_due = self.claim_batch(due, now).await?;
         let named = self.named_in_burst(&all_due, payload).await?;
-        // Last of all that is read, as with every attempt. Who is not told now comes again when its claim is over.
+        // The webhook is read last, as with every attempt. Deliveries that are not sent now return when their claim
+        // expires.
         let webhook = self.webhooks.webhook(id).await?.filter(|webhook| webhook.is_active());
         let Some(webhook) = webhook.filter(|_| !self.may_outlive(claimed_until)) else {
             return Ok(Handled::Again(claimed_until));
@@ -48,7 +50,7 @@ impl Worker {
         self.make_attempt(&webhook, all_due, body).await
     }
 
-    /// Releases the claim until the channel's next slot is free.
+    /// Releases the claim, and comes again when the channel's next slot is free or shortly after.
     async fn wait_for_slot(&self, delivery: &Delivery, free: Timestamp) -> Result<Handled> {
         let limit = RateLimit::ChannelQueue(delivery.webhook_id);
         let is_first = self.rate_limits.take(limit, self.clock.now(), free).await?.is_ok();
@@ -56,7 +58,7 @@ impl Worker {
         Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))
     }
 
-    /// Claims what else is due. Behind many that wait on their ladder some may not be found; they have messages of their own.
+    /// Claims other due deliveries for the batch. It reads one page only: those it misses have their own messages.
     async fn claim_batch(&self, first: Due, now: Timestamp) -> Result<Vec<Due>> {
         let webhook = first.0.webhook_id;
         let moving = self.deliveries.query(webhook, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
@@ -75,7 +77,7 @@ impl Worker {
         Ok(all)
     }
 
-    /// The types and payloads of the first of them, of which the message tells more than their number.
+    /// The types and payloads of the first deliveries, which have a line each in the message. The rest is only counted.
     async fn named_in_burst(&self, due: &[Due], own: Bytes) -> Result<Vec<(EventType, Bytes)>> {
         let mut named = vec![(due[0].0.event_type, own)];
         for (delivery, _) in due.iter().take(limits::CHANNEL_LINES).skip(1) {

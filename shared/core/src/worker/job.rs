@@ -1,17 +1,18 @@
-//! What a change of a webhook's state does to its deliveries, a page at a time: a pause holds them, a resume
-//! lets them go or drops them, a delete cancels them.
+//! Bulk jobs: apply a change of a webhook's state to its deliveries, page by page. A pause holds them, a resume
+//! releases or discards them, a delete cancels them.
 //!
-//! **The drain** (a release) starts with a small page and doubles it every second up to a bound, oldest first;
-//! the lane keeps each incident's order. While the webhook fails again it lets go one delivery at a time, with
-//! doubling waits, as a probe: a receiver that is down is left alone, and one poison payload among the held
-//! cannot stop the rest. A pause in the middle ends it: the rest is still held.
+//! **Drain** (a release). The oldest deliveries come first. The page size starts small and doubles every second up to a
+//! limit; lanes keep each incident in order. While the webhook is failing, the drain releases one delivery at a time as
+//! a probe and doubles its wait. That spares a receiver that is down, and a single poison payload cannot block the
+//! rest. If the webhook is paused again, the drain ends and the rest stays held.
 //!
-//! **The end of an outage** retries early what waits on the ladder, by the same pages: one attempt more, once a rung. If it
-//! fails, the ladder's own attempt is made at its time; if the webhook fails again, the rest stays where it is.
+//! **Recovery.** When an outage ends, deliveries that wait on the ladder are retried early, at the same rate: one
+//! additional attempt per rung. If it fails, the ladder's own attempt follows at its time. If the webhook fails again,
+//! the rest stays on the ladder.
 //!
-//! **Nothing is left lying.** A worker that dies after it recorded a page and before it sent the messages leaves deliveries
-//! that nobody comes for: they are in no page any more. So a release or discard that finds nothing more to do looks at what
-//! it has let go, wakes what has not been attempted for long, and ends when there is no such thing.
+//! **Stragglers.** If a worker dies after it saved a page and before it sent the messages, those deliveries have no
+//! message and are in no later page. So a release or discard does not end with its last page. It checks the deliveries
+//! it released, sends messages again for those that were not attempted in time, and ends when none are left.
 //!
 //! **One worker at a time**: see [`BulkJob`].
 
@@ -38,7 +39,7 @@ impl Worker {
         self.end_page(&webhook, job, page).await
     }
 
-    /// Makes the page this worker's alone.
+    /// Leases the page, so that no other worker works on it.
     async fn lease_page(&self, message: JobMessage) -> Result<Leased> {
         loop {
             let Some(webhook) = self.webhooks.webhook(message.webhook_id).await? else {
@@ -46,14 +47,11 @@ impl Worker {
             };
             match webhook.claim_page(message, self.clock.now()) {
                 PageClaim::Over => {
-                    // Whoever took it further may have died before they sent anything.
+                    // The worker that ended this page may have died before it sent anything.
                     self.outbox.reconcile_webhook(&webhook).await?;
                     return Ok(Leased::Not(Handled::Done));
                 }
-                PageClaim::Later(at) => {
-                    self.outbox.settle(&webhook).await?;
-                    return Ok(Leased::Not(Handled::Again(at)));
-                }
+                PageClaim::Later(at) => return Ok(Leased::Not(Handled::Again(at))),
                 PageClaim::Taken(next) => {
                     if let Ok(saved) = self.outbox.save_webhook(*next).await?
                         && let Some(job) = saved.job
@@ -81,10 +79,10 @@ impl Worker {
             page.retain(|delivery| delivery.clone().retried_early(now, job.outage).is_some());
             page.truncate(job.release_size(webhook));
         }
-        // Spread over the time until the next page: oldest first also where they arrive, and no bursts.
+        // Spread the attempts over the time until the next page: they arrive oldest first, without bursts.
         let gap = limits::DRAIN_INTERVAL / u32::try_from(page.len().max(1)).unwrap_or(u32::MAX);
         let mut saved = Vec::with_capacity(page.len());
-        // Whether another worker has a delivery of the page, or changed it since the page was read.
+        // Whether another worker holds the claim on a delivery of this page, or changed it since the page was read.
         let mut contested = false;
         for (place, delivery) in (0..).zip(page) {
             let at = later(now, gap * place);
@@ -110,9 +108,9 @@ impl Worker {
             }
         }
         let changed = saved.len();
-        // All of them are kept before any is sent for: in a lane that was dropped whole nothing is promoted.
+        // Save all before sending any: if a whole lane is discarded, none of its deliveries is promoted.
         self.outbox.send_for(&saved).await?;
-        // The last ones are on their way just now, and soon there; what has not arrived then takes longer.
+        // Right after the last page its deliveries are still being attempted. Later checks can wait longer.
         let patience = if job.ramp > 0 { limits::ATTEMPT_TIMEOUT } else { limits::STRAGGLER };
         let again_after = match job.kind {
             _ if changed > 0 || full => None,
@@ -126,7 +124,8 @@ impl Worker {
         Ok(PageResult { changed, let_go, full, again_after })
     }
 
-    /// Whether something is on its way that was let go and not attempted yet.
+    /// Sends messages again for released deliveries that are overdue, and reconciles lanes with waiting deliveries.
+    /// Returns whether any released delivery has not been attempted yet.
     async fn wake_stragglers(&self, webhook: &Webhook, now: Timestamp) -> Result<bool> {
         let released = self.deliveries.query(webhook.id, DeliveryQuery::Released, limits::JOB_PAGE).await?;
         if self.outbox.is_transactional() {
@@ -139,48 +138,41 @@ impl Worker {
             }
         }
         if !messages.is_empty() {
-            tracing::warn!(webhook.id = %webhook.id, count = messages.len(), "released deliveries are sent for again");
+            tracing::warn!(webhook.id = %webhook.id, count = messages.len(), "resending overdue messages");
             self.outbox.send(messages).await?;
         }
         let moving = self.deliveries.query(webhook.id, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
         let mut lanes = HashSet::new();
         for delivery in moving {
-            match delivery.state {
-                State::Waiting if lanes.insert(delivery.incident_id.clone()) => {
-                    self.outbox.reconcile_and_recheck(&delivery).await?;
-                }
-                State::Scheduled { number: 1, at, .. }
-                    if !delivery.is_as_accepted() && !delivery.is_released() =>
-                {
-                    self.outbox.recheck_at(&delivery, later(at, limits::STRAGGLER)).await?;
-                }
-                _ => {}
+            if delivery.state == State::Waiting && lanes.insert(delivery.incident_id.clone()) {
+                self.outbox.reconcile_and_recheck(&delivery).await?;
             }
         }
         Ok(!released.is_empty())
     }
 
-    /// Records that the page is done.
+    /// Records the result of the page, and schedules the next page or ends the job.
     async fn end_page(&self, leased: &Webhook, job: BulkJob, page: PageResult) -> Result<Handled> {
         let now = self.clock.now();
         let change = |webhook: &Webhook| webhook.after_page(leased.generation, job, page, now);
         let Some(latest) = self.outbox.change_webhook(leased.id, change).await? else {
             return Ok(Handled::Done);
         };
-        // Also if another job has taken its place: what this worker held after that job's last look is released now.
+        // Needed even if another job has replaced this one: this worker may have held deliveries after that job's last
+        // check.
         self.outbox.reconcile_webhook(&latest.webhook).await?;
         if !latest.changed {
-            // Another worker may have the same message, and die: it comes again, and finds out.
+            // Another worker may have this message, and may die. Come again and check.
             return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         }
         Ok(Handled::Done)
     }
 }
 
-/// What came of asking for a page.
+/// The result of [`Worker::lease_page`].
 enum Leased {
-    /// It is this worker's.
+    /// This worker has the lease.
     Page(std::sync::Arc<Webhook>, BulkJob),
-    /// There is nothing to do now.
+    /// Nothing to do now; the result for the message.
     Not(Handled),
 }

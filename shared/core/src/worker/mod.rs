@@ -1,4 +1,4 @@
-//! The service that works on messages: attempts, pages of jobs, notifications and events.
+//! The service that handles messages: attempts, pages of jobs, notifications and domain events.
 
 mod attempt;
 mod channel;
@@ -20,30 +20,30 @@ use crate::ports::{
     Accounts, Clock, Deliveries, EventPublisher, Metrics, Random, RateLimits, Sender, Webhooks,
 };
 
-/// Works on messages.
+/// Handles messages.
 #[derive(Clone)]
 pub struct Worker {
-    /// Accounts: their names, and their engineers' Slack channels.
+    /// Accounts, for their names and their engineers' Slack channels.
     pub accounts: Arc<dyn Accounts>,
     /// Webhooks.
     pub webhooks: Arc<dyn Webhooks>,
     /// Events and deliveries.
     pub deliveries: Arc<dyn Deliveries>,
-    /// What is written and sent.
+    /// Writes records and sends messages.
     pub outbox: Outbox,
-    /// Rates.
+    /// Rate limits that all workers share.
     pub rate_limits: Arc<dyn RateLimits>,
-    /// The way out.
+    /// Makes the calls to endpoints.
     pub sender: Arc<dyn Sender>,
-    /// Where events go, where a deployment has listeners.
+    /// Publishes domain events; `None` if the deployment has no bus.
     pub events: Option<Arc<dyn EventPublisher>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// What is counted.
+    /// Metrics.
     pub metrics: Arc<dyn Metrics>,
-    /// What the deployment decides.
+    /// The deployment's settings.
     pub deployment: Deployment,
 }
 
@@ -53,12 +53,12 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// What became of a message.
+/// The result of handling a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// It has done its work and can go.
+    /// The message is done and can be deleted.
     Done,
-    /// It is to come again, not before that time.
+    /// Deliver the message again, not before this time.
     Again(Timestamp),
 }
 
@@ -69,7 +69,7 @@ impl Handled {
 }
 
 impl Worker {
-    /// Does what a message asks. On an error the message stays, and comes again.
+    /// Handles a message. On an error the message stays in the queue and is delivered again.
     pub async fn handle(&self, message: Message) -> Result<Handled> {
         match message {
             Message::Attempt(message) => self.attempt(message).await,
@@ -79,7 +79,7 @@ impl Worker {
         }
     }
 
-    /// Looks at every record for messages that were lost, and sends them again. Answers how many that were.
+    /// Checks all webhooks for lost messages and sends them again. Returns how many repairs it made.
     pub async fn reconcile_all(&self) -> Result<u64> {
         self.outbox.reconcile_all(&*self.accounts, &*self.random, &*self.metrics).await
     }

@@ -1,9 +1,9 @@
-//! Notifications: the account's engineers are told on Slack how its webhooks are: that one fails, was paused, answers again.
-//! Each once, whatever Slack does.
+//! Sends notifications to the account's engineers on Slack: a webhook is failing, was paused, or answers again. Each is
+//! sent once, even if Slack is slow or down.
 //!
-//! **A burst folds.** The first notification is sent at once. Those that come within [`NOTICE_GAP`](limits::NOTICE_GAP) of it
-//! are sent as one message: the worker that has the account's next slot claims all that are due. Each notification keeps a
-//! message of its own, which finds it sent, so that nothing depends on which worker batches which.
+//! **Batching.** The first notification is sent at once. Those raised within [`NOTICE_GAP`](limits::NOTICE_GAP) of it
+//! are sent as one message: the worker that takes the account's next slot claims all that are due. Each notification
+//! still has its own message, which finds it sent, so that nothing depends on which worker sends the batch.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl Worker {
         Ok(notification_text::of_one(webhook, notification, account, held, &self.deployment))
     }
 
-    /// Sends one message for these webhooks' notifications, of which the first is the one the message asked for.
+    /// Sends one Slack message for all notifications of the batch. The first is the one this message is for.
     async fn send_notifications(
         &self,
         slack: EndpointUrl,
@@ -99,12 +99,13 @@ impl Worker {
         for claimed in &batch {
             if let Some(failure) = &failure {
                 let (id, tries) = (claimed.webhook.id, claimed.notification.tries());
-                tracing::warn!(webhook.id = %id, class = failure.class.name(), tries, "Slack did not take a notification");
+                tracing::warn!(webhook.id = %id, class = failure.class.name(), tries, "notification to Slack failed");
             }
             let change = |latest: &Webhook| latest.after_notification(&claimed.notification, outcome, now);
             self.outbox.change_webhook(claimed.webhook.id, change).await?;
         }
-        // It may be tried again, or be claimed by another worker by now, which may have the same message and die.
+        // It may need another try, or another worker, which may die, may have claimed it: keep this message until it is
+        // sent.
         let Some(own) = batch.first() else { return Ok(Handled::Done) };
         let latest = self.webhooks.webhook(own.webhook.id).await?;
         let latest = latest.as_ref().and_then(|webhook| webhook.notification.as_ref());
@@ -114,8 +115,8 @@ impl Worker {
         })
     }
 
-    /// Makes the next try this worker's alone: however many messages there are, one is sent. `None` if somebody else has it,
-    /// or there is a newer notification.
+    /// Claims the next try, so that only one worker sends it. Returns `None` if another worker has claimed it, or if a
+    /// newer notification replaced it.
     async fn claim_notification(&self, webhook: &Webhook, id: u64) -> Result<Option<Claimed>> {
         let now = self.clock.now();
         let claim = |latest: &Webhook| latest.with_notification_claimed(id, now);
@@ -127,13 +128,13 @@ impl Worker {
     }
 }
 
-/// A webhook, and its notification that this worker sends.
+/// A webhook, and the notification that this worker has claimed.
 struct Claimed {
     webhook: Arc<Webhook>,
     notification: Notification,
 }
 
-/// A message to engineers.
+/// The call that sends a text to a Slack channel.
 pub(crate) fn message_to(slack: EndpointUrl, text: &str) -> Call {
     let headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
