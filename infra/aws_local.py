@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The deployed stack on this machine, for a person: starts it, makes an operator key, prints what to call.
+"""Runs the stack on this machine, to try it out: starts it, creates an operator key, and prints how to call it.
 
-    aws_local.py                     serves until Ctrl-C
+    aws_local.py                     runs until Ctrl-C
     aws_local.py --invoke FUNCTION   invokes one function with events/invoke/FUNCTION.json, prints its answer, and ends
 """
 
@@ -26,18 +26,18 @@ def main() -> int:
     sample = ROOT / "events" / "invoke" / f"{function}.json"
     if function is not None and not sample.is_file():
         known = ", ".join(sorted(file.stem for file in sample.parent.glob("*.json")))
-        print(f"FUNCTION is one of {known}", file=sys.stderr)
+        print(f"FUNCTION must be one of {known}", file=sys.stderr)
         return 2
     stack = subprocess.Popen(
         [sys.executable, INFRA / "emulator/launch.py", INFRA / "template.yaml", "--until-stdin-closes",
          "--bootstraps", ROOT / "target/debug", "--parameter", "PublicUrl={api}",
-         # A receiver on this machine may be called, by plain http too; a deployment never allows that.
+         # Allows receivers on this machine, with plain http too. A real deployment never does.
          "--function-env", "STATUSPULSE_DEV_ALLOW_CIDR=127.0.0.0/8,::1/128"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         line = stack.stdout.readline()
         if not line:
-            print("the emulator did not start; see above", file=sys.stderr)
+            print("the emulator did not start; see the errors above", file=sys.stderr)
             return 1
         ready = json.loads(line)
         if function is None:
@@ -54,8 +54,8 @@ def main() -> int:
 
 
 def invoke_sample(ready: dict, function: str, event: str) -> int:
-    """Invokes the function as a person would, by cargo-lambda; answers with its exit code."""
-    # The sample's account is one of the documentation; this stack has accounts of its own.
+    """Invokes the function with cargo-lambda, as a developer would. Returns its exit code."""
+    # The account in the sample does not exist in this stack.
     event = event.replace("acc_01HS17VFS8BC4C6R3Z9GQ94A01", new_account(ready))
     command = [Path(sys.executable).parent / "cargo-lambda", "lambda", "invoke", function_name(ready, function),
                "--remote", "--endpoint-url", ready["endpoint"], "--output-format", "json", "--data-ascii", event]
@@ -85,7 +85,7 @@ def operator_key(ready: dict) -> str:
 
 def introduce(ready: dict) -> None:
     operator = operator_key(ready)
-    print(f"""The stack stands, with the ladder as deployed (1m, 5m, 15m, 60m).
+    print(f"""The stack is running. Its ladder is that of a deployment (1m, 5m, 15m, 60m).
 
   API            {ready["api"]}
   AWS            {ready["endpoint"]}   (any key and secret; region {ready["environment"]["AWS_REGION"]})
@@ -94,8 +94,8 @@ def introduce(ready: dict) -> None:
   export URL={ready["api"]} OPERATOR_KEY={operator}
   curl -s $URL/v1/accounts -H "Authorization: Bearer $OPERATOR_KEY" -d '{{"name": "Acme"}}'
 
-Let an hour pass: curl -s {ready["control"]}/clock -d '{{"advance_ms": 3600000}}'
-Ctrl-C ends it; nothing stays.""", flush=True)
+To advance the clock by an hour: curl -s {ready["control"]}/clock -d '{{"advance_ms": 3600000}}'
+Ctrl-C stops the stack and deletes its data.""", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Starts each function, as released, against a stand-in for Lambda's Runtime API, and measures it.
+"""Starts the release build of each function against a stand-in for Lambda's Runtime API, and measures it.
 
     coldstart.py BOOTSTRAPS     (the folder with the binaries: target/release)
 
-AWS is the emulator, on loopback, with plain HTTP: what is measured is our own process, the work of the SDK included, and
-no TLS. Judged is CPU time, which other work on the machine disturbs less than wall time. Exits with 1 if a target is missed.
+AWS is the emulator, on loopback, with plain HTTP. So this measures our own process, including the work of the SDK, but
+without TLS. The targets are for CPU time, which other work on the machine affects less than wall time. Exits with 1 if
+a target is missed.
 """
 
 import http.server
@@ -21,7 +22,7 @@ import uuid
 import zipfile
 from pathlib import Path
 
-import boto3  # the emulator's own: its venv runs this
+import boto3  # from the emulator's venv, which runs this script
 
 INFRA = Path(__file__).resolve().parent
 STARTS = 10
@@ -31,11 +32,11 @@ DELIVERY_CPU_MS_MAX = 1.0
 BINARY_MB_MAX = 10.0
 ZIPPED_MB_MAX = 10.0
 PATIENCE_SECONDS = 30
-# A process that has just polled still has a few instructions to go until it sleeps, and the kernel brings a thread's
-# count up to date when it does.
+# A process that has just polled still runs a few instructions until it sleeps, and the kernel updates the CPU time of a
+# thread when it sleeps.
 SETTLE_SECONDS = 0.002
 
-# As in the template: memory in MB, timeout in seconds, and which output goes into which variable.
+# As in the template: memory in MB, timeout in seconds, and the output for each variable.
 COMMON = {"STATUSPULSE_TABLE": "TableName", "STATUSPULSE_KMS_KEY_ID": "KmsKeyArn"}
 FIRST = {"STATUSPULSE_FIRST_QUEUE_URL": "FirstQueueUrl"}
 RETRY_1M = {"STATUSPULSE_RETRY_1M_QUEUE_URL": "Retry1mQueueUrl"}
@@ -55,7 +56,7 @@ FUNCTIONS = {
 
 
 class Runtime(http.server.ThreadingHTTPServer):
-    """Lambda, for one process: hands out events, takes answers, notes when it is asked for the next."""
+    """Stands in for Lambda, for one process: gives it events, takes its answers, and notes when it polls."""
 
     daemon_threads = True
 
@@ -68,12 +69,12 @@ class Runtime(http.server.ThreadingHTTPServer):
         self.answers: queue.Queue = queue.Queue()
 
     def handle_error(self, request, client_address):
-        """A function that is ended leaves its poll behind: no fault."""
+        """Ignores the poll of a function that was ended."""
 
 
 class RuntimeHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # TCP_NODELAY: head and body are two writes, and the second would wait for an acknowledgement.
+    # Sets TCP_NODELAY: head and body are two writes, and the second would wait for an acknowledgement.
     disable_nagle_algorithm = True
 
     def do_GET(self):
@@ -106,7 +107,7 @@ class RuntimeHandler(http.server.BaseHTTPRequestHandler):
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """A customer's endpoint that takes everything, and counts."""
+    """A customer's endpoint that accepts and counts all requests."""
 
     daemon_threads = True
 
@@ -134,7 +135,7 @@ class ReceiverHandler(http.server.BaseHTTPRequestHandler):
 
 
 class Function:
-    """One bootstrap that runs, and waits for an event."""
+    """A running bootstrap that waits for events."""
 
     def __init__(self, binaries: Path, name: str, environment: dict[str, str]):
         memory_mb, timeout_seconds, _ = FUNCTIONS[name]
@@ -144,7 +145,7 @@ class Function:
         lambdas = {
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.runtime.server_address[1]}", "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb), "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            # The template's. A quieter level would measure less than what runs.
+            # As in the template. A higher level would measure less than what runs on AWS.
             "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
         began = time.perf_counter()
         self.process = subprocess.Popen([binaries / name], env=environment | lambdas, stdout=subprocess.DEVNULL)
@@ -165,13 +166,13 @@ class Function:
             raise SystemExit(f"{self.name} {said}")
 
     def cpu_ms(self) -> float:
-        """CPU of all threads since the start, once they sleep."""
+        """Returns the CPU time of all threads since the start, when they sleep."""
         time.sleep(SETTLE_SECONDS)
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
     def ticked_cpu_ms(self) -> float:
-        """The same in steps of 10 ms, but with the threads that have ended: to check the other."""
+        """Returns the same in steps of 10 ms, but including threads that have ended. To check the other value."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
@@ -180,7 +181,7 @@ class Function:
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def invoke(self, event) -> tuple[dict, float, float]:
-        """The answer, its milliseconds, and the CPU milliseconds until the next poll: sending the answer is work too."""
+        """Returns the answer, its wall time, and the CPU time until the next poll (sending the answer counts), in ms."""
         cpu, began = self.cpu_ms(), time.perf_counter()
         self.runtime.events.put(event)
         try:
@@ -193,7 +194,7 @@ class Function:
         return answer, wall_ms, self.cpu_ms() - cpu
 
     def check(self, answer: dict):
-        """What fails is fast; it must not pass for a good figure."""
+        """Ends the run if the function failed, because failures are fast and must not count as good results."""
         if "failed" in answer or answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 400:
             raise SystemExit(f"{self.name} answers {answer}")
 
@@ -205,7 +206,7 @@ class Function:
 
 
 def api_call(method: str, path: str, key: str, body=None) -> dict:
-    """A call as an HTTP API passes it on (payload format 2.0)."""
+    """Returns a call in the format of an HTTP API (payload format 2.0)."""
     return {
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
         "headers": {"authorization": f"Bearer {key}", "content-type": "application/json", "host": "api.example.com"},
@@ -217,14 +218,14 @@ def api_call(method: str, path: str, key: str, body=None) -> dict:
 
 
 def page(method: str, path: str, cookie: str, form: str | None = None) -> dict:
-    """A page of the dashboard, asked for by a browser."""
+    """Returns a browser's request for a page of the dashboard."""
     call = api_call(method, path, "", None) | {"body": form, "cookies": [cookie] if cookie else []}
     call["headers"] = {"host": "api.example.com", "sec-fetch-site": "same-origin"}
     return call
 
 
 def message(queue_url: str, body: str) -> dict:
-    """A batch of one, as SQS hands it to a function."""
+    """Returns a batch with one message, in the format of SQS."""
     name = queue_url.rpartition("/")[2]
     return {"Records": [{
         "messageId": str(uuid.uuid4()), "receiptHandle": "r", "body": body,
@@ -233,7 +234,7 @@ def message(queue_url: str, body: str) -> dict:
 
 
 class Stage:
-    """The emulator, a receiver, and what functions are invoked with."""
+    """The emulator, a receiver, and the events that functions are invoked with."""
 
     def __init__(self, binaries: Path):
         self.binaries = binaries
@@ -251,10 +252,10 @@ class Stage:
     def set_up(self):
         line = self.emulator.stdout.readline()
         if not line:
-            raise SystemExit("the emulator did not start; see above")
+            raise SystemExit("the emulator did not start; see the errors above")
         ready = json.loads(line)
         self.outputs = ready["outputs"]
-        # Without the file that moves the clock: it is read whenever the time is asked for, which costs, and AWS has none.
+        # Without the file that moves the clock. Functions read it whenever they need the time, and AWS has no such file.
         self.aws = {name: value for name, value in ready["environment"].items() if not name.startswith("STATUSPULSE_DEV_")}
         self.sqs = boto3.client(
             "sqs", endpoint_url=ready["endpoint"], region_name=self.aws["AWS_REGION"],
@@ -268,20 +269,20 @@ class Stage:
         return self.aws | variables | {
             "STATUSPULSE_LADDER": "60s,300s,900s,3600s",
             "STATUSPULSE_PUBLIC_URL": "https://api.example.com",
-            # The receiver is on loopback. A deployment never has this.
+            # Allows the receiver on loopback. A deployment never sets this.
             "STATUSPULSE_DEV_ALLOW_CIDR": "127.0.0.0/8"}
 
     def start(self, name: str) -> Function:
         return Function(self.binaries, name, self.environment(name))
 
     def helper(self, name: str) -> Function:
-        """A function that is not measured: it makes what others are measured with."""
+        """Returns a function that is not measured, but prepares what the measured functions need."""
         if name not in self.helpers:
             self.helpers[name] = self.start(name)
         return self.helpers[name]
 
     def customer(self) -> str:
-        """The key of a new account with one webhook: what one function leaves undelivered does not slow the next."""
+        """Returns the key of a new account with one webhook, so that undelivered events of one run do not slow the next."""
         registration = self.helper("registration")
         made = registration.invoke(api_call("POST", "/v1/accounts", self.operator, {"name": "Acme"}))[0]
         key = json.loads(made["body"])["key"]
@@ -292,7 +293,7 @@ class Stage:
         return key
 
     def signed_in(self, key: str) -> str:
-        """The cookie of a browser that has used a link bought with this key."""
+        """Returns the cookie of a browser that signed in with a link of this key."""
         bought = self.helper("registration").invoke(api_call("POST", "/v1/dashboard-sessions", key, {}))[0]
         link = json.loads(bought["body"])["url"].rpartition("?")[2]
         used = self.helper("dashboard").invoke(page("POST", "/dashboard/sign-in", "", link))[0]
@@ -313,11 +314,11 @@ class Stage:
         return message(url, taken[0]["Body"])
 
     def invocations(self, name: str):
-        """One event after the other, each made while the function sleeps."""
+        """Yields events one after the other. Each is prepared while the function sleeps."""
         nobody = "whe_01HS17VFS8E8W4T3VT3N9EWKT5"
         key = self.customer() if name in ("dashboard", "fanout", "delivery") else self.operator
         cookie = self.signed_in(key) if name == "dashboard" else ""
-        # Real attempts only: nothing that fanout's turn left.
+        # Removes the messages that the measurement of fanout has left.
         self.sqs.purge_queue(QueueUrl=self.outputs["FirstQueueUrl"])
         for _ in range(1 + INVOCATIONS):
             match name:
@@ -345,7 +346,7 @@ class Stage:
 
 
 def measure(stage: Stage, name: str) -> tuple[str, list[str]]:
-    """A row of the table, and the targets it misses."""
+    """Returns a row of the table, and the missed targets."""
     binary = stage.binaries / name
     binary_mb, zipped_mb = binary.stat().st_size / 1e6, zipped_size(binary) / 1e6
     starts = []
@@ -382,7 +383,7 @@ def measure(stage: Stage, name: str) -> tuple[str, list[str]]:
 
 
 def paces(stage: Stage) -> tuple[str, list[str]]:
-    """CPU of a delivery as messages come: one at a time was measured above; here without a pause between, and in batches."""
+    """Measures the CPU time of a delivery without pauses between the messages, and in batches."""
     function = stage.start("delivery")
     try:
         records = [event["Records"][0] for event in stage.invocations("delivery")]
@@ -434,9 +435,9 @@ def main() -> int:
         missed += misses
     finally:
         stage.end()
-    print(f"\nMedians of {STARTS} starts and {INVOCATIONS} later invocations. CPU is that of the whole process: the SDK's work for "
-          "the calls of AWS\n(the emulator, plain HTTP) and the Runtime API's are in it. Start: from exec to the first poll.")
-    print("\nMissed:" if missed else "\nNo target is missed.")
+    print(f"\nMedians of {STARTS} starts and {INVOCATIONS} later invocations. CPU is that of the whole process, including the SDK's "
+          "work for calls\nto AWS (the emulator, plain HTTP) and to the Runtime API. Start: from exec to the first poll.")
+    print("\nMissed targets:" if missed else "\nNo target was missed.")
     for line in missed:
         print(f"- {line}")
     return 1 if missed else 0

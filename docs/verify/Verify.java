@@ -12,12 +12,12 @@ import java.util.function.UnaryOperator;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
-/** Verifies a delivery with nothing but Java (17 or later). Copy the method you need, and what it calls. */
+/** Verifies a delivery in Java 17 or later, without libraries. Copy the method you need and those it calls. */
 public final class Verify {
     /**
-     * Use this one if you can choose. It covers id and time as well as the body, so a recorded delivery that somebody
-     * sends again is refused after five minutes. {@code header} is {@code request::getHeader} of a servlet or
-     * {@code headers::getFirst} of Spring; {@code body} is the bytes that came: parse them later.
+     * Use this method if you can choose. The signature covers the id and the time as well as the body, so a replay is
+     * refused after five minutes. {@code header} is {@code request::getHeader} of a servlet or
+     * {@code headers::getFirst} of Spring. {@code body} is the bytes as received: parse them afterwards.
      */
     public static void standard(String secret, UnaryOperator<String> header, byte[] body) throws GeneralSecurityException {
         String id = text(header, "webhook-id");
@@ -27,9 +27,9 @@ public final class Verify {
             throw new GeneralSecurityException("webhook-timestamp is not within five minutes of now");
         }
         String expected = "v1," + Base64.getEncoder().encodeToString(digest(key, bytes(id + "." + time + "."), body));
-        // Two for a day after a rotation, the new secret's and the old one's. One that fits is enough.
+        // After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
         for (String one : text(header, "webhook-signature").split(" ")) {
-            // In constant time: equals() would tell by its duration how much of a guess was right.
+            // In constant time: the duration of equals() would reveal how much of a guess was right.
             if (MessageDigest.isEqual(bytes(one), bytes(expected))) {
                 return;
             }
@@ -37,10 +37,10 @@ public final class Verify {
         throw new GeneralSecurityException("webhook-signature does not match");
     }
 
-    /** The product's own form, for whoever has it already: it covers the body alone, so it does not notice a replay. */
+    /** The product's own form, for receivers that use it already. It covers only the body and detects no replay. */
     public static void statusPulse(String secret, UnaryOperator<String> header, byte[] body) throws GeneralSecurityException {
         String expected = HexFormat.of().formatHex(digest(bytes(checked(secret)), body));
-        // A rotation of the style "split" has the new secret's digest in a header of its own.
+        // During a rotation with the style "split", a separate header has the new secret's digest.
         String given = text(header, "x-statuspulse-signature") + "," + text(header, "x-statuspulse-signature-next");
         for (String one : given.split(",")) {
             if (MessageDigest.isEqual(bytes(one), bytes(expected))) {
@@ -59,7 +59,7 @@ public final class Verify {
         return mac.doFinal();
     }
 
-    /** Anybody can sign with an empty key, which is what a setting that was forgotten amounts to. */
+    /** Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign. */
     private static String checked(String secret) throws GeneralSecurityException {
         if (secret == null || !secret.matches("whsec_[A-Za-z0-9+/]{43}=")) {
             throw new GeneralSecurityException("the secret is not whsec_ and 32 bytes in base64");
@@ -78,7 +78,7 @@ public final class Verify {
     /** STATUSPULSE_SECRET=whsec_… java Verify.java < request */
     public static void main(String[] arguments) throws Exception {
         byte[] request = System.in.readAllBytes();
-        // In Latin-1 every byte is a character, so a place in the text is the same place in the bytes.
+        // In Latin-1 every byte is one character, so positions in the text and in the bytes are the same.
         String text = new String(request, StandardCharsets.ISO_8859_1);
         Map<String, String> headers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
         int at = 0;

@@ -1,4 +1,4 @@
-// Verifies a delivery with nothing but Go (1.19 or later). Copy the function you need, and what it calls.
+// Verifies a delivery in Go 1.19 or later, without modules. Copy the function you need and those it calls.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// VerifyStandard is the one to use if you can choose. It covers id and time as well as the body, so a recorded delivery
-// that somebody sends again is refused after five minutes. body is what io.ReadAll(r.Body) gave: parse it later.
+// VerifyStandard is the function to use if you can choose. The signature covers the id and the time as well as the
+// body, so a replay is refused after five minutes. body is the result of io.ReadAll(r.Body): parse it afterwards.
 func VerifyStandard(secret string, header http.Header, body []byte) error {
 	key, err := keyOf(secret)
 	if err != nil {
@@ -33,9 +33,9 @@ func VerifyStandard(secret string, header http.Header, body []byte) error {
 	}
 	signed := append([]byte(id+"."+timestamp+"."), body...)
 	expected := "v1," + base64.StdEncoding.EncodeToString(digest(key, signed))
-	// Two for a day after a rotation, the new secret's and the old one's. One that fits is enough.
+	// After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
 	for _, one := range strings.Split(header.Get("webhook-signature"), " ") {
-		// In constant time: == would tell by its duration how much of a guess was right.
+		// In constant time: the duration of == would reveal how much of a guess was right.
 		if hmac.Equal([]byte(one), []byte(expected)) {
 			return nil
 		}
@@ -43,14 +43,14 @@ func VerifyStandard(secret string, header http.Header, body []byte) error {
 	return errors.New("webhook-signature does not match")
 }
 
-// VerifyStatusPulse checks the product's own form, for whoever has it already: it covers the body alone, so it does not
-// notice a replay.
+// VerifyStatusPulse checks the product's own form, for receivers that already use it. It covers only the body, so it
+// cannot detect a replay.
 func VerifyStatusPulse(secret string, header http.Header, body []byte) error {
 	if _, err := keyOf(secret); err != nil {
 		return err
 	}
 	expected := hex.EncodeToString(digest([]byte(secret), body))
-	// A rotation of the style "split" has the new secret's digest in a header of its own.
+	// During a rotation with the style "split", a separate header has the new secret's digest.
 	given := header.Get("X-StatusPulse-Signature") + "," + header.Get("X-StatusPulse-Signature-Next")
 	for _, one := range strings.Split(given, ",") {
 		if hmac.Equal([]byte(one), []byte(expected)) {
@@ -66,8 +66,8 @@ func digest(key, data []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// keyOf refuses what is no secret: anybody can sign with an empty key, which is what a setting that was forgotten
-// amounts to.
+// keyOf decodes the secret, and refuses a malformed one. A missing setting is an empty secret, with which anyone can
+// sign.
 func keyOf(secret string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) != 32 || !strings.HasPrefix(secret, "whsec_") {

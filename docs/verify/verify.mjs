@@ -1,10 +1,10 @@
-// Verifies a delivery with nothing but Node (18 or later). Copy the function you need, and what it calls; the end of
-// the file makes a program of it.
+// Verifies a delivery in Node 18 or later, without packages. Copy the function you need and those it calls. The end of
+// the file is a program for trying it out.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
-// Use this one if you can choose. It covers id and time as well as the body, so a recorded delivery that somebody
-// sends again is refused after five minutes. `headers` are `req.headers`; `body` is the Buffer that came: parse later.
+// Use this function if you can choose. The signature covers the id and the time as well as the body, so a replay is
+// refused after five minutes. `headers` is `req.headers`. `body` is the Buffer as received: parse it afterwards.
 export function verifyStandard(secret, headers, body) {
   const { 'webhook-id': id = '', 'webhook-timestamp': time = '', 'webhook-signature': given = '' } = headers
   const key = Buffer.from(checked(secret).slice('whsec_'.length), 'base64')
@@ -12,29 +12,29 @@ export function verifyStandard(secret, headers, body) {
     throw new Error('webhook-timestamp is not within five minutes of now')
   }
   const expected = 'v1,' + createHmac('sha256', key).update(`${id}.${time}.`).update(body).digest('base64')
-  // Two for a day after a rotation, the new secret's and the old one's. One that fits is enough.
+  // After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
   if (!given.split(' ').some((one) => same(one, expected))) {
     throw new Error('webhook-signature does not match')
   }
 }
 
-// The product's own form, for whoever has it already: it covers the body alone, so it does not notice a replay.
+// The product's own form, for receivers that already use it. It covers only the body, so it cannot detect a replay.
 export function verifyStatusPulse(secret, headers, body) {
   const expected = createHmac('sha256', checked(secret)).update(body).digest('hex')
-  // A rotation of the style "split" has the new secret's digest in a header of its own.
+  // During a rotation with the style "split", a separate header has the new secret's digest.
   const given = [headers['x-statuspulse-signature'], headers['x-statuspulse-signature-next']].join(',')
   if (!given.split(',').some((one) => same(one, expected))) {
     throw new Error('X-StatusPulse-Signature does not match')
   }
 }
 
-// In constant time: `===` would tell by its duration how much of a guess was right.
+// In constant time: the duration of `===` would reveal how much of a guess was right.
 function same(one, other) {
   const [a, b] = [Buffer.from(one), Buffer.from(other)]
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
-// Anybody can sign with an empty key, which is what a setting that was forgotten amounts to.
+// Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 function checked(secret) {
   if (!/^whsec_[A-Za-z0-9+/]{43}=$/.test(secret)) throw new Error('the secret is not whsec_ and 32 bytes in base64')
   return secret

@@ -1,10 +1,10 @@
 <?php
-// Verifies a delivery with nothing but PHP (8 or later). Copy the function you need, and what it calls.
+// Verifies a delivery in PHP 8 or later, without packages. Copy the function you need and those it calls.
 declare(strict_types=1);
 
-// Use this one if you can choose. It covers id and time as well as the body, so a recorded delivery that somebody sends
-// again is refused after five minutes. $headers is array_change_key_case(getallheaders()), $body is
-// file_get_contents('php://input'): parse it later.
+// Use this function if you can choose. The signature covers the id and the time as well as the body, so a replay is
+// refused after five minutes. $headers is array_change_key_case(getallheaders()). $body is
+// file_get_contents('php://input'): parse it afterwards.
 function verify_standard(string $secret, array $headers, string $body): void
 {
     [$id, $time] = [$headers['webhook-id'] ?? '', $headers['webhook-timestamp'] ?? ''];
@@ -13,9 +13,9 @@ function verify_standard(string $secret, array $headers, string $body): void
         throw new InvalidArgumentException('webhook-timestamp is not within five minutes of now');
     }
     $expected = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$time.$body", $key, true));
-    // Two for a day after a rotation, the new secret's and the old one's. One that fits is enough.
+    // After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
     foreach (explode(' ', $headers['webhook-signature'] ?? '') as $one) {
-        // In constant time: === would tell by its duration how much of a guess was right.
+        // In constant time: the duration of === would reveal how much of a guess was right.
         if (hash_equals($expected, $one)) {
             return;
         }
@@ -23,11 +23,11 @@ function verify_standard(string $secret, array $headers, string $body): void
     throw new InvalidArgumentException('webhook-signature does not match');
 }
 
-// The product's own form, for whoever has it already: it covers the body alone, so it does not notice a replay.
+// The product's own form, for receivers that already use it. It covers only the body, so it cannot detect a replay.
 function verify_statuspulse(string $secret, array $headers, string $body): void
 {
     $expected = hash_hmac('sha256', $body, checked($secret));
-    // A rotation of the style "split" has the new secret's digest in a header of its own.
+    // During a rotation with the style "split", a separate header has the new secret's digest.
     $given = ($headers['x-statuspulse-signature'] ?? '') . ',' . ($headers['x-statuspulse-signature-next'] ?? '');
     foreach (explode(',', $given) as $one) {
         if (hash_equals($expected, $one)) {
@@ -37,7 +37,7 @@ function verify_statuspulse(string $secret, array $headers, string $body): void
     throw new InvalidArgumentException('X-StatusPulse-Signature does not match');
 }
 
-// Anybody can sign with an empty key, which is what a setting that was forgotten amounts to.
+// Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 function checked(string $secret): string
 {
     if (!preg_match('~^whsec_[A-Za-z0-9+/]{43}=$~D', $secret)) {

@@ -1,4 +1,4 @@
-//! Verifies a delivery. Copy the function you need, and what it calls. The standard library has no HMAC:
+//! Verifies a delivery. Copy the function you need and those it calls. The standard library has no HMAC, so run
 //! `cargo add base64@0.23 hmac@0.13 http@1 sha2@0.11 subtle@2`.
 
 use std::env;
@@ -13,11 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// Why a delivery is not to be believed.
+/// Why a delivery must not be trusted.
 type Refusal = &'static str;
 
-/// Use this one if you can choose. It covers id and time as well as the body, so a recorded delivery that somebody sends
-/// again is refused after five minutes. `body` is the bytes that came (`Bytes` in axum): parse them later.
+/// Use this function if you can choose. The signature covers the id and the time as well as the body, so a replay is
+/// refused after five minutes. `body` is the bytes as received (`Bytes` in axum): parse them afterwards.
 pub fn verify_standard(secret: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
     let [id, time, given] =
         ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| text(headers, name));
@@ -28,7 +28,7 @@ pub fn verify_standard(secret: &str, headers: &HeaderMap, body: &[u8]) -> Result
     }
     let signed = [id.as_bytes(), b".", time.as_bytes(), b".", body];
     let expected = format!("v1,{}", STANDARD.encode(digest(&key, &signed)));
-    // Two for a day after a rotation, the new secret's and the old one's. One that fits is enough.
+    // After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
     if given.split(' ').any(|one| same(one, &expected)) {
         Ok(())
     } else {
@@ -36,12 +36,12 @@ pub fn verify_standard(secret: &str, headers: &HeaderMap, body: &[u8]) -> Result
     }
 }
 
-/// The product's own form, for whoever has it already: it covers the body alone, so it does not notice a replay.
+/// The product's own form, for receivers that already use it. It covers only the body, so it cannot detect a replay.
 pub fn verify_statuspulse(secret: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
     key_of(secret)?;
     let expected: String =
         digest(secret.as_bytes(), &[body]).iter().map(|byte| format!("{byte:02x}")).collect();
-    // A rotation of the style "split" has the new secret's digest in a header of its own.
+    // During a rotation with the style "split", a separate header has the new secret's digest.
     let given = ["x-statuspulse-signature", "x-statuspulse-signature-next"].map(|name| text(headers, name));
     if given.iter().flat_map(|list| list.split(',')).any(|one| same(one, &expected)) {
         Ok(())
@@ -50,7 +50,7 @@ pub fn verify_statuspulse(secret: &str, headers: &HeaderMap, body: &[u8]) -> Res
     }
 }
 
-/// In constant time: `==` would tell by its duration how much of a guess was right.
+/// In constant time: the duration of `==` would reveal how much of a guess was right.
 fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
@@ -61,13 +61,13 @@ fn digest(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Anybody can sign with an empty key, which is what a setting that was forgotten amounts to.
+/// Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 fn key_of(secret: &str) -> Result<Vec<u8>, Refusal> {
     let key = secret.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
     key.filter(|key| key.len() == 32).ok_or("the secret is not whsec_ and 32 bytes in base64")
 }
 
-/// A header that is not there is the same as an empty one.
+/// A missing header counts as an empty one.
 fn text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }

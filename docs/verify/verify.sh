@@ -1,29 +1,29 @@
 #!/bin/sh
-# Verifies a delivery with openssl, for trying out by hand: openssl takes keys as arguments only, so whoever lists the
-# processes of this machine can see the secret while it runs. Servers use one of the other files.
+# Verifies a delivery with openssl. Only for trying out by hand: openssl takes keys as arguments, so anyone who lists
+# the processes of this machine can see the secret while it runs. For servers, use one of the other files.
 set -eu
-export LC_ALL=C # bytes are bytes
+export LC_ALL=C # no multibyte characters
 
-# Use this one if you can choose. It covers id and time as well as the body, so a recorded delivery that somebody sends
-# again is refused after five minutes. The body is a file, since a variable holds no zero bytes.
+# Use this function if you can choose. The signature covers the id and the time as well as the body, so a replay is
+# refused after five minutes. The body is a file, because a variable cannot contain zero bytes.
 verify_standard() { # secret id timestamp signatures body-file
     key=$(key_of "$1") || refuse 'the secret is not whsec_ and 32 bytes in base64'
     is_now "$3" || refuse 'webhook-timestamp is not within five minutes of now'
     digest=$({ printf '%s.%s.' "$2" "$3" && cat "$5"; } | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | openssl base64 -A)
-    # Two for a day after a rotation, the new secret's and the old one's. One that fits is enough.
+    # After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
     any_is "v1,$digest" ' ' "$4" || refuse 'webhook-signature does not match'
 }
 
-# The product's own form, for whoever has it already: it covers the body alone, so it does not notice a replay.
+# The product's own form, for receivers that already use it. It covers only the body, so it cannot detect a replay.
 verify_statuspulse() { # secret signature signature-next body-file
     key_of "$1" > /dev/null || refuse 'the secret is not whsec_ and 32 bytes in base64'
     digest=$(openssl dgst -sha256 -hmac "$1" -r < "$4" | cut -d ' ' -f 1)
-    # A rotation of the style "split" has the new secret's digest in a header of its own.
+    # During a rotation with the style "split", a separate header has the new secret's digest.
     any_is "$digest" , "$2,$3" || refuse 'X-StatusPulse-Signature does not match'
 }
 
 any_is() { # expected separator list
-    set -f # no file names for a list with a * in it
+    set -f # do not expand a * in the list to file names
     IFS=$2
     for one in $3; do
         unset IFS
@@ -33,7 +33,7 @@ any_is() { # expected separator list
     return 1
 }
 
-# The shell's = is not in constant time. Under a key of this run alone, its duration tells nothing of what is compared.
+# The shell's = does not compare in constant time. It compares digests with a random key: its duration reveals nothing.
 blinded() {
     printf %s "$1" | openssl dgst -sha256 -hmac "$blind" -r
 }
@@ -44,7 +44,7 @@ is_now() {
     [ ${#1} -le 12 ] && [ "$1" -ge $((now - 300)) ] && [ "$1" -le $((now + 300)) ]
 }
 
-# In hex. Anybody can sign with an empty key, which is what a setting that was forgotten amounts to.
+# Prints the key in hex. Refuses a malformed secret: a missing setting is an empty one, with which anyone can sign.
 key_of() {
     hex=$(printf %s "${1#whsec_}" | openssl base64 -d -A 2> /dev/null | od -An -v -tx1 | tr -d ' \n')
     case $1 in whsec_*) [ ${#hex} -eq 64 ] && echo "$hex" ;; *) return 1 ;; esac

@@ -1,11 +1,11 @@
 """The emulator's clock: the real time plus an offset that tests move.
 
-MiniStack asks `time.time()` and `datetime.now()` everywhere: for DelaySeconds, visibility timeouts, schedules, TTL.
-Moving these two moves them all. Waiting (`sleep`, timeouts of locks and sockets) runs on the monotonic clock and
-stays real.
+MiniStack uses `time.time()` and `datetime.now()` for everything: DelaySeconds, visibility timeouts, schedules, TTL. So
+it is enough to replace these two. Waits (`sleep`, timeouts of locks and sockets) use the monotonic clock and take real
+time.
 
-The offset lies in a file, as one decimal number of milliseconds, so that the functions, which are processes of
-their own, can add the same. The file is the only truth: whoever may write it may move the clock.
+The offset is in a file, as a decimal number of milliseconds, so that the functions, which are separate processes, can
+add the same offset. Only the file counts: any process that writes it moves the clock.
 """
 
 import datetime
@@ -17,13 +17,13 @@ _real_time = time.time
 _real_gmtime = time.gmtime
 _real_datetime = datetime.datetime
 
-# How stale this process may be after someone else wrote the file. Reading costs 15 µs, asking the time happens
-# thousands of times a second.
+# How long this process may use an old offset after another process has written the file. Reading the file takes 15 µs,
+# and the time is needed thousands of times per second.
 _REREAD_SECONDS = 0.02
 
 
 class Clock:
-    """Reads and moves the offset; `install` makes it the clock of this process."""
+    """Reads and moves the offset. `install` makes this the clock of the process."""
 
     def __init__(self, file: Path):
         self.file = file
@@ -42,21 +42,21 @@ class Clock:
         return _real_time() + self._offset_ms / 1000
 
     def advance(self, milliseconds: int) -> int:
-        """Moves the clock and returns the new offset. The file comes first: no function may lag behind a message."""
+        """Moves the clock and returns the new offset. Writes the file first, so that no function lags behind."""
         offset_ms = self.offset_ms + milliseconds
         self._write(offset_ms)
         self._reread()
         return offset_ms
 
     def install(self) -> None:
-        """Takes the place of the real clock. To be called before MiniStack is imported: it binds `datetime`."""
+        """Replaces the real clock. Call this before MiniStack is imported, because it binds `datetime`."""
         time.time = self.now
         time.time_ns = lambda: int(self.now() * 1e9)
         time.gmtime = lambda seconds=None: _real_gmtime(self.now() if seconds is None else seconds)
         datetime.datetime = _SteeredDatetime
 
     def _write(self, offset_ms: int) -> None:
-        # Renaming is atomic: a reader never sees half a number.
+        # Renaming is atomic, so a reader never sees a partial number.
         draft = self.file.with_suffix(".new")
         draft.write_text(str(offset_ms))
         os.replace(draft, self.file)
@@ -67,7 +67,7 @@ class Clock:
 
 
 class _AlsoRealDatetimes(type):
-    """C code still makes plain datetimes: they must pass `isinstance(value, datetime)` as before."""
+    """C code still creates plain datetimes. They must pass `isinstance(value, datetime)` as before."""
 
     def __instancecheck__(cls, value):
         return isinstance(value, _real_datetime)

@@ -1,11 +1,12 @@
-"""The control endpoint: what tests need to steer and see that no AWS API offers.
+"""The control endpoint: what tests need to control and observe beyond the AWS APIs.
 
     GET  /functions         the running bootstraps: [{"function", "pid", "busy"}]
-    GET  /work              {"quiet", "messages", "batches", "executions"}: what goes on without the clock being moved
-    GET  /log?since=N       the request log from entry N on, one JSON object a line
+    GET  /work              work in progress, which needs no move of the clock:
+                            {"quiet", "messages", "batches", "executions"}
+    GET  /log?since=N       the request log from entry N on, one JSON object per line
     GET  /clock             {"offset_ms"}
-    POST /clock             {"advance_ms": n}; answers {"offset_ms"}
-    POST /purge-log         forgets the request log; its numbers go on
+    POST /clock             {"advance_ms": n}; returns {"offset_ms"}
+    POST /purge-log         clears the request log; the numbers of entries continue
 """
 
 import json
@@ -14,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class ControlServer(ThreadingHTTPServer):
-    """`functions` lists the running bootstraps, `work` tells what goes on, `advance` moves the clock."""
+    """`functions` lists the running bootstraps, `work` describes work in progress, and `advance` moves the clock."""
 
     daemon_threads = True
 
@@ -29,7 +30,7 @@ class ControlServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Nagle's algorithm and delayed acknowledgements together cost 40 ms an answer.
+    # Nagle's algorithm and delayed acknowledgements together cost 40 ms per answer.
     disable_nagle_algorithm = True
 
     def do_GET(self):

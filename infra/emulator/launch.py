@@ -4,8 +4,8 @@
     launch.py TEMPLATE --bootstraps DIR [--parameter K=V]... [--function-env K=V]... [--until-stdin-closes]
     launch.py TEMPLATE --data-only
 
-Prints one JSON line when everything stands, then serves until SIGTERM, SIGINT, or the end of its input.
-README.md says what is changed in MiniStack, and why.
+Prints one JSON line when the stack is ready, then runs until SIGTERM, SIGINT, or the end of its input.
+README.md describes the changes to MiniStack.
 """
 
 import argparse
@@ -27,10 +27,10 @@ import stack
 from clock import Clock
 
 REGION = "us-east-1"
-# MiniStack takes this key for the root user of the account, who may do everything.
+# For MiniStack this is the key of the account's root user, which has all permissions.
 HARNESS_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 CLOCK_FILE_VARIABLE = "STATUSPULSE_DEV_CLOCK_FILE"
-# What of the caller's environment goes on to MiniStack and the functions: no AWS settings, no proxies.
+# The variables of the caller that MiniStack and the functions inherit: no AWS settings, no proxies.
 INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")
 INHERITED_PREFIXES = ("STATUSPULSE_DEV_", "RUST_")
 
@@ -38,10 +38,10 @@ INHERITED_PREFIXES = ("STATUSPULSE_DEV_", "RUST_")
 def main() -> int:
     options = parse_options()
     answer_to = keep_output_clean()
-    # Absolute, as functions run in folders of their own.
+    # Absolute, because functions run in other folders.
     state = Path(options.state or tempfile.mkdtemp(prefix="statuspulse-emulator-")).resolve()
     state.mkdir(parents=True, exist_ok=True)
-    # Before any thread starts: it forks.
+    # Before any thread starts, because it forks.
     reaper = processes.Reaper(delete=None if options.state else str(state))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,7 +63,7 @@ def main() -> int:
     reaper.reap()
     if not options.state:
         shutil.rmtree(state, ignore_errors=True)
-    # MiniStack's threads have nothing to save, and would be waited for.
+    # Does not wait for MiniStack's threads, which have nothing to save.
     sys.stderr.flush()
     os._exit(status)
 
@@ -71,19 +71,21 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("template", type=Path)
-    parser.add_argument("--bootstraps", type=Path, metavar="DIR", help="where the functions' binaries are")
-    parser.add_argument("--data-only", action="store_true", help="only tables, queues, bus, roles, keys, secrets")
+    parser.add_argument("--bootstraps", type=Path, metavar="DIR", help="folder with the functions' binaries")
+    parser.add_argument("--data-only", action="store_true",
+                        help="deploy only tables, queues, bus, roles, keys and secrets")
     parser.add_argument("--parameter", type=pair, action="append", default=[], metavar="K=V",
-                        help="of the template; {api} in it stands for the base URL of the HTTP API")
+                        help="a parameter of the template; {api} is replaced with the base URL of the HTTP API")
     parser.add_argument("--function-env", type=pair, action="append", default=[], metavar="K=V",
-                        help="for every function's process, on top of the template")
-    parser.add_argument("--port", type=int, default=0, help="of the AWS endpoint (default: a free one)")
-    parser.add_argument("--state", metavar="DIR", help="kept at the end (default: a temporary folder, deleted)")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end with whoever started this")
-    parser.add_argument("--log-level", default="WARNING", help="of MiniStack, on stderr")
+                        help="an environment variable for all functions, in addition to those of the template")
+    parser.add_argument("--port", type=int, default=0, help="port of the AWS endpoint (default: a free port)")
+    parser.add_argument("--state", metavar="DIR",
+                        help="folder for the state, kept at the end (default: a temporary folder, deleted at the end)")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--log-level", default="WARNING", help="log level of MiniStack, which logs to stderr")
     options = parser.parse_args()
     if not options.data_only and not options.bootstraps:
-        parser.error("--bootstraps is needed, or --data-only")
+        parser.error("give --bootstraps or --data-only")
     return options
 
 
@@ -95,7 +97,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def keep_output_clean():
-    """The ready line has stdout for itself; what anyone else prints there goes to stderr."""
+    """Reserves stdout for the ready line. Everything else that is printed goes to stderr."""
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answer_to
@@ -108,17 +110,17 @@ def stop_when_input_ends(stop: threading.Event) -> None:
 
 
 def start(options, state: Path, reaper: processes.Reaper, stop: threading.Event) -> dict:
-    """Starts MiniStack and the control endpoint, deploys, and returns what the ready line says."""
+    """Starts MiniStack and the control endpoint, deploys the stack, and returns the content of the ready line."""
     endpoint_socket, api_socket = listen(options.port), listen(0)
     port = endpoint_socket.getsockname()[1]
     endpoint = f"http://127.0.0.1:{port}"
     clock = Clock(state / "clock")
     hidden = settle_environment(state, port, options.log_level)
     clock.install()
-    # It warns at every start that asymmetric keys need a package more. We have none.
+    # Hides a warning at every start that asymmetric keys need another package. We have no such keys.
     logging.getLogger("kms").setLevel(logging.ERROR)
 
-    # From here on: MiniStack reads its settings and binds the clock when it is imported.
+    # These import MiniStack, which reads its settings and binds the clock at import.
     import control
     import patches
     import permissions
@@ -167,7 +169,7 @@ def listen(port: int) -> socket.socket:
 
 
 def settle_environment(state: Path, port: int, log_level: str) -> frozenset[str]:
-    """Leaves only what MiniStack shall know. Returns the names of its settings, which functions need not see."""
+    """Sets the environment for MiniStack. Returns the names of its settings, which are hidden from the functions."""
     kept = {name: value for name, value in os.environ.items()
             if name in INHERITED or name.startswith(INHERITED_PREFIXES)}
     settings = {
@@ -184,16 +186,16 @@ def settle_environment(state: Path, port: int, log_level: str) -> frozenset[str]
 
 
 class ApiAddress:
-    """The HTTP API on a port of its own, so that any HTTP client can call it by a plain address.
+    """Serves the HTTP API on its own port, so that any HTTP client can call it at a plain address.
 
-    MiniStack knows an API by a host name that few resolvers know, or by a path with the API's id in front.
+    MiniStack expects a host name that few resolvers know, or a path that begins with the API's id.
     """
 
     def __init__(self, listener: socket.socket):
         self.listener = listener
         self.port = listener.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        # Known when the stack stands, if it has an API.
+        # Set when the stack is ready, if it has an API.
         self.api_id = None
 
     def router(self, ministack):
@@ -235,7 +237,7 @@ def deploy(options, endpoint: str, log, api: ApiAddress, stop: threading.Event) 
     import patches
     import permissions
 
-    # An output cannot say where the emulated API listens, so a parameter may ask: PublicUrl={api}.
+    # The template cannot compute the address of the emulated API, so a parameter can refer to it: PublicUrl={api}.
     parameters = {name: value.replace("{api}", api.address) for name, value in options.parameter}
     template = stack.load(options.template)
     if options.data_only:
@@ -248,19 +250,19 @@ def deploy(options, endpoint: str, log, api: ApiAddress, stop: threading.Event) 
         aws_access_key_id=HARNESS_KEY["AWS_ACCESS_KEY_ID"], aws_secret_access_key=HARNESS_KEY["AWS_SECRET_ACCESS_KEY"])
     stack.deploy(cloudformation, expanded, parameters, stop.is_set)
     if lines := permissions.missing():
-        raise stack.DeployError("AWS would refuse this stack\n  " + "\n  ".join(lines))
+        raise stack.DeployError("the stack lacks permissions that AWS requires\n  " + "\n  ".join(lines))
 
     names = {} if options.data_only else stack.binaries(template)
     for resource in stack.resources(cloudformation):
         logical, physical = resource["LogicalResourceId"], resource["PhysicalResourceId"]
-        # A queue's physical id is its URL, IAM knows it by its name.
+        # The physical id of a queue is its URL, but IAM uses its name.
         log.logical_names[physical.rpartition("/")[2]] = logical
         if logical in names:
             log.function_names[physical] = names[logical]
         if resource["ResourceType"] == "AWS::ApiGatewayV2::Api":
             api.api_id = physical
     outputs = stack.outputs(cloudformation)
-    # Deploying is not what tests count.
+    # Tests do not count the requests of the deployment.
     log.purge()
     return outputs
 
@@ -270,14 +272,14 @@ def running_functions(log) -> list[dict]:
 
     with lambda_runtime._lock:
         workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
-    # `_proc` is set to None in passing by other threads.
+    # Other threads may set `_proc` to None at any moment.
     running = [(worker, process) for worker in workers if (process := worker._proc) and process.poll() is None]
     return [{"function": log.function_names.get(worker.func_name, worker.func_name), "pid": process.pid,
              "busy": worker._current_request_id is not None} for worker, process in running]
 
 
 def work_at_hand() -> dict:
-    """Whether anything goes on that needs no further move of the clock."""
+    """Describes the work in progress, which needs no further move of the clock."""
     from ministack.services import lambda_svc, sqs
 
     with sqs._queues_lock:
@@ -294,7 +296,7 @@ def advance(clock: Clock, milliseconds: int) -> int:
     from ministack.core.concurrency import esm_wake
 
     offset_ms = clock.advance(milliseconds)
-    # What became visible by this need not wait for the next look, up to a second later.
+    # Messages that became visible are polled now, and not up to a second later.
     esm_wake.set()
     return offset_ms
 

@@ -1,7 +1,7 @@
-"""What is changed in MiniStack, each change one function that says why.
+"""The changes to MiniStack: one function per change, which says why.
 
-They reach into internals of a project that releases several times a week. So the version is pinned, `replace` fails
-loudly when a name is gone, and test_launch.py has a test for each change.
+They use internals of a project that releases several times a week. So the version is pinned, `replace` fails if a name
+no longer exists, and test_launch.py has a test for each change.
 """
 
 import functools
@@ -15,15 +15,15 @@ IDLE_POLL_SECONDS = 0.005
 
 
 def replace(owner, name: str, value) -> None:
-    """Sets an attribute that must already be there."""
+    """Replaces an attribute, which must exist."""
     if not hasattr(owner, name):
-        raise RuntimeError(f"{owner.__name__} has no {name} to patch: was MiniStack updated?")
+        raise RuntimeError(f"cannot patch {name} of {owner.__name__}: it does not exist; was MiniStack updated?")
     setattr(owner, name, value)
 
 
 def look_more_often() -> None:
-    """MiniStack looks for due schedules and timed rules every 10 seconds, and at the queues of functions not for 50 ms
-    after it looked in vain."""
+    """Checks schedules and timed rules more often than every 10 seconds, and the queues of functions sooner than 50 ms
+    after they were empty."""
     from ministack.services import eventbridge, lambda_svc, scheduler
 
     replace(lambda_svc, "_ESM_IDLE_WAKE_GAP_SECONDS", IDLE_POLL_SECONDS)
@@ -32,9 +32,9 @@ def look_more_often() -> None:
 
 
 def invoke_without_stalls() -> None:
-    """Takes two waits out of every invocation: Nagle's algorithm between Runtime API and bootstrap (40 ms), and up to
-    50 ms of waiting for log lines of a function that logs nothing. A late line now shows up with the next
-    invocation of the same process."""
+    """Removes two waits from every invocation: Nagle's algorithm between Runtime API and bootstrap (40 ms), and up to
+    50 ms of waiting for log lines from a function that logs nothing. A late line now appears with the next invocation
+    of the same process."""
     from ministack.core import lambda_runtime
 
     worker = lambda_runtime.ProvidedWorker
@@ -51,26 +51,27 @@ def invoke_without_stalls() -> None:
 
 
 def accept_signatures_of_any_time() -> None:
-    """Clients sign with the real time, the emulator's clock may be hours ahead: without this it would refuse them."""
+    """Accepts any time of a signature, because clients sign with the real time and the emulator's clock may be hours
+    ahead."""
     from ministack.core import sigv4
 
     replace(sigv4, "request_time_failure", lambda signature, now=None: None)
 
 
 def accept_large_templates() -> None:
-    """The expanded template is handed over in the request, where AWS takes 51,200 bytes. Deploying for real goes
-    through S3, where the limit is 1 MB."""
+    """Accepts the expanded template in the request, where the limit of AWS is 51,200 bytes. Real deployments use S3,
+    where the limit is 1 MB."""
     from ministack.services.cloudformation import helpers
 
     replace(helpers, "TEMPLATE_BODY_MAX_BYTES", 1_000_000)
 
 
 def lose_no_messages() -> None:
-    """One lock around everything that touches the messages of a queue.
+    """Puts one lock around all access to the messages of queues.
 
-    MiniStack answers requests on its event loop and polls for functions in threads, and both replace the list of
-    messages by a filtered copy. Where both work on one queue, messages get lost or are handed out twice (of 4,000 in
-    the test 62 and 364). That would look exactly like a fault of ours.
+    MiniStack answers requests on its event loop and polls for functions in threads. Both replace the list of messages
+    with a filtered copy. If both use the same queue, messages are lost or delivered twice (62 and 364 of 4,000 in the
+    test). This would look like a defect of our code.
     """
     from ministack.services import eventbridge, lambda_svc, sqs
 
@@ -85,7 +86,7 @@ def lose_no_messages() -> None:
 
     replace(sqs, "_queues_lock", lock)
     for action, handler in list(sqs._HANDLERS.items()):
-        # ReceiveMessage waits, so it takes the lock in its three steps below.
+        # ReceiveMessage waits, so its three steps below take the lock instead.
         if not inspect.iscoroutinefunction(handler):
             sqs._HANDLERS[action] = locked(handler)
             replace(sqs, handler.__name__, sqs._HANDLERS[action])
@@ -93,13 +94,13 @@ def lose_no_messages() -> None:
         replace(sqs, name, locked(getattr(sqs, name)))
     replace(eventbridge, "_dispatch_to_sqs", locked(eventbridge._dispatch_to_sqs))
     replace(lambda_svc, "_route_async_failure", locked(lambda_svc._route_async_failure))
-    # It only hands batches to threads. With the lock held, a message is either in its queue or in a batch.
+    # This only passes batches to threads. With the lock, a message is either in its queue or in a batch.
     replace(lambda_svc, "_poll_sqs", locked(lambda_svc._poll_sqs))
 
 
 def retry_bus_events() -> None:
-    """A rule invokes its function asynchronously: AWS tries again twice, then sends the event to the function's
-    dead-letter queue. MiniStack does so for `lambda invoke`, but for rules it tries once and forgets."""
+    """Retries the events of rules. A rule invokes its function asynchronously: AWS retries twice, then sends the event
+    to the function's failure destination. MiniStack does so for `lambda invoke`, but tries a rule's event only once."""
     from ministack.services import eventbridge, lambda_svc
 
     def dispatch(arn, payload):
@@ -113,13 +114,13 @@ def retry_bus_events() -> None:
 
 
 def run_bootstraps_in_group(group: int, environment: dict[str, str], hidden: frozenset[str]) -> None:
-    """Bootstraps join a process group that the reaper ends (see processes.py), and get `environment` on top of what
-    the template gives them. MiniStack's own settings (`hidden`) are none of their business."""
+    """Starts bootstraps in a process group that the reaper ends (see processes.py), with `environment` in addition to
+    the template's variables, and without MiniStack's own settings (`hidden`)."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
     class SubprocessInGroup:
-        """The module `subprocess` as lambda_runtime uses it."""
+        """Replaces the module `subprocess` in lambda_runtime."""
 
         def __getattr__(self, name):
             return getattr(subprocess, name)
@@ -138,7 +139,7 @@ def run_bootstraps_in_group(group: int, environment: dict[str, str], hidden: fro
 
 
 def read_code_from(zips: dict[str, bytes]) -> None:
-    """Functions get their code without a detour through S3."""
+    """Gives functions their code without S3."""
     from ministack.services import lambda_svc
 
     replace(lambda_svc, "_fetch_code_from_s3", lambda bucket, key, version_id=None: zips.get(key))

@@ -1,10 +1,10 @@
-"""The permissions that AWS asks for and MiniStack does not.
+"""Permissions that AWS requires and MiniStack does not check.
 
-With AUTH=true MiniStack checks every signed request against the policies of the role that signed it. What it does by
-itself it checks nowhere: polling a queue for a function, invoking a function for a route or a rule, sending a
-schedule's message. A template could lack these permissions and pass. So `check_passed_roles` refuses schedules that
-could not be made or fired, and `missing` names, once the stack stands, what its mappings, routes and rules would
-fail for.
+With AUTH=true MiniStack checks every signed request against the policies of the role that signed it. It does not check
+its own actions: polling a queue for a function, invoking a function for a route or a rule, sending a schedule's
+message. So a template could lack these permissions unnoticed. `check_passed_roles` refuses schedules that could not be
+created or fire on AWS, and `missing` lists the permissions that the mappings, routes and rules of the deployed stack
+lack.
 """
 
 import json
@@ -24,8 +24,8 @@ def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
 
 
 def name_schedules_by_their_group(replace) -> None:
-    """A schedule's ARN holds its group. MiniStack asks for the permission as if all were in the default group, and
-    denies what AWS allows."""
+    """Uses the group in a schedule's ARN. MiniStack checks the permission as if every schedule were in the default
+    group, and so denies what AWS allows."""
     from ministack.core import iam_actions
 
     resource_arn = iam_actions.extract_resource_arn
@@ -42,7 +42,7 @@ def name_schedules_by_their_group(replace) -> None:
 
 
 def name_batches_by_their_calls(replace) -> None:
-    """A batch of SQS needs the permission of the single call: there is no action `sqs:SendMessageBatch` in IAM."""
+    """Checks the permission of the single call for a batch of SQS: IAM has no action `sqs:SendMessageBatch`."""
     from ministack.core import iam_actions
 
     action_of = iam_actions.extract_iam_action
@@ -55,8 +55,8 @@ def name_batches_by_their_calls(replace) -> None:
 
 
 def check_passed_roles(replace) -> None:
-    """`CreateSchedule` hands a role on. AWS asks whether the caller may pass it and, when the schedule fires, whether
-    it may send to the target. This asks both at once, and refuses the call."""
+    """Checks the role that `CreateSchedule` passes on. AWS checks whether the caller may pass it and, when the schedule
+    fires, whether the role may send to the target. This checks both at once, and refuses the call."""
     from ministack.core import iam_actions, iam_evaluator
     from ministack.core.responses import get_region
     from ministack.core.router import extract_access_key_id
@@ -84,7 +84,7 @@ def check_passed_roles(replace) -> None:
 
 
 def missing() -> list[str]:
-    """One line for each permission that the stack as deployed lacks."""
+    """Returns one line for each permission that the deployed stack lacks."""
     return _unpollable_queues() + _closed_routes() + _closed_rules()
 
 

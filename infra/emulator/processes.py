@@ -1,8 +1,8 @@
-"""Leaves nothing behind, even after `kill -9`.
+"""Cleans up when the launcher ends, even after `kill -9`.
 
-MiniStack's bootstraps survive the death of the process that started them, and poll an address that is gone. So a
-small process, forked first of all, holds the reading end of a pipe. When the writing end closes, because the
-launcher ended in whatever way, it deletes the state and kills its process group, to which all bootstraps belong.
+MiniStack's bootstraps survive the death of the process that started them, and poll an address that no longer exists. So
+a small process, forked before everything else, holds the reading end of a pipe. When the launcher ends in any way, the
+writing end closes. Then this process deletes the state and kills its process group, to which all bootstraps belong.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import signal
 
 
 class Reaper:
-    """`group` is the process group the bootstraps have to join."""
+    """`group` is the process group that the bootstraps must join."""
 
     def __init__(self, delete: str | None):
         watched, self._held = os.pipe()
@@ -21,12 +21,12 @@ class Reaper:
             os.close(self._held)
             _wait_and_reap(watched, delete)
         os.close(watched)
-        # Both sides do it, so that the group is there before either goes on.
+        # Both sides do this, so that the group exists before either continues.
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(self.group, self.group)
 
     def reap(self) -> None:
-        """Ends everything and waits for it."""
+        """Ends all bootstraps and waits for them."""
         os.close(self._held)
         os.waitpid(self.group, 0)
 
@@ -35,7 +35,7 @@ def _wait_and_reap(watched: int, delete: str | None) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Whoever reads the launcher's output waits for the last holder of the pipe.
+    # A reader of the launcher's output waits until all processes have closed it.
     for descriptor in (0, 1, 2):
         with contextlib.suppress(OSError):
             os.close(descriptor)

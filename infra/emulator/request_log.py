@@ -1,4 +1,4 @@
-"""The request log: what was asked of the emulated AWS, by which function, at what price, and what IAM said.
+"""The request log: the calls to the emulated AWS, with the calling function, the cost, and the decision of IAM.
 
 One JSON object per AWS API call:
 
@@ -7,14 +7,14 @@ One JSON object per AWS API call:
     took_ms      how long it took
     service      as in the signature: "dynamodb", "sqs", ...
     action       "GetItem", "SendMessageBatch", ...
-    resource     logical id in the template where there is one, else the name: "Table", "FirstQueue"
+    resource     logical id in the template if there is one, otherwise the name: "Table", "FirstQueue"
     function     the function whose role signed it, or "harness"
     outcome      "ok", "denied", or the name of the error
-    permissions  the IAM actions that were checked: what the role needs for this call
+    permissions  the IAM actions that were checked, which the role needs for this call
     bytes        size of the request body
-    read_units, write_units   DynamoDB alone: the request units it would have cost
+    read_units, write_units   only for DynamoDB: the request units that it would have cost
 
-What MiniStack does inside, without a request (polling queues, firing schedules and rules), is not here.
+What MiniStack does without a request (polling queues, firing schedules and rules) is not logged.
 """
 
 import collections
@@ -25,10 +25,10 @@ import re
 import threading
 import time
 
-# A long run of the suite makes some 100,000 entries of 250 bytes.
+# A long run of the tests makes about 100,000 entries of 250 bytes.
 ENTRIES_MAX = 500_000
 
-# The entry of the request being answered; the wrapped functions below add what they see.
+# The entry of the current request. The wrapped functions below add to it.
 _entry: contextvars.ContextVar[dict | None] = contextvars.ContextVar("request_log_entry", default=None)
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[^/]*/[^/]*/([^/]+)/")
 _RESOURCE_KINDS = ("table/", "key/", "alias/", "event-bus/", "secret:", "function:", "schedule/", "schedule-group/")
@@ -39,7 +39,7 @@ class RequestLog:
         self._lines = collections.deque(maxlen=ENTRIES_MAX)
         self._next = 0
         self._lock = threading.Lock()
-        # Physical names to logical ids, filled when the stack stands.
+        # From physical names to logical ids. Filled when the stack is ready.
         self.logical_names: dict[str, str] = {}
         self.function_names: dict[str, str] = {}
 
@@ -58,7 +58,7 @@ class RequestLog:
 
 
 def install(log: RequestLog, replace) -> None:
-    """Listens where every request passes: dispatch, IAM check, DynamoDB. `replace` is `patches.replace`."""
+    """Hooks into what every request passes: dispatch, IAM check, DynamoDB. `replace` is `patches.replace`."""
     from ministack import app
     from ministack.core import iam_evaluator
     from ministack.services import dynamodb
@@ -117,13 +117,13 @@ def install(log: RequestLog, replace) -> None:
 
 
 def _caller(log: RequestLog, headers: dict) -> tuple[str, str]:
-    """Who signed the request, and for which service."""
+    """Returns the caller that signed the request, and the service."""
     from ministack.services import sts
 
     signed = _CREDENTIAL.search(headers.get("authorization", ""))
     if signed is None:
         return "anonymous", ""
-    # A session's ARN ends in the session's name, and MiniStack names it after the function.
+    # A session's ARN ends with the session's name, which in MiniStack is the name of the function.
     session = sts._sessions.get(signed[1])
     if session is None:
         return "harness", signed[2]
@@ -158,13 +158,13 @@ def _error_name(response: tuple) -> str:
 
 
 def _was_carried_out(response: tuple) -> bool:
-    """A refused condition costs as much as a write; a malformed request costs nothing."""
+    """Whether the request costs anything. A false condition costs as much as a write, a malformed request nothing."""
     refused = ("ConditionalCheckFailedException", "TransactionCanceledException")
     return response[0] < 400 or _error_name(response) in refused
 
 
 def _written_items(action: str, request: dict) -> list[tuple[str, dict]]:
-    """The table and key (or the item, which holds its key) of everything a request writes or checks."""
+    """Returns the table and key (or the item, which contains its key) of everything a request writes or checks."""
     if action in ("PutItem", "UpdateItem", "DeleteItem"):
         return [(request.get("TableName"), request.get("Key") or request.get("Item") or {})]
     if action == "TransactWriteItems":

@@ -1,4 +1,4 @@
-"""From the SAM template to a standing stack."""
+"""Deploys a SAM template as a stack."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import yaml
 STACK_NAME = "statuspulse"
 DEPLOY_SECONDS_MAX = 60
 
-# `--data-only`: what keeps or protects data, and none of what runs.
+# `--data-only`: resources that store or protect data, and nothing that runs.
 DATA_TYPES = frozenset({
     "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "AWS::Events::EventBus",
     "AWS::Scheduler::ScheduleGroup", "AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::KMS::Key",
@@ -27,7 +27,7 @@ class DeployError(Exception):
 
 
 def load(path: Path) -> dict:
-    """Reads a template. `!Ref x` and the other short forms become their long forms."""
+    """Reads a template. Expands `!Ref x` and the other short forms."""
     return yaml.load(path.read_text(), _TemplateLoader)
 
 
@@ -48,12 +48,12 @@ def _short_form(loader, suffix, node):
 
 
 _TemplateLoader.add_multi_constructor("!", _short_form)
-# AWSTemplateFormatVersion and the versions of policies are dates to YAML, but strings to CloudFormation.
+# AWSTemplateFormatVersion and the versions of policies are dates in YAML, but strings in CloudFormation.
 _TemplateLoader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
 
 
 def data_only(template: dict) -> dict:
-    """The template without everything that runs, and without everything that refers to it."""
+    """Returns the template without everything that runs or refers to it."""
     kept = {name: dict(resource) for name, resource in template["Resources"].items() if resource["Type"] in DATA_TYPES}
     dropped = template["Resources"].keys() - kept.keys()
     while lost := {name for name, resource in kept.items() if _referred({**resource, "DependsOn": None}) & dropped}:
@@ -71,7 +71,7 @@ def data_only(template: dict) -> dict:
 
 
 def _referred(node) -> set[str]:
-    """The logical ids (and whatever else) a part of a template refers to."""
+    """Returns the logical ids, parameters and pseudo parameters that a part of a template refers to."""
     if isinstance(node, list):
         return set().union(*map(_referred, node))
     if not isinstance(node, dict):
@@ -88,7 +88,7 @@ def _referred(node) -> set[str]:
 
 
 def binaries(template: dict) -> dict[str, str]:
-    """The binary of each function, by logical id."""
+    """Returns the binary of each function, by logical id."""
     functions = {}
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -98,8 +98,8 @@ def binaries(template: dict) -> dict[str, str]:
 
 
 def granted(template: dict) -> list[dict]:
-    """What the template's own statements let each function do, every condition given: an entry an action and resource. What
-    Lambda itself does in a function's role (polling its queues) is not the code's to do, and left out."""
+    """Returns what the template's own statements allow each function, with all conditions true: one entry per action
+    and resource. Leaves out what Lambda itself does with a function's role (polling its queues)."""
     entries = []
     for name, binary in binaries(template).items():
         for policy in template["Resources"][name]["Properties"].get("Policies", []):
@@ -114,7 +114,7 @@ def granted(template: dict) -> list[dict]:
     return entries
 
 
-# What an event source mapping needs.
+# The permissions that an event source mapping needs.
 POLLED = frozenset({"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"})
 
 
@@ -123,13 +123,13 @@ def _listed(value) -> list:
 
 
 def _named(resource) -> list[str]:
-    """The logical ids in a statement's resource."""
+    """Returns the logical ids in the resource of a statement."""
     names = sorted(_referred(resource) - {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::NoValue"})
     return names or [str(resource)]
 
 
 def with_local_code(template: dict) -> dict:
-    """Each function's code is the zip named after its binary, and runs on this machine's architecture."""
+    """Sets each function's code to the zip that is named after its binary, and its architecture to this machine's."""
     resources = dict(template["Resources"])
     for name, binary in binaries(template).items():
         properties = resources[name].get("Properties", {}) | {
@@ -139,9 +139,8 @@ def with_local_code(template: dict) -> dict:
 
 
 def zips(template: dict, bootstraps: Path) -> dict[str, bytes]:
-    """The code of the functions. A zip holds not the binary but a line that becomes it by `exec`, so that five
-    binaries of 10 to 80 MB need not be copied, hashed and kept in memory, and a rebuilt one is found at its next
-    start."""
+    """Returns the code of the functions. A zip contains only a script that executes the binary. So the binaries, 10 to
+    80 MB each, need not be copied, hashed and kept in memory, and a rebuilt one is used at its next start."""
     archives = {}
     for binary in set(binaries(template).values()):
         file = (bootstraps / binary).resolve()
@@ -157,8 +156,8 @@ def zips(template: dict, bootstraps: Path) -> dict[str, bytes]:
 
 
 def expand(template: dict, parameters: dict[str, str], region: str) -> dict:
-    """What AWS does with `Transform: AWS::Serverless-2016-10-31`."""
-    # Half a second to import, and not needed with --data-only.
+    """Does what AWS does for `Transform: AWS::Serverless-2016-10-31`."""
+    # The import takes half a second, and is not needed with --data-only.
     from samtranslator.translator.transform import transform
 
     class NoManagedPolicies:
@@ -173,7 +172,7 @@ def expand(template: dict, parameters: dict[str, str], region: str) -> dict:
 
 
 def deploy(cloudformation, template: dict, parameters: dict[str, str], abandoned) -> None:
-    """Creates the stack and waits for it. `abandoned` tells whether nobody wants it any more."""
+    """Creates the stack and waits for it. Gives up if `abandoned` returns true."""
     try:
         cloudformation.create_stack(
             StackName=STACK_NAME, TemplateBody=json.dumps(template),

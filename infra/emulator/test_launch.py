@@ -1,8 +1,8 @@
-"""Tests of the launcher: one for each thing it changes in MiniStack, and for what it promises itself.
+"""Tests of the launcher: one for each change to MiniStack, and for the launcher's own behaviour.
 
     python -m unittest -v test_launch.py
 
-Most share one emulator. They wait for conditions, never for a time: `eventually` is the only place that sleeps.
+Most tests share one emulator. They wait for conditions, never for a fixed time: only `eventually` sleeps.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ DEADLINE_SECONDS = 15
 HOUR_MS = 3_600_000
 
 
-def eventually(condition, message="the condition never held"):
-    """The first true value of `condition`."""
+def eventually(condition, message="timed out waiting for a condition"):
+    """Waits until `condition` returns a true value, and returns it."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -40,7 +40,7 @@ def eventually(condition, message="the condition never held"):
 
 
 class Emulator:
-    """A running launcher, and what a test does with it."""
+    """A running launcher, with helpers for tests."""
 
     def __init__(self, *arguments, template=TEMPLATE):
         self.folder = tempfile.TemporaryDirectory()
@@ -55,7 +55,7 @@ class Emulator:
             script.chmod(0o755)
         code = [] if "--data-only" in arguments else [
             "--bootstraps", bootstraps, "--function-env", f"STATUSPULSE_DEV_STUB_NOTES={self.notes_file}"]
-        # Not a pipe: nobody reads it meanwhile, and it would fill.
+        # A pipe would fill up, because it is read only at the end.
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, HERE / "launch.py", template, "--until-stdin-closes", *code, *arguments],
@@ -68,10 +68,10 @@ class Emulator:
         self.ready = json.loads(line) if line else None
 
     def stop(self):
-        """Ends the launcher by closing its input. Returns its status and what it said."""
+        """Ends the launcher by closing its input. Returns its status and its stderr."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        # Ends only when no process is left that could write to it.
+        # Returns only when no process is left that could write to it.
         self.process.stdout.read()
         self.process.stdout.close()
         status = self.process.wait(timeout=DEADLINE_SECONDS)
@@ -117,7 +117,7 @@ class Emulator:
         return json.loads(response["Payload"].read())
 
     def call(self, function, service, operation, **arguments):
-        """Lets a function call AWS under its role. "ok", or the code of the error."""
+        """Makes a function call AWS with its role. Returns "ok" or the error code."""
         return self.invoke(function, {"do": "call", "service": service, "operation": operation, "arguments": arguments})
 
     def send(self, queue, body):
@@ -134,7 +134,7 @@ def alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A killed process that nobody waited for yet.
+    # A killed process whose parent has not waited for it yet is a zombie.
     return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
@@ -280,7 +280,7 @@ class RequestLog(SharedEmulator):
 
 class Functions(SharedEmulator):
     def test_answer_quickly_when_warm(self):
-        """Without the patches every invocation waits 50 ms for logs, and longer for Nagle's algorithm."""
+        """Without the patches every invocation waits for 50 ms for logs, and longer because of Nagle's algorithm."""
         client = self.emulator.client("lambda")
         took = []
         for _ in range(20):
@@ -335,15 +335,15 @@ class Functions(SharedEmulator):
         eventually(lambda: len(self.emulator.notes(kind="bus", id=event)) == 3)
 
     def received(self, message):
-        """How often a function got the message, by SQS's count."""
+        """Returns the receive counts with which functions got the message."""
         notes = self.emulator.notes(kind="message")
         return [note["receive_count"] for note in notes if note["body"].get("id") == message]
 
 
 class Queues(unittest.TestCase):
     def test_lose_nothing_while_requests_and_mappings_work_on_the_same_one(self):
-        """In a process of its own, with thread switches between almost any two steps. One thread stands for MiniStack's
-        event loop, the other for its poller."""
+        """Runs in a separate process, with thread switches between almost any two steps. One thread stands for
+        MiniStack's event loop, the other for its poller."""
         program = """
 import asyncio, os, sys, threading
 os.environ.update(AUTH="true", IOT_MTLS_ENABLED="0", LOG_LEVEL="ERROR")

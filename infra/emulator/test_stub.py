@@ -1,5 +1,5 @@
-"""A bootstrap for test_launch.py: speaks the Lambda Runtime API, does what its event tells it, and notes in the file
-STATUSPULSE_DEV_STUB_NOTES what it got. Messages of a batch carry such events as their bodies."""
+"""A bootstrap for test_launch.py. It uses the Lambda Runtime API, does what an event asks for, and writes the event to
+the file STATUSPULSE_DEV_STUB_NOTES. The messages of a batch have such events as their bodies."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ def main():
         response = runtime.getresponse()
         event = json.loads(response.read())
         if response.status != 200:
-            sys.exit("the environment is gone")
+            sys.exit("the Runtime API has ended")
         request = "/2018-06-01/runtime/invocation/" + response.getheader("Lambda-Runtime-Aws-Request-Id")
         try:
             result, ending = handle(event), "response"
@@ -58,7 +58,7 @@ def work(event):
         case "fail":
             return "failed"
         case "raise":
-            raise ValueError("asked to")
+            raise ValueError("the event asked for this error")
     return "done"
 
 

@@ -19,77 +19,77 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve the API and deliver.
+    /// Run the server: the API, the dashboard and the workers that deliver events.
     Serve(Box<ServeOptions>),
-    /// Make, list and revoke API keys, also while a server runs.
+    /// Create, list and revoke API keys. Also works while the server runs.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Show the whole story with real requests on loopback.
+    /// Run a demonstration: a server and a receiver on loopback, with real requests.
     Demo(DemoOptions),
-    /// A receiver to point a webhook at while trying things: prints and verifies what comes.
+    /// Run a receiver for development: it prints each request and verifies the signature.
     Receive(ReceiveOptions),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeOptions {
-    /// Where to listen; port 0 picks a free one.
+    /// The address and port to listen on. Port 0 picks a free port.
     #[arg(long, env = "STATUSPULSE_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// The folder everything is kept in.
+    /// The folder that holds all data: the database and the encryption key.
     #[arg(long, env = "STATUSPULSE_DATA")]
     pub(crate) data: PathBuf,
-    /// The waits between the attempts of one payload.
+    /// The waits between the five attempts, separated by commas.
     #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s")]
     pub(crate) ladder: Ladder,
-    /// Whether what waits on the ladder is delivered at once when a webhook that was failing answers again.
+    /// Whether waiting retries are made early when an outage ends.
     #[arg(long, env = "STATUSPULSE_BRING_FORWARD", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) bring_forward: bool,
-    /// Where PagerDuty takes events: https://events.eu.pagerduty.com/v2/enqueue in its EU region.
+    /// The URL of PagerDuty's Events API. Use https://events.eu.pagerduty.com/v2/enqueue for the EU region.
     #[arg(long, env = "STATUSPULSE_PAGERDUTY_URL", default_value = PAGERDUTY_EVENTS)]
     pub(crate) pagerduty_url: String,
-    /// For development alone: addresses that may be called although they are not public, also by plain http.
+    /// For development only: address ranges, separated by commas, that may be called although they are not public.
     #[arg(long, env = "STATUSPULSE_DEV_ALLOW_CIDR", value_delimiter = ',')]
     pub(crate) dev_allow_cidr: Vec<Cidr>,
-    /// For development alone: a file of certificates (PEM) that are trusted beside the public ones.
+    /// For development only: a PEM file with additional certificate authorities to trust.
     #[arg(long, env = "STATUSPULSE_DEV_EXTRA_CA")]
     pub(crate) dev_extra_ca: Option<PathBuf>,
-    /// The incoming webhook of the engineers' Slack channel.
+    /// The incoming webhook of the engineers' Slack channel, for accounts without one.
     #[arg(long, env = "STATUSPULSE_SLACK_URL", hide_env_values = true)]
     pub(crate) slack_url: Option<String>,
-    /// Where the API is reached from outside, for links; by default where it listens.
+    /// The URL at which browsers reach the API, used in links. By default the address it listens on.
     #[arg(long, env = "STATUSPULSE_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
-    /// The addresses attempts leave from, as published under /v1/egress-ips.
+    /// The addresses that requests come from, as listed by GET /v1/egress-ips. Separated by commas.
     #[arg(long, env = "STATUSPULSE_EGRESS_IPS", value_delimiter = ',')]
     pub(crate) egress_ips: Vec<std::net::IpAddr>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make a key and print it, alone, on standard output. It is shown only now.
+    /// Create a key and print it on standard output, and nothing else. The key is shown only once.
     Create {
-        /// The folder of the server.
+        /// The server's data folder.
         #[arg(long, env = "STATUSPULSE_DATA")]
         data: PathBuf,
-        /// Whose key; the account is made if there is none of this name. Not with the role operator.
+        /// The name of the account. It is created if it is new. Omit for the role operator.
         #[arg(long)]
         account: Option<String>,
-        /// What it may do.
+        /// What the key may do.
         #[arg(long)]
         role: RoleArgument,
     },
-    /// List keys: id, prefix, role, account, state.
+    /// List all keys: id, prefix, role, state, account.
     List {
-        /// The folder of the server.
+        /// The server's data folder.
         #[arg(long, env = "STATUSPULSE_DATA")]
         data: PathBuf,
     },
-    /// Revoke a key: it is refused from the next call on.
+    /// Revoke a key. It is refused from the next call on.
     Revoke {
-        /// The folder of the server.
+        /// The server's data folder.
         #[arg(long, env = "STATUSPULSE_DATA")]
         data: PathBuf,
-        /// The key's id or its prefix, as listed.
+        /// The key's id or prefix, as shown by `statuspulse keys list`.
         key: String,
     },
 }
@@ -115,23 +115,23 @@ impl From<RoleArgument> for Role {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// Stay up afterwards, and print a key and commands to try.
+    /// Keep the server running afterwards, and print a key and commands to try.
     #[arg(long)]
     pub(crate) stay: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ReceiveOptions {
-    /// Where to listen on 127.0.0.1; 0 picks a free port.
+    /// The port to listen on, on 127.0.0.1. 0 picks a free port.
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
-    /// The webhook's secret (whsec_...), to verify what comes. Give it again after a rotation to check both.
+    /// The webhook's secret (whsec_...). Repeat it to accept several secrets, such as both during a rotation.
     #[arg(long, env = "STATUSPULSE_SECRET", hide_env_values = true)]
     pub(crate) secret: Vec<String>,
-    /// A path, such as /slack, on which a stand-in for Slack answers: as strict as the real one.
+    /// A path, such as /slack, that checks and answers requests as strictly as Slack does. Can be repeated.
     #[arg(long)]
     pub(crate) slack: Vec<String>,
-    /// The same for PagerDuty.
+    /// A path that checks and answers requests as strictly as PagerDuty does. Can be repeated.
     #[arg(long)]
     pub(crate) pagerduty: Vec<String>,
 }

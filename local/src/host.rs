@@ -1,4 +1,4 @@
-//! The services in one process: the ports are plugged in, and workers take messages from the queues.
+//! The services in one process: connects the ports to the SQLite store, and runs the workers on its queues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use statuspulse_embedded::{Embedded, Received};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How often old records are looked for.
+/// How often records older than the retention are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
-/// The services over one store.
+/// The services, all over the same store.
 #[derive(Debug, Clone)]
 pub(crate) struct Services {
     pub(crate) publisher: Arc<Publisher>,
@@ -71,7 +71,7 @@ impl Services {
     }
 }
 
-/// The tasks that work on messages until they are stopped.
+/// The background tasks: they handle messages, make due messages ready, reconcile and prune.
 #[derive(Debug)]
 pub(crate) struct Workers {
     tasks: JoinSet<()>,
@@ -79,7 +79,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker for each queue, one for what becomes due, one that reconciles, one for what is old.
+    /// Starts a worker for each queue, and the tasks that wake due messages, reconcile and prune.
     pub(crate) fn start(worker: &Arc<Worker>, store: &Arc<Embedded>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -92,7 +92,7 @@ impl Workers {
         Self { tasks, stop }
     }
 
-    /// Takes no more messages, and returns when those in work are done.
+    /// Stops receiving messages. Returns when the messages in progress are handled.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
@@ -106,7 +106,7 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>, task: impl Future<Out
     }
 }
 
-/// Hands each message to a task of its own: one that panics takes nobody with it, and its message comes again.
+/// Handles each message in its own task: if a handler panics, only its message fails, and it is redelivered.
 async fn work(
     worker: Arc<Worker>,
     store: Arc<Embedded>,
@@ -125,7 +125,7 @@ async fn work(
                 in_work.spawn(handle(worker.clone(), received));
             }
             Err(error) => {
-                tracing::error!(%error, "no messages can be read; trying again");
+                tracing::error!(%error, "messages cannot be received; trying again");
                 pause(Duration::from_secs(1)).await;
             }
         }
@@ -138,14 +138,14 @@ async fn handle(worker: Arc<Worker>, received: Received) {
     match worker.handle(received.message.clone()).await {
         Ok(Handled::Done) => received.done(),
         Ok(Handled::Again(at)) => received.again(at),
-        // Dropped unsettled, the message comes again.
+        // `received` is dropped unsettled, so the queue redelivers the message.
         Err(error) => {
-            tracing::error!(webhook.id = %received.message.webhook_id(), %error, "message failed; it comes again")
+            tracing::error!(webhook.id = %received.message.webhook_id(), %error, "message failed; it is retried")
         }
     }
 }
 
-/// Makes messages ready when their time comes.
+/// Makes delayed messages ready when they are due.
 async fn wake(worker: Arc<Worker>, store: Arc<Embedded>) {
     loop {
         if let Err(error) = store.make_due_ready().await {
@@ -156,28 +156,29 @@ async fn wake(worker: Arc<Worker>, store: Arc<Embedded>) {
             .next_due()
             .map(|due| Duration::try_from(due.duration_since(worker.clock.now())).unwrap_or_default());
         tokio::select! {
-            // Not much longer than a minute at once: the machine's clock may be set, or the machine asleep.
+            // At most a minute: the clock may be changed in the meantime, or the machine suspended.
             () = pause(wait.unwrap_or(Duration::MAX).min(Duration::from_secs(60))) => {}
             () = store.next_due_came_closer() => {}
         }
     }
 }
 
-/// At the start, and every quarter of an hour.
+/// Reconciles all records at start-up, and every 15 minutes.
 async fn reconcile(worker: Arc<Worker>) {
     loop {
         if let Err(error) = worker.reconcile_all().await {
-            tracing::error!(%error, "the records cannot be reconciled; trying again later");
+            tracing::error!(%error, "records cannot be reconciled; trying again later");
         }
         pause(limits::RECONCILE_EVERY).await;
     }
 }
 
+/// Deletes records older than the retention, at start-up and every [`PRUNE_EVERY`].
 async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
     loop {
         match store.prune(worker.clock.now()).await {
             Ok(0) => {}
-            Ok(pruned) => tracing::info!(pruned, "records older than the retention are gone"),
+            Ok(pruned) => tracing::info!(pruned, "records older than the retention were deleted"),
             Err(error) => tracing::error!(%error, "old records cannot be deleted; trying again later"),
         }
         pause(PRUNE_EVERY).await;

@@ -1,4 +1,6 @@
-//! `statuspulse keys`: who owns the folder makes the first keys.
+//! `statuspulse keys`: creates, lists and revokes API keys in the server's data folder.
+//!
+//! It needs no API key, only access to the folder, so it can create the first keys of an installation.
 
 use std::io::Write;
 use std::path::Path;
@@ -43,7 +45,7 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
 pub(crate) async fn create(data: &Path, account: Option<&str>, role: Role) -> Result<KeyText> {
     let store = open(data)?;
     let account = match (account, role) {
-        (Some(_), Role::Operator) => bail!("an operator's key belongs to no account: leave --account out"),
+        (Some(_), Role::Operator) => bail!("an operator key belongs to no account: omit --account"),
         (None, Role::Operator) => None,
         (None, _) => bail!("--account is required with the role {}", role.name()),
         (Some(name), _) => Some(name),
@@ -53,7 +55,7 @@ pub(crate) async fn create(data: &Path, account: Option<&str>, role: Role) -> Re
         Some(name) => match store.accounts_by_name(name)?.as_slice() {
             [] => new_account(&store, name, role).await?,
             [account] => new_key(&store, Some(account.id), role).await?,
-            several => bail!("{} accounts are named {name:?}; make the key over the API", several.len()),
+            several => bail!("{} accounts are named {name:?}; create the key through the API", several.len()),
         },
     };
     store.settled().await?;
@@ -81,10 +83,10 @@ fn open(data: &Path) -> Result<Arc<Embedded>> {
     Ok(Embedded::open(data, Purpose::Administer, Arc::new(SystemClock))?)
 }
 
-/// A misspelt folder must not become a new one.
+/// Opens a store that exists already, so that a misspelt folder is an error and not a new, empty store.
 fn open_existing(data: &Path) -> Result<Arc<Embedded>> {
     let database = statuspulse_embedded::database_in(data);
-    ensure!(database.exists(), "there is no database {}", database.display());
+    ensure!(database.exists(), "no database at {}; check --data", database.display());
     open(data)
 }
 

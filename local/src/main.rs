@@ -1,4 +1,4 @@
-//! The `statuspulse` program: the whole engine on one machine.
+//! The `statuspulse` program: the whole product in one process, on one machine.
 
 mod arguments;
 mod demo;
@@ -38,11 +38,12 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-/// Logs go to standard error; `STATUSPULSE_LOG` says which (`info`, `debug`, `statuspulse_core=trace`, ...).
+/// Logs to standard error. `STATUSPULSE_LOG` selects levels and targets (`info`, `statuspulse_core=trace`, ...). The
+/// default is `warn`.
 fn log_to_stderr() {
     let wanted = std::env::var("STATUSPULSE_LOG").unwrap_or_default();
     let targets = wanted.parse::<Targets>().unwrap_or_else(|error| {
-        eprintln!("statuspulse: STATUSPULSE_LOG={wanted:?}: {error}; only warnings are logged");
+        eprintln!("statuspulse: STATUSPULSE_LOG={wanted:?}: {error}; logging warnings and errors only");
         Targets::new()
     });
     let targets = match targets.default_level() {

@@ -1,4 +1,4 @@
-//! What is counted, in memory, served as `GET /metrics` in Prometheus' text format.
+//! Counters in memory, served as `GET /metrics` in the Prometheus text format.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use statuspulse_core::attempt::Class;
 use statuspulse_core::ports::Metrics;
 
-/// Upper bounds of the lag's histogram, in milliseconds; 200 is the promise.
+/// Upper bounds of the lag histogram, in milliseconds. The promise is 200 (rule 4.1).
 const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000, 60_000];
 
 /// The counters of this process.
@@ -62,7 +62,7 @@ impl Metrics for Counters {
 }
 
 impl Counters {
-    /// All counters as text.
+    /// All metrics in the text format. `dead_letters` is the current number of dead letters.
     pub(crate) fn text(&self, dead_letters: u64) -> String {
         let mut out = String::new();
         self.write(&mut out, dead_letters).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Counters {
     fn write(&self, out: &mut String, dead_letters: u64) -> std::fmt::Result {
         writeln!(
             out,
-            "# HELP statuspulse_first_attempt_lag_milliseconds From an event's acceptance to its first attempt."
+            "# HELP statuspulse_first_attempt_lag_milliseconds From acceptance of an event to its first attempt."
         )?;
         writeln!(out, "# TYPE statuspulse_first_attempt_lag_milliseconds histogram")?;
         let mut total = 0;
@@ -90,16 +90,16 @@ impl Counters {
         counter(
             out,
             "statuspulse_retries_total",
-            "Attempts that were not first ones.",
+            "Attempts that were not first attempts.",
             self.retries.load(Ordering::Relaxed),
         )?;
         counter(
             out,
             "statuspulse_deliveries_succeeded_total",
-            "Attempts that got a 2xx.",
+            "Successful attempts.",
             self.succeeded.load(Ordering::Relaxed),
         )?;
-        writeln!(out, "# HELP statuspulse_attempts_failed_total Attempts that failed, by class.")?;
+        writeln!(out, "# HELP statuspulse_attempts_failed_total Failed attempts, by class.")?;
         writeln!(out, "# TYPE statuspulse_attempts_failed_total counter")?;
         for (class, count) in self.failed.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             writeln!(out, "statuspulse_attempts_failed_total{{class=\"{class}\"}} {count}")?;
@@ -107,16 +107,19 @@ impl Counters {
         counter(
             out,
             "statuspulse_webhooks_paused_total",
-            "Webhooks paused by their failures.",
+            "Webhooks that were paused because they failed.",
             self.paused.load(Ordering::Relaxed),
         )?;
         counter(
             out,
             "statuspulse_stranded_total",
-            "What no message would have woken, found by a look every 15 minutes; should be nothing.",
+            "Messages that were lost and sent again by the check every 15 minutes; should stay 0.",
             self.stranded.load(Ordering::Relaxed),
         )?;
-        writeln!(out, "# HELP statuspulse_dead_letters Messages given up; put back at the next start.")?;
+        writeln!(
+            out,
+            "# HELP statuspulse_dead_letters Messages that failed ten times; the next start tries them again."
+        )?;
         writeln!(out, "# TYPE statuspulse_dead_letters gauge\nstatuspulse_dead_letters {dead_letters}")
     }
 }

@@ -1,4 +1,4 @@
-//! `statuspulse receive`: prints each delivery that comes, and says whether its signature is good.
+//! `statuspulse receive`: prints each request, and whether its signature is valid.
 
 use std::io::Write;
 
@@ -18,18 +18,18 @@ pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     for path in &options.pagerduty {
         receiver.mood(path, Mood::PagerDuty);
     }
-    // From before the ready line on: whoever reads it may call at once.
+    // Before the ready line is printed, because its reader may send a request at once.
     let arrivals = receiver.arrivals();
     let mut out = std::io::stdout();
     writeln!(out, "ready {}", receiver.url("/"))?;
     writeln!(
         out,
-        "Register this URL with a server that runs with --dev-allow-cidr 127.0.0.0/8. Every path answers 200."
+        "Register this URL, with any path, on a server that runs with --dev-allow-cidr 127.0.0.0/8."
     )?;
     print_until_stopped(arrivals, &options.secret).await
 }
 
-/// Prints what comes, until somebody ends the program.
+/// Prints requests until SIGTERM or SIGINT.
 pub(crate) async fn print_until_stopped(
     mut arrivals: UnboundedReceiver<Received>,
     secrets: &[String],
@@ -66,8 +66,8 @@ fn describe(received: &Received, secrets: &[String]) -> String {
 fn verdict(received: &Received, secrets: &[String]) -> &'static str {
     let Some(signature) = received.header("x-statuspulse-signature") else { return "MISSING" };
     if secrets.is_empty() {
-        return "not checked: give --secret whsec_...";
+        return "not checked: pass --secret whsec_...";
     }
     let good = secrets.iter().any(|secret| verify::statuspulse(secret, &received.body, signature));
-    if good { "good" } else { "BAD: not made with this secret over this body" }
+    if good { "good" } else { "BAD: does not match this body and the given secrets" }
 }

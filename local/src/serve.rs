@@ -1,4 +1,4 @@
-//! `statuspulse serve`: the API and the workers, until SIGTERM.
+//! `statuspulse serve`: runs the API, the dashboard and the workers until SIGTERM or SIGINT.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -29,10 +29,10 @@ use crate::host::{Services, Workers};
 use crate::metrics::Counters;
 use crate::system::{SystemClock, SystemRandomness};
 
-/// A server that runs in this process.
+/// A running server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Where it listens.
+    /// The address it listens on.
     pub(crate) address: SocketAddr,
     workers: Workers,
     admin: Arc<Admin>,
@@ -41,7 +41,7 @@ pub(crate) struct Server {
 }
 
 pub(crate) async fn run(options: ServeOptions) -> Result<()> {
-    // From before the ready line on: whoever reads it may stop us at once.
+    // Before the ready line is printed, because its reader may send a signal at once.
     let stop = StopSignals::listen()?;
     let server = Server::start(options).await?;
     let mut out = std::io::stdout();
@@ -51,7 +51,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
 }
 
 impl Server {
-    /// Opens the folder, starts the workers and listens. Returns when calls are accepted.
+    /// Opens the data folder, starts the workers and listens. Returns when calls are accepted.
     pub(crate) async fn start(options: ServeOptions) -> Result<Self> {
         let listener = TcpListener::bind(options.listen)
             .await
@@ -72,9 +72,9 @@ impl Server {
             .merge(metrics_route(metrics, store));
         let (stop, stopped) = oneshot::channel::<()>();
         let listener = listener.tap_io(|connection| {
-            // An answer is one small packet: nothing is gained by waiting for more.
+            // Responses are small: Nagle's algorithm would only delay them.
             if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
+                tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
         });
         let stopped = async { drop(stopped.await) };
@@ -82,26 +82,27 @@ impl Server {
         Ok(Self { address, workers, admin, api, stop })
     }
 
-    /// A link that opens the dashboard, once, for whoever has this key.
+    /// Creates a sign-in link that opens the dashboard once, with the role of this key.
     pub(crate) async fn dashboard_link(&self, key: &str) -> Result<String> {
         Ok(self.admin.buy_link(key).await?.url)
     }
 
-    /// Takes no more calls and messages, and returns when what is in flight is done and on the disk.
+    /// Stops accepting calls and messages. Returns when the work in progress is finished and on disk.
     pub(crate) async fn stop(self) -> Result<()> {
         drop(self.stop);
         let mut api = self.api;
         let (ended, ()) =
             tokio::join!(tokio::time::timeout(limits::ATTEMPT_TIMEOUT, &mut api), self.workers.stop());
         match ended {
-            Ok(ended) => ended.context("the API")?.context("the API")?,
-            // Nothing of ours takes longer: what is left are clients that never end their requests.
+            Ok(ended) => ended.context("the API task")?.context("serving the API")?,
+            // No handler takes longer. The remaining connections belong to clients that do not finish their requests.
             Err(_) => api.abort(),
         }
-        self.admin.deliveries.settled().await.context("the store")
+        self.admin.deliveries.settled().await.context("syncing the database to disk")
     }
 }
 
+/// Returns when SIGTERM or SIGINT arrives.
 pub(crate) async fn stop_signal() -> Result<()> {
     StopSignals::listen()?.come().await;
     Ok(())
@@ -129,7 +130,7 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
     let policy = if options.dev_allow_cidr.is_empty() {
         TargetPolicy::deployed()
     } else {
-        tracing::warn!("--dev-allow-cidr is set: this is for development alone");
+        tracing::warn!("--dev-allow-cidr is set: use it for development only");
         TargetPolicy::development(options.dev_allow_cidr.clone())
     };
     let slack = options.slack_url.as_ref().map(|url| EndpointUrl::parse(url, &policy));
@@ -161,14 +162,14 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?)
 }
 
-/// A cursor is good as long as the process: one that is older starts its list again.
+/// A new random key for each process: cursors from before a restart are refused.
 fn cursor_key(random: &dyn Random) -> CursorKey {
     let mut bytes = [0; 32];
     random.fill(&mut bytes);
     CursorKey::new(bytes)
 }
 
-/// Counts alone, no names: nothing of a customer stands in it.
+/// `GET /metrics`. It needs no API key, so it contains only counts and no customer data.
 fn metrics_route(metrics: Arc<Counters>, store: Arc<Embedded>) -> Router {
     Router::new().route("/metrics", get(async move || metrics.text(store.dead_letters().unwrap_or_default())))
 }

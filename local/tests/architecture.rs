@@ -1,23 +1,23 @@
-//! The dependency rule, and the size of the rooms: what no compiler checks.
+//! Checks of the structure that the compiler does not make: dependencies between crates, and the length of files.
 //!
-//! `core` <- {`http`, `outbound`, `aws`, `embedded`} <- {`functions/*`, `local`}. Adapters never name each other, `core` names no crate of
-//! the outside world, and the local program compiles no AWS SDK.
+//! `core` <- {`http`, `outbound`, `aws`, `embedded`} <- {`functions/*`, `local`}. Adapters do not depend on each other,
+//! `core` depends on no runtime, database or HTTP crate, and the local program compiles no AWS SDK.
 
-#![expect(clippy::unwrap_used, reason = "what a test's helpers cannot read fails the test")]
+#![expect(clippy::unwrap_used, reason = "test helpers may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
 
-/// Longer than this, a reader no longer knows the room.
+/// The maximum length of a source file. Longer files are hard to keep in mind.
 const FILE_LINES_MAX: usize = 500;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The machine this runs on, as rustc names it: crates for others are not on the disk.
+/// The host's target triple. Crates that only other targets need are not downloaded.
 fn host() -> String {
     let rustc = std::process::Command::new("rustc").arg("-vV").output().unwrap();
     let text = String::from_utf8(rustc.stdout).unwrap();
@@ -35,7 +35,7 @@ fn metadata() -> Metadata {
         .unwrap()
 }
 
-/// What each crate of ours names in its `[dependencies]`.
+/// The `[dependencies]` of each crate of the workspace.
 fn named(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
     metadata
         .workspace_packages()
@@ -54,7 +54,7 @@ fn core_names_no_crate_of_the_outside_world() {
     let foreign =
         ["tokio", "aws", "reqwest", "axum", "lambda", "hyper", "rusqlite", "rustls", "utoipa", "askama"];
     for name in &named["statuspulse-core"] {
-        assert!(!foreign.iter().any(|prefix| name.starts_with(prefix)), "core names {name}");
+        assert!(!foreign.iter().any(|prefix| name.starts_with(prefix)), "core depends on {name}");
     }
 }
 
@@ -100,10 +100,11 @@ fn each_crate_names_only_crates_below_it() {
         ),
     ]);
     for (package, names) in named(&metadata()) {
-        let allowed =
-            allowed.get(package.as_str()).unwrap_or_else(|| panic!("{package} has no place in the rule yet"));
+        let allowed = allowed
+            .get(package.as_str())
+            .unwrap_or_else(|| panic!("add {package} to the list of allowed dependencies"));
         for name in names.iter().filter(|name| name.starts_with("statuspulse")) {
-            assert!(allowed.contains(&name.as_str()), "{package} names {name}");
+            assert!(allowed.contains(&name.as_str()), "{package} must not depend on {name}");
         }
     }
 }
@@ -122,10 +123,13 @@ fn the_local_program_compiles_no_aws_sdk() {
             next.extend(node.deps.iter().map(|dependency| &dependency.pkg));
         }
     }
-    assert!(reached.len() > 50, "the graph was not read");
+    assert!(reached.len() > 50, "the dependency graph was not read");
     for id in reached {
         let name = &metadata[id].name;
-        assert!(!name.starts_with("aws") && !name.starts_with("lambda"), "local compiles {name}");
+        assert!(
+            !name.starts_with("aws") && !name.starts_with("lambda"),
+            "the local program must not compile {name}"
+        );
     }
 }
 
@@ -154,20 +158,20 @@ fn collect_sources(folder: &Path, sources: &mut Vec<PathBuf>) {
     }
 }
 
-/// What an answer means stands in the code and in the documentation: the same.
+/// The table of what answers mean is in the code and in the documentation.
 #[test]
 fn the_table_of_verdicts_is_the_same_in_code_and_documentation() {
     let code = std::fs::read_to_string(root().join("shared/core/src/destination.rs")).unwrap();
     let documented = std::fs::read_to_string(root().join("docs/destinations.md")).unwrap();
     let table: Vec<&str> = code.lines().filter_map(|line| line.strip_prefix("//! |")).collect();
-    assert_eq!(table.len(), 5, "its head, a rule, and three destinations");
+    assert_eq!(table.len(), 5, "a head, a separator and three destinations");
     assert!(
         documented.contains(&format!("|{}\n\n", table.join("\n|"))),
-        "docs/destinations.md has another table"
+        "docs/destinations.md must contain the table of destination.rs"
     );
 }
 
-/// The ports promise that a write is visible to every later read; DynamoDB gives that to those alone who ask for it.
+/// The ports promise that every read sees all earlier writes. DynamoDB does so only for reads that ask for it.
 #[test]
 fn every_read_of_dynamodb_asks_to_be_consistent() {
     let mut reads = 0;
@@ -178,7 +182,7 @@ fn every_read_of_dynamodb_asks_to_be_consistent() {
         assert_eq!(asked, count(".consistent_read(true)"), "{file}");
         reads += asked;
     }
-    assert!(reads >= 7, "the reads stand elsewhere by now");
+    assert!(reads >= 7, "the reads were not found: were they moved to other files?");
     for entry in std::fs::read_dir(root().join("shared/aws/src/dynamodb")).unwrap() {
         let path = entry.unwrap().path();
         let code = std::fs::read_to_string(&path).unwrap();

@@ -1,7 +1,6 @@
-//! What the documents say and the code cites exists: rules, links, commands, flags, variables, and numbers of things that can
-//! be counted.
+//! Checks of the documents: links, cited rules, commands, flags and variables exist, and numbers are right.
 
-#![expect(clippy::unwrap_used, reason = "what a test's helpers cannot read fails the test")]
+#![expect(clippy::unwrap_used, reason = "test helpers may panic")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The files of the repository with this ending, without what is generated or installed.
+/// The files of the repository with this ending, without generated and installed files.
 fn files(ending: &str) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut folders = vec![root()];
@@ -42,16 +41,16 @@ fn short(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
-/// A document, taken apart.
+/// The parts of a document that are checked.
 #[derive(Default)]
 struct Document {
     path: PathBuf,
     links: Vec<String>,
-    /// The names that links lead to within it.
+    /// The anchors of its headings.
     anchors: BTreeSet<String>,
-    /// Its shell samples.
+    /// Its code blocks of the language `sh`.
     samples: Vec<String>,
-    /// Its text in code font.
+    /// Its inline code.
     codes: Vec<String>,
 }
 
@@ -94,7 +93,7 @@ impl Document {
         files(".md").iter().map(|path| Self::of(path)).collect()
     }
 
-    /// Everything that a reader may copy into a shell.
+    /// Everything that a reader could copy into a shell.
     fn commands(&self) -> impl Iterator<Item = &str> {
         self.samples.iter().chain(&self.codes).map(String::as_str)
     }
@@ -109,7 +108,7 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_exist() {
     let documents = Document::all();
-    assert!(documents.len() > 15, "the documents were not found");
+    assert!(documents.len() > 15, "too few documents were found");
     let mut broken = vec![];
     for document in &documents {
         for link in document.links.iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
@@ -126,10 +125,10 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
             }
         }
     }
-    assert!(broken.is_empty(), "these links lead nowhere: {broken:#?}");
+    assert!(broken.is_empty(), "broken links: {broken:#?}");
 }
 
-/// The rules that a line cites, as in "rule 9.2" and "rules 4.3, 4.4 and 8.1".
+/// The rules that a line cites, such as "rule 9.2" or "rules 4.3, 4.4 and 8.1".
 fn cited_rules(line: &str) -> Vec<String> {
     let lower = line.to_lowercase();
     let Some((_, cited)) = ["rule ", "rules "].iter().find_map(|word| lower.split_once(word)) else {
@@ -140,7 +139,7 @@ fn cited_rules(line: &str) -> Vec<String> {
     numbers.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The invariants that a line cites, as in "I7".
+/// The invariants that a line cites, such as "I7".
 fn cited_invariants(line: &str) -> Vec<String> {
     let words = line.split(|c: char| !c.is_ascii_alphanumeric());
     let is_invariant = |word: &&str| {
@@ -177,17 +176,14 @@ fn every_rule_section_and_invariant_that_is_cited_exists() {
         }
     }
     assert!(rules > 30 && invariants > 30, "{rules} rules and {invariants} invariants were found");
-    assert!(unknown.is_empty(), "cited, and not in docs/behaviour.md: {unknown:#?}");
+    assert!(unknown.is_empty(), "cited, but not in docs/behaviour.md: {unknown:#?}");
 }
 
 #[test]
 fn every_make_target_in_the_documents_exists() {
     let makefile = read(&root().join("Makefile"));
-    let targets: BTreeSet<&str> = makefile
-        .lines()
-        .filter_map(|line| line.split_once(": ").or(line.split_once(':')))
-        .map(|(name, _)| name)
-        .collect();
+    let targets: BTreeSet<&str> =
+        makefile.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     let mut unknown = vec![];
     for document in Document::all() {
         for line in document.commands().flat_map(str::lines) {
@@ -199,10 +195,10 @@ fn every_make_target_in_the_documents_exists() {
             }
         }
     }
-    assert!(unknown.is_empty(), "the Makefile does not have: {unknown:#?}");
+    assert!(unknown.is_empty(), "not in the Makefile: {unknown:#?}");
 }
 
-/// A sample may contain what a reader fills in; it must be a shell program nevertheless.
+/// A sample may contain placeholders, but its syntax must be valid.
 #[test]
 fn every_shell_sample_is_a_shell_program() {
     let mut samples = 0;
@@ -262,7 +258,7 @@ fn every_flag_of_the_program_in_a_sample_exists() {
             );
         }
     }
-    assert!(unknown.is_empty(), "the program does not have: {unknown:#?}");
+    assert!(unknown.is_empty(), "the program does not have these flags: {unknown:#?}");
 }
 
 #[test]
@@ -272,11 +268,11 @@ fn every_flag_of_serve_and_every_variable_is_in_the_documents() {
         documents.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap_or_default()).collect();
     let undocumented: Vec<String> =
         flags(&help("serve")).into_iter().filter(|flag| flag != "--help" && !text.contains(flag)).collect();
-    assert!(undocumented.is_empty(), "no document explains: {undocumented:?}");
+    assert!(undocumented.is_empty(), "flags that no document mentions: {undocumented:?}");
     assert!(text.contains("STATUSPULSE_LOG"));
 }
 
-/// What can be counted is counted.
+/// Where a document gives a number of functions or seeded defects, it is the real number.
 #[test]
 fn numbers_of_things_are_what_is_there() {
     let template = read(&root().join("infra/template.yaml"));

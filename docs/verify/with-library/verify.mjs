@@ -1,4 +1,4 @@
-// Verifies a delivery with the Standard Webhooks project's own library: npm install standardwebhooks.
+// Verifies a delivery with the library of the Standard Webhooks project: npm install standardwebhooks.
 import { readFileSync } from 'node:fs'
 import { Webhook } from 'standardwebhooks'
 
@@ -10,7 +10,7 @@ try {
   const headers = Object.fromEntries(
     lines.map((line) => line.match(/^([^:]*): *(.*)$/)).filter(Boolean).map(([, name, value]) => [name, value]),
   )
-  // The parsed event comes back.
+  // Returns the parsed event.
   new Webhook(process.env.STATUSPULSE_SECRET).verify(request.subarray(head.length), headers)
   console.log('ok')
 } catch (error) {

@@ -1,4 +1,4 @@
-"""Verifies a delivery with the Standard Webhooks project's own library: pip install standardwebhooks."""
+"""Verifies a delivery with the library of the Standard Webhooks project: pip install standardwebhooks."""
 
 import os
 import sys
@@ -11,8 +11,8 @@ while line := sys.stdin.buffer.readline().rstrip(b"\r\n").decode("latin-1"):
     name, _, value = line.partition(":")
     headers[name] = value.strip(" ")
 try:
-    # The parsed event comes back.
+    # Returns the parsed event.
     Webhook(os.environ.get("STATUSPULSE_SECRET", "")).verify(sys.stdin.buffer.read(), headers)
-except Exception as refusal:  # not its WebhookVerificationError alone: a malformed header raises ValueError
+except Exception as refusal:  # not only WebhookVerificationError: a malformed header raises ValueError
     sys.exit(print(f"refused: {refusal}") or 1)
 print("ok")

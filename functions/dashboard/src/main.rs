@@ -1,4 +1,4 @@
-//! The dashboard's pages.
+//! Serves the dashboard's pages.
 
 use lambda_runtime::{Error, run, service_fn};
 use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};

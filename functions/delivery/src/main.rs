@@ -1,4 +1,5 @@
-//! Attempts: messages of the first-attempt queue, the delay queues and the 60m queue become signed POSTs, and these the next rung.
+//! Makes attempts. Handles the messages of the queue of first attempts and of all retry queues: sends the signed
+//! POST, and schedules the next rung if it fails.
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};

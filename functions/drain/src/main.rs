@@ -1,5 +1,6 @@
-//! Jobs: after a pause, a resume or a delete a webhook's deliveries are held, let go, dropped or cancelled, page by page.
-//! And, every quarter of an hour, `{"reconcile": {}}`: what was lost is sent again.
+//! Works on bulk jobs, page by page: after a pause, a resume or a delete it holds, releases, discards or cancels a
+//! webhook's deliveries, and after an outage it retries them early. Every 15 minutes, `{"reconcile": {}}` sends lost
+//! messages again.
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -7,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use statuspulse_function_host::{Host, Payload, SqsQueue, work_batch};
 
-/// What the schedule sends, told from a batch of messages, which has no such field.
+/// The event of the schedule. A batch of messages has no such field.
 #[derive(Deserialize)]
 struct Scheduled {
     reconcile: Option<Empty>,

@@ -1,1 +1,1 @@
-//! The tests are in `tests/`: all functions together, wired as the template says.
+//! The tests are in `tests/`: all functions together, connected by the template.

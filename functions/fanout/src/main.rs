@@ -1,4 +1,4 @@
-//! Events come in, from `POST /v1/events` and from the EventBridge bus; deliveries go out.
+//! Accepts events from `POST /v1/events` and from the EventBridge bus, and creates their deliveries.
 
 use bytes::Bytes;
 use lambda_runtime::{Diagnostic, Error, run, service_fn};
@@ -9,7 +9,7 @@ use statuspulse_core::Publisher;
 use statuspulse_core::access::{Caller, Role};
 use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};
 
-/// An event on the bus, told from a call of API Gateway by its `detail-type`. The detail stays as it came.
+/// An event from the bus. A call of API Gateway has no `detail-type`. The detail stays raw JSON.
 #[derive(Deserialize)]
 struct BusEvent<'a> {
     #[serde(rename = "detail-type")]
@@ -35,9 +35,10 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// The rule lets nobody's events in but our own account's, so whoever put this one on the bus may publish for any customer.
-/// Its id is its idempotency key: EventBridge delivers at least once. What is refused is an error: after its retries the
-/// event goes to the dead-letter queue, and nothing is dropped in silence.
+/// Publishes an event from the bus. The rule accepts only events of our own AWS account, so the caller counts as an
+/// operator, who may publish for any customer. The event's id is the idempotency key, because EventBridge delivers at
+/// least once. A refused event is an error, so that it goes to the dead-letter queue after its retries and is not
+/// dropped silently.
 async fn publish(publisher: &Publisher, id: &str, detail: &RawValue) -> Result<Value, Diagnostic> {
     let caller = Caller { key_id: None, role: Role::Operator, account_id: None };
     let envelope = Bytes::copy_from_slice(detail.get().as_bytes());
@@ -47,8 +48,8 @@ async fn publish(publisher: &Publisher, id: &str, detail: &RawValue) -> Result<V
             Ok(json!({"event_id": published.event_id.to_string(), "deliveries": published.deliveries}))
         }
         Err(error) => {
-            // With the fields that are wrong, where it is those.
-            tracing::error!(event.id = id, ?error, "an event of the bus is refused");
+            // `Debug` includes the invalid fields, if there are any.
+            tracing::error!(event.id = id, ?error, "an event from the bus was refused");
             Err(Diagnostic { error_type: "EventRefused".to_owned(), error_message: error.to_string() })
         }
     }

@@ -1,5 +1,5 @@
-//! What a function needs of AWS, put together once an environment: clients, connections, keys. What is opened here does not
-//! have to be opened by the first event, on a fraction of a processor. From it each function makes the service it serves.
+//! Opens clients, connections and keys once per execution environment, during the init phase. Otherwise the first
+//! event would have to, with only a fraction of a processor. Each function gets its service from here.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use crate::environment::{self, SqsQueue};
 use crate::log;
 use crate::system::{SystemClock, SystemRandomness};
 
-/// What an environment has.
+/// The resources of an execution environment.
 #[derive(Clone)]
 pub struct Host {
-    /// The key that secrets are sealed with.
+    /// The key that seals secrets.
     pub data_key: DataKey,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// The source of randomness.
     pub random: Arc<dyn Random>,
-    /// The table.
+    /// The store.
     pub store: Arc<Table>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) emf: Arc<Emf>,
@@ -40,10 +40,11 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// Reads the environment, makes the clients and opens the data key, for a function that sends to these queues.
+    /// Reads the environment variables, creates the clients and unwraps the data key, if there is one. `sends_to` are
+    /// the queues that the function sends to.
     ///
     /// # Errors
-    /// If the environment is not what the template sets, or AWS does not answer.
+    /// Fails if a variable is missing or invalid, or if a call to AWS fails.
     pub async fn start(sends_to: &[SqsQueue]) -> Result<Self, Error> {
         log::start();
         let aws = statuspulse_aws::configuration()?;
@@ -68,7 +69,7 @@ impl Host {
         Ok(Self { data_key, clock, random, store, messages, emf: Arc::new(Emf::default()), aws })
     }
 
-    /// The service that takes events in.
+    /// The service that accepts events.
     pub fn publisher(&self) -> Arc<Publisher> {
         Arc::new(Publisher {
             accounts: self.store.clone(),
@@ -80,10 +81,10 @@ impl Host {
         })
     }
 
-    /// The service that works on messages.
+    /// The service that handles messages.
     ///
     /// # Errors
-    /// If the environment is not what the template sets.
+    /// Fails if an environment variable is missing or invalid.
     pub fn worker(&self) -> Result<Worker, Error> {
         let (policy, sender) = outbound()?;
         Ok(Worker {
@@ -101,10 +102,10 @@ impl Host {
         })
     }
 
-    /// The same with the bus that events are published on, and with the deployment's own Slack channel, if it has one.
+    /// The service that handles messages, with the event bus and the deployment's Slack channel, if it has one.
     ///
     /// # Errors
-    /// If the environment is not what the template sets, or AWS does not answer.
+    /// Fails if an environment variable is missing or invalid, or if a call to AWS fails.
     pub async fn notifying_worker(&self) -> Result<Worker, Error> {
         let bus = environment::required("STATUSPULSE_EVENT_BUS")?;
         let bus: Arc<dyn EventPublisher> =
@@ -117,7 +118,7 @@ impl Host {
     /// The service behind the API and the dashboard.
     ///
     /// # Errors
-    /// If the environment is not what the template sets.
+    /// Fails if an environment variable is missing or invalid.
     pub fn admin(&self) -> Result<Arc<Admin>, Error> {
         let (policy, sender) = outbound()?;
         Ok(Arc::new(Admin {
@@ -133,17 +134,17 @@ impl Host {
         }))
     }
 
-    /// Sends again what was lost. Answers how many messages that was.
+    /// Sends lost messages again. Returns their number.
     ///
     /// # Errors
-    /// If AWS does not answer; the next look is as good.
+    /// Fails if a call to AWS fails. The next run repeats the check.
     pub async fn reconcile_all(&self, worker: &Worker) -> Result<u64, Error> {
         let found = worker.reconcile_all().await;
         self.emf.flush(self.clock.now());
         Ok(found?)
     }
 
-    /// Opens what the first event needs to send its messages, in a function whose every event sends some.
+    /// Connects to SQS, for a function that sends messages for every event.
     pub async fn connect_to_queues(&self) {
         self.messages.connect().await;
     }
@@ -163,12 +164,12 @@ impl Host {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.aws);
         let answer = secrets.get_secret_value().secret_id(secret).send().await?;
         let url = answer.secret_string.unwrap_or_default();
-        // Says what is wrong with the URL, not what it is.
+        // The error says what is wrong with the URL, but does not contain it.
         Ok(Some(EndpointUrl::parse(url.trim(), policy)?))
     }
 }
 
-/// Who may be called, and the guarded way out.
+/// The target policy, and the guarded HTTPS client that enforces it.
 fn outbound() -> Result<(TargetPolicy, Arc<dyn Sender>), Error> {
     let policy = environment::policy()?;
     let config = OutboundConfig {

@@ -1,8 +1,9 @@
-//! A batch of messages from SQS: worked on side by side, each on its own. A message that panics, hangs, cannot be read or
-//! meets an AWS that does not answer fails alone; the others of its batch are done and gone.
+//! Handles a batch of messages from SQS, each in its own task. If a message panics, hangs, cannot be read or a call
+//! to AWS fails, only that message fails. The others of the batch are done.
 //!
-//! A message that fails comes back soon, in steps, and after ten receives, an hour of trying, it goes to the dead-letter queue. One that is to
-//! come again later is put back as a new message, so that waiting is never mistaken for failing.
+//! A failed message is received again after a growing wait. After ten receives, about an hour, it goes to the
+//! dead-letter queue. A message that is due later is sent again as a new message, so that waiting does not count as
+//! failing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,28 +19,28 @@ use tracing::Instrument;
 
 use crate::Host;
 
-/// What is left of the function's time for recording what came of the last attempt, and for answering.
+/// The part of the function's time that is reserved for recording the last attempt and for answering.
 const MARGIN: Duration = Duration::from_secs(3);
-/// How long a failed message stays away, by how often it was received. SQS would keep it for the whole visibility timeout.
+/// Seconds until a failed message is visible again, by how often it was received. Replaces the visibility timeout.
 const COME_BACK_AFTER: [i32; 6] = [1, 5, 20, 60, 300, 900];
 
-/// What SQS is told: all messages but these are done.
+/// The answer to SQS: all messages except these are done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
-    /// Those that come again.
+    /// The failed messages.
     pub batch_item_failures: Vec<ItemFailure>,
 }
 
-/// A message that comes again.
+/// A failed message, which SQS will deliver again.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemFailure {
-    /// Its id in SQS.
+    /// The message's id in SQS.
     pub item_identifier: String,
 }
 
-/// Works on a batch.
+/// Handles a batch.
 ///
 /// # Errors
 /// Never; failures are per message.
@@ -56,14 +57,14 @@ pub async fn work_batch(
     Ok(response)
 }
 
-/// Everything side by side, each in a task of its own: one that panics takes nobody with it.
+/// Runs all work concurrently, each in its own task, so that a panic does not affect the others.
 async fn each_on_its_own(
     work: impl Iterator<Item = (String, impl Future<Output = bool> + Send + 'static)>,
 ) -> BatchResponse {
     let tasks: Vec<_> = work.map(|(id, work)| (id, tokio::spawn(work))).collect();
     let mut response = BatchResponse::default();
     for (id, task) in tasks {
-        // A task that panicked or was broken off has done nothing that cannot be done again.
+        // A task that panicked or was aborted has failed. Its message can be handled again.
         if !task.await.unwrap_or(false) {
             response.batch_item_failures.push(ItemFailure { item_identifier: id });
         }
@@ -71,7 +72,7 @@ async fn each_on_its_own(
     response
 }
 
-/// The message's id, and the work on it.
+/// Returns the message's id, and a future that handles the message.
 fn one(
     host: &Host,
     worker: &Worker,
@@ -91,24 +92,24 @@ fn one(
     (id, async move { work(&host, &worker, record, left).await }.instrument(span))
 }
 
-/// Whether the message is done.
+/// Handles a message. Returns whether it is done.
 async fn work(host: &Host, worker: &Worker, record: SqsMessage, left: Duration) -> bool {
     let text = record.body.as_deref().unwrap_or_default();
     let message: Message = match serde_json::from_str(text) {
         Ok(message) => message,
         Err(error) => {
-            tracing::error!(%error, "message cannot be read; it goes to the dead-letter queue");
+            tracing::error!(%error, "message cannot be read; it will go to the dead-letter queue");
             return false;
         }
     };
     name(&message);
-    // An attempt that cannot finish is not begun: broken off in the middle, nobody would know what came of it.
+    // An attempt that could not finish in time is not begun, because its outcome would not be recorded.
     let needed = match &message {
         Message::Attempt(_) | Message::Notify(_) => limits::ATTEMPT_TIMEOUT + MARGIN,
         Message::Job(_) | Message::Event(_) => MARGIN,
     };
     if left < needed {
-        tracing::warn!("too little time is left for this message; it comes again");
+        tracing::warn!("too little time is left for this message; it is sent again");
         return put_back(host, &record, message, host.clock.now()).await;
     }
     let bounded = tokio::time::timeout(left.saturating_sub(MARGIN / 3), worker.handle(message.clone()));
@@ -116,27 +117,27 @@ async fn work(host: &Host, worker: &Worker, record: SqsMessage, left: Duration) 
         Ok(Ok(Handled::Done)) => true,
         Ok(Ok(Handled::Again(at))) => put_back(host, &record, message, at).await,
         Ok(Err(error)) => {
-            tracing::error!(%error, "message failed; it comes again");
+            tracing::error!(%error, "message failed; it will be redelivered");
             come_back_soon(host, &record).await;
             false
         }
         Err(_) => {
-            tracing::error!("message took too long; it comes again");
+            tracing::error!("message took too long; it will be redelivered");
             false
         }
     }
 }
 
-/// As a new message, of which nobody counts how often it came.
+/// Sends the message again as a new one, whose receives are counted from zero. Returns whether that succeeded.
 async fn put_back(host: &Host, record: &SqsMessage, message: Message, at: jiff::Timestamp) -> bool {
     let Some(queue) = host.messages.queue_of(record.event_source_arn.as_deref().unwrap_or_default()) else {
-        tracing::error!("message came from a queue that this function does not know");
+        tracing::error!("message is from a queue that this function is not configured for");
         return false;
     };
     match host.messages.put_back(queue, &message, at).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::error!(%error, "message cannot be put back; it comes again");
+            tracing::error!(%error, "message cannot be sent again; it will be redelivered");
             false
         }
     }
@@ -147,7 +148,7 @@ async fn come_back_soon(host: &Host, record: &SqsMessage) {
     let (Some(queue), Some(receipt)) = (queue, &record.receipt_handle) else { return };
     let wait = come_back_after(&record.attributes);
     if let Err(error) = host.messages.come_back_after(queue, receipt, wait).await {
-        tracing::warn!(%error, "message stays away for the whole visibility timeout");
+        tracing::warn!(%error, "message stays invisible for the whole visibility timeout");
     }
 }
 
@@ -182,7 +183,7 @@ mod tests {
     async fn a_message_that_panics_fails_alone() {
         let work = [
             ("done", async { true }.boxed()),
-            ("panics", async { panic!("this test's own panic") }.boxed()),
+            ("panics", async { panic!("the test panics on purpose") }.boxed()),
             ("done too", async { true }.boxed()),
             ("fails", async { false }.boxed()),
         ];

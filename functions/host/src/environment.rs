@@ -1,5 +1,5 @@
-//! What the template tells a function: environment variables, read once at its start. One that is missing or wrong ends the start
-//! with its name.
+//! The environment variables that the template sets, read once at the start. If one is missing or invalid, the start
+//! fails with its name.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use statuspulse_aws::{Queues, Schedules};
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::{Cidr, EndpointUrl, TargetPolicy};
 
-/// A variable that the template did not set, or not so that it can be read.
+/// An environment variable is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("environment variable {name}: {detail}")]
 pub struct Misconfigured {
@@ -30,22 +30,22 @@ pub(crate) fn required(name: &'static str) -> Result<String, Misconfigured> {
 pub enum SqsQueue {
     /// First attempts.
     First,
-    /// Second attempts, and those let go, redelivered or made early.
+    /// Second attempts; released, redelivered and early ones.
     Retry1m,
     /// Third attempts.
     Retry5m,
     /// Fourth attempts.
     Retry15m,
-    /// Fifth attempts, by Scheduler.
+    /// Fifth attempts, sent by Scheduler.
     Retry60m,
     /// Pages of jobs.
     Sweep,
-    /// Notifications and events.
+    /// Notifications and domain events.
     Notice,
 }
 
 impl SqsQueue {
-    /// All of them.
+    /// All queues.
     pub const ALL: [SqsQueue; 7] = [
         SqsQueue::First,
         SqsQueue::Retry1m,
@@ -69,7 +69,7 @@ impl SqsQueue {
     }
 }
 
-/// The URLs of these queues; the function sends to no others.
+/// The URLs of the queues that the function sends to.
 pub(crate) fn queues(sends_to: &[SqsQueue]) -> Result<Queues, Misconfigured> {
     let mut queues = Queues::default();
     for queue in sends_to {
@@ -88,7 +88,7 @@ pub(crate) fn queues(sends_to: &[SqsQueue]) -> Result<Queues, Misconfigured> {
     Ok(queues)
 }
 
-/// Where Scheduler sends, for a function that sends through it.
+/// The configuration of Scheduler, for a function that uses it.
 pub(crate) fn schedules(sends_to: &[SqsQueue]) -> Result<Schedules, Misconfigured> {
     if !sends_to.contains(&SqsQueue::Retry60m) {
         return Ok(Schedules::default());
@@ -106,21 +106,21 @@ pub(crate) fn ladder() -> Result<Ladder, Misconfigured> {
     parsed("STATUSPULSE_LADDER", Ladder::default())
 }
 
-/// Whether the end of an outage retries early.
+/// Whether deliveries are retried early when an outage ends.
 pub(crate) fn bring_forward() -> Result<bool, Misconfigured> {
     parsed("STATUSPULSE_BRING_FORWARD", true)
 }
 
-/// The addresses that attempts leave from, where the deployment has such.
+/// The egress addresses. Empty if the deployment has no static ones.
 pub(crate) fn egress_ips() -> Result<Vec<String>, Misconfigured> {
     let name = "STATUSPULSE_EGRESS_IPS";
     let Some(list) = optional(name) else { return Ok(vec![]) };
     let ips: Result<Vec<std::net::IpAddr>, _> = list.split(',').map(|ip| ip.trim().parse()).collect();
-    let wrong = |_| Misconfigured { name, detail: format!("{list:?} is not a list of addresses") };
+    let wrong = |_| Misconfigured { name, detail: format!("{list:?} is not a list of IP addresses") };
     Ok(ips.map_err(wrong)?.iter().map(ToString::to_string).collect())
 }
 
-/// A URL that we call or name, checked at the start.
+/// An endpoint URL, checked against the policy.
 pub(crate) fn endpoint(
     name: &'static str,
     default: &str,
@@ -143,17 +143,17 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-/// Who may be called: public addresses. The template never sets the variable for development.
+/// The target policy: only public addresses. The template never sets the variable for development.
 pub(crate) fn policy() -> Result<TargetPolicy, Misconfigured> {
     let name = "STATUSPULSE_DEV_ALLOW_CIDR";
     let Some(text) = optional(name) else { return Ok(TargetPolicy::deployed()) };
-    tracing::warn!("{name} is set: this is for development alone");
+    tracing::warn!("{name} is set; use it only for development");
     let cidrs: Result<Vec<Cidr>, _> = text.split(',').map(str::parse).collect();
     let cidrs = cidrs.map_err(|error| Misconfigured { name, detail: format!("{error}") })?;
     Ok(TargetPolicy::development(cidrs))
 }
 
-/// Certificate authorities for development, trusted beside the public ones.
+/// Certificate authorities that are trusted in addition to the public ones. For development only.
 pub(crate) fn extra_roots() -> Result<Vec<CertificateDer<'static>>, Misconfigured> {
     let name = "STATUSPULSE_DEV_EXTRA_CA";
     let Some(file) = optional(name).map(PathBuf::from) else { return Ok(vec![]) };

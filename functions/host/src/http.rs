@@ -1,4 +1,4 @@
-//! Calls of the HTTP API, answered by the same routers as on one machine.
+//! Answers calls of the HTTP API, with the same routers as on one machine.
 
 use axum::Router;
 use lambda_http::request::LambdaRequest;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::{Host, Payload};
 
-/// Answers a call that API Gateway passed on.
+/// Answers a call from API Gateway.
 ///
 /// # Errors
-/// If the payload is no such call.
+/// Fails if the payload is not such a call.
 pub async fn answer_http(host: &Host, router: Router, event: Payload) -> Result<Value, Error> {
     let LambdaEvent { payload, context } = event;
     let request: LambdaRequest = serde_json::from_str(payload.get())?;

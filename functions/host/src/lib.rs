@@ -1,5 +1,5 @@
-//! What all Lambda functions share: [`Host::start`] opens what a function needs once an environment, [`work_batch`] works on
-//! messages from SQS, [`answer_http`] on calls of the API. A function itself is a doorway.
+//! What all Lambda functions share. [`Host::start`] opens the resources of an execution environment, [`work_batch`]
+//! handles messages from SQS, and [`answer_http`] answers calls of the API.
 
 mod assemble;
 mod batch;
@@ -13,5 +13,5 @@ pub use batch::{BatchResponse, work_batch};
 pub use environment::{Misconfigured, SqsQueue};
 pub use http::answer_http;
 
-/// A payload as it came: its numbers keep their digits.
+/// An event as raw JSON, so that numbers keep their digits.
 pub type Payload = lambda_runtime::LambdaEvent<Box<serde_json::value::RawValue>>;

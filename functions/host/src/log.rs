@@ -1,10 +1,10 @@
-//! Logs: a line of JSON each on standard output, with the ids of the message that is worked on.
+//! Logs lines of JSON to standard output, with the ids of the message that is being handled.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-/// Begins to log. The level is the one that the function's logging configuration sets; libraries say what is wrong and no
-/// more: what the SDK tells of its calls below that has customers' data in it.
+/// Starts logging. The level comes from the function's logging configuration. Libraries log only warnings and errors,
+/// because the SDK's other log lines contain customers' data.
 pub(crate) fn start() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
     let level: LevelFilter = level.to_ascii_lowercase().parse().unwrap_or(LevelFilter::INFO);
@@ -17,6 +17,6 @@ pub(crate) fn start() {
         .with_target(false);
     let begun = tracing_subscriber::registry().with(lines.with_filter(ours)).try_init();
     if let Err(error) = begun {
-        tracing::debug!(%error, "logging was begun before");
+        tracing::debug!(%error, "logging has already been started");
     }
 }

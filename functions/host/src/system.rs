@@ -1,4 +1,4 @@
-//! The clock and the randomness of a Lambda environment.
+//! The clock and the randomness of an execution environment.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 use statuspulse_core::ports::{Clock, Random};
 
-/// The machine's clock, in whole milliseconds. In the emulator tests move it, by an offset in a file.
+/// The system's clock, in whole milliseconds. Tests in the emulator move it with an offset in a file.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     pub(crate) offset: Option<PathBuf>,
@@ -29,13 +29,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's randomness.
+/// The operating system's randomness.
 #[derive(Debug)]
 pub(crate) struct SystemRandomness(pub(crate) SystemRandom);
 
 impl Random for SystemRandomness {
     fn fill(&self, bytes: &mut [u8]) {
         #[expect(clippy::expect_used, reason = "a machine without randomness must make no secrets at all")]
-        self.0.fill(bytes).expect("the machine gives no randomness");
+        self.0.fill(bytes).expect("the operating system provides no randomness");
     }
 }

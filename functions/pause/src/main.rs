@@ -1,4 +1,4 @@
-//! Notifications to Slack, and events on the bus.
+//! Sends notifications to Slack, and publishes domain events on the bus.
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};

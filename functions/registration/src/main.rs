@@ -1,5 +1,5 @@
-//! The HTTP API but for publishing: webhooks, handshakes, secrets, pause and resume, deliveries, accounts and keys. And, for
-//! whoever may invoke the function itself, a deployment's first key: `{"operator_key": {}}`.
+//! The HTTP API except publishing: webhooks, handshakes, secrets, pause and resume, deliveries, accounts and keys. A
+//! direct invocation with `{"operator_key": {}}` creates an operator key, such as the first key of a deployment.
 
 use lambda_runtime::{Error, run, service_fn};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use statuspulse_core::ports::Accounts;
 use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};
 use statuspulse_http::CursorKey;
 
-/// The owner's call, told from those of API Gateway, which have no such field.
+/// A direct invocation by the deployment's owner. Calls of API Gateway have no such field.
 #[derive(Deserialize)]
 struct OwnersCall {
     operator_key: Option<Empty>,

@@ -1,4 +1,4 @@
-//! Asking the emulator what happened, and telling it what to do.
+//! Observes and controls the emulator.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,66 +9,66 @@ use serde_json::{Value, json};
 
 use crate::Emulator;
 
-/// A call of AWS that somebody made.
+/// A call to AWS from the request log.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Call {
     /// `dynamodb`, `sqs`, ...
     pub service: String,
-    /// The name of the API's operation.
+    /// The name of the API operation.
     pub action: String,
-    /// The resource in the template, where the call names one.
+    /// The logical id or the name of the resource, if the call names one.
     pub resource: Option<String>,
-    /// The function that made it; `harness` for the test itself.
+    /// The function that made the call; `harness` for the test itself.
     pub function: String,
-    /// `ok`, `denied`, or an error's code.
+    /// `ok`, `denied`, or an error code.
     pub outcome: String,
-    /// What IAM was asked.
+    /// The IAM actions that were checked.
     #[serde(default)]
     pub permissions: Vec<String>,
-    /// What DynamoDB counts it as.
+    /// Write request units of DynamoDB.
     #[serde(default)]
     pub write_units: u64,
-    /// What DynamoDB counts it as.
+    /// Read request units of DynamoDB.
     #[serde(default)]
     pub read_units: u64,
 }
 
-/// A function's process.
+/// A process of a function.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Process {
-    /// Which function.
+    /// The name of the function.
     pub function: String,
-    /// Its process id.
+    /// The process id.
     pub pid: u32,
-    /// Whether it works on something.
+    /// Whether it is handling an event.
     pub busy: bool,
 }
 
-/// What goes on.
+/// Whether work is in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Work {
-    /// Whether nothing goes on unless the clock is moved.
+    /// Whether nothing will happen unless the clock is moved.
     pub quiet: bool,
 }
 
 impl Emulator {
-    /// All calls of AWS since the start, or since [`forget_calls`](Self::forget_calls).
+    /// All calls to AWS since the start, or since [`forget_calls`](Self::forget_calls).
     pub fn calls(&self) -> Vec<Call> {
         let text = get(&format!("{}/log?since=0", self.control));
         text.lines().map(read).collect()
     }
 
-    /// Forgets the calls so far.
+    /// Clears the log of calls.
     pub fn forget_calls(&self) {
         post(&format!("{}/purge-log", self.control), &[], "");
     }
 
-    /// The functions' processes.
+    /// The processes of all functions.
     pub fn processes(&self) -> Vec<Process> {
         read(&get(&format!("{}/functions", self.control)))
     }
 
-    /// What goes on.
+    /// Whether work is in progress.
     pub fn work(&self) -> Work {
         read(&get(&format!("{}/work", self.control)))
     }
@@ -79,7 +79,7 @@ impl Emulator {
         post(&format!("{}/clock", self.control), &[], &body);
     }
 
-    /// Invokes a function as its owner may. `function` is its name in the template's outputs, without `FunctionName`.
+    /// Invokes a function directly. `function` is its name in the template's outputs, without `FunctionName`.
     pub fn invoke(&self, function: &str, payload: &Value) -> Value {
         let name = self.output(&format!("{function}FunctionName"));
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
@@ -114,7 +114,7 @@ impl Emulator {
         post(&self.endpoint, &headers, &body);
     }
 
-    /// How many messages stand in a queue, in flight and delayed ones included.
+    /// The number of messages in a queue, including messages in flight and delayed ones.
     pub fn messages_in(&self, queue_url: &str) -> u64 {
         let names = [
             "ApproximateNumberOfMessages",
@@ -133,10 +133,10 @@ impl Emulator {
     }
 }
 
-/// A test that would hang fails instead.
+/// A timeout, so that a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The emulator's root user; it checks who signs, and not the signature.
+/// Signs as the root user. The emulator checks the key, but not the signature.
 fn owner(service: &str) -> (&'static str, String) {
     let scope = format!("Credential=test/20261124/us-east-1/{service}/aws4_request");
     ("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
@@ -150,7 +150,7 @@ fn post(url: &str, headers: &[(&str, String)], body: &str) -> String {
     exchange("POST", url, headers, body)
 }
 
-/// One exchange on a connection of its own.
+/// Makes one request on a new connection.
 #[expect(clippy::expect_used, clippy::panic, reason = "a test's own helper may fail it")]
 fn exchange(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> String {
     let rest = url.strip_prefix("http://").expect("the emulator is called by http");
@@ -176,5 +176,5 @@ fn exchange(method: &str, url: &str, headers: &[(&str, String)], body: &str) -> 
 
 #[expect(clippy::panic, reason = "a test's own helper may fail it")]
 fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("the emulator says {text:?}: {error}"))
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("the emulator answered {text:?}: {error}"))
 }

@@ -1,7 +1,7 @@
-//! Starts the emulator that stands in for AWS in tests, with the resources of the template. It ends with whoever
-//! started it, however that ends: it watches its standard input.
+//! Starts the emulator of AWS for tests, with the resources of the template. It watches its standard input, so it ends
+//! with the process that started it, even if that is killed.
 //!
-//! The emulator is a Python program (`launch.py` beside this crate) in an environment that `make venv` makes.
+//! The emulator is a Python program (`launch.py` beside this crate). `make venv` creates its environment.
 
 mod bootstraps;
 mod control;
@@ -16,20 +16,20 @@ use serde::Deserialize;
 pub use bootstraps::{FUNCTIONS, build};
 pub use control::{Call, Process, Work};
 
-/// An emulator that runs.
+/// A running emulator.
 #[derive(Debug)]
 pub struct Emulator {
-    /// Where AWS's services are.
+    /// The URL of the AWS services.
     pub endpoint: String,
-    /// Where the emulator itself is asked and told things.
+    /// The URL of the control endpoint.
     pub control: String,
-    /// Where the HTTP API is called; none without functions.
+    /// The URL of the HTTP API; `None` without functions.
     pub api: Option<String>,
     /// The stack's outputs.
     pub outputs: BTreeMap<String, String>,
-    /// What the template lets each function do.
+    /// The permissions that the template grants to each function.
     pub granted: Vec<Grant>,
-    /// What a client of the emulator needs in its environment.
+    /// The environment variables for clients of the emulator.
     pub environment: BTreeMap<String, String>,
     child: Child,
     _until_closed: Option<ChildStdin>,
@@ -45,33 +45,33 @@ struct Ready {
     environment: BTreeMap<String, String>,
 }
 
-/// A permission: what a function may do with which resource of the template.
+/// A permission of a function: an action on a resource of the template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Grant {
-    /// The function.
+    /// The name of the function.
     pub function: String,
-    /// The action, as in IAM.
+    /// The IAM action.
     pub action: String,
-    /// The resource's logical id.
+    /// The logical id of the resource.
     pub resource: String,
 }
 
-/// Which part of the template is deployed, and how.
+/// What is deployed, and with which settings.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the functions' binaries are; without them only what keeps data is deployed.
+    /// The folder with the functions' binaries. Without it only resources that store or protect data are deployed.
     pub bootstraps: Option<PathBuf>,
     /// Parameters of the template.
     pub parameters: Vec<(String, String)>,
-    /// For every function's process, on top of the template.
+    /// Environment variables for all functions, in addition to those of the template.
     pub function_environment: Vec<(String, String)>,
 }
 
 impl Emulator {
-    /// Starts it, and returns when the stack stands.
+    /// Starts the emulator, and returns when the stack is ready.
     ///
     /// # Errors
-    /// In words that say what is missing.
+    /// Fails if the Python environment is missing, or if the emulator does not start. The text says what to do.
     pub fn start(options: &Options) -> Result<Self, String> {
         let python = root().join("target/venv/bin/python");
         if !python.exists() {
@@ -94,7 +94,7 @@ impl Emulator {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("the emulator does not start: {error}"))?;
+            .map_err(|error| format!("the emulator cannot be started: {error}"))?;
         let until_closed = child.stdin.take();
         let mut line = String::new();
         let read = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));
@@ -102,7 +102,7 @@ impl Emulator {
             return Err("the emulator ended before it was ready; see above".to_owned());
         }
         let ready: Ready =
-            serde_json::from_str(&line).map_err(|error| format!("the emulator says {line:?}: {error}"))?;
+            serde_json::from_str(&line).map_err(|error| format!("the emulator printed {line:?}: {error}"))?;
         Ok(Self {
             endpoint: ready.endpoint,
             control: ready.control,
@@ -115,10 +115,10 @@ impl Emulator {
         })
     }
 
-    /// An output of the stack.
+    /// Returns an output of the stack.
     ///
     /// # Panics
-    /// If the template has none of this name.
+    /// Panics if the template has no output with this name.
     pub fn output(&self, name: &str) -> &str {
         #[expect(clippy::panic, reason = "a test that asks for what is not in the template has to fail")]
         self.outputs.get(name).map_or_else(|| panic!("the template has no output {name}"), String::as_str)

@@ -1,4 +1,4 @@
-//! The three calls of the public API the bench needs.
+//! The three calls of the public API that the bench needs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use statuspulse_kit::verify;
 
-/// A publish that takes longer is counted as failed: the generator must end.
+/// A call that takes longer fails, so that the generator ends.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
@@ -22,14 +22,14 @@ pub(crate) struct Api {
     origin: String,
 }
 
-/// Who publishes, and where to.
+/// Where a customer's events are published, and with which key.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     uri: hyper::Uri,
     key: HeaderValue,
-    /// The customer's number in the rig.
+    /// The customer's index in the rig.
     pub(crate) customer: usize,
-    /// Sign as StatusPulse would: only for publishing straight to the receiver.
+    /// The secret to sign with, only for publishing directly to the receiver.
     signs_with: Option<String>,
 }
 
@@ -41,13 +41,13 @@ impl Api {
         Self { client, origin: origin.to_owned() }
     }
 
-    /// A new account's admin key.
+    /// Creates an account and returns its admin key.
     pub(crate) async fn create_account(&self, operator_key: &str, name: &str) -> Result<String> {
         let answer = self.create("/v1/accounts", operator_key, &json!({ "name": name })).await?;
         text(&answer, "key")
     }
 
-    /// The secret of a new webhook that has passed its handshake.
+    /// Creates a webhook, which must pass its handshake, and returns its secret.
     pub(crate) async fn create_webhook(&self, admin_key: &str, url: &str) -> Result<String> {
         let events = ["incident_opened", "incident_updated", "incident_resolved"];
         let answer = self.create("/v1/webhooks", admin_key, &json!({ "url": url, "events": events })).await?;
@@ -62,7 +62,7 @@ impl Api {
         Ok(Publisher { uri, key: bearer(admin_key)?, customer, signs_with: None })
     }
 
-    /// Publishes one event: the status, and the number of deliveries a 202 promised.
+    /// Publishes one event. Returns the status and, for a 202, the number of deliveries.
     pub(crate) async fn publish(&self, by: &Publisher, event: String) -> Result<(u16, u64)> {
         let mut request = Request::post(by.uri.clone())
             .header(AUTHORIZATION, by.key.clone())
@@ -75,8 +75,8 @@ impl Api {
         if status != 202 {
             return Ok((status, 0));
         }
-        let answer: Value = serde_json::from_slice(&body).context("a 202 that is not JSON")?;
-        Ok((status, answer["deliveries"].as_u64().context("a 202 without deliveries")?))
+        let answer: Value = serde_json::from_slice(&body).context("the body of a 202 is not JSON")?;
+        Ok((status, answer["deliveries"].as_u64().context("a 202 without the field deliveries")?))
     }
 
     async fn create(&self, path: &str, key: &str, body: &Value) -> Result<Value> {
@@ -102,17 +102,17 @@ impl Api {
 }
 
 impl Publisher {
-    /// Publishes to a URL of the receiver itself.
+    /// A publisher that sends to a URL of the receiver, without the program.
     pub(crate) fn direct(url: &str, secret: &str, customer: usize) -> Result<Self> {
         Ok(Self { uri: url.parse()?, key: bearer("none")?, customer, signs_with: Some(secret.to_owned()) })
     }
 }
 
 fn bearer(key: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(&format!("Bearer {key}")).context("a key that fits no header")
+    HeaderValue::from_str(&format!("Bearer {key}")).context("the key is not valid in a header")
 }
 
 fn text(answer: &Value, field: &str) -> Result<String> {
-    let value = answer[field].as_str().with_context(|| format!("an answer without {field}"))?;
+    let value = answer[field].as_str().with_context(|| format!("a response without the field {field}"))?;
     Ok(value.to_owned())
 }

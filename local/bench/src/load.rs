@@ -1,4 +1,4 @@
-//! Publishing: at a rate whatever happens (open loop), or as fast as the answers come (closed loop).
+//! Publishes events: at a fixed rate (open loop), or each as soon as the previous is answered (closed loop).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::api::{Api, Publisher};
 
-/// What became of a publish.
+/// The result of publishing an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// 202, with the number of webhooks it promised to reach.
+    /// 202, with the number of deliveries it reported.
     Accepted {
         deliveries: u64,
     },
@@ -24,7 +24,7 @@ pub(crate) enum Answered {
 pub(crate) struct Sent {
     pub(crate) number: u64,
     pub(crate) customer: usize,
-    /// When the event was made, and when its answer was there, by [`unix_nanos`].
+    /// When the event was created, and when it was answered, by [`unix_nanos`].
     pub(crate) made: u64,
     pub(crate) answered: u64,
     pub(crate) answer: Answered,
@@ -34,18 +34,18 @@ pub(crate) struct Sent {
 pub(crate) struct Load {
     pub(crate) sent: Vec<Sent>,
     pub(crate) seconds: f64,
-    /// How much later than planned each event of an open loop was made: our own doing, not the program's.
+    /// How much later than planned each event of an open loop was created. The delay is the bench's, not the program's.
     pub(crate) late_nanos: Vec<u64>,
 }
 
-/// Publishers that take turns at a rate.
+/// Publishers that take turns, with a common rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Stream {
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) per_second: u32,
 }
 
-/// When a closed loop ends: whichever comes first.
+/// When a closed loop ends: after the time or the number of events, whichever comes first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Until {
     pub(crate) duration: Duration,
@@ -55,7 +55,7 @@ pub(crate) struct Until {
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
     pub(crate) api: Api,
-    /// Numbers go on through all loads of a rig, so a late arrival is never taken for one of the next load.
+    /// Shared by all loads of a rig, so that a late arrival is never counted for the next load.
     next: Arc<AtomicU64>,
 }
 
@@ -64,8 +64,8 @@ impl Generator {
         Self { api, next: Arc::default() }
     }
 
-    /// Every event is sent when its time has come, however many answers are still out. (What waits for answers
-    /// before it sends more measures a queue that the real world does not have.)
+    /// Sends each event at its planned time, however many answers are outstanding. A generator that waits for answers
+    /// slows down with the program and so hides its latency.
     pub(crate) async fn open_loop(&self, streams: Vec<Stream>, duration: Duration) -> Load {
         let started = unix_nanos();
         let mut running = JoinSet::new();
@@ -95,7 +95,7 @@ impl Generator {
         (publishing.join_all().await, late_nanos)
     }
 
-    /// `clients` publish side by side, each as soon as its last answer is there.
+    /// `clients` publish in parallel, each as soon as its previous event is answered.
     pub(crate) fn closed_loop(
         &self,
         publisher: &Publisher,
@@ -139,7 +139,7 @@ impl Generator {
 }
 
 impl Load {
-    /// To the last answer, and at least as long as was planned.
+    /// Seconds from `started` to the last answer, but at least `planned`.
     fn seconds_since(&self, started: u64, planned: Duration) -> f64 {
         let last = self.sent.iter().map(|sent| sent.answered).max().unwrap_or(started);
         let elapsed = Duration::from_nanos(last.saturating_sub(started));
@@ -151,7 +151,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The product page's sample of an opened incident, each of its own: nothing waits behind another's lane.
+/// The product page's sample of an opened incident. Each event has its own incident, so none waits in a lane.
 fn envelope(number: u64, made: u64) -> String {
     let mark = Mark::text(number, made);
     format!(

@@ -1,19 +1,20 @@
-//! `make bench`: how fast, how cheap and how fair `statuspulse serve` is, measured from outside.
+//! `make bench`: measures the latency, throughput, cost and isolation of `statuspulse serve` from outside.
 //!
-//! The bench starts the release binary as a child on an empty data folder, makes customers and webhooks through the
-//! public API, publishes events, and receives the deliveries itself. Every event carries a number and the time it
-//! was made, so each arrival yields a latency, and each missing one is a loss: a run that lost anything, or
-//! received a bad signature, ends with a non-zero status whatever its speed.
+//! The bench starts the release binary as a child process on an empty data folder, creates customers and webhooks
+//! through the public API, publishes events, and receives the deliveries. Each event carries a number and its creation
+//! time, so each arrival gives a latency and each missing arrival is a loss. A run that lost a delivery or received an
+//! invalid signature exits with a non-zero status, however fast it was.
 //!
-//! - [`program`] the child process; [`proc`] what the kernel says about its CPU time and memory;
-//! - [`receiving`] our end of the deliveries, on a thread of its own;
-//! - [`api`] and [`load`] the customers, and the rate at which they publish, on the main thread;
-//! - [`tally`] sent against arrived; [`rig`] all of these together; [`scenarios`] what is asked of them;
-//! - [`report`] the rows and the JSON files.
+//! - [`program`]: the child process; [`proc`]: its CPU time and memory, from the kernel;
+//! - [`receiving`]: the endpoints, on their own thread;
+//! - [`api`] and [`load`]: the customers, and how fast they publish, on the main thread;
+//! - [`tally`]: compares what was sent with what arrived; [`rig`]: puts these together;
+//! - [`scenarios`]: the measurements;
+//! - [`report`]: the rows and the JSON files.
 //!
-//! Generator and receiver are one thread each, so that neither takes more than one core from what it measures;
-//! every row says how much they took, and the `self` scenario what they can do without a `statuspulse` between
-//! them. On a machine of two cores all three compete: trust the ratios of one run, and the CPU seconds.
+//! Generator and receiver have one thread each, so that neither takes more than one core from the program. Each row
+//! shows how much they used, and the scenario `self` shows what they can do without the program. On a machine with
+//! two cores all three compete: trust the ratios within one run, and the CPU seconds.
 
 mod api;
 mod load;
@@ -35,16 +36,16 @@ use crate::scenarios::Scenario;
 #[derive(Debug, Parser)]
 #[command(about = "Measures a `statuspulse` program from outside, over loopback")]
 pub(crate) struct Options {
-    /// Run only these (several are fine)
+    /// Run only these scenarios; several can be given
     #[arg(long, value_enum, num_args = 1..)]
     scenario: Vec<Scenario>,
-    /// Short runs: to see that everything works, not to quote
+    /// Short runs, to check that everything works; do not quote the figures
     #[arg(long)]
     quick: bool,
     /// The program to measure
     #[arg(long, default_value = "target/release/statuspulse")]
     program: PathBuf,
-    /// Where the JSON files and, while running, the data folders go
+    /// The folder for the JSON files and, while running, the data folders
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
 }

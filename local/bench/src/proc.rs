@@ -1,38 +1,38 @@
-//! CPU time and memory, from /proc.
+//! CPU time and memory of processes and threads, from /proc.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// `/proc/PID/stat` counts in hundredths of a second on every Linux architecture (USER_HZ).
+/// The unit of `/proc/PID/stat` (USER_HZ): 100 on every architecture we use.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// User and system seconds of a process, its ended threads included, in steps of 10 ms.
+/// User and system CPU seconds of a process, including threads that have ended, in steps of 10 ms.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = read(&PathBuf::from(format!("/proc/{pid}/stat")))?;
-    parse_stat(&stat).with_context(|| format!("/proc/{pid}/stat is not as expected"))
+    parse_stat(&stat).with_context(|| format!("/proc/{pid}/stat has an unexpected format"))
 }
 
 fn parse_stat(stat: &str) -> Option<f64> {
-    // The second field, the name in parentheses, may contain anything; the others follow its end.
+    // The second field, the name in parentheses, may contain spaces and parentheses. Start after its end.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     let user: f64 = fields.next()?.parse().ok()?;
     let system: f64 = fields.next()?.parse().ok()?;
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-/// CPU seconds of a process's living threads, to the nanosecond: for what is shorter than a tick.
+/// CPU seconds of a process's running threads, to the nanosecond, for times shorter than a tick.
 pub(crate) fn exact_cpu_seconds(pid: u32) -> Result<f64> {
     let folder = format!("/proc/{pid}/task");
     let threads = fs::read_dir(&folder).with_context(|| folder.clone())?;
-    // A thread may end between being listed and being read.
+    // A thread may end after it was listed.
     let living =
         threads.filter_map(|thread| Thread(thread.ok()?.path().join("schedstat")).cpu_seconds().ok());
     Ok(living.sum())
 }
 
-/// A thread of ours.
+/// A thread of the bench.
 #[derive(Debug, Clone)]
 pub(crate) struct Thread(PathBuf);
 
@@ -45,15 +45,15 @@ impl Thread {
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let text = read(&self.0)?;
         let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
-        Ok(nanos.with_context(|| format!("{} is not as expected", self.0.display()))? / 1e9)
+        Ok(nanos.with_context(|| format!("{} has an unexpected format", self.0.display()))? / 1e9)
     }
 }
 
-/// Megabytes of 10^6 bytes.
+/// Memory of a process, in megabytes of 10^6 bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) rss: f64,
-    /// Pages shared with other processes count by their share.
+    /// Shared pages are divided by the number of processes that share them.
     pub(crate) pss: f64,
     pub(crate) rss_peak: f64,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Memory {
 pub(crate) fn memory(pid: u32) -> Result<Memory> {
     let status = read(&PathBuf::from(format!("/proc/{pid}/status")))?;
     let rollup = read(&PathBuf::from(format!("/proc/{pid}/smaps_rollup")))?;
-    let missing = || format!("memory of process {pid}");
+    let missing = || format!("reading the memory of process {pid}");
     Ok(Memory {
         rss: megabytes(&status, "VmRSS:").with_context(missing)?,
         pss: megabytes(&rollup, "Pss:").with_context(missing)?,
@@ -75,7 +75,7 @@ fn megabytes(text: &str, name: &str) -> Option<f64> {
     Some(kibibytes * 1024.0 / 1e6)
 }
 
-/// How busy the machine was: the first thing to look at when a figure surprises.
+/// The load average of the last minute. Check it first when a figure is unexpected.
 pub(crate) fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! The `statuspulse` program as a child process.
+//! Runs the `statuspulse` program as a child process.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -14,24 +14,24 @@ use statuspulse_kit::unix_nanos;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A running `statuspulse serve`. It is killed when dropped, so that a failed run leaves nothing behind.
+/// A running `statuspulse serve`. It is killed when dropped, so that a failed run leaves no process behind.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
-    /// As the ready line gives it: `http://127.0.0.1:PORT`.
+    /// From the ready line: `http://127.0.0.1:PORT`.
     pub(crate) origin: String,
-    /// From before the exec to the ready line.
+    /// Time from before the exec to the ready line.
     pub(crate) ready_after: Duration,
 }
 
-/// Where one run of the program keeps its files.
+/// The files of one run of the program.
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
 }
 
 impl Folder {
-    /// Empties and makes the folder.
+    /// Creates the folder, and deletes it first if it exists.
     pub(crate) fn fresh(root: PathBuf) -> Result<Self> {
         if root.exists() {
             fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
@@ -61,7 +61,7 @@ impl Folder {
     }
 }
 
-/// The operator's key of an empty data folder.
+/// Creates an operator key with `statuspulse keys create`.
 pub(crate) fn operator_key(program: &Path, folder: &Folder) -> Result<String> {
     let output = Command::new(program)
         .args(["keys", "create", "--role", "operator", "--data"])
@@ -71,11 +71,11 @@ pub(crate) fn operator_key(program: &Path, folder: &Folder) -> Result<String> {
     if !output.status.success() {
         bail!("keys create: {}, {}", output.status, String::from_utf8_lossy(&output.stderr));
     }
-    Ok(String::from_utf8(output.stdout).context("the key is not text")?.trim().to_owned())
+    Ok(String::from_utf8(output.stdout).context("the key is not UTF-8")?.trim().to_owned())
 }
 
 impl Program {
-    /// Starts it and waits for its ready line.
+    /// Starts the program and waits for its ready line.
     pub(crate) fn start(program: &Path, folder: &Folder) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--dev-allow-cidr", "127.0.0.0/8", "--data"]);
@@ -83,16 +83,16 @@ impl Program {
         if folder.ca().exists() {
             command.arg("--dev-extra-ca").arg(folder.ca());
         }
-        let log = File::create(folder.log()).context("the log file")?;
+        let log = File::create(folder.log()).context("creating the log file")?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let started = unix_nanos();
         let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
         let stdout = child.stdout.take().context("the child has no stdout")?;
-        // Owned from here on, so that a child that never gets ready is killed by the error's way out.
+        // From here on the child is killed when an error returns.
         let mut program = Self { child, origin: String::new(), ready_after: Duration::ZERO };
 
         let (sender, lines) = mpsc::channel();
-        // The thread goes on after the ready line: a full pipe would stop the program.
+        // The thread reads on after the ready line, because a full pipe would block the program.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some(origin) = line.strip_prefix("ready ") {
@@ -103,7 +103,7 @@ impl Program {
         let (ready, origin) = lines.recv_timeout(READY_WITHIN).map_err(|_| {
             let log = fs::read_to_string(folder.log()).unwrap_or_default();
             let last: Vec<_> = log.lines().rev().take(5).collect();
-            anyhow::anyhow!("no ready line; its last words, newest first: {}", last.join(" / "))
+            anyhow::anyhow!("no ready line; the end of its log, newest line first: {}", last.join(" / "))
         })?;
         program.origin = origin;
         program.ready_after = Duration::from_nanos(ready.saturating_sub(started));
@@ -114,12 +114,12 @@ impl Program {
         self.child.id()
     }
 
-    /// Asks it to stop (SIGTERM) and waits; answers how it ended and after how long.
+    /// Sends SIGTERM and waits. Returns the exit status and how long it took.
     pub(crate) fn stop(mut self) -> Result<(ExitStatus, Duration)> {
         let asked = unix_nanos();
         let kill = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
         if !kill.context("running kill")?.success() {
-            bail!("kill -TERM failed: the program had ended before");
+            bail!("kill -TERM failed: the program has ended already");
         }
         loop {
             let waited = Duration::from_nanos(unix_nanos().saturating_sub(asked));
@@ -136,7 +136,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Both fail on a child that has ended, which is what we want of it.
+        // Both fail if the child has ended, which is fine.
         self.child.kill().ok();
         self.child.wait().ok();
     }

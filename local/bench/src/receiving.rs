@@ -1,4 +1,4 @@
-//! The endpoints of all customers: one [`Receiver`] on a thread and a runtime of its own, so never more than a core.
+//! The endpoints of all customers: one [`Receiver`] with its own thread and runtime, so that it uses at most one core.
 
 use std::io;
 use std::sync::mpsc;
@@ -14,7 +14,7 @@ use crate::proc::Thread;
 pub(crate) struct Receiving {
     pub(crate) receiver: Receiver,
     pub(crate) thread: Thread,
-    /// Dropping it ends the thread.
+    /// Dropping it stops the thread.
     _stop: oneshot::Sender<()>,
 }
 
@@ -32,7 +32,7 @@ impl Receiving {
                 let receiver = Receiver::start(options);
                 let thread = Thread::current().map_err(io::Error::other);
                 sender.send(receiver.and_then(|receiver| Ok((receiver, thread?)))).ok();
-                // It ends with an error when the sender is dropped: that is the signal.
+                // Returns with an error when the sender is dropped, which is the signal to stop.
                 stopped.await.ok();
             });
         })?;

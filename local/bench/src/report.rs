@@ -1,5 +1,5 @@
 #![expect(clippy::print_stdout, reason = "the report is the output")]
-//! What a run says: a line when a scenario starts, a row when it is done, all rows at the end, a JSON file a row.
+//! The report: a line when a scenario starts, a row when it ends, all rows at the end, and a JSON file for each row.
 
 use std::fs;
 use std::path::Path;
@@ -16,9 +16,9 @@ const LINE_WIDTH: usize = 110;
 #[derive(Debug)]
 pub(crate) struct Row {
     name: String,
-    /// The figures for reading, one item a subject.
+    /// The figures as text.
     items: Vec<String>,
-    /// The figures for programs, by name and unit.
+    /// The figures for the JSON file, by name and unit.
     figures: Map<String, Value>,
     faults: Vec<String>,
 }
@@ -35,7 +35,7 @@ impl Row {
         self
     }
 
-    /// The given per milles of a spread, as one item.
+    /// Adds percentiles of a spread as one item. `points` are names with their per mille.
     #[must_use]
     pub(crate) fn spread(mut self, name: &str, spread: &Spread, points: &[(&str, usize)]) -> Self {
         let mut item = name.to_owned();
@@ -84,7 +84,7 @@ impl Row {
         })
     }
 
-    /// Prints the row and writes its file.
+    /// Prints the row and writes its JSON file.
     pub(crate) fn publish(&self, folder: &Path, quick: bool) -> Result<()> {
         say(&self.text());
         let file = folder.join(format!("{}.json", self.name));
@@ -97,7 +97,7 @@ pub(crate) fn say(text: &str) {
     println!("{text}");
 }
 
-/// All rows once more, below each other.
+/// Prints all rows again, and how many failed.
 pub(crate) fn summary(rows: &[Row]) {
     say("\n=== all results ===");
     rows.iter().for_each(|row| say(&row.text()));
@@ -112,7 +112,7 @@ fn key(parts: &[&str]) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }
 
-/// Three digits that matter.
+/// About three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -1,4 +1,4 @@
-//! A program, its customers and their endpoints, put together for one scenario.
+//! A program, its customers and their endpoints, for one scenario.
 
 use std::future::Future;
 use std::path::Path;
@@ -15,9 +15,10 @@ use crate::program::{Folder, Program, operator_key};
 use crate::receiving::Receiving;
 use crate::tally::{Arrivals, Endpoint, Spread, Tally, complete, tally};
 
-/// A first attempt that failed is tried again after a minute: what comes then was late, not lost.
+/// Longer than the first wait of the retry schedule (60 s), so that a delivery that succeeds at its first retry is
+/// late and not lost.
 const LAST_ARRIVAL_WITHIN: Duration = Duration::from_secs(75);
-/// How long to look on for duplicates once everything is there.
+/// How long to watch for duplicates after everything has arrived.
 const DUPLICATES_WITHIN: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,23 +44,23 @@ pub(crate) struct Rig {
     endpoints: Vec<Endpoint>,
 }
 
-/// One load and what came of it.
+/// The results of one load.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) tally: Tally,
     pub(crate) seconds: f64,
-    /// How late the generator was with its own events.
+    /// How late the generator created its events.
     pub(crate) late: Spread,
-    /// CPU seconds of the program, to the last arrival.
+    /// CPU seconds of the program, up to the last arrival.
     pub(crate) cpu_seconds: f64,
     pub(crate) memory: Memory,
-    /// Shares of a core the bench itself used while loading.
+    /// The share of a core that the bench used during the load.
     pub(crate) generator_core: f64,
     pub(crate) receiver_core: f64,
 }
 
 impl Rig {
-    /// A program on an empty data folder below `out`.
+    /// Starts the program on an empty data folder below `out`.
     pub(crate) fn start(program: &Path, out: &Path, name: &str, scheme: Scheme) -> Result<Self> {
         let folder = Folder::fresh(out.join("data").join(name))?;
         let authority = Authority::fresh()?;
@@ -74,7 +75,7 @@ impl Rig {
         Self::assemble(Some(Running { program, folder, operator_key }), options, api)
     }
 
-    /// A receiver alone, for the `self` scenario.
+    /// Only a receiver, for the scenario `self`.
     pub(crate) fn without_program() -> Result<Self> {
         let options = ReceiverOptions { record: Record::Marks, ..ReceiverOptions::plain() };
         Self::assemble(None, options, Api::new(""))
@@ -91,9 +92,9 @@ impl Rig {
         })
     }
 
-    /// A new customer with `webhooks` healthy ones.
+    /// Creates a customer with this number of healthy webhooks.
     pub(crate) async fn customer(&mut self, webhooks: usize) -> Result<Publisher> {
-        let running = self.running.as_ref().context("no program to have customers")?;
+        let running = self.running.as_ref().context("customers need a running program")?;
         let customer = self.admin_keys.len();
         let name = format!("Bench {customer}");
         let admin_key = self.generator.api.create_account(&running.operator_key, &name).await?;
@@ -105,7 +106,7 @@ impl Rig {
         Ok(publisher)
     }
 
-    /// One more webhook. It passes its handshake in good health; a `mood` comes over its endpoint afterwards.
+    /// Creates a webhook. Its endpoint is healthy during the handshake, and gets the `mood` afterwards.
     pub(crate) async fn webhook(&mut self, customer: usize, mood: Option<Mood>) -> Result<()> {
         let path = format!("/c{customer}/w{}", self.endpoints.len());
         let admin_key = self.admin_keys.get(customer).context("no such customer")?;
@@ -120,7 +121,7 @@ impl Rig {
         Ok(())
     }
 
-    /// A publisher whose events go straight to an endpoint, which answers as the API would.
+    /// A publisher whose events go directly to an endpoint, which answers like the API.
     pub(crate) fn short_circuit(&mut self) -> Result<Publisher> {
         let (path, secret) = ("/self", "whsec_of_the_bench_itself");
         let accepted = statuspulse_kit::Answer::status(202).body(r#"{"event_id":"evt_self","deliveries":1}"#);
@@ -130,9 +131,9 @@ impl Rig {
         Publisher::direct(&self.receiving.receiver.url(path), secret, 0)
     }
 
-    /// Runs a load, waits for the last arrival, and counts.
+    /// Runs a load, waits for its last arrival, and tallies.
     pub(crate) async fn measure(&self, load: impl Future<Output = Load>) -> Result<Measured> {
-        // What came since the last load belongs to nobody.
+        // Discard what arrived after the previous load.
         self.receiving.receiver.take_marks();
         let started = unix_nanos();
         let cpu_before = self.program_cpu_seconds()?;
@@ -162,7 +163,7 @@ impl Rig {
 
     async fn drain(&self, load: &Load, arrivals: &mut Arrivals) {
         let deadline = unix_nanos().saturating_add(nanos(LAST_ARRIVAL_WITHIN));
-        // Cheap looks first: the full count takes time from a program that is still working.
+        // The cheap check comes first: a full tally takes CPU time from the program, which is still working.
         let expected = tally(load, &self.endpoints, arrivals).expected;
         loop {
             arrivals.absorb(self.receiving.receiver.take_marks());
@@ -174,7 +175,7 @@ impl Rig {
         }
     }
 
-    /// Lets real time pass, as everything here does.
+    /// Waits in real time.
     pub(crate) async fn pass(&self, duration: Duration) {
         let mut ticks = tokio::time::interval(duration);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,17 +191,17 @@ impl Rig {
         Ok((self.own_thread.cpu_seconds()?, self.receiving.thread.cpu_seconds()?))
     }
 
-    /// Connections and TLS handshakes the program has made to the endpoints.
+    /// The number of connections and of TLS handshakes that the program has made to the endpoints.
     pub(crate) fn connections(&self) -> (u64, u64) {
         (self.receiving.receiver.connections(), self.receiving.receiver.tls_handshakes())
     }
 
-    /// Ends the program in an orderly way. Its data and log go too, unless somebody will want to look at them.
+    /// Stops the program, which must exit with status 0. Deletes its data and log, unless `keep_files`.
     pub(crate) fn stop(self, keep_files: bool) -> Result<()> {
         let Some(running) = self.running else { return Ok(()) };
         let (status, _) = running.program.stop()?;
         if !status.success() {
-            bail!("the program ended with {status} on SIGTERM");
+            bail!("the program exited with {status} after SIGTERM");
         }
         if keep_files { Ok(()) } else { running.folder.remove() }
     }

@@ -1,4 +1,4 @@
-//! The questions. Each scenario starts from an empty data folder and is bounded in time.
+//! The scenarios. Each starts with an empty data folder and has a time limit.
 
 use std::fs;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use crate::program::{Folder, Program};
 use crate::report::{Row, say, summary};
 use crate::rig::{Measured, Rig, Scheme};
 
-/// No scenario plans for more than two minutes; one that hangs must not hang `make bench`.
+/// Time limit of a scenario, so that none can hang `make bench`.
 const SCENARIO_WITHIN: Duration = Duration::from_secs(6 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// The bench alone, generator straight to receiver: what it could measure at most
+    /// The bench alone, without the program: the most it could measure
     #[value(name = "self")]
     Itself,
-    /// From exec to the ready line, and from SIGTERM to the exit, on an empty data folder
+    /// Time from exec to the ready line, and from SIGTERM to exit, on an empty data folder
     Start,
     /// 50 events/s to one https webhook
     Low,
-    /// 32 publishers as fast as they can, one webhook, over http and over https
+    /// 32 publishers as fast as they can, to one webhook, over http and over https
     Sat,
-    /// 16 publishers as fast as they can, ten webhooks
+    /// 16 publishers as fast as they can, to ten webhooks
     SatFan,
-    /// What the program holds after 20,000 deliveries
+    /// Memory of the program after 20,000 deliveries
     Memory,
-    /// Four customers, without and with a fifth whose endpoint hangs
+    /// Latency of four customers, without and with a fifth whose endpoint hangs
     Isolation,
-    /// One event a second to 100 webhooks, without and with a 101st that hangs
+    /// One event per second to 100 webhooks, without and with a 101st that hangs
     FanOneBad,
 }
 
-/// Runs what was asked for; `false` if any of it failed.
+/// Runs the selected scenarios, or all. Returns `false` if any failed.
 pub(crate) async fn run_all(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
     let wanted = if options.scenario.is_empty() { Scenario::value_variants() } else { &options.scenario };
@@ -50,7 +50,7 @@ pub(crate) async fn run_all(options: &Options) -> Result<bool> {
         let rows = match tokio::time::timeout(SCENARIO_WITHIN, run(*scenario, options)).await {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) => vec![Row::new(&name).faults(vec![format!("{error:#}")])],
-            Err(_) => vec![Row::new(&name).faults(vec!["not done in six minutes".to_owned()])],
+            Err(_) => vec![Row::new(&name).faults(vec!["not finished within six minutes".to_owned()])],
         };
         for row in rows {
             row.publish(&options.out, options.quick)?;
@@ -82,7 +82,7 @@ async fn run(scenario: Scenario, options: &Options) -> Result<Vec<Row>> {
     })
 }
 
-/// A load's length: a fifth of it, and at least two seconds, under `--quick`.
+/// The duration of a load in seconds. With `--quick` a fifth of it, but at least two.
 fn seconds(options: &Options, full: u64) -> Duration {
     Duration::from_secs(if options.quick { (full / 5).max(2) } else { full })
 }
@@ -93,7 +93,7 @@ fn rig(options: &Options, name: &str, scheme: Scheme) -> Result<Rig> {
 
 async fn itself(options: &Options) -> Result<Row> {
     let duration = seconds(options, 10);
-    say(&format!("self: 32 publishers straight to the receiver for {} s …", duration.as_secs()));
+    say(&format!("self: 32 publishers directly to the receiver for {} s …", duration.as_secs()));
     let mut rig = Rig::without_program()?;
     let publisher = rig.short_circuit()?;
     let until = Until { duration, events: u64::MAX };
@@ -122,7 +122,7 @@ fn start(options: &Options) -> Result<Row> {
         let (status, after) = program.stop()?;
         stopped.push(after.as_secs_f64() * 1e3);
         if !status.success() {
-            faults.push(format!("ended with {status} on SIGTERM"));
+            faults.push(format!("exited with {status} after SIGTERM"));
         }
         folder.remove()?;
     }
@@ -254,15 +254,15 @@ fn cost(row: Row, measured: &Measured) -> Row {
         .figure("RSS peak", measured.memory.rss_peak, "MB")
 }
 
-/// What the bench itself took: near 1, the figure beside it is the bench's and not the program's.
+/// Adds the CPU that the bench itself used. If it is close to one core, the bench was the limit and not the program.
 fn own_share(row: Row, measured: &Measured) -> Row {
     let row = row.figure("generator", measured.generator_core, "cores");
     let row = row.figure("receiver", measured.receiver_core, "cores");
-    // A closed loop has no plan to be late with.
+    // A closed loop has no planned times.
     if measured.late.is_empty() { row } else { row.spread("generator late", &measured.late, &[("p99", 990)]) }
 }
 
-/// Accounts for every delivery, and ends the program.
+/// Adds the counts of deliveries to the row, and stops the program.
 fn finish(row: Row, rig: Rig, measured: &Measured) -> Result<Row> {
     let tally = &measured.tally;
     let row = row
@@ -283,7 +283,7 @@ fn size(n: usize) -> f64 {
     count(u64::try_from(n).unwrap_or(u64::MAX))
 }
 
-/// Exact up to 4,294,967,295, which no run of minutes reaches.
+/// Exact up to 4,294,967,295, which no run reaches.
 fn count(n: u64) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }

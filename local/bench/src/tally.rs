@@ -1,4 +1,4 @@
-//! What was sent against what arrived: losses, duplicates, latencies. Plain functions, no clock.
+//! Compares what was sent with what arrived: losses, duplicates, latencies. Pure functions, without a clock.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use statuspulse_kit::{Mark, Signature};
 
 use crate::load::{Answered, Load};
 
-/// A webhook of a customer that should receive every event of that customer, exactly once.
+/// The endpoint of a webhook that should receive each event of its customer exactly once.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     pub(crate) path: String,
     pub(crate) customer: usize,
-    /// An endpoint that misbehaves by order is part of the weather: nothing of it is counted.
+    /// `false` for an endpoint that hangs on purpose. Its deliveries are not counted.
     pub(crate) healthy: bool,
 }
 
@@ -24,11 +24,11 @@ struct Arrival {
     succeeded: bool,
 }
 
-/// What reached the healthy endpoints, by path and event number.
+/// The requests to healthy endpoints, by path and event number.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     by_path: HashMap<String, HashMap<u64, Arrival>>,
-    /// Pairs of endpoint and event seen so far.
+    /// Different pairs of endpoint and event so far.
     pub(crate) distinct: usize,
     good: u64,
     not_good: u64,
@@ -45,7 +45,7 @@ impl Arrivals {
         for (path, marks) in marks {
             let Some(seen) = self.by_path.get_mut(&path) else { continue };
             for mark in marks {
-                // A signature that was not checked is no better than a bad one: a secret is missing somewhere.
+                // An unchecked signature counts as bad: the bench did not set the path's secret.
                 match mark.signature {
                     Signature::Good => self.good += 1,
                     Signature::Bad | Signature::Unchecked => self.not_good += 1,
@@ -63,7 +63,7 @@ impl Arrivals {
     }
 }
 
-/// Latencies in order; the percentile of rank ceil(q × n) is one that was really measured.
+/// Sorted latencies. A percentile is the measured value of rank ceil(q × n), without interpolation.
 #[derive(Debug, Default)]
 pub(crate) struct Spread(Vec<u64>);
 
@@ -77,7 +77,7 @@ impl Spread {
         self.0.is_empty()
     }
 
-    /// Milliseconds at `per_mille`, from 0 to 1,000.
+    /// The latency in milliseconds at `per_mille` (0 to 1,000); 0 if there is none.
     pub(crate) fn at(&self, per_mille: usize) -> f64 {
         let rank = (self.0.len() * per_mille).div_ceil(1000).max(1);
         self.0.get(rank - 1).map_or(0.0, |nanos| std::time::Duration::from_nanos(*nanos).as_secs_f64() * 1e3)
@@ -88,22 +88,22 @@ impl Spread {
 pub(crate) struct Tally {
     pub(crate) accepted: usize,
     pub(crate) refused: usize,
-    /// The first refusal, in words.
+    /// The reason of the first refusal.
     pub(crate) refusal: Option<String>,
-    /// Deliveries the accepted events call for at healthy endpoints.
+    /// Deliveries of the accepted events to healthy endpoints.
     pub(crate) expected: usize,
     pub(crate) delivered: usize,
     pub(crate) duplicates: u64,
-    /// Accepted events whose 202 promised another number of deliveries than there are webhooks.
+    /// Accepted events whose 202 reported a number of deliveries that is not the number of webhooks.
     pub(crate) misjudged: usize,
     pub(crate) good_signatures: u64,
     pub(crate) other_signatures: u64,
     pub(crate) event_to_arrival: Spread,
-    /// An arrival before our reading of the 202 counts as 0, and in `early`.
+    /// An arrival before we have read the 202 counts as 0 and in `early`.
     pub(crate) accepted_to_arrival: Spread,
     pub(crate) early: usize,
     pub(crate) publish: Spread,
-    /// From the first event made to the last arrival.
+    /// Time from the creation of the first event to the last arrival.
     pub(crate) span_seconds: f64,
 }
 
@@ -112,7 +112,7 @@ impl Tally {
         self.expected - self.delivered
     }
 
-    /// Why this run must not pass, if it must not.
+    /// The reasons why this run fails; empty if it passes.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut fault = |count: u64, what: String| {
@@ -122,8 +122,8 @@ impl Tally {
         };
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         fault(count(self.lost()), format!("{} of {} deliveries lost", self.lost(), self.expected));
-        fault(self.other_signatures, format!("{} signatures not good", self.other_signatures));
-        fault(count(self.misjudged), format!("{} fan-outs promised a wrong number", self.misjudged));
+        fault(self.other_signatures, format!("{} signatures not valid", self.other_signatures));
+        fault(count(self.misjudged), format!("{} events with a wrong number of deliveries", self.misjudged));
         let refusal = self.refusal.as_deref().unwrap_or_default();
         fault(count(self.refused), format!("{} events not accepted, the first: {refusal}", self.refused));
         fault(u64::from(self.delivered == 0), "nothing was delivered".to_owned());
@@ -131,7 +131,7 @@ impl Tally {
     }
 }
 
-/// Whether every expected delivery is there; cheap enough to ask while waiting for the last ones.
+/// Whether every expected delivery has arrived.
 pub(crate) fn complete(load: &Load, endpoints: &[Endpoint], arrivals: &Arrivals) -> bool {
     let tally = tally(load, endpoints, arrivals);
     tally.delivered == tally.expected
@@ -232,7 +232,7 @@ mod tests {
         let mut arrivals = Arrivals::of(&endpoints);
         arrivals.absorb(vec![("/a".to_owned(), vec![mark(1, 2_000_000, Signature::Unchecked)])]);
         let faults = tally(&load, &endpoints, &arrivals).faults();
-        assert_eq!(faults, ["1 signatures not good", "1 fan-outs promised a wrong number"]);
+        assert_eq!(faults, ["1 signatures not valid", "1 events with a wrong number of deliveries"]);
     }
 
     #[test]

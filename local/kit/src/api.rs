@@ -1,11 +1,6 @@
-//! A client of the API and events to publish, for tests: what is not as it should be panics, and says so.
+//! A client of the API and events to publish, for tests. Unexpected results panic with a message.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test's own helpers may fail it"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "test helpers may panic")]
 
 use std::time::Duration;
 
@@ -17,10 +12,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-/// Longer than anything takes on a machine that is busy with other things.
+/// A time limit for any wait; generous, because the machine may be busy.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// What was answered.
+/// A response of the API.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -28,6 +23,7 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Returns the body. Panics if the status is another one.
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         self.body
@@ -43,7 +39,7 @@ pub struct Page {
     pub html: String,
 }
 
-/// A client with one key.
+/// A client with one API key.
 #[derive(Debug, Clone)]
 pub struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -61,12 +57,12 @@ impl Api {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
-    /// The same caller at a server that was started since.
+    /// A client with the same key for another server, such as the next start.
     pub fn at(&self, origin: &str) -> Self {
         Self::new(origin, &self.key)
     }
 
-    /// One exchange with whatever is there, which need not speak JSON.
+    /// Sends a GET without a key and ignores the response, which need not be JSON.
     pub async fn probe(&self, path: &str) {
         let request = Request::get(format!("{}{path}", self.origin)).body(Full::default()).unwrap();
         let answer = tokio::time::timeout(LONG, self.client.request(request)).await.expect("an answer");
@@ -81,7 +77,7 @@ impl Api {
         self.call("POST", path, None, Bytes::from(body.to_string())).await.unwrap()
     }
 
-    /// The same, where the connection may break.
+    /// Like [`post`](Self::post), but returns `None` if there is no valid response, such as when the connection breaks.
     pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
         self.call("POST", path, None, Bytes::from(body.to_string())).await.ok()
     }
@@ -94,7 +90,10 @@ impl Api {
         self.call("DELETE", path, None, Bytes::new()).await.unwrap()
     }
 
-    /// Publishes a payload exactly as it stands; the error is that of a connection that broke.
+    /// Publishes a payload without changing its bytes.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the response is not JSON.
     pub async fn publish(
         &self,
         groups: &[&str],
@@ -105,14 +104,14 @@ impl Api {
         self.call("POST", "/v1/events", idempotency_key, Bytes::from(envelope)).await
     }
 
-    /// Publishes and expects it to be accepted, for that many webhooks.
+    /// Publishes a payload, and expects a 202 with this number of deliveries.
     pub async fn published(&self, groups: &[&str], payload: &str, deliveries: u64) -> Value {
         let answer = self.publish(groups, payload, None).await.unwrap().expect(202);
         assert_eq!(answer["deliveries"], deliveries, "{payload}");
         answer
     }
 
-    /// A page of the dashboard, asked for or sent a form, with the session's cookie.
+    /// Requests a page of the dashboard with the session's cookie: a GET, or a POST of `form`.
     pub async fn page(&self, path: &str, form: Option<&str>, cookie: &str) -> Page {
         let request = Request::builder()
             .method(if form.is_some() { "POST" } else { "GET" })
@@ -160,7 +159,7 @@ impl Api {
         tokio::time::timeout(LONG, exchange).await.expect("an answer")
     }
 
-    /// Registers a webhook for all events of these groups, which passes its handshake. Its id and secret.
+    /// Registers a webhook for all event types of these groups, which must pass its handshake. Returns id and secret.
     pub async fn webhook(&self, url: &str, groups: &[&str]) -> (String, String) {
         let body = json!({
             "url": url,
@@ -176,7 +175,7 @@ impl Api {
         self.get(&format!("/v1/webhooks/{webhook}")).await.expect(200)
     }
 
-    /// All of a webhook's deliveries, newest first.
+    /// All deliveries of a webhook, newest first.
     pub async fn deliveries(&self, webhook: &str) -> Vec<Value> {
         let mut all = vec![];
         let mut cursor = String::new();
@@ -191,7 +190,7 @@ impl Api {
         }
     }
 
-    /// Returns when no delivery of the webhook is under way.
+    /// Waits until every delivery of the webhook is delivered.
     pub async fn all_delivered(&self, webhook: &str) {
         eventually("every delivery is delivered", async || {
             self.deliveries(webhook).await.iter().all(|delivery| delivery["status"] == "delivered")
@@ -204,7 +203,8 @@ pub fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
 }
 
-/// An event of that kind (`opened`, `updated`, `resolved`), spelled with its own spacing and digits.
+/// A payload of this kind (`opened`, `updated` or `resolved`), with unusual spacing, numbers and characters that must
+/// reach the endpoint unchanged.
 pub fn payload(kind: &str, incident: &str, n: usize) -> String {
     let (status, time) = match kind {
         "opened" => ("investigating", "triggered_at"),
@@ -217,17 +217,17 @@ pub fn payload(kind: &str, incident: &str, n: usize) -> String {
     )
 }
 
-/// Asks again and again, for what no event tells of.
+/// Polls until `is_so` returns `true`. Panics after [`LONG`].
 pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let asking = async {
         while !is_so().await {
             pause(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(LONG, asking).await.is_ok(), "not so: {what}");
+    assert!(tokio::time::timeout(LONG, asking).await.is_ok(), "timed out waiting until {what}");
 }
 
 pub async fn pause(time: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "real processes live in real time")]
+    #[expect(clippy::disallowed_methods, reason = "real processes run in real time")]
     tokio::time::sleep(time).await;
 }

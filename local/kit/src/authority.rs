@@ -1,4 +1,4 @@
-//! A certificate authority that lives as long as the test, and the certificates a client must accept or refuse.
+//! A certificate authority in memory. It issues the certificates that a client must accept or refuse.
 
 use std::fmt;
 use std::io;
@@ -14,22 +14,22 @@ use crate::clock;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Which certificate to issue. A second, unknown authority is simply a second [`Authority`].
+/// Which certificate to issue. For an unknown issuer, create a second [`Authority`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateSpec {
     /// For `localhost` and 127.0.0.1, valid now.
     Good,
-    /// Valid now, for `elsewhere.invalid` alone.
+    /// Valid now, but only for `elsewhere.invalid`.
     WrongHost,
-    /// For the right names; it ended yesterday.
+    /// For the right names; expired yesterday.
     Expired,
-    /// For the right names; it starts tomorrow.
+    /// For the right names; valid from tomorrow.
     NotYetValid,
-    /// For the right names, valid now, signed by its own key.
+    /// For the right names and valid now, but signed with its own key.
     SelfSigned,
 }
 
-/// A certificate with its key, for [`crate::ReceiverOptions::tls`].
+/// A certificate and its private key, for [`crate::ReceiverOptions::tls`].
 pub struct ServerCertificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -53,7 +53,7 @@ impl fmt::Debug for ServerCertificate {
     }
 }
 
-/// A fresh authority: its key is made in [`Authority::new`] and never leaves the process.
+/// A certificate authority. Its key is generated in [`Authority::new`] and never leaves the process.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     ca_pem: String,
@@ -61,12 +61,12 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// An authority for whom it is `now`: what it calls expired ended a day before.
+    /// Creates an authority that issues certificates relative to `now`: expired ones ended a day before it.
     pub fn new(now: SystemTime) -> io::Result<Self> {
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let mut params = valid_between(now.checked_sub(365 * DAY), now.checked_add(3650 * DAY))?;
-        // Two authorities of one name would be told apart by the signature only, and a client would then
-        // report a bad signature where the test wants an unknown issuer.
+        // The name must be unique. With two authorities of the same name, a client would report a bad signature
+        // where the test expects an unknown issuer.
         let id: String =
             key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name.push(DnType::CommonName, format!("StatusPulse kit authority {id}"));
@@ -77,12 +77,12 @@ impl Authority {
         Ok(Self { issuer, ca_pem, now })
     }
 
-    /// An authority by this machine's clock.
+    /// Creates an authority whose time is the system clock.
     pub fn fresh() -> io::Result<Self> {
         Self::new(clock::now())
     }
 
-    /// What a client must be given to trust this authority's certificates.
+    /// The CA certificate in PEM. A client that trusts it accepts this authority's certificates.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -125,7 +125,7 @@ impl fmt::Debug for Authority {
 
 fn valid_between(from: Option<SystemTime>, until: Option<SystemTime>) -> io::Result<CertificateParams> {
     let since_epoch = |time: Option<SystemTime>| {
-        let time = time.ok_or_else(|| io::Error::other("a validity that no clock can tell"))?;
+        let time = time.ok_or_else(|| io::Error::other("the validity is out of range"))?;
         time.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)
     };
     let generation = rcgen::date_time_ymd(1970, 1, 1);

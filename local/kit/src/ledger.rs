@@ -1,4 +1,4 @@
-//! What arrived, who waits for it, and which mood is next. One lock, held for microseconds, never across a wait.
+//! Records requests, wakes waiters, and chooses each request's mood. Its one lock is never held across an await.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,46 +12,46 @@ use crate::services::Rate;
 use crate::wire::{Request, find};
 use crate::{clock, verify};
 
-/// A receiver may be left running for days; older requests of a path are forgotten, though still counted.
+/// Requests kept per path, because a receiver may run for days. Older ones are dropped, but still counted.
 const KEPT_PER_PATH_MAX: usize = 100_000;
 
-/// How much of a request is kept.
+/// How much of each request is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Record {
     /// Headers and body, as [`Received`].
     #[default]
     Full,
-    /// A [`Mark`] for each request that has one, and nothing else: a bench sends millions.
+    /// Only a [`Mark`] for each request that has one, because the bench sends millions.
     Marks,
 }
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// The request target: path and query, as sent.
     pub path: String,
-    /// In order, names in lowercase.
+    /// In the order received, with names in lowercase.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    /// When its last byte was read: nanoseconds since 1970, comparable with [`crate::unix_nanos`].
+    /// When its last byte was read, in nanoseconds since 1970, on the clock of [`crate::unix_nanos`].
     pub at: u64,
-    /// The status this receiver set out to answer; 0 where the mood answers nothing.
+    /// The status of the answer; 0 if the mood sends none.
     pub answered: u16,
 }
 
 impl Received {
-    /// The first header of that name, in any case.
+    /// The first header of this name, ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 
-    /// Whether its body contains this text.
+    /// Whether the body contains this text.
     pub fn contains(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.body).contains(text)
     }
 }
 
-/// What [`Record::Marks`] found the `X-StatusPulse-Signature` of a request to be.
+/// The result of checking `X-StatusPulse-Signature`, under [`Record::Marks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signature {
     Good,
@@ -60,14 +60,14 @@ pub enum Signature {
     Unchecked,
 }
 
-/// A request reduced to the mark in its body, see [`Mark::text`].
+/// A request, reduced to the mark in its body: see [`Mark::text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// The sender's number for the event.
+    /// The number that the sender gave the event.
     pub number: u64,
-    /// When the sender made the event, by [`crate::unix_nanos`].
+    /// When the sender created the event, on the clock of [`crate::unix_nanos`].
     pub sent: u64,
-    /// When its last byte was read, by the same clock.
+    /// When the request's last byte was read, on the same clock.
     pub at: u64,
     /// As in [`Received::answered`].
     pub answered: u16,
@@ -75,12 +75,12 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The mark to put into any text field of an event.
+    /// The text of a mark, to put into any string field of an event.
     pub fn text(number: u64, sent: u64) -> String {
         format!("BEN-{number}-{sent}")
     }
 
-    /// The number and time of the first mark in a body.
+    /// The number and creation time in the first mark of a body.
     pub fn find(body: &[u8]) -> Option<(u64, u64)> {
         let start = body.windows(4).position(|window| window == b"BEN-")? + 4;
         let mut parts = body.get(start..)?.splitn(2, |byte| *byte == b'-');
@@ -93,9 +93,9 @@ impl Mark {
 
 struct PathEntry {
     mood: Mood,
-    /// Requests since the mood was set.
+    /// Requests since the mood was set, unless it counts per event.
     seen: usize,
-    /// The same by event id; filled only under a mood that asks for it.
+    /// Requests since the mood was set, by event id, if it counts per event.
     seen_by_event: HashMap<String, usize>,
     count: u64,
     rate: Rate,
@@ -136,12 +136,12 @@ impl Ledger {
         Self { record, book: Mutex::default(), arrived: Notify::new() }
     }
 
-    /// A panic in another test's thread must not hide what this one is waiting for.
+    /// Ignores poisoning: a panic in another thread must not hide this test's result.
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request and says what to do with it.
+    /// Records a request and returns the mood to respond with.
     pub(crate) fn note(&self, request: Request) -> Mood {
         let at = clock::unix_nanos();
         let mut book = self.book();
@@ -152,7 +152,7 @@ impl Ledger {
         match self.record {
             Record::Marks => entry.mark(&request, at, answered),
             Record::Full => {
-                // A copy: the bytes read share their buffer with the rest of the connection.
+                // Copied, because the body shares its buffer with the rest of the connection.
                 let body = Bytes::copy_from_slice(&request.body);
                 let received =
                     Received { path: request.target, headers: request.headers, body, at, answered };
@@ -207,7 +207,7 @@ impl Ledger {
     pub(crate) async fn wait_for(&self, path: &str, n: u64, within: Duration) -> Result<(), String> {
         let enough = async {
             loop {
-                // Made before the look: it hears of everything that arrives from here on.
+                // Created before the check, so that no arrival after the check is missed.
                 let arrived = self.arrived.notified();
                 if self.count(path) >= n {
                     return;

@@ -1,24 +1,26 @@
-//! The other end of a webhook: a receiver on loopback that does what it is told and remembers what came.
+//! A scriptable webhook receiver on loopback, and an API client, for tests, the demo and the bench.
 //!
-//! A webhook product is judged by how it behaves towards endpoints it does not control, most of all towards
-//! broken ones. So every test of delivery, the demo, `statuspulse receive` and `make bench` need an endpoint
-//! whose behaviour is chosen line by line. That is this crate:
+//! A webhook sender is judged by how it handles endpoints that it does not control, above all broken ones. The
+//! tests of delivery, the demo, `statuspulse receive` and `make bench` therefore need an endpoint whose behaviour
+//! they choose:
 //!
-//! - [`Authority`]: a fresh certificate authority, and certificates of it that are good, expired, for another host …
-//! - [`Receiver`]: an HTTP/1.1 server on 127.0.0.1, plain or TLS, with keep-alive;
-//! - [`Mood`]: what it answers on a path, from `200 ok` to a body that never ends;
-//! - [`Received`] and [`Mark`]: what arrived, in full for a test, or in 40 bytes a request for a bench;
+//! - [`Authority`]: a fresh certificate authority that issues valid, expired and otherwise invalid certificates;
+//! - [`Receiver`]: an HTTP/1.1 server on 127.0.0.1, plain or with TLS, with keep-alive;
+//! - [`Mood`]: how it responds on a path, from `200 ok` to a body that never ends;
+//! - [`Received`] and [`Mark`]: a record of each request, complete for tests, or 40 bytes for the bench;
 //! - [`api`]: a client of the API, and events to publish;
-//! - [`services`]: PagerDuty and Slack, as strict as the real ones;
-//! - [`verify`]: both signature schemes, written from their descriptions and not from our signer, so that a
-//!   mistake shared by signer and checker cannot hide.
+//! - [`services`]: stand-ins for PagerDuty and Slack that check requests strictly;
+//! - [`verify`]: both signature schemes, written from their specifications and not from our signer, so that the
+//!   signer and the check cannot share a mistake.
 //!
-//! The server is written by hand, on the socket. A server library will not send a malformed status line or cut
-//! a body short, and half of the moods are exactly that; one plain reader and writer can do all of them, and
-//! is faster than what it is used to measure.
+//! The server is written by hand on the socket: half of the moods break HTTP (a malformed status line, a truncated
+//! body), and server libraries cannot do that. It is also faster than the program that it measures.
 //!
-//! Guarantees: nothing listens on any address but 127.0.0.1; a dropped [`Receiver`] ends its connections; a
-//! request is recorded before it is answered, so whoever has an answer can find the record.
+//! Guarantees:
+//!
+//! - It listens on 127.0.0.1 only.
+//! - Dropping a [`Receiver`] closes its connections.
+//! - A request is recorded before it is answered, so a client that has the answer finds the record.
 
 pub mod api;
 mod authority;

@@ -1,4 +1,4 @@
-//! What the receiver does with a request: an answer, or one of the ways real endpoints misbehave.
+//! How the receiver responds to a request: with an answer, or in one of the ways in which real endpoints misbehave.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `status` with an empty body (200: `ok`).
+    /// An answer with this status. The body is `ok` for 200, otherwise empty.
     pub fn status(status: u16) -> Self {
         let body = if status == 200 { Bytes::from_static(b"ok") } else { Bytes::new() };
         Self { status, headers: Vec::new(), body }
     }
 
-    /// One more header, such as `retry-after` or `location`.
+    /// Adds a header, such as `retry-after` or `location`.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -35,76 +35,76 @@ impl Answer {
     }
 }
 
-/// What a [`Mood::Sequence`] counts.
+/// Which requests a [`Mood::Sequence`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
-    /// Requests on the path, whatever they carry.
+    /// All requests on the path.
     Path,
-    /// Requests with the same `x-statuspulse-event-id`: the attempts of one event.
+    /// Requests with the same `x-statuspulse-event-id`, that is, the attempts of one event.
     Event,
 }
 
-/// The two shapes of a head that is too large.
+/// How a response head is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderFlood {
     /// One header of 1 MB.
     OneLarge,
-    /// 10,000 short ones.
+    /// 10,000 short headers.
     Many,
 }
 
-/// How a path behaves. Whatever speaks of "until the sender leaves" costs a connection and nothing else.
+/// How a path responds. Moods that wait until the sender closes the connection hold the connection and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mood {
     Answer(Answer),
-    /// Waits, then does the other.
+    /// Waits, then responds with the other mood.
     Delay(Duration, Box<Mood>),
-    /// The n-th request gets the n-th step; the last step stays. A step is not itself a sequence.
+    /// The n-th request gets the n-th step, and further requests the last one. A step must not be a sequence.
     Sequence {
         per: Per,
         steps: Vec<Mood>,
     },
-    /// Checks and answers as PagerDuty does: [`pagerduty`](crate::services::pagerduty).
+    /// Checks and answers like PagerDuty: [`pagerduty`](crate::services::pagerduty).
     PagerDuty,
-    /// Checks and answers as Slack does: [`slack`](crate::services::slack).
+    /// Checks and answers like Slack: [`slack`](crate::services::slack).
     Slack,
-    /// Takes the request and stays silent until the sender leaves.
+    /// Reads the request and does not answer; waits until the sender closes the connection.
     Hang,
-    /// Takes the request and closes the connection.
+    /// Reads the request and closes the connection.
     Close,
-    /// Takes the request and resets the connection (RST).
+    /// Reads the request and resets the connection (RST).
     Reset,
-    /// Promises 1,000 bytes, sends 5, and closes.
+    /// Announces 1,000 bytes, sends 5, and closes.
     CloseMidBody {
         status: u16,
     },
-    /// A body without an end, as fast as the sender reads it.
+    /// A body that never ends, written as fast as the sender reads it.
     EndlessBody {
         status: u16,
     },
-    /// A body of 100,000 bytes, one at a time.
+    /// A body of 100,000 bytes, one byte at a time.
     DripBody {
         status: u16,
         every: Duration,
     },
-    /// A whole small answer, one byte at a time from the status line on.
+    /// A complete small answer, one byte at a time from the status line on.
     DripHeader {
         status: u16,
         every: Duration,
     },
-    /// Promises `length` bytes, sends 2, and waits until the sender leaves.
+    /// Announces `length` bytes, sends 2, and waits until the sender closes the connection.
     HugeContentLength {
         status: u16,
         length: u64,
     },
-    /// Something that is not HTTP.
+    /// A response that is not HTTP.
     Garbage,
     HeaderFlood(HeaderFlood),
-    /// `103 Early Hints` again and again, and never a final answer.
+    /// An endless series of `103 Early Hints`, without a final answer.
     InformationalFlood,
-    /// `101 Switching Protocols`, which nobody asked for.
+    /// `101 Switching Protocols`, which the sender did not ask for.
     SwitchingProtocols,
-    /// A body said to be, and being, gzip: `ok` for those who decompress.
+    /// The body `ok`, compressed with gzip and labelled so.
     Gzip {
         status: u16,
     },
@@ -123,12 +123,12 @@ impl Mood {
         Self::Delay(by, Box::new(then.into()))
     }
 
-    /// The first `n` requests on the path get one mood, all others another.
+    /// The first `n` requests on the path get `mood`, all others `then`.
     pub fn first(n: usize, mood: impl Into<Self>, then: impl Into<Self>) -> Self {
         Self::repeated(Per::Path, n, mood.into(), then.into())
     }
 
-    /// The first `n` attempts of every event get one mood, the attempts after them another.
+    /// The first `n` attempts of each event get `mood`, all others `then`.
     pub fn first_of_each_event(n: usize, mood: impl Into<Self>, then: impl Into<Self>) -> Self {
         Self::repeated(Per::Event, n, mood.into(), then.into())
     }
@@ -139,7 +139,7 @@ impl Mood {
         Self::Sequence { per, steps }
     }
 
-    /// The step that request number `seen` (from 0) gets.
+    /// The mood for request number `seen` (from 0).
     pub(crate) fn step(&self, seen: usize) -> Self {
         match self {
             Self::Sequence { steps, .. } => {
@@ -149,7 +149,7 @@ impl Mood {
         }
     }
 
-    /// What it comes to for this body at this time.
+    /// Replaces the stand-ins by their answer to this body at time `at`, in nanoseconds since 1970.
     pub(crate) fn towards(self, body: &[u8], rate: &mut services::Rate, at: u64) -> Self {
         match self {
             Self::PagerDuty => services::pagerduty(body, rate, at).into(),
@@ -159,7 +159,7 @@ impl Mood {
         }
     }
 
-    /// The final status this mood sets out to send; 0 where there is none.
+    /// The final status that this mood sends; 0 if it sends none.
     pub(crate) fn status_sent(&self) -> u16 {
         match self {
             Self::Answer(answer) => answer.status,

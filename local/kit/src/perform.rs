@@ -1,4 +1,4 @@
-//! Moods carried out, byte by byte, on the socket.
+//! Carries out moods on the socket, byte by byte.
 
 use std::io;
 use std::time::Duration;
@@ -10,14 +10,15 @@ use tokio_rustls::server::TlsStream;
 use crate::clock;
 use crate::mood::{Answer, HeaderFlood, Mood};
 
-/// `ok`, as `gzip -n` packs it.
+/// `ok`, compressed by `gzip -n`.
 const GZIPPED_OK: &[u8] =
     &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xcb, 0xcf, 6, 0, 0x47, 0xdd, 0xdc, 0x79, 2, 0, 0, 0];
 const LARGE_HEADER_BYTES: usize = 1024 * 1024;
 const MANY_HEADERS: usize = 10_000;
 
-/// A connection, TLS or not. A reset needs the socket below.
+/// A connection with or without TLS.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The underlying socket, which a reset needs.
     fn socket(&self) -> &TcpStream;
 }
 
@@ -33,16 +34,16 @@ impl Connection for TlsStream<TcpStream> {
     }
 }
 
-/// What becomes of the connection.
+/// What to do with the connection afterwards.
 pub(crate) enum Then {
     Keep,
-    /// An orderly end, with TLS's close_notify.
+    /// Close it properly, with a TLS close_notify.
     Close,
-    /// Dropped as it is.
+    /// Drop it without a close_notify.
     Cut,
 }
 
-/// Carries out a mood. An error means that the sender left first, which is its right.
+/// Carries out a mood. An error means that the sender closed the connection first, which it may do.
 pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) -> io::Result<Then> {
     while let Mood::Delay(by, then) = mood {
         clock::pause(*by).await;
@@ -101,26 +102,26 @@ pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) 
             send(connection, head).await?;
             until_the_sender_leaves(connection).await;
         }
-        // The ledger has chosen a step already, and a service's answer; a sequence in a sequence, which is not promised, is
-        // a close.
+        // The ledger has replaced sequences by a step and stand-ins by an answer. A sequence inside a sequence is not
+        // supported and closes the connection.
         Mood::Close | Mood::Delay(..) | Mood::Sequence { .. } | Mood::PagerDuty | Mood::Slack => {}
     }
     Ok(Then::Cut)
 }
 
-/// An answer without a body, after which the connection ends. What the sender still sends is read and dropped for
-/// a moment: closing on unread bytes would reset the connection, and the answer would be lost with it.
+/// Answers without a body and closes the connection. Reads and discards further bytes for up to a second, because
+/// closing with unread bytes would reset the connection and the answer could be lost.
 pub(crate) async fn refuse<C: Connection>(status: u16, connection: &mut C) {
     let head = format!("{}connection: close\r\ncontent-length: 0\r\n\r\n", start(status));
     if send(connection, head.as_bytes()).await.is_ok() && connection.shutdown().await.is_ok() {
         let leaving = until_the_sender_leaves(connection);
-        // Whether it left or was left makes no difference any more.
+        // A timeout is fine too: the answer was sent.
         tokio::time::timeout(Duration::from_secs(1), leaving).await.ok();
     }
 }
 
 fn start(status: u16) -> String {
-    // Nobody reads the reason phrase, and a client that did would be worth finding.
+    // An unusual reason phrase, because clients must ignore it.
     format!("HTTP/1.1 {status} Kit\r\n")
 }
 
@@ -129,7 +130,7 @@ fn answer_bytes(answer: &Answer) -> Vec<u8> {
     for (name, value) in &answer.headers {
         head.extend([name.as_str(), ": ", value, "\r\n"]);
     }
-    // These two have no body by definition; a length would make a strict client wait for it.
+    // These two never have a body. A content-length could make a client wait for one.
     let bodiless = matches!(answer.status, 204 | 304);
     if !bodiless {
         head.push_str(&format!("content-length: {}\r\n", answer.body.len()));
@@ -169,7 +170,7 @@ async fn drip<C: Connection>(connection: &mut C, bytes: &[u8], every: Duration) 
     Ok(())
 }
 
-/// Waiting on the socket and not on a timer: a thousand hung requests cost nothing once their sender is gone.
+/// Waits on the socket instead of a timer, so that hung requests cost nothing after their senders have gone.
 async fn until_the_sender_leaves<C: Connection>(connection: &mut C) {
     let mut ignored = [0; 1024];
     while matches!(connection.read(&mut ignored).await, Ok(1..)) {}

@@ -1,4 +1,4 @@
-//! The listener and its connections.
+//! The receiver: its listener and its connections.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ use crate::mood::Mood;
 use crate::perform::{Connection, Then, perform, refuse};
 use crate::wire::{NoRequest, read_request};
 
-/// Which TLS versions a receiver speaks.
+/// Which TLS versions a receiver supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsVersions {
     #[default]
@@ -34,9 +34,9 @@ pub enum TlsVersions {
 
 #[derive(Debug, Clone, Default)]
 pub struct ReceiverOptions {
-    /// 0 takes a free one.
+    /// 0 picks a free port.
     pub port: u16,
-    /// Plain HTTP without it.
+    /// Plain HTTP if absent.
     pub certificate: Option<ServerCertificate>,
     pub tls_versions: TlsVersions,
     pub record: Record,
@@ -52,7 +52,7 @@ impl ReceiverOptions {
     }
 }
 
-/// What happens to a connection once it is accepted.
+/// How an accepted connection is served.
 #[derive(Clone)]
 enum Speech {
     Plain,
@@ -66,7 +66,7 @@ struct Counters {
     tls_handshakes: AtomicU64,
 }
 
-/// A webhook endpoint, or as many as there are paths. It ends, with all its connections, when dropped.
+/// A server on 127.0.0.1 whose paths are webhook endpoints. Dropping it stops it and closes its connections.
 pub struct Receiver {
     address: SocketAddr,
     https: bool,
@@ -76,7 +76,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts on the current tokio runtime. Every path answers `200 ok` until told otherwise.
+    /// Starts on the current tokio runtime. Every path answers `200 ok` until [`mood`](Self::mood) changes it.
     pub fn start(options: ReceiverOptions) -> io::Result<Self> {
         let speech = match options.certificate {
             None => Speech::Plain,
@@ -85,7 +85,7 @@ impl Receiver {
         Self::listen(options.port, speech, options.record)
     }
 
-    /// Accepts connections and never says a word on them: to a client, a TLS handshake without an end.
+    /// Accepts connections and sends nothing, so that a TLS handshake never ends.
     pub fn silent() -> io::Result<Self> {
         Self::listen(0, Speech::Silent, Record::Full)
     }
@@ -106,44 +106,51 @@ impl Receiver {
         self.address
     }
 
-    /// `https://localhost:PORT/path`, or `http://127.0.0.1:PORT/path` of a plain receiver.
+    /// `https://localhost:PORT/path`, or `http://127.0.0.1:PORT/path` without TLS.
     pub fn url(&self, path: &str) -> String {
         let origin = if self.https { "https://localhost" } else { "http://127.0.0.1" };
         format!("{origin}:{}{path}", self.address.port())
     }
 
-    /// How `path` (with its query, if any) behaves from the next request on; a sequence starts at its first step.
+    /// Sets how `path` (with its query, if any) responds from the next request on. A sequence starts at its first step.
     pub fn mood(&self, path: &str, mood: impl Into<Mood>) {
         self.ledger.set_mood(path, mood.into());
     }
 
-    /// The secret to check marked requests on `path` with, under [`Record::Marks`].
+    /// Sets the secret that marked requests on `path` are verified with, under [`Record::Marks`].
     pub fn secret(&self, path: &str, secret: &str) {
         self.ledger.set_secret(path, secret);
     }
 
-    /// What came on `path` and is still kept, oldest first; empty under [`Record::Marks`].
+    /// The requests on `path` that are still kept, oldest first; empty under [`Record::Marks`].
     pub fn received(&self, path: &str) -> Vec<Received> {
         self.ledger.received(path)
     }
 
-    /// How many requests came on `path`, kept or not.
+    /// The number of requests on `path`, kept or not.
     pub fn count(&self, path: &str) -> u64 {
         self.ledger.count(path)
     }
 
-    /// The marks of all paths since the last call.
+    /// Takes the marks of all paths since the last call.
     pub fn take_marks(&self) -> Vec<(String, Vec<Mark>)> {
         self.ledger.take_marks()
     }
 
-    /// What came on `path`, once that is `n` requests; or a sentence that says how many there were instead.
+    /// Waits until `path` has received `n` requests and returns all that are kept.
+    ///
+    /// # Errors
+    /// After `within`, a message with the number of requests received.
     pub async fn wait_for(&self, path: &str, n: u64, within: Duration) -> Result<Vec<Received>, String> {
         self.ledger.wait_for(path, n, within).await?;
         Ok(self.received(path))
     }
 
-    /// The first request on `path` whose body contains `text`, once it came.
+    /// Waits for a request on `path` whose body contains `text` and returns the first. `within` limits the wait for
+    /// each further request.
+    ///
+    /// # Errors
+    /// If the next request does not arrive in time, a message with the bodies received.
     pub async fn wait_for_text(&self, path: &str, text: &str, within: Duration) -> Result<Received, String> {
         let mut came: Vec<Received> = vec![];
         loop {
@@ -161,17 +168,17 @@ impl Receiver {
         }
     }
 
-    /// How many requests on `path` have bodies that contain `text`.
+    /// The number of kept requests on `path` whose body contains `text`.
     pub fn count_text(&self, path: &str, text: &str) -> usize {
         self.received(path).iter().filter(|request| request.contains(text)).count()
     }
 
-    /// Every request from now on, on any path, as it comes. There is one listener: a second call takes over.
+    /// A channel of all requests from now on, on any path. Only the channel of the latest call receives them.
     pub fn arrivals(&self) -> mpsc::UnboundedReceiver<Received> {
         self.ledger.listen()
     }
 
-    /// TCP connections accepted so far: fewer than requests where the sender keeps them.
+    /// TCP connections accepted so far. Kept connections carry several requests.
     pub fn connections(&self) -> u64 {
         self.counters.connections.load(Ordering::Relaxed)
     }
@@ -181,10 +188,10 @@ impl Receiver {
         self.counters.tls_handshakes.load(Ordering::Relaxed)
     }
 
-    /// Ends it and waits until the port is free, so that another receiver can take it over.
+    /// Stops the receiver and waits until its port is free for another one.
     pub async fn stop(mut self) {
         self.task.abort();
-        // The error says "cancelled", which is what was asked for.
+        // The error is the expected cancellation.
         (&mut self.task).await.ok();
     }
 }
@@ -218,11 +225,11 @@ fn acceptor(certificate: ServerCertificate, versions: TlsVersions) -> io::Result
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The connections live in this task's `JoinSet`: when the task is aborted they go with it.
+/// Accepts connections. They run in this task's `JoinSet`, so aborting the task closes them.
 async fn accept(listener: TcpListener, speech: Speech, ledger: Arc<Ledger>, counters: Arc<Counters>) {
     let mut connections = JoinSet::new();
     loop {
-        // An error here is a connection that died in the queue, or no free descriptor: neither ends a receiver.
+        // The connection died before it was accepted, or no file descriptor is free. Neither ends the receiver.
         let Ok((socket, _)) = listener.accept().await else {
             clock::pause(Duration::from_millis(10)).await;
             continue;
@@ -234,19 +241,19 @@ async fn accept(listener: TcpListener, speech: Speech, ledger: Arc<Ledger>, coun
 }
 
 async fn converse(socket: TcpStream, speech: Speech, ledger: Arc<Ledger>, counters: Arc<Counters>) {
-    // Without it a small answer may wait for an ACK; the sender would measure our delay.
+    // Otherwise a small answer could wait for an ACK, and the sender would measure our delay.
     if socket.set_nodelay(true).is_err() {
         return;
     }
     match speech {
         Speech::Plain => serve(socket, &ledger).await,
         Speech::Tls(acceptor) => {
-            // A client that refuses our certificate is the point of some tests; it has nothing to tell us.
+            // Some tests expect the client to refuse our certificate.
             let Ok(stream) = acceptor.accept(socket).await else { return };
             counters.tls_handshakes.fetch_add(1, Ordering::Relaxed);
             serve(stream, &ledger).await;
         }
-        // `socket` stays open, unread, until the receiver ends.
+        // `socket` stays open and unread until the receiver stops.
         Speech::Silent => std::future::pending().await,
     }
 }
@@ -269,6 +276,6 @@ async fn serve<C: Connection>(mut connection: C, ledger: &Ledger) {
             Ok(Then::Cut) | Err(_) => return,
         }
     }
-    // The sender may be gone already; there is nobody left to tell.
+    // The sender may have closed the connection already.
     connection.shutdown().await.ok();
 }

@@ -1,5 +1,5 @@
-//! PagerDuty's Events API v2 and Slack's incoming webhooks, as far as their public documentation says what they check and
-//! answer. Where the real ones are lenient with a message that would read wrongly (an unescaped `&`), these are not.
+//! Stand-ins for PagerDuty's Events API v2 and Slack's incoming webhooks. They check and answer as the public
+//! documentation says, and are stricter with messages that would be displayed wrongly, such as an unescaped `&`.
 //!
 //! Sources: <https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>,
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>,
@@ -12,16 +12,17 @@ use crate::mood::Answer;
 const PAGERDUTY_EVENT_BYTES: usize = 512 * 1024;
 const SEVERITIES: [&str; 4] = ["critical", "error", "warning", "info"];
 
-/// How much of what comes is still taken: so much a second, and so much at once.
+/// A leaky-bucket rate limiter.
 #[derive(Debug, Default)]
 pub struct Rate {
-    /// What is missing to the full.
+    /// The level of the bucket, in requests.
     used: f64,
-    /// Nanoseconds since 1970.
+    /// When `used` was right, in nanoseconds since 1970.
     at: u64,
 }
 
 impl Rate {
+    /// Takes one request if the bucket has room. `a_second` is the rate at which it drains, `at_once` its size.
     fn takes_one(&mut self, at: u64, a_second: f64, at_once: f64) -> bool {
         let elapsed = at.saturating_sub(self.at) as f64 / 1e9;
         self.used = (self.used - elapsed * a_second).max(0.0);
@@ -34,7 +35,7 @@ impl Rate {
     }
 }
 
-/// What PagerDuty answers to this event at that time, in nanoseconds since 1970. A key takes 120 events a minute.
+/// Returns PagerDuty's answer to an event. `at` is in nanoseconds since 1970. The limit is 120 events per minute.
 pub fn pagerduty(body: &[u8], rate: &mut Rate, at: u64) -> Answer {
     if !rate.takes_one(at, 2.0, 120.0) {
         return Answer::status(429);
@@ -86,7 +87,8 @@ fn refused(errors: &[String]) -> Answer {
     Answer::status(400).header("content-type", "application/json").body(refusal.to_string())
 }
 
-/// What Slack answers to this message at that time, in nanoseconds since 1970. A channel takes one a second, and a few at once.
+/// Returns Slack's answer to a message. `at` is in nanoseconds since 1970. The limit is one message per second, with
+/// bursts of three.
 pub fn slack(body: &[u8], rate: &mut Rate, at: u64) -> Answer {
     if !rate.takes_one(at, 1.0, 3.0) {
         return Answer::status(429).header("retry-after", "1").body("rate_limited");
@@ -154,7 +156,7 @@ fn check_object(object: &Value, characters: usize) -> Result<(), &'static str> {
     check_text(text, characters)
 }
 
-/// Length and escapes: `&` begins one of three entities, and what stands in angle brackets is a link or a date.
+/// Checks the length and the escapes: `&` must begin one of three entities, and `<` a link or a date.
 fn check_text(text: &str, characters: usize) -> Result<(), &'static str> {
     if text.chars().count() > characters {
         return Err("invalid_payload");

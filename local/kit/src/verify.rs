@@ -1,20 +1,20 @@
-//! Both signatures of a delivery, checked as a customer would.
+//! Verifies both signatures of a delivery, as a customer would.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Checks `X-StatusPulse-Signature`: lowercase hex of the HMAC-SHA256 of the raw body, keyed with the
-/// characters of the secret. During a rotation the header lists `new,old`; one that fits is enough.
+/// Verifies `X-StatusPulse-Signature`: the HMAC-SHA256 of the raw body in lowercase hex, keyed with the text of the
+/// secret. During a rotation the header contains `new,old`; one valid signature is enough.
 pub fn statuspulse(secret: &str, body: &[u8], header: &str) -> bool {
     let Some(mac) = keyed(secret.as_bytes(), &[body]) else { return false };
     header.split(',').filter_map(|item| lowercase_hex(item.trim())).any(|digest| equals(&mac, &digest))
 }
 
-/// Checks `webhook-signature` by the Standard Webhooks specification: HMAC-SHA256 of `id.timestamp.body` keyed
-/// with the bytes behind `whsec_`; the header lists `v1,<base64>` items separated by spaces. The age of the
-/// timestamp is for the caller to judge.
+/// Verifies `webhook-signature` by the Standard Webhooks specification: the HMAC-SHA256 of `id.timestamp.body`, keyed
+/// with the decoded bytes after `whsec_`. The header contains `v1,<base64>` items separated by spaces; one valid
+/// signature is enough. Does not check the age of the timestamp.
 pub fn standard_webhooks(secret: &str, id: &str, timestamp: &str, body: &[u8], header: &str) -> bool {
     let key = secret.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
     let Some(key) = key else { return false };
@@ -28,8 +28,8 @@ pub fn standard_webhooks(secret: &str, id: &str, timestamp: &str, body: &[u8], h
         .any(|digest| equals(&mac, &digest))
 }
 
-/// The value of `X-StatusPulse-Signature` for a body: for a sender without a StatusPulse, such as the bench's
-/// measure of itself. Never used to check.
+/// Returns the value of `X-StatusPulse-Signature` for a body, for a test or for the bench's measurement of itself.
+/// Do not use it to verify: the comparison would not take constant time.
 pub fn statuspulse_digest(secret: &str, body: &[u8]) -> String {
     let digest = keyed(secret.as_bytes(), &[body]).map(|mac| mac.finalize().into_bytes());
     digest.iter().flatten().map(|byte| format!("{byte:02x}")).collect()
@@ -41,12 +41,12 @@ fn keyed(key: &[u8], parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
     Some(mac)
 }
 
-/// In constant time, and by all of the digest: `verify_slice` refuses a shorter one.
+/// Compares in constant time. `verify_slice` refuses a truncated digest.
 fn equals(mac: &Hmac<Sha256>, digest: &[u8]) -> bool {
     mac.clone().verify_slice(digest).is_ok()
 }
 
-/// Uppercase is refused: the seed's recipe compares text, so a sender that shouts would fail there.
+/// Refuses uppercase: customers may compare the header as text, so it must be lowercase.
 fn lowercase_hex(text: &str) -> Option<Vec<u8>> {
     let nibble = |character: u8| match character {
         b'0'..=b'9' => Some(character - b'0'),
@@ -64,7 +64,7 @@ fn lowercase_hex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    // The expected values were computed with `openssl dgst -sha256 -hmac` / `-macopt hexkey`, not with this crate.
+    // The expected values come from `openssl dgst -sha256` with `-hmac` or `-macopt hexkey`, not from this crate.
     const BODY: &[u8] = br#"{"event_type":"incident_opened","incident_id":"INC-8842-ALPHA","n":1240.50}"#;
     const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
     const NEW_HEX: &str = "fc54d6608dbb985cc8c04e81bfd49318682ec0f96837d4a772fee5f438bb6ec6";

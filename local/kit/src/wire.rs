@@ -1,16 +1,16 @@
-//! Reading requests: HTTP/1.1 as the senders we test write it, with a limit on everything.
+//! Reads HTTP/1.1 requests, as far as our senders need it. Every size is limited.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Our senders write some 15 short headers; customers may add a few of their own.
+/// Ample: our senders write about 15 short headers, and customers can add a few.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// A payload is at most 128 KiB; Slack and PagerDuty wrap it, which escapes and grows it.
+/// Ample: a payload has at most 128 KiB, but grows when it is escaped and wrapped for Slack and PagerDuty.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) struct Request {
     pub(crate) target: String,
-    /// In order, names in lowercase.
+    /// In the order received, with names in lowercase.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Bytes,
     pub(crate) keep_alive: bool,
@@ -22,11 +22,11 @@ impl Request {
     }
 }
 
-/// Why there is no (further) request on a connection.
+/// Why no further request can be read from a connection.
 pub(crate) enum NoRequest {
-    /// The sender left, at whatever point.
+    /// The sender closed the connection, or it broke.
     Left,
-    /// What it sent gets this status, and the connection ends.
+    /// The request is invalid. Answer with this status and close the connection.
     Refused(u16),
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn find<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// The next request. `buffer` keeps what was read beyond it.
+/// Reads the next request. Bytes after its end stay in `buffer`.
 pub(crate) async fn read_request<S>(stream: &mut S, buffer: &mut BytesMut) -> Result<Request, NoRequest>
 where
     S: AsyncRead + Unpin,
@@ -43,7 +43,7 @@ where
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
-        // A method starts with a letter; a TLS hello does not, and its sender would wait for us for ever.
+        // A method starts with a letter. A TLS ClientHello does not, and its sender would wait for ever.
         if buffer.first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
             return Err(NoRequest::Refused(400));
         }
@@ -70,7 +70,7 @@ where
 }
 
 async fn fill<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut BytesMut) -> Result<(), NoRequest> {
-    // Without this, a buffer that was split down to a few bytes would be filled a few bytes at a time.
+    // Otherwise a buffer that is nearly used up would be filled a few bytes at a time.
     buffer.reserve(4096);
     match stream.read_buf(buffer).await {
         Ok(0) | Err(_) => Err(NoRequest::Left),

@@ -1,4 +1,4 @@
-//! The receiver as a sender meets it. The client here is a bare socket, so that what is seen is what was sent.
+//! The receiver as a sender sees it. The client is a bare socket, so that the tests see exactly the bytes sent.
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn post(path: &str, event: &str, body: &str) -> String {
     )
 }
 
-/// Posts on a fresh connection and reads up to `most` bytes of what comes back.
+/// Sends a request on a fresh connection and reads up to `most` bytes of the response.
 async fn exchange(receiver: &Receiver, request: &str, most: u64) -> io::Result<String> {
     let mut stream = TcpStream::connect(receiver.addr()).await?;
     stream.write_all(request.as_bytes()).await?;
@@ -38,7 +38,7 @@ async fn status(receiver: &Receiver, path: &str, event: &str) -> io::Result<Stri
     Ok(exchange(receiver, &post(path, event, "{}"), 12).await?.split_off(9))
 }
 
-/// Reads one `ok` to its end and leaves the connection open.
+/// Reads one `ok` response to its end and leaves the connection open.
 async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut answer = String::new();
     while !answer.ends_with("\r\n\r\nok") {
@@ -66,7 +66,7 @@ async fn requests_on_one_connection_are_recorded_as_they_came() {
     let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
     let mut arrivals = receiver.arrivals();
     let mut stream = TcpStream::connect(receiver.addr()).await.unwrap();
-    // Both at once: the second must survive in the buffer of the first.
+    // Both are sent at once: reading the first must keep the second in the buffer.
     let two =
         [post("/hook?team=a", "evt_1", r#"{"n":1}"#), post("/hook?team=a", "evt_2", r#"{"n":2}"#)].concat();
     stream.write_all(two.as_bytes()).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_script_counts_requests_or_attempts_of_an_event() {
         seen.push(status(&receiver, path, event).await.unwrap());
     }
     assert_eq!(seen, ["503", "503", "200", "429", "429", "200"]);
-    // A new script starts at its first step.
+    // A new sequence starts at its first step.
     receiver.mood("/path", Mood::first(1, Mood::status(410), Mood::ok()));
     assert_eq!(status(&receiver, "/path", "a").await.unwrap(), "410");
     let answered: Vec<_> = receiver.received("/path").iter().map(|received| received.answered).collect();
@@ -141,7 +141,7 @@ async fn every_finite_mood_sends_what_it_says() {
         receiver.mood("/", mood.clone());
         let mut stream = TcpStream::connect(receiver.addr()).await.unwrap();
         stream.write_all(post("/", "evt_1", "{}").as_bytes()).await.unwrap();
-        // We close our half, so that moods which wait for the sender to leave end too.
+        // Close our half, so that moods that wait for the sender to close end too.
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Calls of the API, as any program would make them.
+//! A client of the API that uses plain HTTP, as any program would.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// A caller with a key.
+/// A client with one API key.
 #[derive(Debug, Clone)]
 pub(super) struct Api {
     base: String,
@@ -23,7 +23,7 @@ impl Api {
         Self { base: base.to_owned(), key: key.to_owned(), http }
     }
 
-    /// The same API, called with another key.
+    /// The same client with another key.
     pub(super) fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }

@@ -1,7 +1,8 @@
-//! `statuspulse demo`: the whole story with real requests over TLS on loopback, each step checked against what
-//! the product promises. Ends with an error at the first step that is not as it should be.
+//! `statuspulse demo`: runs a server and a receiver, and shows the product with real requests over TLS on loopback.
+//!
+//! Each step checks what the product promises. The first check that fails ends the demo with an error.
 
-#![expect(clippy::print_stdout, reason = "the story is told on standard output")]
+#![expect(clippy::print_stdout, reason = "the demo prints its steps to standard output")]
 
 mod client;
 mod story;
@@ -22,14 +23,14 @@ use crate::receive;
 use crate::serve::Server;
 use client::Api;
 
-/// The ladder of the demonstration; the product's is 1m, 5m, 15m, 60m.
+/// The retry schedule of the demo. The default is 1m, 5m, 15m, 60m.
 pub(crate) const LADDER: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
 
-/// Where the server stays up, if nobody else is there.
+/// The port with `--stay`, unless it is in use.
 const USUAL_PORT: u16 = 8080;
 
-/// What the story runs on.
+/// What the steps of the story use.
 struct Stage {
     receiver: Receiver,
     api: Api,
@@ -37,7 +38,7 @@ struct Stage {
 }
 
 pub(crate) async fn run(options: DemoOptions) -> Result<()> {
-    let folder = tempfile::tempdir().context("a temporary folder")?;
+    let folder = tempfile::tempdir().context("creating a temporary folder")?;
     let authority = Authority::fresh()?;
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, authority.ca_pem())?;
@@ -75,7 +76,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
     }
 }
 
-/// Keeps the server up, with a receiver that prints, until somebody ends it.
+/// Keeps the server running, with a receiver that prints requests, until SIGTERM or SIGINT.
 async fn stay(base: &str, key: &str, dashboard: &str) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions::plain())?;
     println!("{}", story::to_try(base, key, dashboard, &receiver.url("/hooks")));

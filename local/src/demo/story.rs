@@ -1,4 +1,4 @@
-//! The story, step by step.
+//! The steps of the demo.
 
 use std::time::Duration;
 
@@ -10,18 +10,20 @@ use statuspulse_kit::{Mood, Received, unix_nanos, verify};
 use super::client::Api;
 use super::{LADDER, Stage};
 
-/// Where the stand-ins for PagerDuty and for a Slack channel listen.
+/// Path of the stand-in for PagerDuty.
 pub(super) const PAGERDUTY: &str = "/v2/enqueue";
+/// Path of the stand-in for a customer's Slack channel, the destination of a webhook.
 const CHANNEL: &str = "/slack/T000/B000/a-channel";
-/// Where the stand-in for Slack listens.
+/// Path of the stand-in for the engineers' Slack channel, which receives notifications.
 pub(super) const SLACK: &str = "/slack/T000/B000/not-a-real-token";
+/// Path of the customer's endpoint.
 const HOOK: &str = "/statuspulse";
 const EVENTS: [&str; 3] = ["incident_opened", "incident_updated", "incident_resolved"];
-/// Longer than any step takes on a busy machine.
+/// Time limit of a step; generous, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Columns of text beside the times.
+/// Width of the text beside the times, in columns.
 const WIDTH: usize = 106;
-/// Late at most by this; never early.
+/// How late a retry may begin. It may never begin early.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 struct Story<'a> {
@@ -30,11 +32,11 @@ struct Story<'a> {
     began: u64,
     webhook: String,
     secret: String,
-    /// Requests that came to the webhook's endpoint so far.
+    /// Requests to [`HOOK`] that were checked so far.
     seen: u64,
 }
 
-/// Tells it. Answers with the account's admin key.
+/// Runs all steps. Returns the account's admin key.
 pub(super) async fn tell(stage: &Stage) -> Result<String> {
     let account =
         stage.api.post("/v1/accounts", json!({"name": "Demo"}).to_string(), StatusCode::CREATED).await?;
@@ -48,11 +50,11 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
         seen: 0,
     };
     story.say(&format!(
-        "A receiver listens on {} with a certificate of its own authority; the ladder is {} instead of 1m, 5m, 15m, 60m.",
+        "A receiver listens on {} with a certificate from its own authority. \
+         Retries wait {} instead of 1m, 5m, 15m, 60m.",
         stage.receiver.url(HOOK),
         LADDER.map(|wait| format!("{}s", wait.as_secs())).join(", ")
     ));
-    // As strict as the real one.
     stage.receiver.mood(SLACK, Mood::Slack);
     stage.receiver.mood(CHANNEL, Mood::Slack);
     stage.receiver.mood(PAGERDUTY, Mood::PagerDuty);
@@ -64,7 +66,7 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
     story.resume().await?;
     story.rotation().await?;
     story.pager_and_channel().await?;
-    story.say("Done: every step was as promised.");
+    story.say("Done: all checks passed.");
     Ok(key)
 }
 
@@ -82,7 +84,7 @@ impl Story<'_> {
         format!("/v1/webhooks/{}{rest}", self.webhook)
     }
 
-    /// The next requests at the webhook's endpoint.
+    /// Waits for the next `count` requests to the endpoint.
     async fn arrivals(&mut self, count: u64) -> Result<Vec<Received>> {
         let all = self
             .stage
@@ -103,28 +105,31 @@ impl Story<'_> {
         let webhook = self.api.post("/v1/webhooks", body.to_string(), StatusCode::CREATED).await?;
         self.webhook = text(&webhook, "/id")?;
         self.secret = text(&webhook, "/secret")?;
-        ensure!(webhook["status"] == "pending", "a failed handshake must leave it pending: {webhook}");
+        ensure!(
+            webhook["status"] == "pending",
+            "a webhook must stay pending after a failed handshake: {webhook}"
+        );
         self.say(&format!(
-            "Registered; the handshake failed, so it is pending: {}",
+            "Registered a webhook. Its handshake failed, so it is pending. {}",
             text(&webhook, "/handshake/reason")?
         ));
         receiver.mood(HOOK, Mood::ok());
         let webhook = self.api.post(&self.path("/verify"), "", StatusCode::OK).await?;
-        ensure!(webhook["status"] == "active", "a passed handshake must make it active: {webhook}");
+        ensure!(webhook["status"] == "active", "a webhook must be active after its handshake: {webhook}");
         let shaken = self.arrivals(2).await?;
         ensure!(self.is_signed(&shaken[1]), "the handshake must be signed");
-        self.say("The endpoint was mended and answered 200 to the next handshake: active.");
+        self.say("The endpoint was fixed and answers 200 to the next handshake: the webhook is active.");
         Ok(())
     }
 
     async fn filter(&mut self) -> Result<()> {
         let accepted = self.publish("incident_opened", "INC-OTHER", "api-gateway").await?;
-        ensure!(accepted["deliveries"] == 0, "another group's event must go nowhere: {accepted}");
+        ensure!(accepted["deliveries"] == 0, "an event of another group must not match: {accepted}");
         let explained =
             self.api.get(&self.path("/explain?event=incident_opened&monitor_groups=api-gateway")).await?;
         ensure!(explained["rule"] == "monitor_groups", "explain must name the rule: {explained}");
         self.say(&format!(
-            "An event of the group api-gateway goes nowhere. Why? {}",
+            "An event of the group api-gateway is not delivered to it. Why? {}",
             text(&explained, "/reason")?
         ));
         Ok(())
@@ -134,13 +139,14 @@ impl Story<'_> {
         let sent = unix_nanos();
         self.publish("incident_opened", "INC-8842-ALPHA", "payment-processing").await?;
         let received = self.arrivals(1).await?.remove(0);
-        ensure!(self.is_signed(&received), "both signatures must be good");
+        ensure!(self.is_signed(&received), "both signatures must be valid");
         ensure!(
             received.body == payload("incident_opened", "INC-8842-ALPHA"),
-            "the body must be the published bytes"
+            "the body must be the published bytes, unchanged"
         );
         self.say(&format!(
-            "Delivered {:.1} ms after it was sent to us, byte for byte; X-StatusPulse-Signature and webhook-signature are good.",
+            "Delivered {:.1} ms after it was published, byte for byte. \
+             X-StatusPulse-Signature and webhook-signature are valid.",
             millis(received.at.saturating_sub(sent))
         ));
         Ok(())
@@ -150,7 +156,10 @@ impl Story<'_> {
         self.stage.receiver.mood(HOOK, Mood::status(503));
         self.publish("incident_opened", "INC-9001", "payment-processing").await?;
         self.publish("incident_resolved", "INC-9001", "payment-processing").await?;
-        self.say("The endpoint begins to answer 503. INC-9001 is opened, and resolved: that must wait for its turn.");
+        self.say(
+            "The endpoint now answers 503. INC-9001 is opened and resolved; \
+             the second event waits for the first.",
+        );
         let mut before: Option<u64> = None;
         for (index, number) in (1..=5).enumerate() {
             let attempt = self.arrivals(1).await?.remove(0);
@@ -158,7 +167,10 @@ impl Story<'_> {
                 attempt.header("x-statuspulse-attempt") == Some(&number.to_string()),
                 "attempt {number} expected"
             );
-            ensure!(attempt.header("x-statuspulse-event") == Some("incident_opened"), "the order must hold");
+            ensure!(
+                attempt.header("x-statuspulse-event") == Some("incident_opened"),
+                "the first event of an incident must be delivered first"
+            );
             let gap = before.map(|before| Duration::from_nanos(attempt.at - before));
             if let Some(gap) = gap {
                 let wait = LADDER[index - 1];
@@ -167,29 +179,32 @@ impl Story<'_> {
                     "attempt {number} came after {gap:?} instead of {wait:?}"
                 );
             }
-            let after = gap.map(|gap| format!(", {:.2} s after the one before", gap.as_secs_f64()));
+            let after = gap.map(|gap| format!(", {:.2} s after the previous one", gap.as_secs_f64()));
             self.say(&format!("  attempt {number} failed{}", after.unwrap_or_default()));
             before = Some(attempt.at);
         }
         let webhook = self.until(|webhook| webhook["status"] == "paused").await?;
         ensure!(
             webhook["paused"]["reason"] == "failures" && webhook["consecutive_failures"] == 4,
-            "wrong pause: {webhook}"
+            "wrong reason or count of failures: {webhook}"
         );
-        self.say(&format!("Four retries failed: paused. {}", text(&webhook, "/paused/last_error")?));
+        self.say(&format!("Four retries failed, so it is paused. {}", text(&webhook, "/paused/last_error")?));
         Ok(())
     }
 
     async fn held(&mut self) -> Result<()> {
-        self.told("is failing", "Slack was warned at the second failed retry").await?;
-        self.told("was paused", "and told of the pause").await?;
+        self.told("is failing", "Slack got a warning after the second failed retry").await?;
+        self.told("was paused", "Slack got a notification of the pause").await?;
         for number in 0..20 {
             self.publish("incident_opened", &format!("INC-{}", 9100 + number), "payment-processing").await?;
         }
         let webhook = self.until(|webhook| webhook["held_deliveries"] == 22).await?;
-        ensure!(self.stage.receiver.count(HOOK) == self.seen, "a paused webhook must get nothing");
+        ensure!(
+            self.stage.receiver.count(HOOK) == self.seen,
+            "nothing must be sent while the webhook is paused"
+        );
         self.say(&format!(
-            "20 more events came; nothing was attempted, {} deliveries are held.",
+            "20 more events were published. None was attempted: {} deliveries are held.",
             webhook["held_deliveries"]
         ));
         Ok(())
@@ -199,7 +214,10 @@ impl Story<'_> {
         self.stage.receiver.mood(HOOK, Mood::ok());
         let began = unix_nanos();
         let resumed = self.api.post(&self.path("/resume"), "", StatusCode::OK).await?;
-        ensure!(resumed["status"] == "active" && resumed["held"] == 22, "wrong answer: {resumed}");
+        ensure!(
+            resumed["status"] == "active" && resumed["held"] == 22,
+            "wrong status or count of held deliveries: {resumed}"
+        );
         let drained = self.arrivals(22).await?;
         let first = Duration::from_nanos(drained[0].at.saturating_sub(began));
         ensure!(first <= Duration::from_secs(1), "the first request came after {first:?}");
@@ -210,25 +228,27 @@ impl Story<'_> {
             .collect();
         ensure!(
             of_incident == ["incident_opened", "incident_resolved"],
-            "the order must hold: {of_incident:?}"
+            "wrong order of an incident's events: {of_incident:?}"
         );
-        ensure!(drained.iter().all(|received| self.is_signed(received)), "each must be signed");
+        ensure!(drained.iter().all(|received| self.is_signed(received)), "each request must be signed");
         let last = Duration::from_nanos(drained[21].at.saturating_sub(began));
         self.say(&format!(
-            "Resumed: the first of 22 held deliveries came after {:.0} ms, the last after {:.1} s; INC-9001 was opened before it was resolved.",
+            "Resumed. The first of 22 held deliveries arrived after {:.0} ms, the last after {:.1} s; \
+             INC-9001 arrived in order.",
             first.as_secs_f64() * 1e3,
             last.as_secs_f64()
         ));
         self.until(|webhook| webhook["held_deliveries"] == 0).await?;
-        self.told("is answering again, 22 deliveries drained", "Slack knows that it is over").await
+        self.told("is answering again, 22 deliveries drained", "Slack got a notification of the recovery")
+            .await
     }
 
-    /// What engineers read of this, which they are told once.
+    /// Prints the engineers' notification that contains `what`, and checks that it was sent exactly once.
     async fn told(&self, what: &str, say: &str) -> Result<()> {
         let slack = &self.stage.receiver;
         let notice = slack.wait_for_text(SLACK, what, PATIENCE).await.map_err(anyhow::Error::msg)?;
         let times = slack.count_text(SLACK, what);
-        ensure!(times == 1, "Slack was told {times} times that the webhook {what}");
+        ensure!(times == 1, "{times} notifications that the webhook {what}, not 1");
         let notice: Value = serde_json::from_slice(&notice.body)?;
         self.say(&format!("{say}:"));
         for line in text(&notice, "/text")?.lines() {
@@ -237,7 +257,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// The same incident pages and is written into a channel, and both take it.
+    /// One incident is sent to PagerDuty and to a Slack channel. Both must accept it.
     async fn pager_and_channel(&mut self) -> Result<()> {
         let channel = self.stage.receiver.url(CHANNEL);
         let forms = [
@@ -247,14 +267,17 @@ impl Story<'_> {
         for mut webhook in forms {
             (webhook["events"], webhook["monitor_groups"]) = (json!(EVENTS), json!(["on-call"]));
             let made = self.api.post("/v1/webhooks", webhook.to_string(), StatusCode::CREATED).await?;
-            ensure!(made["status"] == "active", "the stand-in must take the handshake: {made}");
+            ensure!(made["status"] == "active", "the handshake must succeed: {made}");
         }
         self.publish("incident_opened", "INC-PAGED", "on-call").await?;
         for (path, taken) in [(PAGERDUTY, 202), (CHANNEL, 200)] {
             let came = self.stage.receiver.wait_for(path, 2, PATIENCE).await.map_err(anyhow::Error::msg)?;
-            ensure!(came.iter().all(|call| call.answered == taken), "{path} must take what it is sent");
+            ensure!(came.iter().all(|call| call.answered == taken), "{path} must accept each request");
         }
-        self.say("An incident of the group on-call paged PagerDuty and was written into a Slack channel: both took it.");
+        self.say(
+            "An incident of the group on-call was sent to PagerDuty and to a Slack channel. \
+             Both accepted it.",
+        );
         Ok(())
     }
 
@@ -266,16 +289,22 @@ impl Story<'_> {
         let header = received.header("x-statuspulse-signature").unwrap_or_default();
         ensure!(header.split(',').count() == 2, "two digests expected: {header}");
         for secret in [&new, &self.secret] {
-            ensure!(verify::statuspulse(secret, &received.body, header), "both secrets must sign");
+            ensure!(
+                verify::statuspulse(secret, &received.body, header),
+                "the signature of each secret must be valid"
+            );
         }
-        self.say(&format!("The secret was rotated: both sign until {}.", text(&rotated, "/window_ends_at")?));
+        self.say(&format!(
+            "The secret was rotated. Both secrets sign until {}.",
+            text(&rotated, "/window_ends_at")?
+        ));
         self.api.post(&self.path("/rotate-secret/finish"), "", StatusCode::OK).await?;
         self.secret = new;
         self.publish("incident_resolved", "INC-8842-ALPHA", "payment-processing").await?;
         let received = self.arrivals(1).await?.remove(0);
         let header = received.header("x-statuspulse-signature").unwrap_or_default();
-        ensure!(header.len() == 64 && self.is_signed(&received), "the new secret alone must sign: {header}");
-        self.say("The window was ended by hand: the new secret alone signs.");
+        ensure!(header.len() == 64 && self.is_signed(&received), "only the new secret must sign: {header}");
+        self.say("The rotation was finished by hand. Only the new secret signs.");
         Ok(())
     }
 
@@ -296,7 +325,7 @@ impl Story<'_> {
         self.api.post("/v1/events", body, StatusCode::ACCEPTED).await
     }
 
-    /// The webhook, as soon as it is as expected.
+    /// Polls the webhook until it is as expected.
     async fn until(&self, expected: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = unix_nanos() + u64::try_from(PATIENCE.as_nanos())?;
         loop {
@@ -304,17 +333,17 @@ impl Story<'_> {
             if expected(&webhook) {
                 return Ok(webhook);
             }
-            ensure!(unix_nanos() < deadline, "the webhook did not come to be as expected: {webhook}");
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a person's tool looking again, not a rule waiting"
-            )]
+            ensure!(
+                unix_nanos() < deadline,
+                "the webhook is not as expected within the time limit: {webhook}"
+            );
+            #[expect(clippy::disallowed_methods, reason = "the demo polls the API; no rule waits here")]
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// The product page's samples, for any incident.
+/// The sample payloads of the product page, for the given incident.
 fn payload(event: &str, incident: &str) -> String {
     match event {
         "incident_opened" => format!(
@@ -329,27 +358,29 @@ fn payload(event: &str, incident: &str) -> String {
     }
 }
 
-/// What a person may copy, once the server stays up.
+/// Commands to copy, printed with `--stay`.
 pub(super) fn to_try(base: &str, key: &str, dashboard: &str, hook: &str) -> String {
     let auth = format!(r#"-H "Authorization: Bearer {key}""#);
     let event = payload("incident_opened", "INC-1");
     format!(
-        "\nThe server stays up at {base}, its ladder still in seconds; Ctrl-C ends it and deletes its folder.\nA receiver at {hook} prints below what it gets. Try:\n\n  \
-         # open the dashboard in a browser: good once, for five minutes\n  \
+        "\nThe server keeps running at {base}. Its retries still wait seconds. \
+         Ctrl-C stops it and deletes its folder.\n\
+         A receiver at {hook} prints below what it receives. Try:\n\n  \
+         # open the dashboard in a browser; the link works once, within five minutes\n  \
          {dashboard}\n\n  \
-         # register an endpoint: the answer shows its handshake and, only now, its secret\n  \
+         # register an endpoint; the answer has its handshake's result and its secret, shown only once\n  \
          curl -s {base}/v1/webhooks {auth} -d '{{\"url\":\"{hook}\",\"events\":[\"incident_opened\"]}}'\n\n  \
          # publish an event\n  \
          curl -s {base}/v1/events {auth} -d '{{\"monitor_groups\":[\"payment-processing\"],\"payload\":{event}}}'\n\n  \
-         # look at the webhooks, and at one's deliveries\n  \
+         # list the webhooks, and the deliveries of one\n  \
          curl -s {base}/v1/webhooks {auth}\n  \
          curl -s {base}/v1/webhooks/<id>/deliveries {auth}\n\n  \
-         # another link to the dashboard\n  \
+         # create another link to the dashboard\n  \
          curl -s -X POST {base}/v1/dashboard-sessions {auth}\n"
     )
 }
 
-/// Broken between words, so that a terminal of 120 columns need not do it.
+/// Breaks a line between words, so that it fits a terminal of 120 columns.
 fn wrapped(line: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for word in line.split_inclusive(' ') {
@@ -363,7 +394,7 @@ fn wrapped(line: &str) -> Vec<String> {
 
 fn text(value: &Value, pointer: &str) -> Result<String> {
     let found = value.pointer(pointer).and_then(Value::as_str);
-    found.map(str::to_owned).with_context(|| format!("no text at {pointer} in {value}"))
+    found.map(str::to_owned).with_context(|| format!("no string at {pointer} in {value}"))
 }
 
 fn millis(nanos: u64) -> f64 {

@@ -1,5 +1,5 @@
-//! `kill -9`, again and again. What was answered is delivered, and a death is no excuse for a second copy of what
-//! was done before it.
+//! `kill -9`, again and again. Accepted events are delivered, and deliveries that were finished before a kill are not
+//! repeated.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use crate::support::{Api, Home, LONG, pause, payload, text};
 
-/// `E2E_KILLS=200 cargo test --test e2e crash` for a longer look; `E2E_SEED` for the same moments once more.
+/// `E2E_KILLS=200 cargo test --test e2e crash` makes a longer run; `E2E_SEED` repeats the times of the kills.
 fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Xorshift: the moments of the kills need no better dice.
+/// Random times for the kills (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -28,20 +28,20 @@ impl Dice {
 }
 
 const LADDER: [&str; 2] = ["--ladder", "150ms,150ms,150ms,150ms"];
-/// One takes everything, one fails each event's first attempt, one takes its time.
+/// A healthy endpoint, one that fails each event's first attempt, and a slow one.
 const PATHS: [&str; 3] = ["/good", "/flaky", "/slow"];
 const KINDS: [&str; 3] = ["opened", "updated", "resolved"];
 
-/// An event that got its 202.
+/// An event that was answered with 202.
 struct Accepted {
     payload: String,
     incident: String,
-    /// Its place within its incident.
+    /// Its position within the incident.
     place: usize,
 }
 
-/// Publishes incident after incident. What got no answer is published again, under the same key, to whichever
-/// server is there.
+/// Publishes incident after incident until `stop`. Calls without an answer are repeated with the same idempotency key,
+/// to the server that runs then.
 async fn publish(
     publisher: usize,
     mut server: watch::Receiver<Option<Api>>,
@@ -74,13 +74,13 @@ async fn publish(
 }
 
 struct Death {
-    /// When all that the dead had sent was read.
+    /// A time after which no request of the killed process is read, in nanoseconds since 1970.
     at: u64,
-    /// Deliveries that the API had shown as delivered before.
+    /// Deliveries that the API showed as delivered before the kill.
     recorded: HashSet<String>,
 }
 
-/// The newest deliveries that are done, by the API.
+/// The newest deliveries that the API shows as delivered, up to 250 for each webhook.
 async fn recorded(api: &Api, webhooks: &[String]) -> HashSet<String> {
     let mut all = HashSet::new();
     for webhook in webhooks {
@@ -91,7 +91,8 @@ async fn recorded(api: &Api, webhooks: &[String]) -> HashSet<String> {
     all
 }
 
-/// When this process has surely read everything that a dead one had sent: three whole exchanges later.
+/// Waits until the receiver has read everything that a killed process had sent, that is, for three complete exchanges.
+/// Returns the time.
 async fn all_read(receiver: &Receiver) -> u64 {
     for _ in 0..3 {
         let probe = Api::new(&format!("http://{}", receiver.addr()), "");
@@ -138,7 +139,7 @@ async fn whatever_was_answered_is_delivered_though_the_server_is_killed_again_an
     let api = api.at(&program.origin);
     for webhook in &webhooks {
         api.all_delivered(webhook).await;
-        assert_eq!(api.deliveries(webhook).await.len(), accepted.len(), "no event was kept twice");
+        assert_eq!(api.deliveries(webhook).await.len(), accepted.len(), "no event was stored twice");
     }
     program.stop().await;
     for path in PATHS {
@@ -147,7 +148,7 @@ async fn whatever_was_answered_is_delivered_though_the_server_is_killed_again_an
     }
 }
 
-/// Checks what came on one path; answers how many requests were repeats.
+/// Checks the requests on one path. Returns how many of them repeated an attempt.
 fn check(path: &str, all: &[Received], accepted: &HashMap<String, Accepted>, deaths: &[Death]) -> usize {
     let header = |received: &Received, name: &str| received.header(name).unwrap().to_owned();
     let mut by_event: HashMap<String, Vec<&Received>> = HashMap::new();
@@ -161,10 +162,10 @@ fn check(path: &str, all: &[Received], accepted: &HashMap<String, Accepted>, dea
         by_event.entry(event).or_default().push(received);
     }
     let missing: Vec<_> = accepted.keys().filter(|event| !by_event.contains_key(*event)).collect();
-    assert_eq!(missing, [""; 0], "{path}: accepted, and never delivered");
+    assert_eq!(missing, [""; 0], "{path}: accepted, but not delivered");
     for (incident, places) in lanes {
-        // A repeat comes before what follows it: once that is under way, the one before was recorded.
-        assert!(places.is_sorted(), "{path}: {incident} came in the order {places:?}");
+        // A repeated attempt is in order too: the next event is sent only after the previous one was recorded.
+        assert!(places.is_sorted(), "{path}: {incident} arrived in the order {places:?}");
     }
     let life = |at: u64| deaths.iter().filter(|death| death.at < at).count();
     let mut repeats = 0;
@@ -172,13 +173,19 @@ fn check(path: &str, all: &[Received], accepted: &HashMap<String, Accepted>, dea
         let delivery = header(requests[0], "x-statuspulse-delivery-id");
         let done_in = deaths.iter().position(|death| death.recorded.contains(&delivery));
         let last = requests.iter().map(|request| life(request.at)).max();
-        assert!(done_in.is_none_or(|done| last <= Some(done)), "{path}: {event}: done, and made again");
+        assert!(
+            done_in.is_none_or(|done| last <= Some(done)),
+            "{path}: {event}: repeated after it was delivered"
+        );
         let mut seen: Vec<(u8, usize)> = vec![];
         for request in requests {
             assert_eq!(header(request, "x-statuspulse-delivery-id"), delivery);
             let this = (header(request, "x-statuspulse-attempt").parse().unwrap(), life(request.at));
-            assert!(!seen.contains(&this), "{path}: {event}: attempt {} came twice in one life", this.0);
-            assert!(seen.last().is_none_or(|last| last.0 <= this.0), "{path}: {event}: back down the ladder");
+            assert!(!seen.contains(&this), "{path}: {event}: attempt {} was repeated without a kill", this.0);
+            assert!(
+                seen.last().is_none_or(|last| last.0 <= this.0),
+                "{path}: {event}: the attempt number went down"
+            );
             repeats += usize::from(seen.iter().any(|(number, _)| *number == this.0));
             seen.push(this);
         }
@@ -186,7 +193,7 @@ fn check(path: &str, all: &[Received], accepted: &HashMap<String, Accepted>, dea
     repeats
 }
 
-/// Its claim would have lasted 30 s more; it died with its process.
+/// A claim lasts 30 s, but it is in memory and ends with the process.
 #[tokio::test]
 async fn an_attempt_in_flight_at_a_death_is_made_again_at_once() {
     let home = Home::new();
@@ -204,7 +211,7 @@ async fn an_attempt_in_flight_at_a_death_is_made_again_at_once() {
     let all = receiver.wait_for("/hook", 4, SOON).await.unwrap();
     let of = |n: usize, name: &str| all[n].header(name).unwrap().to_owned();
     for name in ["x-statuspulse-delivery-id", "x-statuspulse-event-id", "x-statuspulse-attempt"] {
-        assert_eq!(of(1, name), of(2, name), "the same step of the same delivery");
+        assert_eq!(of(1, name), of(2, name), "the same attempt of the same delivery");
     }
     assert_eq!(of(2, "x-statuspulse-attempt"), "1");
     assert_eq!(all[1].body, all[2].body);
@@ -214,7 +221,7 @@ async fn an_attempt_in_flight_at_a_death_is_made_again_at_once() {
     program.stop().await;
 }
 
-/// What "at once" is at most, after the ready line.
+/// The time limit for "at once", after the ready line.
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -236,19 +243,19 @@ async fn what_was_due_while_it_was_down_is_delivered_at_once() {
     crate::support::eventually("every first attempt is recorded", retrying).await;
     program.kill().await;
     let before = receiver.count("/hook");
-    // Down until the last retry was due.
+    // The server stays down until the last retry is due.
     pause(Duration::from_millis(800)).await;
 
     let program = home.serve(&ladder).await;
     let all = receiver.wait_for("/hook", 61, SOON).await.unwrap();
-    assert!(before < 61, "nothing was left to be due");
+    assert!(before < 61, "all retries were made before the kill");
     let seconds = all.iter().filter(|received| received.header("x-statuspulse-attempt") == Some("2")).count();
     assert_eq!(seconds, 30, "each retry once");
     api.at(&program.origin).all_delivered(&webhook).await;
     program.stop().await;
 }
 
-/// The publisher got no answer, or an answer it could not read. It asks again, and the fan-out is there once.
+/// The publisher did not get the answer and repeats the call. The event is fanned out once.
 #[tokio::test]
 async fn an_event_published_again_after_a_death_is_the_same_event() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! PagerDuty and Slack, as strict as the real ones, at the other end of real connections.
+//! PagerDuty and Slack over real connections, with stand-ins that check requests strictly.
 
 use serde_json::{Value, json};
 use statuspulse_kit::Mood;
@@ -39,7 +39,7 @@ async fn an_incident_pages_and_is_written_into_the_channel_and_both_take_it() {
         .iter()
         .map(|page| serde_json::from_slice::<Value>(&page.body).unwrap()["event_action"].clone())
         .collect();
-    assert_eq!(actions, ["resolve", "trigger", "resolve"], "the handshake, and the incident");
+    assert_eq!(actions, ["resolve", "trigger", "resolve"], "the handshake and the incident");
     assert_eq!(receiver.wait_for("/slack/channel", 3, LONG).await.unwrap().len(), 3);
     program.stop().await;
 }

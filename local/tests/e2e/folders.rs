@@ -1,4 +1,4 @@
-//! Data folders that cannot be served, and that a refusal leaves as they were.
+//! Data folders that the program refuses, and does not change.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,7 +10,7 @@ use statuspulse_kit::{Receiver, ReceiverOptions};
 
 use crate::support::{Ended, Home, payload};
 
-/// Serves for a while, and ends in good order.
+/// Runs a server that delivers some events, and stops it.
 async fn used(home: &Home) {
     let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
     let program = home.serve(&[]).await;
@@ -39,14 +39,14 @@ async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     let program = home.serve(&[]).await;
     let api = home.admin(&program).await;
     let said = Ended::of(home.serve_command(&[])).await.refused();
-    assert!(said.contains("another server is working on the data folder"), "{said}");
+    assert!(said.contains("another server is using the data folder"), "{said}");
     assert!(said.contains(home.data().to_str().unwrap()), "{said}");
     api.published(&[], &payload("opened", "INC-1", 1), 0).await;
     program.stop().await;
     home.serve(&[]).await.stop().await;
 }
 
-/// What got its 202 is kept and delivered, whatever could not be written any more; what got none has a clear answer.
+/// Events that were answered with 202 are delivered. The first one that cannot be written is answered with 503.
 #[tokio::test]
 async fn a_full_disk_loses_nothing_that_was_accepted() {
     let home = Home::new();
@@ -71,10 +71,10 @@ async fn a_full_disk_loses_nothing_that_was_accepted() {
         accepted += 1;
         assert!(accepted < 1_000, "the disk is never full");
     };
-    assert!(accepted > 5, "{accepted} events, and the disk is full");
+    assert!(accepted > 5, "the disk was full after only {accepted} events");
     let problem = refused.expect(503);
     assert_eq!((&problem["code"], &problem["status"]), (&json!("unavailable"), &json!(503)), "{problem}");
-    // It is there still, and reads.
+    // The server still runs and can read.
     assert_eq!(api.shown(&webhook).await["status"], "active");
     program.kill().await;
 
@@ -87,7 +87,7 @@ async fn a_full_disk_loses_nothing_that_was_accepted() {
         .iter()
         .filter_map(|seen| seen.header("webhook-id").map(str::to_owned))
         .collect();
-    assert!(ids.len() > accepted + 1, "{} of {accepted} arrived, and the handshake", ids.len());
+    assert!(ids.len() > accepted + 1, "{} of {accepted} events arrived, handshake included", ids.len());
     program.stop().await;
 }
 
@@ -96,7 +96,7 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
     let home = Home::new();
     used(&home).await;
     let file = home.data().join("statuspulse.db");
-    assert_eq!(files(&home.data()).len(), 3, "an orderly end leaves lock, key and one file");
+    assert_eq!(files(&home.data()).len(), 3, "an orderly stop leaves the lock, the key and the database");
     let whole = fs::read(&file).unwrap();
     let mut damaged = whole.clone();
     damaged[4096..].fill(0xa5);
@@ -104,8 +104,8 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
         fs::write(&file, &content).unwrap();
         for command in [home.serve_command(&[]), home.command(&["keys", "list", "--data", "data"])] {
             let said = Ended::of(command).await.refused();
-            assert!(said.contains("the database") && said.contains("cannot be used"), "{said}");
-            assert!(fs::read(&file).unwrap() == content, "it was changed");
+            assert!(said.contains("the database") && said.contains("cannot use"), "{said}");
+            assert!(fs::read(&file).unwrap() == content, "a file was changed");
         }
     }
     fs::write(&file, &whole).unwrap();
@@ -122,7 +122,7 @@ async fn another_folder_s_key_file_is_refused() {
     assert!(said.contains("secret.key"), "{said}");
 }
 
-/// The superuser may write anywhere, so with its rights the program is run as somebody else.
+/// Root can write anywhere, so as root the test runs the program as the user nobody.
 #[tokio::test]
 async fn a_folder_that_may_only_be_read_is_refused_and_left_as_it_is() {
     const NOBODY: u32 = 65_534;
@@ -150,7 +150,7 @@ async fn a_folder_that_may_only_be_read_is_refused_and_left_as_it_is() {
         let said = Ended::of(command).await.refused();
         assert!(said.contains("the data folder") && said.contains("ermission denied"), "{said}");
     }
-    assert!(files(&data) == before, "it was changed");
+    assert!(files(&data) == before, "a file was changed");
     assert_eq!(files(&empty).len(), 0);
     fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
 }

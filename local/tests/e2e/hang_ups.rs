@@ -1,5 +1,5 @@
-//! Callers that hang up right after they have sent their request. What was recorded runs to its end: an event that was kept is
-//! delivered, a webhook that was resumed is drained, and nothing is left to the look a quarter of an hour later.
+//! Callers that hang up right after they have sent their request. What was recorded is completed: a stored event is
+//! delivered and a resumed webhook is drained, without the reconciliation 15 minutes later.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const EVENTS: usize = 200;
 const WEBHOOKS: usize = 20;
 const HELD: usize = 3;
 
-/// Sends a call, and closes the connection a moment later: before, while or after it is answered.
+/// Sends a call and closes the connection after `moment`: before, while or after it is answered.
 async fn hang_up_on(program: &Program, key: &str, path: &str, body: &str, moment: Duration) {
     let mut stream = TcpStream::connect(program.address()).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -26,7 +26,7 @@ async fn hang_up_on(program: &Program, key: &str, path: &str, body: &str, moment
     drop(stream);
 }
 
-/// From nothing to longer than the call takes.
+/// From 0 ms to longer than a call takes.
 fn moment(n: usize) -> Duration {
     Duration::from_millis(u64::try_from(n % 3).unwrap())
 }
@@ -49,11 +49,11 @@ async fn every_event_that_was_kept_is_delivered_though_its_publisher_hung_up() {
         let envelope = format!(r#"{{"payload":{}}}"#, payload("opened", &format!("INC-{n}"), n));
         hang_up_on(&program, &key, "/v1/events", &envelope, moment(n)).await;
     }
-    // Behind each that was kept one more of its incident goes through.
+    // One more event of each incident, which is delivered after the stored ones.
     for n in 0..EVENTS {
         api.published(&[], &payload("resolved", &format!("INC-{n}"), n), 1).await;
     }
-    eventually("nothing is on its way any more", async || {
+    eventually("no delivery is waiting or retrying", async || {
         let waiting = deliveries(&api, &webhook, "waiting").await.len();
         waiting + deliveries(&api, &webhook, "retrying").await.len() == 0
     })
@@ -61,8 +61,8 @@ async fn every_event_that_was_kept_is_delivered_though_its_publisher_hung_up() {
     let arrived = receiver.received("/hook");
     let arrived =
         arrived.iter().filter(|seen| seen.header("x-statuspulse-event") == Some("incident_opened")).count();
-    assert!(arrived > 0, "none of {EVENTS} publishers came through: the test shows nothing");
-    eprintln!("{arrived} of {EVENTS} events were kept, and all of them delivered");
+    assert!(arrived > 0, "none of {EVENTS} events was stored: the test shows nothing");
+    eprintln!("{arrived} of {EVENTS} events were stored, and all of them delivered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,7 +83,7 @@ async fn every_webhook_that_was_resumed_is_drained_though_its_owner_hung_up() {
         api.published(&[], &payload("opened", &format!("INC-{n}"), n), WEBHOOKS as u64).await;
     }
     for webhook in &webhooks {
-        let held = format!("what {webhook} is to get is held");
+        let held = format!("all deliveries of {webhook} are held");
         eventually(&held, async || deliveries(&api, webhook, "held").await.len() == HELD).await;
     }
     for (n, webhook) in (0..).zip(&webhooks) {
@@ -98,6 +98,6 @@ async fn every_webhook_that_was_resumed_is_drained_though_its_owner_hung_up() {
             resumed += 1;
         }
     }
-    assert!(resumed > 0, "none of {WEBHOOKS} resumes came through: the test shows nothing");
+    assert!(resumed > 0, "none of {WEBHOOKS} resumes was recorded: the test shows nothing");
     eprintln!("{resumed} of {WEBHOOKS} webhooks were resumed, and all of them drained");
 }

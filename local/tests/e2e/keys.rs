@@ -1,4 +1,4 @@
-//! `statuspulse keys`, beside a server.
+//! `statuspulse keys`, while a server runs.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ async fn create_prints_the_key_alone_and_it_works_at_once() {
     program.api(printed.trim()).get("/v1/webhooks").await.expect(200);
     program.api("spk_unknown").get("/v1/webhooks").await.expect(401);
 
-    // The same name is the same account.
+    // The same name means the same account.
     let viewer = home.keys("create", &["--role", "viewer", "--account", "Acme"]).await.succeeded();
     let admin = program.api(printed.trim());
     let receiver = statuspulse_kit::Receiver::start(statuspulse_kit::ReceiverOptions::plain()).unwrap();
@@ -60,7 +60,7 @@ async fn an_account_is_asked_for_exactly_where_one_is_needed() {
     let said = home.keys("create", &["--role", "admin", "--account", " "]).await.refused();
     assert!(said.contains("--account"), "{said}");
     let said = home.keys("create", &["--role", "king", "--account", "Acme"]).await.refused();
-    assert!(said.contains("operator"), "it names the roles there are: {said}");
+    assert!(said.contains("operator"), "it lists the roles: {said}");
     assert_eq!(home.keys("list", &[]).await.succeeded(), "");
 }
 
@@ -74,8 +74,9 @@ async fn a_revoked_key_is_refused_from_the_next_call_on_without_a_restart() {
     lose.0.get("/v1/webhooks").await.expect(200);
 
     let listed = home.keys("list", &[]).await.succeeded();
-    assert!(!listed.contains(&lose.1), "a list shows no key");
-    let line = listed.lines().find(|line| line.contains(&lose.1[..12])).expect("it is listed by its prefix");
+    assert!(!listed.contains(&lose.1), "the list does not show keys");
+    let line =
+        listed.lines().find(|line| line.contains(&lose.1[..12])).expect("a line with the key's prefix");
     assert!(line.contains("viewer") && line.contains("valid") && line.contains("Acme"), "{line}");
     let id = line.split_whitespace().next().unwrap();
 

@@ -1,9 +1,9 @@
-//! The program itself, as its owner runs it: real processes, real sockets on loopback, real TLS, real deaths.
+//! Tests of the real program: real processes, sockets on loopback, TLS, signals and `kill -9`.
 //!
-//! What the rules are is tested elsewhere, in virtual time. Here it is shown that the parts are plugged together, and
-//! that what was answered is kept whatever becomes of the process.
+//! The rules are tested in `spec`, with a virtual clock. These tests show that the parts are connected, and that
+//! nothing that was answered is lost when the process is killed.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers may panic")]
 
 mod crash;
 mod destinations;

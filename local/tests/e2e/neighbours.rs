@@ -1,10 +1,10 @@
-//! A webhook whose receiver hangs, beside one whose receiver does not.
+//! Isolation: a webhook whose receiver hangs beside a healthy one.
 
 use statuspulse_kit::{Mood, Receiver, ReceiverOptions};
 
 use crate::support::{Home, LONG, payload};
 
-/// More than the slots one webhook may take.
+/// More than the slots that one webhook can get.
 const HANGING: usize = 400;
 const GOOD: usize = 20;
 
@@ -39,14 +39,16 @@ async fn a_receiver_that_hangs_holds_up_no_other_webhook() {
     let good_count = 1 + u64::try_from(GOOD).unwrap();
     good.wait_for("/good", good_count, LONG).await.unwrap();
     api.all_delivered(&healthy).await;
-    // By the records, the healthy webhook was served while the other's attempts still hung: none of those that
-    // were begun before has taken a slot from it.
+    // The records show that the healthy webhook was served while the attempts of the other one still hung.
     let good = api.deliveries(&healthy).await;
     assert_eq!(good.len(), GOOD);
     assert!(good.iter().all(|delivery| delivery["attempts"].as_array().unwrap().len() == 1));
     let hung = api.deliveries(&hanging).await;
     assert_eq!(hung.len(), HANGING);
     let unended = hung.iter().filter(|delivery| delivery["attempts"].as_array().unwrap().is_empty()).count();
-    assert!(unended > HANGING / 2, "only {unended} of {HANGING} hung on: this shows nothing");
+    assert!(
+        unended > HANGING / 2,
+        "only {unended} of {HANGING} attempts still hang: too few to show isolation"
+    );
     program.kill().await;
 }

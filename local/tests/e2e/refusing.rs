@@ -1,4 +1,4 @@
-//! What a deployment refuses, and a development server is told to allow.
+//! Targets that a deployment refuses and that development flags allow.
 
 use serde_json::json;
 use statuspulse_kit::{Receiver, ReceiverOptions};
@@ -38,7 +38,7 @@ async fn without_the_development_flag_no_socket_to_loopback_or_plain_http_is_ope
     program.stop().await;
 }
 
-/// Registered while it was allowed, it is refused at every attempt once it is not.
+/// A webhook that was registered with the development flag fails at every attempt without it.
 #[tokio::test]
 async fn a_webhook_from_a_development_folder_gets_nothing_from_a_deployed_server() {
     let home = Home::new();
@@ -53,7 +53,7 @@ async fn a_webhook_from_a_development_folder_gets_nothing_from_a_deployed_server
     let program = Program::start(home.serve_command(&ladder)).await;
     let api = home.admin(&program).await;
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
-    // The webhook is paused a moment before its delivery is held.
+    // The webhook is paused shortly before its delivery is held.
     eventually("it is held", async || api.deliveries(&webhook).await[0]["status"] == "held").await;
     assert_eq!(api.shown(&webhook).await["status"], "paused");
     let delivery = &api.deliveries(&webhook).await[0];

@@ -1,4 +1,4 @@
-//! Starting and stopping.
+//! `statuspulse serve` and `receive`: start, flags and orderly stop.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn serve_says_ready_once_and_nothing_else_on_standard_output() {
     let port: u16 = program.address().strip_prefix("127.0.0.1:").unwrap().parse().unwrap();
     assert_ne!(port, 0);
     home.admin(&program).await.get("/v1/webhooks").await.expect(200);
-    // `stop` expects an empty rest, and success.
+    // `stop` asserts that nothing else was printed, and success.
     program.stop().await;
 }
 
@@ -55,7 +55,7 @@ async fn environment_variables_do_what_the_flags_do() {
 }
 
 #[tokio::test]
-async fn wrong_flags_are_refused_with_what_to_mend() {
+async fn wrong_flags_are_refused_with_a_message_that_names_them() {
     let home = Home::new();
     let missing = home.path().join("missing.pem");
     let missing = missing.to_str().unwrap();
@@ -92,7 +92,7 @@ async fn a_stop_finishes_the_attempt_that_is_in_flight() {
     receiver.mood("/slow", Mood::delayed(Duration::from_millis(500), Mood::ok()));
     let published = api.published(&[], &payload("opened", "INC-1", 1), 1).await;
     receiver.wait_for("/slow", 2, LONG).await.unwrap();
-    // It is being worked on: the receiver has it, and has not answered.
+    // The attempt is in flight: the receiver has the request and has not answered.
     program.stop().await;
 
     let program = home.serve(&[]).await;
@@ -106,7 +106,7 @@ async fn a_stop_finishes_the_attempt_that_is_in_flight() {
     program.stop().await;
 }
 
-/// Clients that keep a connection, say nothing on it, or stop in the middle of a request.
+/// Clients that keep an idle connection, send nothing, or stop in the middle of a request.
 #[tokio::test]
 async fn idle_and_half_open_clients_do_not_hold_up_a_stop() {
     let home = Home::new();
@@ -122,7 +122,7 @@ async fn idle_and_half_open_clients_do_not_hold_up_a_stop() {
         home.keys("create", &["--role", "publisher", "--account", "Acme"]).await.succeeded().trim()
     );
     body.write_all(head.as_bytes()).await.unwrap();
-    // One whole exchange after them, so that they have been accepted.
+    // A complete exchange after them, so that their connections have been accepted.
     api.get("/v1/webhooks").await.expect(200);
     program.stop().await;
     let mut rest = vec![];
@@ -150,17 +150,17 @@ async fn receive_prints_what_comes_and_whether_its_signature_is_good() {
     let seen = async {
         let mut seen = String::new();
         while !(seen.contains("INC-42") && seen.matches("good").count() == 2) {
-            seen.push_str(&lines.next_line().await.unwrap().expect("it goes on"));
+            seen.push_str(&lines.next_line().await.unwrap().expect("more output"));
         }
         seen
     };
-    let seen = tokio::time::timeout(LONG, seen).await.expect("both were printed");
+    let seen = tokio::time::timeout(LONG, seen).await.expect("both requests are printed");
     assert!(seen.contains("incident_opened attempt 1") && !seen.contains("BAD"), "{seen}");
     child.kill().await.unwrap();
     program.stop().await;
 }
 
-/// A call that is refused before its body came must not cost the client its connection, nor the answer.
+/// If a call is refused before its body has arrived, the client still gets the answer and keeps its connection.
 #[tokio::test]
 async fn a_refusal_before_the_body_came_leaves_the_connection_usable() {
     let home = Home::new();
@@ -170,7 +170,7 @@ async fn a_refusal_before_the_body_came_leaves_the_connection_usable() {
     for _ in 0..20 {
         let head = "POST /v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 8\r\n\r\n";
         connection.write_all(head.as_bytes()).await.unwrap();
-        // Time for the server to make up its mind.
+        // Gives the server time to answer.
         bystander.get("/v1/webhooks").await.expect(200);
         connection.write_all(b"{\"a\": 1}").await.unwrap();
         let mut answer = vec![0; 4096];

@@ -1,4 +1,4 @@
-//! The whole story over TLS, with a ladder of fractions of a second.
+//! The whole story over TLS, from the handshake to a rotation, with a ladder of fractions of a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,7 +24,7 @@ struct Story {
     api: Api,
     webhook: String,
     secret: String,
-    /// Requests on the hook so far, the handshake among them.
+    /// Requests to [`HOOK`] so far, including the handshake.
     came: u64,
 }
 
@@ -56,12 +56,12 @@ impl Story {
         Self { receiver, program, api, webhook, secret, came: 1 }
     }
 
-    /// The next `n` requests on the hook, once they are all there and no more.
+    /// Waits for the next `n` requests to [`HOOK`], and asserts that there are no more.
     async fn next(&mut self, n: u64) -> Vec<Received> {
         let from = usize::try_from(self.came).unwrap();
         self.came += n;
         let all = self.receiver.wait_for(HOOK, self.came, LONG).await.unwrap();
-        assert_eq!(u64::try_from(all.len()).unwrap(), self.came, "more came than was sent");
+        assert_eq!(u64::try_from(all.len()).unwrap(), self.came, "more requests than expected");
         all[from..].to_vec()
     }
 
@@ -78,7 +78,7 @@ fn header<'r>(received: &'r Received, name: &str) -> &'r str {
     received.header(name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-/// Checks both signatures of a request with a secret.
+/// Whether a request is signed with this secret. Asserts that both signatures agree.
 fn is_signed(received: &Received, secret: &str) -> bool {
     let (id, at) = (header(received, "webhook-id"), header(received, "webhook-timestamp"));
     let standard = header(received, "webhook-signature");
@@ -151,7 +151,7 @@ async fn failing_it_climbs_the_ladder_and_is_paused(story: &mut Story) {
     }
     for (pair, wait) in attempts.windows(2).zip(WAITS) {
         let waited = Duration::from_nanos(pair[1].at.saturating_sub(pair[0].at));
-        assert!(waited >= wait, "a retry came {waited:?} after the attempt before, {wait:?} is the rung");
+        assert!(waited >= wait, "a retry came {waited:?} after the previous attempt, not after {wait:?}");
     }
     eventually("it is paused", async || story.shown().await["status"] == "paused").await;
     let shown = story.shown().await;
@@ -161,7 +161,7 @@ async fn failing_it_climbs_the_ladder_and_is_paused(story: &mut Story) {
         story.api.published(&["EU"], &payload("opened", &format!("INC-HELD-{n}"), n), 1).await;
         story.api.published(&["EU"], &payload("resolved", &format!("INC-HELD-{n}"), n), 1).await;
     }
-    eventually("all is held", async || story.shown().await["held_deliveries"] == 25).await;
+    eventually("all deliveries are held", async || story.shown().await["held_deliveries"] == 25).await;
     assert_eq!(story.receiver.count(HOOK), story.came, "nothing is attempted while it is paused");
 }
 
@@ -181,13 +181,13 @@ async fn resumed_it_gets_what_was_held(story: &mut Story) {
     story.receiver.mood(HOOK, Mood::ok());
     let resumed = story.act("resume", &json!({})).await;
     assert_eq!((&resumed["status"], &resumed["held"]), (&json!("active"), &json!(25)));
-    // Twice is once.
+    // A second resume delivers nothing twice.
     story.act("resume", &json!({})).await;
     let drained = story.next(25).await;
     let mut by_incident: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut ids = BTreeSet::new();
     for received in &drained {
-        assert!(ids.insert(header(received, "x-statuspulse-delivery-id")), "one came twice");
+        assert!(ids.insert(header(received, "x-statuspulse-delivery-id")), "a delivery arrived twice");
         assert!(is_signed(received, &story.secret));
         let body: Value = serde_json::from_slice(&received.body).unwrap();
         by_incident.entry(text(&body, "incident_id")).or_default().push(text(&body, "event_type"));
@@ -213,7 +213,7 @@ async fn rotated_it_is_signed_with_both_secrets(story: &mut Story) {
     let received = story.next(1).await.remove(0);
     assert!(is_signed(&received, &new) && is_signed(&received, &story.secret));
     let first = verify::statuspulse_digest(&new, &received.body);
-    assert!(header(&received, "x-statuspulse-signature").starts_with(&first), "the new one stands first");
+    assert!(header(&received, "x-statuspulse-signature").starts_with(&first), "the new signature is first");
     assert!(!story.shown().await.to_string().contains(&new));
 
     story.act("rotate-secret/finish", &json!({})).await;

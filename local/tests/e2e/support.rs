@@ -1,4 +1,4 @@
-//! The program as a child process.
+//! Runs the program as a child process.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// Where one test keeps its files. The data folder is made by the program.
+/// The files of one test. The program creates the data folder.
 pub(crate) struct Home {
     folder: TempDir,
 }
@@ -27,7 +27,7 @@ impl Home {
         self.path().join("data")
     }
 
-    /// A receiver that speaks TLS, and the file to trust it by.
+    /// A receiver with TLS, and the file of the authority to trust.
     pub(crate) fn tls_receiver(&self) -> (Receiver, PathBuf) {
         let authority = Authority::fresh().unwrap();
         let certificate = authority.issue(CertificateSpec::Good).unwrap();
@@ -36,7 +36,7 @@ impl Home {
         (Receiver::start(ReceiverOptions::tls(certificate)).unwrap(), file)
     }
 
-    /// `statuspulse`, with nothing of this process's own settings.
+    /// `statuspulse` without the `STATUSPULSE_` variables of this process.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_statuspulse"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
@@ -48,21 +48,21 @@ impl Home {
         command
     }
 
-    /// `statuspulse serve` on a free port and this home's data.
+    /// `statuspulse serve` on a free port, with this home's data folder.
     pub(crate) fn serve_command(&self, more: &[&str]) -> Command {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--data"]);
         command.arg(self.data()).args(more);
         command
     }
 
-    /// Serves, with loopback allowed.
+    /// Starts a server that may call loopback addresses.
     pub(crate) async fn serve(&self, more: &[&str]) -> Program {
         let mut command = self.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
         command.args(more);
         Program::start(command).await
     }
 
-    /// Serves where no file grows past so many KiB: what a full disk is to a program, without a disk.
+    /// Starts a server whose files cannot grow beyond this many KiB, to simulate a full disk.
     pub(crate) async fn serve_on_a_full_disk(&self, kib: u32) -> Program {
         let served = self.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
         let served = served.as_std();
@@ -73,7 +73,7 @@ impl Home {
         Program::start(command).await
     }
 
-    /// Runs `statuspulse keys …` on this home's data.
+    /// Runs `statuspulse keys …` on this home's data folder.
     pub(crate) async fn keys(&self, action: &str, more: &[&str]) -> Ended {
         let mut command = self.command(&["keys", action, "--data"]);
         command.arg(self.data()).args(more);
@@ -84,14 +84,14 @@ impl Home {
         self.keys("create", &["--role", "operator"]).await.succeeded().trim().to_owned()
     }
 
-    /// An account's admin.
+    /// A client with an admin key of the account Acme, which is created if it is new.
     pub(crate) async fn admin(&self, program: &Program) -> Api {
         let key = self.keys("create", &["--role", "admin", "--account", "Acme"]).await;
         program.api(key.succeeded().trim())
     }
 }
 
-/// A program that has ended.
+/// The result of a program that has ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -99,20 +99,20 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Runs a command that ends by itself.
+    /// Runs a command until it ends.
     pub(crate) async fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = tokio::time::timeout(LONG, command.output()).await.expect("it ends by itself");
         Self::from(output.unwrap())
     }
 
-    /// What it wrote to standard output.
+    /// Asserts success and returns its standard output.
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(self.code, Some(0), "{}", self.err);
         self.out
     }
 
-    /// What it wrote to standard error, when it refused; nothing stands on standard output then.
+    /// Asserts failure, an empty standard output and no panic, and returns its standard error.
     pub(crate) fn refused(self) -> String {
         assert!(self.code.is_some_and(|code| code != 0), "it did not fail: {:?}", self.code);
         assert_eq!(self.out, "");
@@ -128,7 +128,7 @@ impl From<Output> for Ended {
     }
 }
 
-/// A running `statuspulse serve`. Killed when dropped.
+/// A running `statuspulse serve`. It is killed when dropped.
 pub(crate) struct Program {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -137,12 +137,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it and waits for its ready line.
+    /// Starts the server and waits for its ready line.
     pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = tokio::time::timeout(LONG, lines.next_line()).await.expect("it gets ready").unwrap();
-        let line = line.expect("it ended before it was ready");
+        let line = tokio::time::timeout(LONG, lines.next_line()).await.expect("a ready line").unwrap();
+        let line = line.expect("the server ended before it was ready");
         let origin = line.strip_prefix("ready ").expect(&line).to_owned();
         Self { child, lines, origin }
     }
@@ -151,7 +151,7 @@ impl Program {
         Api::new(&self.origin, key)
     }
 
-    /// `HOST:PORT` of its API.
+    /// `HOST:PORT` of the API.
     pub(crate) fn address(&self) -> &str {
         self.origin.strip_prefix("http://").expect(&self.origin)
     }
@@ -161,7 +161,7 @@ impl Program {
         assert!(Command::new("kill").args([name, &pid]).status().await.unwrap().success());
     }
 
-    /// Waits for its end; what it wrote to standard output after the ready line comes with it.
+    /// Waits until it exits. Returns its status and its output after the ready line.
     pub(crate) async fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let end = async {
             let mut rest = vec![];
@@ -173,7 +173,7 @@ impl Program {
         tokio::time::timeout(LONG, end).await.expect("it ends")
     }
 
-    /// An orderly end.
+    /// Stops it with SIGTERM. Asserts success and no further output.
     pub(crate) async fn stop(self) {
         self.signal("-TERM").await;
         let (status, rest) = self.ended().await;
@@ -181,7 +181,7 @@ impl Program {
         assert_eq!(rest, [""; 0]);
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it has exited.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }

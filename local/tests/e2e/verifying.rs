@@ -1,5 +1,5 @@
-//! How customers verify a delivery: every file of `docs/verify`, fed with what the program really sent, and with what
-//! somebody made of that on the way. The Standard Webhooks project's own libraries judge the same requests.
+//! How customers verify a delivery. Runs every program of `docs/verify` on requests that the real program has sent, and
+//! on changed copies of them. The libraries of the Standard Webhooks project check the same requests.
 
 mod cases;
 mod programs;
@@ -18,15 +18,15 @@ use crate::support::{Home, LONG, payload, text};
 
 const HOOK: &str = "/hooks/verified";
 
-/// What was sent, and the secrets it was signed with.
+/// Requests that the program has sent, and the secrets they are signed with.
 struct Sent {
     handshake: Request,
     event: Request,
-    /// In the window of a rotation from the first secret to the second, both in one header.
+    /// Sent during a rotation from the first to the second secret, with the style `joined`.
     joined: Request,
-    /// When that window had been ended.
+    /// Sent after that rotation was finished.
     finished: Request,
-    /// In the window of a rotation from the second secret to the third, each in its own header.
+    /// Sent during a rotation from the second to the third secret, with the style `split`.
     split: Request,
     secrets: [String; 3],
 }
@@ -60,12 +60,13 @@ impl Sent {
     }
 }
 
-/// What was not as it should be, all of it: one red run names every language that is wrong.
+/// All failed checks, so that one failed run names every program that is wrong.
 #[derive(Default)]
 struct Faults(Vec<String>);
 
 impl Faults {
-    /// A program says what is expected, as it is expected, and nothing else.
+    /// Runs a program on a case, and records a fault unless its exit code and output are as expected. `Err(None)`
+    /// expects a refusal for any reason.
     async fn of(&mut self, program: &Program, case: &Case, expected: Result<(), Option<&str>>) {
         let ended = program.judges(&case.request, &case.secret).await;
         let said = match expected {
@@ -90,7 +91,7 @@ async fn every_sample_believes_what_was_sent_and_nothing_else() {
     let programs = place.programs().await;
     let sent = Sent::really().await;
     let mut faults = Faults::default();
-    // What really came is first: it is five minutes from being too old.
+    // The unchanged requests come first, because they are too old after five minutes.
     for case in [cases::as_it_came(&sent), cases::on_the_way(&sent), cases::malformed(&sent)].concat() {
         for program in &programs {
             faults.of(program, &case, case.verdict.in_words().map_err(Some)).await;
@@ -106,7 +107,7 @@ async fn the_standard_s_own_libraries_believe_the_same() {
     let sent = Sent::really().await;
     let mut faults = Faults::default();
     for case in [cases::as_it_came(&sent), cases::on_the_way(&sent)].concat() {
-        // They know nothing of the product's own form.
+        // The libraries do not check X-StatusPulse-Signature.
         let good = matches!(case.verdict, Verdict::Good | Verdict::WrongPlain);
         assert_eq!(by_the_crate(&case), good, "the crate, {}", case.name);
         for program in &programs {
@@ -126,7 +127,7 @@ fn by_the_crate(case: &Case) -> bool {
     standardwebhooks::Webhook::new(&case.secret).unwrap().verify(&case.request.body, &headers).is_ok()
 }
 
-/// The lines in the README are too few to get wrong, and were: a header that is not ASCII raised an exception.
+/// Tests the Python lines of the README with the same requests, among them headers that are not ASCII.
 #[tokio::test]
 async fn the_lines_in_the_readme_do_what_they_say() {
     let place = Place::new();
@@ -134,7 +135,7 @@ async fn the_lines_in_the_readme_do_what_they_say() {
     let section = readme.split("## Verify a delivery").nth(1).unwrap();
     let lines = section.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
     let page = std::fs::read_to_string(place.root.join("shared/dashboard/templates/base.html")).unwrap();
-    assert!(page.contains(lines.trim_end()), "the dashboard shows other lines than the README");
+    assert!(page.contains(lines.trim_end()), "the dashboard and the README show different lines");
     let before = "
 import hashlib, hmac, os, sys
 class Headers(dict):
@@ -158,7 +159,7 @@ raw_body, secret = sys.stdin.buffer.read(), os.environ['STATUSPULSE_SECRET']
         believed += usize::from(good);
         faults.of(&program, &case, if good { Ok(()) } else { Err(None) }).await;
     }
-    assert!(believed > 5, "the requests were not understood");
+    assert!(believed > 5, "too few requests were accepted: the test shows nothing");
     faults.are_none();
 }
 
@@ -175,7 +176,7 @@ async fn every_file_is_tested_and_in_the_table() {
             }
         }
     }
-    assert_eq!(files, place.files(), "a file that is not tested, or is gone");
+    assert_eq!(files, place.files(), "a file is not tested, or no longer exists");
     for file in files {
         assert!(table.contains(&format!("({file})")), "{file} is not in the table");
     }

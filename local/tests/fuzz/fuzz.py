@@ -1,10 +1,11 @@
-"""Calls the real program with what its OpenAPI description allows, and with what it forbids.
+"""Fuzzes the API of the real program with calls that its OpenAPI description allows and forbids.
 
     python local/tests/fuzz/fuzz.py target/debug/statuspulse [SEED]
 
-Schemathesis makes the calls, from a fixed seed unless another is given: no answer may be a 5xx, have a status, a media type or a body that the
-description does not name, or take what the description refuses. `hooks.py` points them at what exists, so that they get past
-404, and at a receiver on loopback, so that none leaves this machine.
+Schemathesis generates the calls from a seed, which is fixed by default. An answer must not be a 5xx, must have a
+status, media type and body that the description lists, and must refuse what the description forbids. `hooks.py`
+directs the calls at objects that exist, so that they do not all end with 404, and at a receiver on loopback, so that
+none leaves the machine.
 """
 
 import collections
@@ -30,7 +31,7 @@ CHECKS = [
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """Answers with the status its path names: /500 with 500."""
+    """Answers with the status in the path, such as 500 for /500."""
 
     protocol_version = "HTTP/1.1"
 
@@ -58,21 +59,21 @@ def fuzz(api, seed, key, folder, environment, *selection):
         "--header", f"Authorization:Bearer {key}", "--checks", ",".join(CHECKS), "--seed", seed,
         "--generation-database", "none", "--max-examples", str(EXAMPLES),
         "--phases", "examples,coverage,fuzzing,stateful", "--workers", "1", "--no-color", "--warnings", "off",
-        # A busy machine is no finding.
+        # A slow answer of a busy machine is not a failure.
         "--request-timeout", "60", "--suppress-health-check", "too_slow", *selection,
     ]
     return subprocess.run(command, env=environment, cwd=folder, check=False).returncode
 
 
 def never_succeeded(api, seen):
-    """Says what was answered how often, and whether an operation was only ever refused: that would have tried nothing."""
+    """Prints the statuses of each operation. Returns whether an operation never succeeded: its success was not tested."""
     counts = collections.defaultdict(collections.Counter)
     for line in seen.read_text().splitlines():
         operation, status = line.split()
         counts[operation][status] += 1
     with urllib.request.urlopen(f"{api}/openapi.json") as answer:
         paths = json.load(answer)["paths"]
-    # The document itself is what each run begins with.
+    # Schemathesis reads the document itself at the start of each run.
     operations = sorted(
         operation["operationId"] for path, methods in paths.items() if path != "/openapi.json" for operation in methods.values())
     for operation in operations:
@@ -87,7 +88,8 @@ def main(program, seed=SEED):
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     target = f"http://127.0.0.1:{receiver.server_port}"
-    # Schemathesis keeps what it found where it runs, and would try that first: each run is to be like the one before.
+    # Schemathesis stores its findings in the working directory and tries them first in the next run. A temporary folder
+    # makes every run start without them.
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/data"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STATUSPULSE_")}
@@ -107,7 +109,7 @@ def main(program, seed=SEED):
             admin, operator = make_key("--account", "Fuzzed", "--role", "admin"), make_key("--role", "operator")
             environment = {**clean, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1",
                            "FUZZ_API": api, "FUZZ_KEY": admin, "FUZZ_TARGET": target, "FUZZ_SEEN": f"{folder}/seen"}
-            # Each is called with a key that may; that others may not is told by the tests in shared/http.
+            # Each operation is called with a role that may call it. The tests in shared/http cover the other roles.
             failed = fuzz(api, seed, admin, folder, environment, "--exclude-operation-id", "createAccount")
             failed |= fuzz(api, seed, operator, folder, environment, "--include-operation-id", "createAccount",
                            "--include-operation-id", "publishEvent")

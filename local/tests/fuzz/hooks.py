@@ -1,4 +1,4 @@
-"""What fuzzed calls are about: objects that exist, and a receiver on loopback."""
+"""Directs fuzzed calls at objects that exist, and at a receiver on loopback."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ import zlib
 import schemathesis
 
 API, KEY, TARGET = os.environ["FUZZ_API"], os.environ["FUZZ_KEY"], os.environ["FUZZ_TARGET"]
-# Mostly they answer well.
+# The statuses that endpoints answer with, mostly 200.
 STATUSES = [200, 200, 200, 200, 500, 410, 204, 302]
 
 
@@ -45,15 +45,15 @@ SLACK_URLS = itertools.cycle([f"{TARGET}/200", None])
 
 
 def chosen(values, text):
-    """One of them, the same for the same text."""
+    """One of the values; the same for the same text."""
     return values[zlib.crc32(text.encode()) % len(values)]
 
 
 def known(operation, name, value, parameters, phase):
-    """What stands in the path instead: mostly something that exists."""
+    """Replaces an id in a path, mostly by one that exists."""
     if value in OWN_KEYS:
         return UNKNOWN.format(value[:3])
-    # What is no id is to stay none, and what follows from calls before is to be what it was.
+    # Invalid ids stay invalid, and stateful tests keep the ids of earlier calls.
     if phase == "stateful" or not re.fullmatch(r"(whe|dlv|key)_[0-7][0-9A-HJKMNP-TV-Z]{25}", value):
         return value
     if zlib.crc32(value.encode()) % 5 == 0:

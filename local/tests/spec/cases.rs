@@ -1,4 +1,4 @@
-//! What happens when many things are in work at once.
+//! Concurrency: many attempts, changes and jobs at the same time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::support::*;
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Begins up to this many attempts and leaves them in the middle, as if their receivers hung.
+/// Starts up to this many attempts and leaves them in flight, as if their receivers hung.
 async fn hanging(world: &World, count: usize) -> Vec<Attempt<'_>> {
     let mut hanging: Vec<Attempt<'_>> = vec![];
     while hanging.len() < count
@@ -25,8 +25,8 @@ async fn hanging(world: &World, count: usize) -> Vec<Attempt<'_>> {
     hanging
 }
 
-/// Leaves 251 attempts in the middle, INC-0 to INC-249 among them, more than a page of a sweep. A webhook is called so
-/// often at once only when it has answered well before, and has had something in work ever since.
+/// Leaves 251 attempts in flight, more than a page of a job, among them those of INC-0 to INC-249. A webhook gets this
+/// many slots only if it has succeeded before and was never idle since.
 async fn hundreds_hanging(world: &World) -> Vec<Attempt<'_>> {
     world.publish(&opened("FIRST")).await;
     let mut stuck = hanging(world, 1).await;
@@ -43,7 +43,7 @@ async fn hundreds_hanging(world: &World) -> Vec<Attempt<'_>> {
     stuck
 }
 
-/// A receiver that hangs ties up its own share of the workers.
+/// A receiver that hangs occupies only its webhook's share of the slots.
 #[tokio::test]
 async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
     let world = World::new().await;
@@ -53,7 +53,7 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
         world.publish_with(&opened(&format!("INC-{n}")), &["bad"], None).await.expect(202);
     }
     let stuck = hanging(&world, 2000).await;
-    assert!(stuck.len() < 600, "{} of its messages are in work: its share and no more", stuck.len());
+    assert!(stuck.len() < 600, "{} of its messages are in progress, more than its share", stuck.len());
     for n in 0..9 {
         world.publish_with(&opened(&format!("INC-{n}")), &["good"], None).await.expect(202);
     }
@@ -65,7 +65,7 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
     assert_eq!(world.attempts(URL).len(), 2000);
 }
 
-/// With many workers at once: the streak still climbs a rung at a time, and the pause comes once.
+/// With 32 concurrent workers the streak still goes up one rung at a time, and there is one pause.
 #[tokio::test]
 async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_hands_are_one_outage() {
     let world = World::new().await;
@@ -85,12 +85,12 @@ async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_hands_are_one_o
     streaks.dedup();
     assert_eq!(streaks, [0, 1, 2, 3, 4]);
     let of_fifth = world.attempts(URL).iter().filter(|seen| seen.attempt() == 5).count();
-    assert!((1..=32).contains(&of_fifth), "{of_fifth}: those that were in hands already");
+    assert!((1..=32).contains(&of_fifth), "{of_fifth} fifth attempts: only those in flight at the pause");
     assert_eq!((world.notices().len(), *world.metrics.pauses.lock().unwrap()), (1, 1));
     assert_eq!(world.statuses(&hook).await, ["held"; 100]);
 }
 
-/// More attempts hang than a page of the sweep holds: what stands behind them is held all the same.
+/// More attempts hang than fit a page of the hold job. The deliveries behind them are held nevertheless.
 #[tokio::test]
 async fn a_pause_while_hundreds_of_attempts_hang_holds_what_is_behind_them() {
     let world = World::new().await;
@@ -104,7 +104,7 @@ async fn a_pause_while_hundreds_of_attempts_hang_holds_what_is_behind_them() {
     world.advance(MINUTE).await;
     let statuses = world.statuses(&hook).await;
     let count = |status| statuses.iter().filter(|other| **other == status).count();
-    // The first was answered well, and the 250 after it.
+    // The first one and the 250 after it succeeded.
     assert_eq!((count("delivered"), count("held"), statuses.len()), (251, 252, 503));
     assert_eq!(world.webhook(&hook).await["held_deliveries"], 252);
 }
@@ -127,7 +127,8 @@ async fn a_delete_while_hundreds_of_attempts_hang_ends_what_is_behind_them() {
     assert_eq!(world.attempts(URL).len(), 501);
 }
 
-/// What hangs when its webhook is paused and resumed at once goes on its own ladder, and is not made twice.
+/// An attempt is in flight while its webhook is paused and resumed. Its delivery continues its ladder and is not sent
+/// twice.
 #[tokio::test]
 async fn a_pause_and_a_resume_in_the_middle_of_an_attempt_make_no_second_one_of_it() {
     for status in [200, 500] {
@@ -146,7 +147,7 @@ async fn a_pause_and_a_resume_in_the_middle_of_an_attempt_make_no_second_one_of_
     }
 }
 
-/// A worker begun on something, stopped right before it writes this; it goes on when told.
+/// Runs `work` until right before its next write of this kind. It continues when the returned `Notify` is notified.
 async fn stopped_before<'a>(
     world: &'a World,
     write: Write,
@@ -159,14 +160,14 @@ async fn stopped_before<'a>(
         awaited.notified().await;
     });
     tokio::select! {
-        () = &mut work => panic!("it never came to write {write:?}"),
+        () = &mut work => panic!("it ended without a write of {write:?}"),
         () = reached.notified() => {}
     }
     (work, go_on)
 }
 
-/// A worker looks, sees "paused", and falls asleep; meanwhile the webhook is resumed and its drain ends. What the worker
-/// then holds has nobody to come for it but the worker itself.
+/// A worker reads that the webhook is paused and then stalls. Meanwhile the webhook is resumed and its drain ends. When
+/// the worker holds the delivery afterwards, it must also start a release.
 #[tokio::test]
 async fn what_is_held_after_the_drain_has_ended_is_let_go_all_the_same() {
     let world = World::new().await;
@@ -184,7 +185,8 @@ async fn what_is_held_after_the_drain_has_ended_is_let_go_all_the_same() {
     assert_eq!(world.statuses(&hook).await, ["delivered"]);
 }
 
-/// The same with the worker of the sweep that holds: it falls asleep before it holds what waits behind an attempt in flight.
+/// The same with the worker of the hold job. It stalls before it holds a delivery that waits behind an attempt in
+/// flight.
 #[tokio::test]
 async fn what_a_sweep_holds_after_the_drain_has_ended_is_let_go_all_the_same() {
     let world = World::new().await;
@@ -208,8 +210,8 @@ async fn what_a_sweep_holds_after_the_drain_has_ended_is_let_go_all_the_same() {
     assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
 }
 
-/// A publisher is cut off after its event was kept, and never comes back. Nobody was promised that event; the next one of its
-/// incident was, and stands behind it.
+/// The event was stored, but its publisher got an error and does not repeat the call. The next event of the incident,
+/// which was accepted, must not wait for ever behind it.
 #[tokio::test]
 async fn an_event_behind_one_whose_publisher_was_cut_off_does_not_wait_for_another() {
     let world = World::new().await;
@@ -224,7 +226,7 @@ async fn an_event_behind_one_whose_publisher_was_cut_off_does_not_wait_for_anoth
     assert_eq!(arrived, ["incident_opened", "incident_resolved"]);
 }
 
-/// A delete is cut off before its answer; to its caller, who repeats it, the webhook is gone already.
+/// The webhook was deleted, but the caller got an error. When it repeats the call, the webhook no longer exists.
 #[tokio::test]
 async fn a_delete_that_was_cut_off_cancels_all_the_same() {
     let world = World::new().await;
@@ -241,8 +243,8 @@ async fn a_delete_that_was_cut_off_cancels_all_the_same() {
     assert_eq!(world.delete(&path).await.status.as_u16(), 404);
 }
 
-/// A redelivery sees "paused", and is held when the webhook was resumed and its drain has ended. Its caller gets no answer, and
-/// asks again.
+/// A redelivery reads that the webhook is paused, and holds the delivery after the webhook was resumed and drained. The
+/// caller gets an error and repeats the call.
 #[tokio::test]
 async fn a_redelivery_that_was_held_too_late_is_let_go_when_it_is_repeated() {
     let world = World::new().await;
@@ -267,8 +269,8 @@ async fn a_redelivery_that_was_held_too_late_is_let_go_when_it_is_repeated() {
     assert_eq!(world.attempts(URL).len(), 2);
 }
 
-/// The same, but it is held between the drain's last look and its end: the worker sees a drain at work, and the drain has
-/// to look once more.
+/// A delivery is held between the last query of the drain and its end. The worker sees a running drain, so the drain
+/// must query once more.
 #[tokio::test]
 async fn what_is_held_between_the_drains_last_look_and_its_end_is_let_go_all_the_same() {
     let world = World::new().await;
@@ -290,11 +292,8 @@ async fn what_is_held_between_the_drains_last_look_and_its_end_is_let_go_all_the
     assert_eq!(world.statuses(&hook).await, ["delivered"]);
 }
 
-/// A ladder that began before a pause by hand ends after the resume, with nothing but failures: the outage is as long as
-/// it is, and nothing is given up for it.
-///
-/// Fails: a resume clears `failing_since` as a 2xx does, so that a ladder which lives through it (its delivery was in
-/// flight, or the sweep had not come to it yet) looks like poison at its end.
+/// A ladder that began before a pause by hand ends after the resume. The resume resets the streak, but no payload got
+/// through: the delivery is held and sent again, and not given up as poison.
 #[tokio::test]
 async fn a_receiver_that_is_down_through_a_pause_by_hand_loses_nothing() {
     let world = World::new().await;
@@ -311,7 +310,7 @@ async fn a_receiver_that_is_down_through_a_pause_by_hand_loses_nothing() {
     );
 }
 
-/// A metric for every attempt, in whatever order they come.
+/// Each attempt is counted in both metrics.
 #[tokio::test]
 async fn every_attempt_is_counted_as_begun_and_as_ended() {
     let world = World::new().await;

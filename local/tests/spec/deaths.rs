@@ -1,5 +1,5 @@
-//! The process dies: after sending and before recording, after recording and before acting, between any two writes.
-//! What was answered is kept, and what was begun is finished by the next process.
+//! Crashes: between sending and recording, between recording and settling the message, and between any two writes.
+//! What was answered is not lost, and the next process completes what was begun.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::support::*;
 
-/// The only way to a second POST of the same attempt.
+/// After such a crash the attempt is repeated (I7).
 #[tokio::test]
 async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more() {
     let world = World::new().await;
@@ -23,7 +23,7 @@ async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more(
     });
     let received = world.next_message().await.unwrap();
     tokio::select! {
-        _ = world.services.worker.handle(received.message.clone()) => panic!("it hangs in the middle of its attempt"),
+        _ = world.services.worker.handle(received.message.clone()) => panic!("the attempt must not end"),
         () = sent.notified() => {}
     }
     drop(received);
@@ -48,7 +48,7 @@ async fn a_death_after_recording_and_before_the_message_was_done_changes_nothing
     loop {
         while let Some(received) = world.next_message().await {
             world.work_on_and_crash(received).await;
-            // It came again, and then went.
+            // The message is redelivered and settled.
             world.advance(SECOND * 2).await;
         }
         if !world.skip_to_next().await {
@@ -61,7 +61,7 @@ async fn a_death_after_recording_and_before_the_message_was_done_changes_nothing
     assert_eq!((world.notices().len(), world.dead_letters()), (1, 0));
 }
 
-/// The story of a webhook in which everything happens once; each step may be made again if it was cut off.
+/// One step of a webhook's story. Returns `false` if the store failed, and then the step can be repeated.
 async fn step(world: &World, hook: &Hook, step: usize) -> bool {
     let answer = match step {
         0 => world.publish_with(&opened("A"), &[], Some("0")).await,
@@ -77,8 +77,8 @@ async fn step(world: &World, hook: &Hook, step: usize) -> bool {
     !cut_off
 }
 
-/// The whole story, with a store that takes this many writes and then none. The process ends there, or goes on with a
-/// store that works again. Answers whether the story had fewer writes than that.
+/// Runs the whole story with a store that fails after this many writes. Then the process restarts, or continues with a
+/// store that works again. Returns whether the story ended before the store failed.
 async fn story(writes: usize, process_ends: bool) -> bool {
     let mut world = World::new().await;
     let hook = world.register(URL).await;
@@ -118,7 +118,7 @@ async fn mended(world: World, process_ends: bool) -> World {
     world
 }
 
-/// I1 to I3, I5 to I7: the process dies after every single write of the story in turn.
+/// I1 to I3, I5 to I7: the process crashes after each write of the story in turn.
 #[tokio::test]
 async fn a_death_after_any_write_loses_nothing_and_delivers_in_order() {
     let mut writes = 0;
@@ -128,7 +128,7 @@ async fn a_death_after_any_write_loses_nothing_and_delivers_in_order() {
     assert!(writes > 30, "{writes} writes are not the whole story");
 }
 
-/// The same without a death: messages that failed come again, and nothing but them puts right what was cut off.
+/// The same without a crash: only the redelivered messages repair what was interrupted.
 #[tokio::test]
 async fn a_store_that_fails_after_any_write_loses_nothing_and_delivers_in_order() {
     let mut writes = 0;
@@ -149,7 +149,7 @@ fn lanes_in_order(world: &World, writes: usize) {
     }
 }
 
-/// The same for the end of a ladder: the pause, what it holds, and its notice.
+/// The same for the end of a ladder: the pause, its held deliveries and its notification.
 #[tokio::test]
 async fn a_death_after_any_write_of_a_pause_still_pauses_holds_and_tells() {
     let mut finished = false;
@@ -178,7 +178,7 @@ async fn a_death_after_any_write_of_a_pause_still_pauses_holds_and_tells() {
         let told = world.notices().len();
         assert!(
             (1..=2).contains(&told),
-            "{told} notices after {writes} writes: one more only if Slack was told already"
+            "{told} notifications after {writes} writes: 2 only if the first was not recorded"
         );
         if finished {
             assert_eq!(told, 1);
@@ -188,8 +188,8 @@ async fn a_death_after_any_write_of_a_pause_still_pauses_holds_and_tells() {
     assert!(finished);
 }
 
-/// A resume, a discard or a delete whose caller was cut off and never came back: what was recorded is done after the
-/// restart, and nothing is stuck.
+/// A resume, a discard or a delete whose caller got an error and does not repeat the call. After the restart it is
+/// completed if it was recorded.
 #[tokio::test]
 async fn a_change_whose_caller_never_came_back_is_done_or_not_done_but_never_half_done() {
     for writes in 0..4 {
@@ -224,7 +224,7 @@ async fn a_change_whose_caller_never_came_back_is_done_or_not_done_but_never_hal
     }
 }
 
-/// A store that was cut off while messages were handed out hands them out again; none is lost and none is given up.
+/// Messages that were received but not settled before a restart are delivered again.
 #[tokio::test]
 async fn what_was_in_work_when_the_process_died_comes_again() {
     let world = World::new().await;
@@ -245,7 +245,7 @@ async fn what_was_in_work_when_the_process_died_comes_again() {
     assert_eq!((world.attempts(URL).len(), world.dead_letters()), (30, 0));
 }
 
-/// A queue was lost, so nobody works on anything. The look at every record counts what is long overdue, and nothing else.
+/// No worker handles messages, as if the queue were lost. Reconciling sends only messages again that are long overdue.
 #[tokio::test]
 async fn the_look_at_every_record_counts_what_is_long_overdue() {
     let world = World::new().await;
@@ -255,9 +255,9 @@ async fn the_look_at_every_record_counts_what_is_long_overdue() {
         world.publish(&event).await;
     }
     world.clock.pass(MINUTE * 10);
-    assert_eq!(look().await, 0, "it may still be in a worker's hands");
+    assert_eq!(look().await, 0, "a worker may still have the messages");
     world.clock.pass(SECOND);
-    assert_eq!(look().await, 3, "two attempts, and the lane behind one of them");
+    assert_eq!(look().await, 3, "two attempts and the lane behind one of them");
     world.settle().await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 3]);
 
@@ -268,7 +268,7 @@ async fn the_look_at_every_record_counts_what_is_long_overdue() {
     }
     assert_eq!(look().await, 0);
     world.clock.pass(MINUTE * 10 + SECOND);
-    assert_eq!(look().await, 2, "an attempt, and the lane behind it, which should be held");
+    assert_eq!(look().await, 2, "an attempt and the lane behind it, which must be held");
     world.settle().await;
     assert_eq!(world.statuses(&hook).await[3..], ["held", "held"]);
     world.act_with(&hook, "resume", json!({"held": "discard"})).await.expect(200);
@@ -281,7 +281,7 @@ async fn the_look_at_every_record_counts_what_is_long_overdue() {
     world.clock.pass(MINUTE * 10);
     assert_eq!(look().await, 0);
     world.clock.pass(SECOND);
-    assert_eq!(look().await, 2, "the job that holds, and the notification of the pause");
+    assert_eq!(look().await, 2, "the hold job and the notification of the pause");
     world.settle().await;
     assert_eq!(look().await, 0);
 }

@@ -1,4 +1,4 @@
-//! Webhooks that page: events of PagerDuty's Events API v2.
+//! Webhooks with the destination `pagerduty`: events for PagerDuty's Events API v2.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn the_severity_goes_by_what_the_monitored_system_answered() {
     }
 }
 
-/// What PagerDuty will never take is not sent again, whatever else goes on.
+/// An event that PagerDuty will never accept is given up. The others are sent.
 #[tokio::test]
 async fn a_400_is_given_up_at_once_with_pagerdutys_own_words() {
     let world = World::new().await;
@@ -100,13 +100,15 @@ async fn a_400_is_given_up_at_once_with_pagerdutys_own_words() {
     assert_eq!(world.statuses(&hook).await, ["failed", "delivered"]);
     let attempts = world.delivery(&hook, &event).await["attempts"].clone();
     assert_eq!(attempts.as_array().unwrap().len(), 1);
-    let reason = "PagerDuty does not take the event: Event object is invalid: 'payload.severity' is invalid.";
+    let reason =
+        "PagerDuty did not accept the event: Event object is invalid: 'payload.severity' is invalid.";
     assert_eq!(attempts[0]["reason"], reason);
     let webhook = world.webhook(&hook).await;
     assert_eq!((text(&webhook["status"]), &webhook["consecutive_failures"]), ("active", &json!(0)));
 }
 
-/// A key that PagerDuty does not know any more pages nobody: that must not go unnoticed.
+/// With a key that PagerDuty no longer knows, incidents page nobody, so the webhook is paused and the engineers are
+/// notified.
 #[tokio::test]
 async fn a_wrong_routing_key_pauses_at_once_and_the_event_is_held() {
     let world = World::new().await;
@@ -121,7 +123,7 @@ async fn a_wrong_routing_key_pauses_at_once_and_the_event_is_held() {
     assert!(text(&webhook["paused"]["last_error"]).contains("Invalid routing key"));
     assert_eq!(world.statuses(&hook).await, ["held"]);
     world.advance(MINUTE).await;
-    assert_eq!(world.receivers.calls(SLACK).len(), 1, "its engineers are told");
+    assert_eq!(world.receivers.calls(SLACK).len(), 1, "the engineers are notified");
     let new_key = "R0AAAAAAAAAABBBBBBBBBBCCCCCCCCCC";
     let changed =
         world.patch(&format!("/v1/webhooks/{}", hook.id), json!({"routing_key": new_key})).await.expect(200);
@@ -144,7 +146,7 @@ async fn a_429_and_a_5xx_climb_the_ladder_and_other_answers_are_not_pagerduty() 
     let attempts = world.delivery(&hook, &event).await["attempts"].clone();
     assert_eq!(attempts[2]["class"], "bad_response");
     let bodies: Vec<_> = world.attempts(PAGERDUTY_EVENTS).into_iter().map(|seen| seen.body).collect();
-    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "the same bytes at every attempt");
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "every attempt has the same bytes");
 }
 
 #[tokio::test]
@@ -193,10 +195,10 @@ async fn the_routing_key_is_checked_and_never_shown() {
     assert_eq!(world.webhook(&hook).await["routing_key"], "[hidden]");
     world.patch(&path, json!({"url": URL})).await.expect(422);
     let world = world.restart().await;
-    assert_eq!(world.act(&hook, "test").await["ok"], true, "the key outlives a restart");
+    assert_eq!(world.act(&hook, "test").await["ok"], true, "the key is kept over a restart");
 }
 
-/// The deployment names PagerDuty's address, so the list of an account's own domains does not concern it.
+/// PagerDuty's URL is a setting of the deployment, so an account's list of domains does not apply to it.
 #[tokio::test]
 async fn an_account_that_calls_listed_domains_alone_may_page() {
     let world = World::new().await;
@@ -218,7 +220,7 @@ async fn the_link_to_the_dashboard_shows_the_incidents_deliveries_whatever_its_i
     assert!(path.starts_with(&format!("/dashboard/webhooks/{}/deliveries?", hook.id)), "{path}");
 }
 
-/// PagerDuty takes 120 events a minute and key, and answers 429 to more.
+/// PagerDuty accepts 120 events per minute and key, and answers further ones with 429.
 #[tokio::test]
 async fn what_pagerduty_does_not_take_in_one_minute_it_takes_in_the_next() {
     let world = World::new().await;
@@ -228,7 +230,7 @@ async fn what_pagerduty_does_not_take_in_one_minute_it_takes_in_the_next() {
     }
     world.settle().await;
     let at_once = world.statuses(&hook).await.iter().filter(|status| *status == "delivered").count();
-    assert_eq!(at_once, 119, "the handshake was one");
+    assert_eq!(at_once, 119, "120 with the handshake");
     world.advance(MINUTE).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 200]);
 }

@@ -1,4 +1,4 @@
-//! Webhooks that write into a Slack channel.
+//! Webhooks with the destination `slack`: messages in a channel.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn body(seen: &Seen) -> Value {
     serde_json::from_slice(&seen.body).unwrap()
 }
 
-/// All texts of a message, in the order they are read.
+/// All texts of a message, in the order in which they are displayed.
 fn read(value: &Value) -> Vec<String> {
     match value {
         Value::Object(object) => object
@@ -58,7 +58,7 @@ async fn an_incident_reads_at_a_glance() {
         world.publish(&payload).await;
         world.advance(SECOND).await;
     }
-    assert_eq!(world.statuses(&hook).await, ["delivered"; 3], "Slack takes each");
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 3], "Slack accepts each message");
     let bodies: Vec<Value> = world.attempts(CHANNEL).iter().map(body).collect();
     let headlines: Vec<_> = bodies.iter().map(|body| text(&body["text"])).collect();
     assert_eq!(
@@ -86,7 +86,7 @@ async fn an_incident_reads_at_a_glance() {
     assert!(read(&bodies[2]["attachments"]).contains(&"*Downtime*\n43 min 43 s".to_owned()));
 }
 
-/// Everything a publisher writes is text: it mentions nobody, and links nowhere.
+/// A publisher's texts cannot mention anybody or contain links.
 #[tokio::test]
 async fn what_is_written_is_escaped_and_cut_to_what_slack_takes() {
     let world = World::new().await;
@@ -121,7 +121,7 @@ async fn what_slack_will_never_take_again_pauses_at_once_with_the_reason_in_word
         (410, "channel_is_archived", "the channel is archived"),
         (400, "invalid_payload", "does not understand our message"),
         (403, "action_prohibited", "administrators forbid it"),
-        (404, "<html>", "does not take messages here"),
+        (404, "<html>", "accepts no messages here"),
     ] {
         let world = World::new().await;
         let hook = channel(&world).await;
@@ -182,10 +182,10 @@ async fn the_url_is_a_secret() {
     let world = world.restart().await;
     world.act(&hook, "resume").await;
     world.advance(SECOND * 2).await;
-    assert_eq!(world.statuses(&hook).await, ["delivered"], "the URL outlives a restart");
+    assert_eq!(world.statuses(&hook).await, ["delivered"], "the URL is kept over a restart");
 }
 
-/// When messages came, and how many deliveries each told.
+/// The time of each message in milliseconds, and how many deliveries it contains.
 fn messages(world: &World) -> Vec<(i64, usize)> {
     let told = |seen: &Seen| {
         let headline = text(&body(seen)["text"]).to_owned();
@@ -201,7 +201,7 @@ fn are_a_second_apart(messages: &[(i64, usize)]) {
     assert!(messages.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1000), "{messages:?}");
 }
 
-/// Incidents that are opened at the same time; only the first of them finds the channel free.
+/// Opens incidents at the same time. Only the first finds the channel's rate limit free.
 async fn burst(world: &World, incidents: usize) {
     for n in 0..incidents {
         world.publish(&opened(&format!("INC-{n}"))).await;
@@ -233,7 +233,7 @@ async fn a_burst_is_told_by_one_message_a_second_that_counts_what_came() {
     assert_eq!((read.len(), read.last().unwrap().as_str()), (12, "and 32 more"));
     for delivery in world.deliveries(&hook).await {
         let attempts = delivery["attempts"].as_array().unwrap();
-        assert_eq!(attempts.len(), 1, "each says what came of the message");
+        assert_eq!(attempts.len(), 1, "each records the result of the message");
         assert_eq!((&attempts[0]["number"], &attempts[0]["status_code"]), (&json!(1), &json!(200)));
     }
 }
@@ -248,7 +248,11 @@ async fn more_than_one_message_tells_comes_in_the_next_ones() {
     assert_eq!(world.statuses(&hook).await, ["delivered"; 250]);
     let came = messages(&world);
     are_a_second_apart(&came);
-    assert_eq!(came.iter().map(|(_, told)| told).sum::<usize>(), 250, "each is told once: {came:?}");
+    assert_eq!(
+        came.iter().map(|(_, told)| told).sum::<usize>(),
+        250,
+        "each delivery is in one message: {came:?}"
+    );
     assert!(came.len() <= 5 && came.last().unwrap().0 <= 6000, "{came:?}");
 }
 
@@ -331,7 +335,7 @@ async fn a_channel_that_is_gone_is_paused_by_the_burst_and_all_of_it_is_held() {
     are_a_second_apart(&messages(&world));
 }
 
-/// The turn came while the webhook was being paused: what was claimed for it is held, and nothing is sent.
+/// The webhook is paused before the burst is sent. Its deliveries are held, and no message is sent.
 #[tokio::test]
 async fn a_pause_stops_a_burst_that_has_not_gone_out() {
     let world = World::new().await;

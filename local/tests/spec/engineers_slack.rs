@@ -1,4 +1,4 @@
-//! The Slack channel of an account's engineers: set over the API, tried, and told how its webhooks are (rule 6.3).
+//! The Slack channel of an account's engineers: its settings, its test, and the notifications it receives (rule 6.3).
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::support::*;
 
 const OWN: &str = "https://hooks.slack.com/services/T9/B9/ownpathsecret";
 
-/// A webhook of this account that is paused by the next event.
+/// Registers a webhook that the next event will pause, because its endpoint answers 410.
 async fn gone(world: &World, url: &str) -> Hook {
     let hook = world.register(url).await;
     world.receivers.answers(url, 410);
     hook
 }
 
-/// One that was.
+/// Registers a webhook and lets an event pause it.
 async fn paused(world: &World, url: &str) -> Hook {
     let hook = gone(world, url).await;
     world.publish(&opened("A")).await;
@@ -46,12 +46,12 @@ async fn an_account_names_its_own_channel_and_its_pauses_are_told_there() {
     assert_eq!(
         (world.receivers.calls(OWN).len(), world.receivers.calls(SLACK).len()),
         (1, 1),
-        "the deployment's own is told where an account has none"
+        "the deployment's channel is used if the account has none"
     );
 }
 
 #[tokio::test]
-async fn whoever_sets_the_channel_can_try_it() {
+async fn the_channel_can_be_tested() {
     let world = World::new().await;
     assert_eq!(world.post("/v1/account/slack/test", &Value::Null).await.problem(409), "no_slack_url");
     world.patch("/v1/account", json!({"slack_url": OWN})).await.expect(200);
@@ -75,7 +75,7 @@ async fn a_channel_is_an_endpoint_like_others() {
     assert_eq!(world.get("/v1/account").await.expect(200)["slack_url"], Value::Null);
 }
 
-/// A sign-in page also answers 200.
+/// A sign-in page in front of Slack answers 200 too.
 #[tokio::test]
 async fn only_slacks_ok_means_that_somebody_was_told() {
     let world = World::new().await;
@@ -85,7 +85,7 @@ async fn only_slacks_ok_means_that_somebody_was_told() {
     paused(&world, URL).await;
     world.advance(HOUR).await;
     let answers: Vec<_> = world.receivers.calls(SLACK).iter().map(|seen| seen.status).collect();
-    assert_eq!(answers, [Some(200), Some(404), Some(200)], "and then no more");
+    assert_eq!(answers, [Some(200), Some(404), Some(200)], "no further try after Slack's own answer");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_failing_webhook_is_warned_of_at_its_second_failed_retry_and_not_again
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
     world.advance_to(MINUTE * 6 - Duration::from_millis(1)).await;
-    assert!(world.told().is_empty(), "one failed retry is no news");
+    assert!(world.told().is_empty(), "one failed retry is not reported");
     world.advance_to(MINUTE * 6).await;
     let told = world.told();
     let [warning] = &told[..] else { panic!("{told:?}") };
@@ -116,7 +116,11 @@ async fn a_failing_webhook_is_warned_of_at_its_second_failed_retry_and_not_again
     world.advance_to(MINUTE * 81 - SECOND).await;
     assert_eq!(world.told().len(), 1);
     world.advance(HOUR).await;
-    assert_eq!((world.told().len(), world.notices().len()), (2, 1), "and then of its pause");
+    assert_eq!(
+        (world.told().len(), world.notices().len()),
+        (2, 1),
+        "the second notification is of the pause"
+    );
 }
 
 #[tokio::test]
@@ -165,13 +169,13 @@ async fn a_webhook_that_answers_again_after_a_pause_is_told_of_once_when_all_is_
 }
 
 #[tokio::test]
-async fn who_was_told_of_no_trouble_is_not_told_of_its_end() {
+async fn a_recovery_is_not_reported_if_the_outage_was_not() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.receivers.answers_next(URL, [500, 500]);
     world.publish(&opened("A")).await;
     world.advance(MINUTE * 10).await;
-    assert_eq!(world.statuses(&hook).await, ["delivered"], "with its second retry");
+    assert_eq!(world.statuses(&hook).await, ["delivered"], "the second retry succeeded");
     world.act(&hook, "pause").await;
     world.publish(&opened("B")).await;
     world.act(&hook, "resume").await;
@@ -179,9 +183,9 @@ async fn who_was_told_of_no_trouble_is_not_told_of_its_end() {
     assert!(world.told().is_empty(), "{:?}", world.told());
 }
 
-/// What was never told because another message had just gone out is not told when it is over.
+/// The notification waits because another message has just been sent. If the pause ends meanwhile, it is not sent.
 #[tokio::test]
-async fn trouble_that_is_over_before_it_was_told_is_not_told() {
+async fn a_pause_that_ends_before_it_was_reported_is_not_reported() {
     let world = World::new().await;
     gone(&world, URL).await;
     world.publish(&opened("A")).await;
@@ -204,7 +208,7 @@ async fn a_burst_of_pauses_is_told_by_one_message_at_once_and_one_five_seconds_l
     let first = gone(&world, "https://first.example.com/in").await;
     world.publish(&opened("A")).await;
     world.settle().await;
-    assert_eq!(world.told().len(), 1, "the first is told at once");
+    assert_eq!(world.told().len(), 1, "the first pause is reported at once");
     assert!(world.told()[0].contains(&first.id));
     let mut hooks = vec![];
     for n in 0..29 {
@@ -224,7 +228,7 @@ async fn a_burst_of_pauses_is_told_by_one_message_at_once_and_one_five_seconds_l
     assert_eq!(world.told().len(), 2);
 }
 
-/// Slack does not take the message that tells many: each is told in the end, and none twice.
+/// Slack refuses a message about several webhooks. All of them are reported together again, and once.
 #[tokio::test]
 async fn what_was_folded_and_not_taken_is_told_together_again() {
     let world = World::new().await;

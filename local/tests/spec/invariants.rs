@@ -1,5 +1,4 @@
-//! The invariants of docs/behaviour.md, one by one. What random runs find is in `random_runs.rs`, what a death in the middle of
-//! anything does in `deaths.rs`.
+//! The invariants of docs/behaviour.md, one by one. See also `random_runs.rs`, and `deaths.rs` for crashes.
 
 use serde_json::{Value, json};
 use statuspulse_core::delivery::{DeliveryFilter, State};
@@ -28,7 +27,7 @@ async fn i1_an_accepted_event_has_exactly_one_delivery_for_each_matching_webhook
     }
 }
 
-/// An event that was kept but whose publisher was cut off and never came back must not block its incident.
+/// The event was stored, but its publisher got an error and does not repeat the call. It must not block its incident.
 #[tokio::test]
 async fn i2_no_delivery_waits_on_nothing_after_a_publisher_that_never_came_back() {
     let world = World::new().await;
@@ -143,7 +142,7 @@ async fn i6_one_pause_one_notice_and_one_resume_one_drain_though_every_message_c
     assert_eq!(world.notices().len(), 1);
 }
 
-/// Works on everything there is to do until the end of time, handling each message twice.
+/// Handles every message twice, until no message is left.
 async fn twice_each(world: &World) {
     loop {
         while let Some(received) = world.next_message().await {
@@ -228,7 +227,7 @@ async fn i7_a_message_from_far_below_does_nothing() {
     assert_eq!(world.status(&hook).await, "paused");
 }
 
-/// The whole of what is told and kept is searched in section 8; these are the errors.
+/// Only errors. The test of section 8 searches answers, notifications and files.
 #[tokio::test]
 async fn i8_no_secret_is_in_any_error() {
     let world = World::new().await;
@@ -247,9 +246,9 @@ async fn i8_no_secret_is_in_any_error() {
     }
 }
 
-/// I2, belt and braces: whatever lost its message is found by a look, counted, and goes on.
+/// I2: if a message was lost, reconciling finds the record, counts it, and sends the message again.
 #[tokio::test]
-async fn what_nothing_would_wake_is_looked_for() {
+async fn lost_messages_are_found_and_sent_again() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let other = world.register(OTHER).await;
@@ -258,9 +257,9 @@ async fn what_nothing_would_wake_is_looked_for() {
     world.settle().await;
     world.publish(&resolved("A")).await;
     world.settle().await;
-    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0, "all of this has its messages");
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0, "no message was lost yet");
 
-    // A retry whose message is lost, and with it the one that waits behind it; and the first message of a job.
+    // The message of a retry is lost, which also blocks the delivery behind it; and the first message of a job.
     assert!(world.skip_to_next().await);
     while let Some(lost) = world.next_message().await {
         lost.done();
@@ -271,13 +270,13 @@ async fn what_nothing_would_wake_is_looked_for() {
     }
     world.advance(HOUR).await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting"]);
-    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 2, "the retry, and the job");
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 2, "the retry and the job");
     world.settle().await;
     assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
     assert_eq!(*world.metrics.stranded.lock().unwrap(), 2);
     assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0);
 
-    // Held though its webhook is active, by one who did not look again.
+    // A delivery that is held although its webhook is active.
     let filter = DeliveryFilter::default();
     let page =
         world.services.admin.deliveries.deliveries(hook.id.parse().unwrap(), &filter, None, 1).await.unwrap();

@@ -1,5 +1,5 @@
-//! docs/behaviour.md as tests: one module per section, at least one test per rule.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
+//! Tests for docs/behaviour.md: at least one module for each section and one test for each rule.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers may panic")]
 
 mod cases;
 mod deaths;

@@ -1,4 +1,4 @@
-//! `POST /v1/webhooks/{id}/preview`: what would be sent, without sending it.
+//! `POST /v1/webhooks/{id}/preview`: the request that would be sent, without sending it.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,10 @@ async fn a_sample_of_each_type_is_what_a_publisher_may_send_and_nothing_is_sent(
     assert!(world.attempts(URL).is_empty());
     assert_eq!(world.receivers.calls(URL).len(), 1, "the handshake");
     let unnamed = world.act(&hook, "preview").await;
-    assert_eq!(unnamed["headers"]["X-StatusPulse-Event"], "incident_opened", "the first it is bound to");
+    assert_eq!(
+        unnamed["headers"]["X-StatusPulse-Event"], "incident_opened",
+        "the default is the webhook's first event type"
+    );
     for wrong in [
         json!({"event": "incident_exploded"}),
         json!({"payload": {"event_type": "incident_opened"}}),
@@ -33,7 +36,7 @@ async fn a_sample_of_each_type_is_what_a_publisher_may_send_and_nothing_is_sent(
     }
 }
 
-/// A signature of any payload that somebody likes would be worth as much as the secret.
+/// If previews were signed, viewers could sign any payload, as if they had the secret.
 #[tokio::test]
 async fn neither_a_secret_nor_a_signature_is_in_it() {
     let world = World::new().await;
@@ -42,7 +45,7 @@ async fn neither_a_secret_nor_a_signature_is_in_it() {
     for name in ["X-StatusPulse-Signature", "webhook-signature", "Authorization"] {
         assert_eq!(preview["headers"][name], "[hidden]", "{name}");
     }
-    // While two secrets sign, a header more has a signature in some styles.
+    // During a rotation with the style `split` there is one more signature header.
     for style in ["joined", "split"] {
         let hook = world.register(OTHER).await;
         world.act_with(&hook, "rotate-secret", json!({"style": style})).await.expect(200);

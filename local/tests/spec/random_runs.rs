@@ -1,6 +1,6 @@
-//! Anything in any order, from a seed: publishing, moods of receivers, pauses, resumes, messages that come twice, workers
-//! that die, restarts, time. Afterwards the invariants I1 to I7 hold. A failure names its seed; the same seed makes the
-//! same run (`SPEC_SEED=7`), and `SPEC_SEEDS=5000` makes many.
+//! Random runs from a seed: events, answers of receivers, pauses, resumes, duplicate messages, crashes of workers,
+//! restarts and time, in any order. Checks the invariants I1 to I7. A failure names its seed: `SPEC_SEED=7` repeats
+//! that run, and `SPEC_SEEDS=5000` makes more runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -13,23 +13,23 @@ const SEEDS: u64 = 200;
 const STEPS: usize = 40;
 const URLS: [&str; 2] = [URL, OTHER];
 
-/// A run: what was done, and when each webhook could be called.
+/// A run: the world, and what was done in it.
 struct Run {
     world: World,
     dice: Dice,
     hooks: Vec<Hook>,
-    /// Published events in their order: incident, id.
+    /// Published events in order: incident and event id.
     events: Vec<(String, String)>,
     poison: Vec<String>,
     published: usize,
-    /// How many attempts each webhook had seen when it was paused, while it is.
+    /// For each pause that is in effect, the number of attempts when it was first seen. The key is webhook and time.
     paused: HashMap<String, usize>,
     log: Vec<String>,
 }
 
 impl Run {
     async fn new(seed: u64) -> Self {
-        // What is brought forward has one attempt more a rung: `local/sim` tells them apart.
+        // Without early attempts, because these checks cannot tell them apart. `local/sim` tests them.
         let world = World::with(seed, |deployment| deployment.bring_forward = false).await;
         let mut hooks = vec![];
         for url in URLS {
@@ -53,7 +53,7 @@ impl Run {
         let payload = updated(&incident).replace("Cache", &self.published.to_string());
         let key = format!("key-{}", self.published);
         if self.dice.below(6) == 0 {
-            // The publisher is cut off, and repeats itself.
+            // The store fails, and the publisher repeats its call.
             self.world.fuse.light(self.dice.below(2));
             self.world.publish_with(&payload, &[], Some(&key)).await;
             self.world.fuse.put_out();
@@ -134,7 +134,7 @@ impl Run {
         }
     }
 
-    /// Everybody is well again: nothing may be left behind.
+    /// Lets all endpoints succeed and time pass, so that all deliveries finish.
     async fn come_to_rest(&mut self) {
         for hook in &self.hooks {
             self.world.receivers.answers(&hook.url, 200);
@@ -151,7 +151,7 @@ impl Run {
     }
 }
 
-/// I1, I2: every event has one delivery to each webhook, and all are done.
+/// I1, I2: every event has one delivery for each webhook, and all are finished.
 async fn all_are_done(run: &Run) {
     for hook in &run.hooks {
         let deliveries = run.world.deliveries(hook).await;
@@ -168,7 +168,7 @@ async fn all_are_done(run: &Run) {
     assert_eq!(run.world.dead_letters(), 0);
 }
 
-/// I3: the same bytes, the same ids.
+/// I3: all attempts of a delivery have the same bytes and ids.
 fn the_same_bytes(run: &Run) {
     let mut first: HashMap<String, Seen> = HashMap::new();
     for url in URLS {
@@ -181,8 +181,8 @@ fn the_same_bytes(run: &Run) {
     }
 }
 
-/// I5: within a lane, a delivery is first attempted only when all before it are done; so the attempts of a lane are
-/// grouped by event, in the order of acceptance.
+/// I5: a delivery is first attempted when all before it in its lane are finished. So the attempts of a lane are grouped
+/// by event, in the order of acceptance.
 fn lanes_are_in_order(run: &Run) {
     for url in URLS {
         let attempts = run.world.attempts(url);
@@ -199,7 +199,7 @@ fn lanes_are_in_order(run: &Run) {
     }
 }
 
-/// I7: no delivery gets the same step of the ladder twice; after a 2xx there is nothing more.
+/// I7: no attempt of a round is made twice, and none is made after a 2xx.
 fn no_rung_is_climbed_twice(run: &Run) {
     let mut last: HashMap<String, (u8, bool)> = HashMap::new();
     for url in URLS {
@@ -214,7 +214,7 @@ fn no_rung_is_climbed_twice(run: &Run) {
     }
 }
 
-/// I6: one notice a pause by failures.
+/// I6: at most one notification for each pause.
 fn one_notice_a_pause(run: &Run) {
     let notices = run.world.notices();
     let mut told = notices.clone();
@@ -251,7 +251,7 @@ fn whatever_happens_in_whatever_order_the_invariants_hold() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
         if let Err(panic) = outcome {
             let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            panic!("SPEC_SEED={seed} makes this run again: {said}");
+            panic!("SPEC_SEED={seed} repeats this run: {said}");
         }
     }
 }

@@ -33,7 +33,6 @@ async fn takes_groups_a_description_and_headers_which_it_sends() {
     assert_eq!((handshake.header("x-team"), handshake.header("authorization")), ("core", "Basic c2VjcmV0"));
 }
 
-/// Filters that name nothing known.
 #[tokio::test]
 async fn names_every_field_it_does_not_take() {
     let world = World::new().await;
@@ -53,8 +52,8 @@ async fn names_every_field_it_does_not_take() {
     assert_eq!(refused(with("description", json!(7))).await, ["/description"]);
     assert_eq!(refused(with("headers", json!({"Host": "x"}))).await, ["/headers/Host"]);
     assert_eq!(refused(with("event", json!([]))).await, ["/event"]);
-    assert!(world.receivers.all().is_empty(), "nobody was called");
-    assert!(world.all("/v1/webhooks").await.is_empty(), "and nothing was kept");
+    assert!(world.receivers.all().is_empty(), "no endpoint is called");
+    assert!(world.all("/v1/webhooks").await.is_empty(), "no webhook is created");
 }
 
 #[tokio::test]
@@ -134,7 +133,7 @@ async fn verify_tries_again_until_the_endpoint_answers_200() {
     world.publish(&opened("A")).await;
     world.settle().await;
     assert_eq!(world.attempts(URL).len(), 1);
-    assert_eq!(world.receivers.calls(URL).len(), 4, "three handshakes, one event");
+    assert_eq!(world.receivers.calls(URL).len(), 4, "three handshakes and one event");
 }
 
 #[tokio::test]
@@ -159,7 +158,7 @@ async fn a_pending_webhook_never_receives_an_event_nor_is_paused_or_tested() {
     world.receivers.answers_handshakes(URL, 200);
     world.act(&hook, "verify").await;
     world.advance(HOUR).await;
-    assert!(world.attempts(URL).is_empty(), "what was published before is not delivered after");
+    assert!(world.attempts(URL).is_empty(), "events from before the handshake are not delivered after it");
     assert!(world.deliveries(&hook).await.is_empty());
 }
 
@@ -200,7 +199,7 @@ async fn a_change_that_leaves_the_url_as_it_is_shakes_no_hands() {
     let path = format!("/v1/webhooks/{}", hook.id);
     world.patch(&path, json!({"url": URL, "events": ["incident_resolved"]})).await.expect(200);
     world.patch(&path, json!({"monitor_groups": ["api"], "description": null})).await.expect(200);
-    assert_eq!(world.receivers.calls(URL).len(), 1, "the handshake of its registration alone");
+    assert_eq!(world.receivers.calls(URL).len(), 1, "only the handshake of the registration");
     let shown = world.webhook(&hook).await;
     assert_eq!(
         (&shown["events"], &shown["monitor_groups"]),
@@ -252,7 +251,11 @@ async fn a_test_event_is_signed_sent_now_and_answered_with_its_result() {
     let sent = &world.receivers.calls(URL)[1];
     assert_eq!(sent.event(), "test");
     verify_all(sent, &hook.secret);
-    assert_eq!(world.webhook(&hook).await["consecutive_failures"], 0, "a test counts for nothing");
+    assert_eq!(
+        world.webhook(&hook).await["consecutive_failures"],
+        0,
+        "a test does not change the webhook's health"
+    );
     assert!(world.deliveries(&hook).await.is_empty());
 }
 

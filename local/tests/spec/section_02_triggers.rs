@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// How many deliveries an event of this type and these groups makes.
+/// Publishes an event and returns its number of deliveries.
 async fn reaches(world: &World, payload: &str, groups: &[&str]) -> u64 {
     world.publish_with(payload, groups, None).await.expect(202)["deliveries"].as_u64().unwrap()
 }
@@ -18,7 +18,7 @@ async fn a_delivery_is_made_only_for_a_type_the_webhook_is_bound_to() {
     assert_eq!(reaches(&world, &resolved("A"), &[]).await, 1);
 }
 
-/// By group, exact and case-sensitive; an event without groups reaches those that want all.
+/// Names are case-sensitive. An event without groups reaches only webhooks without groups.
 #[tokio::test]
 async fn groups_match_by_exact_name_and_no_groups_means_all() {
     let world = World::new().await;
@@ -77,7 +77,7 @@ async fn a_webhook_made_later_gets_nothing_from_before() {
     assert!(world.deliveries(&late).await.is_empty());
 }
 
-/// What `explain` says of an event.
+/// The answer of `explain`: would the webhook receive the event, the rule, and the reason.
 async fn explained(world: &World, hook: &Hook, query: &str) -> (bool, Value, String) {
     let path = format!("/v1/webhooks/{}/explain?{query}", hook.id);
     let answer = world.get(&path).await.expect(200);
@@ -96,7 +96,7 @@ async fn explain_names_the_rule_that_says_no() {
     assert!(reason.contains("incident_resolved"), "{reason}");
     let (yes, ..) =
         explained(&world, &hook, "event=incident_opened&monitor_group=a%2Cb&monitor_group=api").await;
-    assert!(yes, "each name is one group");
+    assert!(yes, "`monitor_group` is one name, even with a comma in it");
     let (.., reason) = explained(&world, &hook, "event=incident_opened&monitor_group=a%2Cb").await;
     assert!(reason.contains(r#"["a,b"]"#), "{reason}");
     let (yes, rule, _) = explained(&world, &hook, "event=incident_opened&monitor_groups=Api").await;
@@ -125,7 +125,7 @@ async fn explain_tells_of_a_published_event_by_its_id() {
     assert_eq!(world.get(&path).await.refused(), ["event"]);
 }
 
-/// `explain` and the fan-out are the same rule: whatever the filters, they agree.
+/// `explain` and the fan-out agree for all filters.
 #[tokio::test]
 async fn explain_and_publish_never_disagree() {
     let world = World::new().await;

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// The samples of the product page stand in `events/` as printed there: two spaces of indentation, no line break at
-/// the end. What is published is delivered byte for byte.
+/// The samples in `events/` have the format of the product page: indented by two spaces, without a line break at the
+/// end.
 #[tokio::test]
 async fn the_samples_of_the_product_page_are_delivered_byte_for_byte() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
@@ -94,7 +94,7 @@ async fn unknown_fields_are_kept_and_delivered() {
     assert_eq!(world.attempts(URL)[0].text(), payload);
 }
 
-/// What a JSON library that reads and writes anew would change.
+/// Everything that a JSON library would change if it parsed the payload and wrote it again.
 #[tokio::test]
 async fn numbers_keep_their_digits_keys_their_order_and_texts_their_escapes() {
     let world = World::new().await;
@@ -109,7 +109,7 @@ async fn numbers_keep_their_digits_keys_their_order_and_texts_their_escapes() {
     let sent = world.attempts(URL);
     assert_eq!(sent.len(), 3);
     for seen in sent {
-        assert_eq!(seen.text(), payload, "the same bytes on every attempt");
+        assert_eq!(seen.text(), payload, "every attempt has the same bytes");
         verify_all(&seen, &hook.secret);
     }
 }
@@ -179,7 +179,7 @@ async fn times_are_utc_with_z_and_any_other_offset_or_none_is_422() {
     assert_eq!(world.publish_with(&another, &[], None).await.refused(), ["/payload/resolved_at"]);
 }
 
-/// What was answered with 202 survives.
+/// A 202 promises that the event is not lost (rule 3.4).
 #[tokio::test]
 async fn what_was_accepted_survives_the_end_of_the_process() {
     let world = World::new().await;
@@ -243,7 +243,7 @@ async fn a_key_has_1_to_255_characters_and_stands_once() {
     assert_eq!(world.call("POST", "/v1/events", &twice, envelope).await.refused(), ["Idempotency-Key"]);
 }
 
-/// The publisher gets no 202, repeats the call, and the event goes to everybody it was meant for, once.
+/// The publisher gets no 202 and repeats the call. Each matching webhook receives the event once.
 #[tokio::test]
 async fn a_fan_out_that_broke_off_anywhere_is_completed_by_the_repeated_call() {
     for writes in 0..2 {
@@ -276,7 +276,7 @@ async fn a_payload_has_128_kib_at_most_and_is_never_dropped_in_silence() {
     assert_eq!(world.attempts(URL)[0].text(), largest);
     let answer = world.publish_with(&payload_of_size(128 * 1024 + 1), &[], None).await;
     assert_eq!(answer.problem(413), "too_large");
-    assert!(text(&answer.json()["detail"]).contains("131072"), "it names the limit: {}", answer.text);
+    assert!(text(&answer.json()["detail"]).contains("131072"), "the error names the limit: {}", answer.text);
     let answer = world.publish_with(&payload_of_size(1024 * 1024), &[], None).await;
     assert_eq!(answer.problem(413), "too_large");
     world.settle().await;

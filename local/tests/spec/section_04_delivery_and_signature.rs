@@ -1,4 +1,4 @@
-//! Section 4 of docs/behaviour.md: one attempt, as the receiver and as the customer see it.
+//! Section 4 of docs/behaviour.md: the delivery and its signature.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ async fn the_first_attempt_is_due_at_the_moment_of_acceptance() {
     let world = World::new().await;
     world.register(URL).await;
     world.publish(&opened("A")).await;
-    let received = world.next_message().await.expect("a message is due, though no time has passed");
+    let received = world.next_message().await.expect("a message is due at once");
     assert!(matches!(&received.message, Message::Attempt(message) if message.key.number == 1));
     world.work_on(received).await;
     assert_eq!(world.seconds(URL), [0]);
 }
 
-/// The connect begins when the name was looked up; the lag is counted to there.
+/// The lag ends when the connection is opened, after the name look-up.
 #[tokio::test]
 async fn the_lag_from_acceptance_to_start_is_recorded_for_each_attempt() {
     let world = World::new().await;
@@ -42,7 +42,7 @@ async fn the_lag_is_also_recorded_for_events_that_waited_or_were_held() {
     world.publish(&resolved("A")).await;
     world.advance(MINUTE).await;
     let lags = || -> Vec<u64> { world.metrics.began.lock().unwrap().iter().map(|b| b.1.as_secs()).collect() };
-    assert_eq!(lags(), [0, 60, 60], "the last one waited behind its incident");
+    assert_eq!(lags(), [0, 60, 60], "the last one waited for the first of its incident");
     world.act(&hook, "pause").await;
     world.publish(&opened("B")).await;
     world.advance(HOUR).await;
@@ -64,7 +64,7 @@ async fn retries_and_upkeep_stand_in_other_queues_than_first_attempts() {
     world.clock.pass(MINUTE);
     world.publish(&opened("NEW")).await;
     let first = world.next_message().await.unwrap();
-    assert_eq!(first.message.queue(), QueueName::First, "two hundred retries were due before it");
+    assert_eq!(first.message.queue(), QueueName::First, "before the 200 retries that were due earlier");
     world.work_on(first).await;
     let retry = loop {
         let next = world.next_message().await.unwrap();
@@ -130,7 +130,7 @@ async fn attempts_1_to_5_have_the_same_ids_and_body_a_rising_number_and_a_fresh_
     }
 }
 
-/// The recipe: the header's value is the digest, and nothing else.
+/// Rule 4.3: the header contains the digest and nothing else.
 #[tokio::test]
 async fn the_signature_header_is_the_lowercase_hex_digest_of_the_raw_body_alone() {
     let world = World::new().await;
@@ -245,7 +245,7 @@ async fn a_410_pauses_at_once_and_tells() {
     assert_eq!((world.attempts(URL).len(), world.notices().len()), (1, 1));
 }
 
-/// The limits themselves are kept by `shared/outbound`, and tested there.
+/// `shared/outbound` enforces the time limit, and has the tests for it.
 #[tokio::test]
 async fn an_attempt_is_given_ten_seconds() {
     let world = World::new().await;

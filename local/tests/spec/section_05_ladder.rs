@@ -1,4 +1,4 @@
-//! Section 5 of docs/behaviour.md: the ladder.
+//! Section 5 of docs/behaviour.md: retries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use statuspulse_core::retry::Ladder;
 
 use crate::support::*;
 
-/// To the second, and that nothing is sent a second earlier.
+/// Checks the times to the millisecond.
 #[tokio::test]
 async fn a_failed_first_attempt_is_retried_1m_5m_15m_and_60m_after_the_attempt_before_it() {
     let world = World::new().await;
@@ -64,7 +64,7 @@ async fn a_wait_begins_when_the_attempt_before_it_ended_however_long_that_hung()
     assert_eq!(world.seconds(URL), [0, 10 + 60, 70 + 10 + 300]);
 }
 
-/// The times at which attempts are made, when the first is answered with 503 and this `Retry-After`.
+/// The times of all attempts if the first is answered with 503 and this `Retry-After`, in seconds.
 async fn with_retry_after(header: &str) -> Vec<i64> {
     let world = World::new().await;
     world.register(URL).await;
@@ -152,7 +152,7 @@ async fn what_was_due_while_the_machine_was_down_is_due_at_once_when_it_is_up() 
     assert_eq!(world.seconds(URL), [0, 3600]);
 }
 
-/// Down for ten minutes: three payloads wait for their third retry, at 21 minutes.
+/// A webhook after ten minutes of failures: three payloads wait for their third retry, at 21 minutes.
 async fn after_an_outage(bring_forward: bool) -> (World, Hook) {
     let world = World::with(1, |deployment| deployment.bring_forward = bring_forward).await;
     let hook = world.register(URL).await;
@@ -165,7 +165,7 @@ async fn after_an_outage(bring_forward: bool) -> (World, Hook) {
     (world, hook)
 }
 
-/// When a webhook that was failing answers again, what waits on the ladder does not wait for its time.
+/// After an outage, waiting retries are made early.
 #[tokio::test]
 async fn the_end_of_an_outage_brings_forward_what_waits() {
     let (world, hook) = after_an_outage(true).await;
@@ -174,9 +174,9 @@ async fn the_end_of_an_outage_brings_forward_what_waits() {
     assert_eq!(world.statuses(&hook).await, ["delivered"; 4]);
     let attempts = world.attempts(URL);
     let numbers: Vec<_> = attempts.iter().rev().take(4).map(Seen::attempt).collect();
-    assert_eq!(numbers, [4, 4, 4, 1], "the next of the ladder each, right behind the new event");
+    assert_eq!(numbers, [4, 4, 4, 1], "each next retry is made right after the new event");
     world.advance(HOUR * 2).await;
-    assert_eq!(world.attempts(URL).len(), 3 * 4 + 1, "and nothing more");
+    assert_eq!(world.attempts(URL).len(), 3 * 4 + 1, "no further attempts");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_deployment_may_leave_what_waits_to_the_ladder() {
     assert_eq!(world.statuses(&hook).await, ["delivered"; 4]);
 }
 
-/// A is brought forward and fails once more: that was one attempt more, and the ladder's own are made at their times.
+/// A's early attempt fails. It was an additional attempt: the ladder's own attempts are made at their times.
 #[tokio::test]
 async fn what_was_brought_forward_and_fails_has_its_whole_ladder_still() {
     let world = World::new().await;
@@ -209,10 +209,10 @@ async fn what_was_brought_forward_and_fails_has_its_whole_ladder_still() {
     let numbers: Vec<_> = attempts.iter().map(|attempt| attempt["number"].as_u64().unwrap()).collect();
     assert_eq!((numbers, text(&delivery["status"])), (vec![1, 2, 3, 4, 4, 5], "failed"));
     let minute = |at: usize| text(&attempts[at]["at"])[14..16].to_owned();
-    assert_eq!([minute(3), minute(4), minute(5)], ["32", "43", "43"], "10, 21 and 81 minutes after 14:22");
+    assert_eq!([minute(3), minute(4), minute(5)], ["32", "43", "43"], "10, 21 and 81 minutes after 14:22:01");
 }
 
-/// A receiver may ask for an hour at most, also where the attempt was one more.
+/// `Retry-After` can ask for at most an hour after an early attempt, too.
 #[tokio::test]
 async fn what_was_brought_forward_waits_as_long_as_it_is_told_and_no_longer_than_an_hour() {
     let world = World::new().await;

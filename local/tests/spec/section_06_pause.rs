@@ -1,4 +1,4 @@
-//! Section 6 of docs/behaviour.md: what pauses a webhook, and what is told of it. Resuming is in `section_06_resume.rs`.
+//! Section 6 of docs/behaviour.md: pauses and their notifications. The resume is in `section_06_resume.rs`.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use statuspulse_core::attempt::Class;
 
 use crate::support::*;
 
-/// The whole ladder of one payload, in minutes: 0, 1, 6, 21, 81.
+/// From the first to the last attempt of a payload. The attempts are after 0, 1, 6, 21 and 81 minutes.
 const LADDER: Duration = Duration::from_secs(81 * 60);
 
-/// The timeline of the README.
+/// The whole timeline of rule 6.1.
 #[tokio::test]
 async fn pauses_after_the_four_retries_of_one_payload_failed_81_minutes_after_the_first() {
     let world = World::new().await;
@@ -43,12 +43,12 @@ async fn pauses_after_the_four_retries_of_one_payload_failed_81_minutes_after_th
         (&json!(1), vec!["held".to_owned()])
     );
     world.advance(HOUR * 48).await;
-    assert_eq!(world.attempts(URL).len(), 5, "there is no sixth request");
+    assert_eq!(world.attempts(URL).len(), 5, "there is no sixth attempt");
     assert_eq!(world.notices().len(), 1);
     assert_eq!(*world.metrics.pauses.lock().unwrap(), 1);
 }
 
-/// Each payload climbs its own ladder, the streak a rung at a time.
+/// Each payload has its own ladder, but the streak goes up by rung and not by payload.
 #[tokio::test]
 async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
     let world = World::new().await;
@@ -68,7 +68,7 @@ async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
     assert_eq!((world.status(&hook).await.as_str(), world.attempts(URL).len()), ("active", 400));
     world.advance_to(LADDER).await;
     assert_eq!(world.status(&hook).await, "paused");
-    assert_eq!(world.attempts(URL).len(), 401, "the first ladder's end, and nothing after it");
+    assert_eq!(world.attempts(URL).len(), 401, "the last attempt of the first ladder, and none after it");
     world.advance(HOUR * 24).await;
     assert_eq!(world.attempts(URL).len(), 401);
     assert_eq!(world.webhook(&hook).await["held_deliveries"], 100);
@@ -143,7 +143,7 @@ async fn a_success_before_the_outage_does_not_put_off_the_pause() {
     assert_eq!(world.status(&hook).await, "paused");
 }
 
-/// A webhook that fails for half an hour, recovers, and fails again is paused by a ladder of the second outage.
+/// A webhook that fails, recovers and fails again is paused by a ladder of the second outage.
 #[tokio::test]
 async fn a_pause_counts_the_second_outage_alone() {
     let world = World::with(1, |deployment| deployment.bring_forward = false).await;
@@ -157,16 +157,14 @@ async fn a_pause_counts_the_second_outage_alone() {
     world.advance_to(MINUTE * 30).await;
     world.publish(&opened("C")).await;
     world.advance_to(MINUTE * 111 - SECOND).await;
-    assert_eq!(world.status(&hook).await, "active", "A's ladder ended at 81 minutes, and was poison");
+    assert_eq!(world.status(&hook).await, "active", "A's ladder ended at 81 minutes: A is a poison payload");
     world.advance(SECOND).await;
     assert_eq!(world.status(&hook).await, "paused");
     assert_eq!(world.webhook(&hook).await["failing_since"], "2024-03-15T14:52:01Z");
 }
 
-/// The success began before the failure and ended after it: it got through in between all the same.
-///
-/// Fails: a success that began on a healthy webhook does not look at it again (`attempt.rs`, `delivered`), which saves
-/// the happy path a read. To be decided with that price in mind.
+/// The successful attempt began before the failed one and ended after it. It counts, because the webhook is read again
+/// after the attempt.
 #[tokio::test]
 async fn a_success_that_was_on_its_way_when_another_failed_counts() {
     let world = World::new().await;
@@ -234,7 +232,7 @@ async fn the_notice_escapes_what_strangers_wrote() {
     assert!(!notice.contains("<!channel>") && !notice.contains("<https://evil"), "{notice}");
 }
 
-/// So many payloads have climbed their ladder up to a second before its end.
+/// Lets this many payloads fail, up to a second before the last attempt of their ladders.
 async fn about_to_be_paused(world: &World, payloads: usize) {
     world.receivers.answers(URL, 500);
     for n in 0..payloads {
@@ -243,7 +241,7 @@ async fn about_to_be_paused(world: &World, payloads: usize) {
     world.advance_to(LADDER - SECOND).await;
 }
 
-/// In seconds.
+/// The times of calls to Slack since the pause, in seconds after it.
 fn tries_since_the_pause(world: &World) -> Vec<i64> {
     let pause = start().as_second() + 4860;
     let tries = world.receivers.calls(SLACK).into_iter().map(|seen| seen.at.as_second() - pause);
@@ -260,10 +258,10 @@ async fn slack_being_down_delays_the_notice_and_never_the_pause() {
     world.advance(SECOND).await;
     assert_eq!(world.status(&hook).await, "paused");
     world.advance(HOUR * 24).await;
-    assert_eq!(tries_since_the_pause(&world), [0, 5, 35, 155, 755], "and no more after it was taken");
+    assert_eq!(tries_since_the_pause(&world), [0, 5, 35, 155, 755], "no further try after Slack accepted it");
 }
 
-/// No amplification. What is held while Slack is down is not told one by one.
+/// Deliveries that are held while Slack is down cause no further calls of Slack.
 #[tokio::test]
 async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhile() {
     let world = World::new().await;
@@ -277,10 +275,10 @@ async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhi
     }
     assert_eq!(tries_since_the_pause(&world), [0, 5, 35]);
     world.advance(HOUR * 24 * 30).await;
-    assert_eq!(tries_since_the_pause(&world).len(), 36, "given up after 31 hours");
+    assert_eq!(tries_since_the_pause(&world).len(), 36, "it is given up after 31 hours");
 }
 
-/// The hundred messages of the hundred last retries all find the webhook paused; Slack is called on its own schedule.
+/// The other 99 payloads find the webhook paused. They do not change the schedule of the calls of Slack.
 #[tokio::test]
 async fn a_notice_that_waits_for_slack_is_not_multiplied_by_the_outage_that_caused_it() {
     let world = World::new().await;
@@ -316,7 +314,7 @@ async fn a_notice_is_not_sent_after_the_webhook_was_resumed() {
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
     world.advance(HOUR * 24).await;
-    assert_eq!(world.notices().len(), 1, "the one that failed");
+    assert_eq!(world.notices().len(), 1, "only the one that failed");
 }
 
 #[tokio::test]
@@ -326,7 +324,7 @@ async fn a_notice_that_comes_twice_is_sent_once() {
     world.receivers.answers(URL, 410);
     world.publish(&opened("A")).await;
     let notice = loop {
-        let next = world.next_message().await.expect("the notice comes");
+        let next = world.next_message().await.expect("a message for the notification");
         if matches!(next.message, statuspulse_core::message::Message::Notify(_)) {
             break next;
         }
@@ -382,8 +380,8 @@ async fn while_paused_whatever_is_due_or_new_is_held_and_nothing_is_lost() {
     assert_eq!((world.attempts(URL).len(), &world.webhook(&hook).await["held_deliveries"]), (1, &json!(3)));
 }
 
-/// What is new behind a held one of its incident is held as well, not waiting: it counts, and a resume that discards
-/// what is held discards it.
+/// An event behind a held one of its incident is held too, not waiting. It is counted, and a resume that discards held
+/// deliveries discards it.
 #[tokio::test]
 async fn while_paused_all_events_of_one_incident_are_held() {
     let world = World::new().await;
@@ -403,7 +401,7 @@ async fn while_paused_all_events_of_one_incident_are_held() {
     assert!(world.attempts(URL).is_empty());
 }
 
-/// The attempt in flight is not called back; what comes of it is kept.
+/// The attempt in flight is not interrupted, and its result is recorded.
 #[tokio::test]
 async fn a_pause_in_the_middle_of_an_attempt_lets_it_end_and_starts_no_other() {
     for (status, expected) in [(200, "delivered"), (500, "held")] {

@@ -1,4 +1,4 @@
-//! Rules 6.5 and 6.7: resuming, discarding and deleting.
+//! Rules 6.5 and 6.7: resume, discard and delete.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use statuspulse_core::limits::DRAIN_PAGE_MAX;
 
 use crate::support::*;
 
-/// A paused webhook that holds this many deliveries, each of an incident of its own.
+/// Creates a paused webhook with this many held deliveries, all of different incidents.
 async fn holding(world: &World, count: usize) -> Hook {
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;
@@ -20,7 +20,7 @@ async fn holding(world: &World, count: usize) -> Hook {
     hook
 }
 
-/// How many attempts began in each second after the given one.
+/// The number of attempts in each second, starting with the second `from`.
 fn rate(world: &World, from: i64) -> Vec<usize> {
     let mut rate = vec![];
     for second in world.seconds(URL).into_iter().filter(|second| *second >= from) {
@@ -41,7 +41,11 @@ async fn a_resume_drains_a_thousand_oldest_first_at_a_bounded_rate_and_each_once
     let resumed = world.act(&hook, "resume").await;
     assert_eq!(resumed, json!({"status": "active", "held": 1000}));
     world.settle().await;
-    assert_eq!(world.attempts(URL).len(), 1, "the first at once, the others of its page within the second");
+    assert_eq!(
+        world.attempts(URL).len(),
+        1,
+        "the first is due at once, the others of its page within the second"
+    );
     world.advance(MINUTE).await;
     assert_eq!(rate(&world, 3600), [10, 20, 40, 80, 100, 100, 100, 100, 100, 100, 100, 100, 50]);
     let sent = world.attempts(URL);
@@ -68,7 +72,7 @@ async fn a_resumed_webhook_starts_with_a_clean_slate_and_a_ladder_of_its_own() {
     let numbers: Vec<_> = world.attempts(URL).iter().map(Seen::attempt).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5]);
     assert_eq!(world.status(&hook).await, "paused");
-    assert_eq!(world.notices().len(), 2, "one pause, one notice");
+    assert_eq!(world.notices().len(), 2, "one notification for each pause");
     assert_eq!(world.deliveries(&hook).await[0]["attempts"].as_array().unwrap().len(), 10);
 }
 
@@ -81,7 +85,7 @@ async fn resuming_twice_delivers_once() {
     world.settle().await;
     world.act(&hook, "resume").await;
     world.advance(MINUTE).await;
-    assert_eq!(rate(&world, 0), [10, 20, 5], "and not faster");
+    assert_eq!(rate(&world, 0), [10, 20, 5], "the second resume does not make it faster");
     world.act(&hook, "resume").await;
     world.advance(HOUR).await;
     assert_eq!(world.attempts(URL).len(), 35);
@@ -133,11 +137,11 @@ async fn a_pause_in_the_middle_of_a_drain_holds_the_rest_and_a_resume_goes_on() 
     assert_eq!((world.attempts(URL).len(), &world.webhook(&hook).await["held_deliveries"]), (11, &json!(89)));
     assert_eq!(world.act(&hook, "resume").await["held"], 89);
     world.advance(MINUTE).await;
-    assert_eq!(rate(&world, 3601), [10, 20, 40, 19], "from the start again");
+    assert_eq!(rate(&world, 3601), [10, 20, 40, 19], "the rate starts at the lowest again");
     assert!(world.statuses(&hook).await.iter().all(|status| status == "delivered"));
 }
 
-/// A receiver that fails again is left alone: one probe at a time, with doubling waits, until one gets through.
+/// While the webhook fails, single deliveries are sent as probes, with doubling waits.
 #[tokio::test]
 async fn a_receiver_that_fails_again_during_the_drain_is_probed_one_at_a_time() {
     let world = World::new().await;
@@ -166,7 +170,7 @@ async fn a_receiver_that_stays_down_after_a_resume_is_paused_again_and_keeps_the
     assert_eq!((&shown["status"], &shown["held_deliveries"]), (&json!("paused"), &json!(500)));
     assert_eq!(world.notices().len(), 1);
     let probed = world.attempts(URL).iter().map(|seen| seen.event_id().to_owned()).collect::<HashSet<_>>();
-    assert!(probed.len() < 50, "{} of 500 were tried", probed.len());
+    assert!(probed.len() < 50, "{} of 500 deliveries were attempted", probed.len());
 }
 
 #[tokio::test]
@@ -187,8 +191,8 @@ async fn one_poison_payload_among_the_held_does_not_stop_the_rest() {
     assert!(statuses[1..].iter().all(|status| status == "delivered"));
 }
 
-/// The retries of a burst come due while their webhook's drain goes on. They are of the ladder from before the pause:
-/// the drain alone decides when what is held goes.
+/// The old retry messages become due during the drain. They belong to the round before the pause and are ignored: only
+/// the drain decides when held deliveries are sent.
 #[tokio::test]
 async fn messages_from_before_the_pause_do_not_get_past_the_drains_rate() {
     let world = World::new().await;
@@ -219,7 +223,7 @@ async fn events_that_come_while_a_drain_goes_on_are_delivered_at_once() {
     let new = world.publish(&opened("NEW")).await;
     world.settle().await;
     assert_eq!(world.delivery(&hook, &new).await["status"], "delivered");
-    assert_eq!(world.attempts(URL).len(), 2, "the first of the held ones, and the new one");
+    assert_eq!(world.attempts(URL).len(), 2, "the first held one and the new one");
 }
 
 #[tokio::test]
@@ -234,7 +238,7 @@ async fn a_drain_goes_on_after_a_restart() {
     assert!(world.statuses(&hook).await.iter().all(|status| status == "delivered"));
 }
 
-/// What becomes of all deliveries of a deleted webhook, seen past the API, where it is 404.
+/// The statuses of a deleted webhook's deliveries, read from the store because the API answers 404.
 async fn kept(world: &World, events: &[String], hook: &Hook) -> Vec<&'static str> {
     use statuspulse_core::ids::DeliveryId;
     let webhook = hook.id.parse().unwrap();

@@ -1,4 +1,4 @@
-//! Section 7 of docs/behaviour.md: events of one incident arrive in the order they were accepted.
+//! Section 7 of docs/behaviour.md: the order of an incident's events.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn order_holds_through_a_pause_and_its_drain() {
     }
 }
 
-/// The drain lets go of a whole lane in one page; only its head is attempted, again and again.
+/// The drain releases the whole lane in one page. Only its first delivery is attempted until it is delivered.
 #[tokio::test]
 async fn a_lane_whose_head_fails_again_during_the_drain_waits_for_it() {
     let world = World::new().await;
@@ -139,7 +139,7 @@ async fn an_event_that_comes_during_the_drain_waits_for_the_older_ones_of_its_in
     world.publish(&resolved("INC-29")).await;
     world.publish(&opened("NEW")).await;
     world.settle().await;
-    assert_eq!(world.attempts(URL).len(), 2, "the new incident goes at once, the old one keeps its order");
+    assert_eq!(world.attempts(URL).len(), 2, "the new incident is sent at once, the old one keeps its order");
     world.advance(MINUTE).await;
     let lane: Vec<_> =
         world.attempts(URL).into_iter().filter(|seen| seen.text().contains("INC-29")).collect();
@@ -181,7 +181,7 @@ async fn a_lane_of_a_hundred_drains_in_order_when_its_head_gets_through() {
     assert!(world.statuses(&hook).await.iter().all(|status| status == "delivered"));
 }
 
-/// What is redelivered by hand is a call of its own: nobody waits for it who was delivered before.
+/// The redelivery does not change deliveries that are finished. New events of the incident wait for it.
 #[tokio::test]
 async fn a_redelivery_by_hand_does_not_disturb_what_follows_it() {
     let world = World::new().await;

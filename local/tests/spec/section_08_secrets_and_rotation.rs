@@ -15,7 +15,7 @@ async fn rotate(world: &World, hook: &Hook, body: Value) -> String {
     text(&rotated["secret"]).to_owned()
 }
 
-/// The call an event makes at this time after the start.
+/// Publishes an event at this time after the start, and returns its attempt.
 async fn sent_at(world: &World, since_start: Duration) -> Seen {
     world.advance_to(since_start).await;
     world.publish(&opened("A")).await;
@@ -23,7 +23,7 @@ async fn sent_at(world: &World, since_start: Duration) -> Seen {
     world.attempts(URL).pop().unwrap()
 }
 
-/// Both secrets sign, in this order.
+/// The expected values of both signature headers when two secrets sign, in this order.
 fn both(seen: &Seen, new: &str, old: &str) -> (String, String) {
     let joined = format!("{},{}", hex_digest(new, &seen.body), hex_digest(old, &seen.body));
     let standard = format!("{} {}", standard_signature(new, seen), standard_signature(old, seen));
@@ -51,7 +51,7 @@ async fn joined_lists_new_and_old_for_24_hours_to_the_second() {
     }
 }
 
-/// For receivers that compare strictly.
+/// For receivers that accept only one signature in the header.
 #[tokio::test]
 async fn split_keeps_the_old_digest_alone_and_shows_the_new_one_beside_it() {
     let world = World::new().await;
@@ -77,7 +77,7 @@ async fn an_unknown_style_is_422_and_rotates_nothing() {
     verify_all(&sent_at(&world, SECOND).await, &hook.secret);
 }
 
-/// A retry signs with the keys of its own moment, not with those of the first attempt.
+/// A retry is signed with the secrets that are valid at its time, not at the time of the first attempt.
 #[tokio::test]
 async fn the_keys_are_those_valid_at_the_moment_of_the_attempt() {
     let world = World::new().await;
@@ -163,7 +163,7 @@ async fn handshakes_and_tests_are_signed_with_both_too() {
     }
 }
 
-/// Everything the product writes or answers, searched for everything that is secret.
+/// Searches answers, notifications and debug output for every secret.
 #[tokio::test]
 async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
     let world = World::new().await;
@@ -214,7 +214,7 @@ async fn at_rest_secrets_are_sealed_under_a_key_file_of_its_owner_alone() {
     let contains =
         |bytes: &[u8], secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
     let found = files.iter().any(|(_, bytes)| contains(bytes, "hooks.yourcompany.com"));
-    assert!(found, "the search looks where things are written");
+    assert!(found, "the search finds what is written");
     for (name, bytes) in &files {
         for secret in [&hook.secret[6..], &new[6..], "customers-own-token", &world.key] {
             assert!(!contains(bytes, secret), "{secret} is in {name}");

@@ -1,4 +1,5 @@
-//! Section 9 of docs/behaviour.md, as far as the API shows it. What needs a socket or a resolver is in `shared/outbound/tests`.
+//! Section 9 of docs/behaviour.md: network rules, as far as the API shows them. Tests that need sockets or a resolver
+//! are in `shared/outbound/tests`.
 
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
@@ -39,7 +40,7 @@ const NOT_OURS_TO_CALL: [&str; 24] = [
     "hooks.yourcompany.com",
 ];
 
-/// One of each kind; all of them are in `shared/core/tests/target*.rs`.
+/// One URL of each kind. The complete lists are in `shared/core/tests/target*.rs`.
 #[tokio::test]
 async fn the_deployed_policy_refuses_what_is_not_public_https_before_anybody_is_called() {
     let world = World::new().await;
@@ -71,7 +72,7 @@ async fn the_text_for_the_customer_names_no_address() {
     }
 }
 
-/// What a name resolves to is found out by the handshake: it is the URL that is at fault, so nothing is registered.
+/// The handshake finds out what the name resolves to. The URL is refused, so no webhook is created.
 #[tokio::test]
 async fn a_name_that_resolves_to_a_private_address_is_422_and_nothing_is_kept() {
     let world = World::new().await;
@@ -85,7 +86,7 @@ async fn a_name_that_resolves_to_a_private_address_is_422_and_nothing_is_kept() 
     assert_eq!(world.webhook(&hook).await["url"], OTHER);
 }
 
-/// At the level of deliveries: public at registration, private at the attempt.
+/// The name is public at registration and private at the attempts.
 #[tokio::test]
 async fn a_name_that_turns_private_later_fails_its_attempts_and_pauses() {
     let world = World::new().await;
@@ -202,5 +203,9 @@ async fn headers_that_are_ours_or_the_protocols_are_422() {
     }
     assert!(world.receivers.all().is_empty());
     let twice = json!({"url": URL, "events": ["incident_opened"], "headers": {"X-Team": "a", "x-team": "b"}});
-    assert_eq!(world.post("/v1/webhooks", &twice).await.status, 422, "one header under two spellings");
+    assert_eq!(
+        world.post("/v1/webhooks", &twice).await.status,
+        422,
+        "names that differ only in case are the same header"
+    );
 }

@@ -1,4 +1,4 @@
-//! Section 10 of docs/behaviour.md: who may do what.
+//! Section 10 of docs/behaviour.md: API keys, roles, errors and lists.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ async fn key_of(world: &World, role: &str) -> Api {
     world.with_key(text(&key["key"]))
 }
 
-/// Every call there is, and what it answers to a caller of each role: admin, publisher, viewer, operator.
+/// Which of the roles admin, publisher, viewer and operator may make each call.
 #[tokio::test]
 async fn each_role_may_do_its_own_and_nothing_else() {
     let world = World::new().await;
@@ -113,7 +113,11 @@ async fn another_accounts_object_is_404_whatever_is_done_to_it() {
         let unknown = path.replace(&hook.id, "whe_01HS17VFS8FD7MSPZHG9F96010");
         if unknown != path {
             let none = another.call(method, &unknown, &[], "{}").await;
-            assert_eq!(none.json()["detail"], theirs.json()["detail"], "they cannot be told apart");
+            assert_eq!(
+                none.json()["detail"],
+                theirs.json()["detail"],
+                "an unknown object and another account's have the same error"
+            );
         }
     }
     assert_eq!(world.webhook(&hook).await, before);

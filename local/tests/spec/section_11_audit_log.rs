@@ -1,11 +1,11 @@
-//! Who changed a webhook (rule 11.4).
+//! The audit log of a webhook (rule 11.4).
 
 use serde_json::{Value, json};
 
 use crate::section_11_dashboard::{key, path};
 use crate::support::*;
 
-/// Changes and how the keys begin that they were made with, newest first.
+/// The entries, newest first: the change, and the prefix of the API key that made it.
 async fn log(world: &World, hook: &Hook) -> Vec<(String, Option<String>)> {
     let log = world.get(&format!("/v1/webhooks/{}/audit-log", hook.id)).await.expect(200);
     let entry = |entry: &Value| {
@@ -15,7 +15,7 @@ async fn log(world: &World, hook: &Hook) -> Vec<(String, Option<String>)> {
     log["data"].as_array().unwrap().iter().map(entry).collect()
 }
 
-/// How the latest key begins.
+/// The prefix of the newest API key.
 async fn prefix_of_latest_key(world: &World) -> String {
     text(&world.all("/v1/keys").await.last().unwrap()["prefix"]).to_owned()
 }
@@ -91,7 +91,11 @@ async fn the_log_keeps_the_latest_twenty_over_a_restart() {
     }
     let before = log(&world, &hook).await;
     assert_eq!(before.len(), 20);
-    assert_eq!((&*before[0].0, &*before[19].0), ("resumed", "paused"), "the creation is forgotten");
+    assert_eq!(
+        (&*before[0].0, &*before[19].0),
+        ("resumed", "paused"),
+        "the creation is no longer in the log"
+    );
     let world = world.restart().await;
     assert_eq!(log(&world, &hook).await, before);
 }
@@ -105,9 +109,9 @@ async fn a_webhooks_page_shows_the_log_and_names_a_key_that_is_revoked_since() {
     world.delete(&format!("/v1/keys/{}", text(&made["id"]))).await.expect(204);
     let viewer = Browser::signed_in(&key(&world, "viewer").await).await;
     let page = viewer.open(&path(&hook, "")).await;
-    page.says("Who changed it")
-        .says(&format!("2024-03-15 14:22:01 UTC Paused the key {}…", text(&made["prefix"])));
-    page.says("Created the key spk_");
+    page.says("Audit log")
+        .says(&format!("2024-03-15 14:22:01 UTC Paused API key {}…", text(&made["prefix"])));
+    page.says("Created API key spk_");
 
     world.act(&hook, "resume").await;
     world.receivers.answers(URL, 410);

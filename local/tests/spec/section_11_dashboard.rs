@@ -1,5 +1,5 @@
-//! The dashboard: signing in, and what holds on every page (rule 11.4). How it looks and feels in a real browser is tested
-//! in `shared/dashboard/e2e`.
+//! The dashboard: sign-in, and what all pages have in common (rule 11.4). The tests in a real browser are in
+//! `shared/dashboard/e2e`.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) async fn key(world: &World, role: &str) -> Api {
     world.with_key(text(&made["key"]))
 }
 
-// --- Signing in ------------------------------------------------------------------------------------------
+// --- Sign-in ---------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_key_buys_a_link_that_signs_in_once() {
@@ -32,7 +32,7 @@ async fn a_key_buys_a_link_that_signs_in_once() {
 
     let browser = Browser::new(&world);
     browser.open(LIST).await.expect(401).says("Sign in");
-    // Looking at the link does not use it up: a chat that makes a preview of it does so too.
+    // Opening the link does not use it up, because chat programs open links to show a preview.
     for _ in 0..2 {
         browser.open(&format!("/dashboard/sign-in?link={link}")).await.expect(200).says("Open the dashboard");
     }
@@ -76,7 +76,7 @@ async fn a_session_ends_by_hand_and_with_its_key() {
     let browser = world.browser().await;
     let cookies = browser.cookies.lock().unwrap().clone();
     browser.submit("/dashboard/sign-out", &[]).await.expect(200).says("Sign in");
-    // Also for who has kept the cookie.
+    // A copy of the cookie does not work either.
     *browser.cookies.lock().unwrap() = cookies;
     browser.open(LIST).await.expect(401);
 
@@ -89,7 +89,7 @@ async fn a_session_ends_by_hand_and_with_its_key() {
 }
 
 #[tokio::test]
-async fn only_who_may_read_an_account_buys_a_link() {
+async fn only_keys_that_may_read_an_account_create_a_link() {
     let world = World::new().await;
     let publisher = key(&world, "publisher").await;
     for (api, status) in [(&publisher, 403), (&world.operator, 403), (&world.with_key("spk_x"), 401)] {
@@ -97,7 +97,7 @@ async fn only_who_may_read_an_account_buys_a_link() {
     }
     let refused = world.post("/v1/dashboard-sessions", &json!({"role": "admin"})).await.refused();
     assert_eq!(refused, ["/role"]);
-    // A link is no key, and a session neither.
+    // Neither a link nor a session is an API key.
     world.with_key(&link(&world).await).get("/v1/webhooks").await.problem(401);
     let browser = world.browser().await;
     let session = browser.cookies.lock().unwrap()["__Host-statuspulse"].clone();
@@ -120,7 +120,7 @@ async fn a_session_outlives_a_restart() {
     browser.open(LIST).await.expect(200);
 }
 
-// --- What holds on every page ----------------------------------------------------------------------------
+// --- All pages -------------------------------------------------------------------------------------------
 
 fn pages_of(hook: &Hook, delivery: &str) -> Vec<String> {
     let own =
@@ -150,7 +150,7 @@ fn forms_of(hook: &Hook, delivery: &str) -> Vec<String> {
     forms
 }
 
-/// A webhook with a delivery that failed at first.
+/// Creates a webhook with a delivery whose first attempt failed.
 async fn with_a_delivery(world: &World) -> (Hook, String) {
     let hook = world.register(URL).await;
     world.receivers.answers_next(URL, [503]);
@@ -161,7 +161,7 @@ async fn with_a_delivery(world: &World) -> (Hook, String) {
 }
 
 #[tokio::test]
-async fn nobody_sees_a_page_who_is_not_signed_in() {
+async fn every_page_and_form_requires_a_session() {
     let world = World::new().await;
     let (hook, delivery) = with_a_delivery(&world).await;
     let browser = Browser::new(&world);
@@ -221,7 +221,7 @@ async fn a_form_of_another_site_changes_nothing() {
     assert_eq!(world.status(&hook).await, "active");
     let older: Origin<'_> = &[("Origin", "https://here:8080"), ("Host", "here:8080")];
     let paused = browser.send(&path(&hook, "/pause"), &[], older).await;
-    assert_eq!(paused.status(), 303, "an older browser names its origin");
+    assert_eq!(paused.status(), 303, "older browsers send only Origin");
     assert_eq!(world.status(&hook).await, "paused");
 }
 
@@ -240,24 +240,24 @@ async fn a_viewer_sees_everything_and_no_button_and_changes_nothing() {
         let shown = browser.open(&page).await.expect(200);
         shown.says("viewer");
         let forms = shown.html.matches("method=\"post\"").count();
-        assert_eq!(forms, 1, "{page}: only the one to sign out");
+        assert_eq!(forms, 1, "{page}: only the form to sign out");
         for link in ["/edit\"", "/delete\"", "/rotate\"", "/discard\"", "/new\""] {
             assert!(!shown.html.contains(link), "{page}: {link}");
         }
     }
     browser.open(&path(&hook, "")).await.says("Paused since");
     for form in forms_of(&hook, &delivery) {
-        browser.submit(&form, &[]).await.expect(403).says("Not with this role");
+        browser.submit(&form, &[]).await.expect(403).says("Not allowed");
     }
     assert_eq!(world.status(&hook).await, "paused");
 }
 
 #[tokio::test]
-async fn what_is_another_accounts_is_not_there() {
+async fn pages_of_another_account_are_404() {
     let world = World::new().await;
     let (hook, delivery) = with_a_delivery(&world).await;
     let browser = Browser::signed_in(&world.another_account().await).await;
-    browser.open(LIST).await.expect(200).says("Nobody is told yet");
+    browser.open(LIST).await.expect(200).says("Get started");
     for page in pages_of(&hook, &delivery).into_iter().filter(|page| page.contains(&hook.id)) {
         browser.open(&page).await.expect(404);
     }
@@ -287,7 +287,7 @@ async fn no_page_shows_a_secret_again() {
     let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
     for page in pages_of(&hook, &delivery) {
         let shown = browser.open(&page).await;
-        // Its first four characters tell it from another.
+        // Only its first four characters after `whsec_` are shown, to tell secrets apart.
         assert!(!shown.html.contains(&secret[..11]) && !shown.html.contains(&secret[10..]), "{page}");
         assert!(!shown.html.contains("t0p-secret"), "{page}");
     }

@@ -1,4 +1,4 @@
-//! The dashboard: what each page shows and does (rule 11.4).
+//! The dashboard: the content and the forms of each page (rule 11.4).
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::support::*;
 async fn an_empty_list_teaches_the_first_step() {
     let world = World::new().await;
     let browser = world.browser().await;
-    browser.open(LIST).await.says("Nobody is told yet").says("Make the first webhook");
+    browser.open(LIST).await.says("Get started").says("Create your first webhook");
     Browser::signed_in(&key(&world, "viewer").await)
         .await
         .open(LIST)
         .await
-        .does_not_say("Make the first webhook");
+        .does_not_say("Create your first webhook");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn the_list_is_searched_and_says_how_each_has_been_doing() {
         let list = browser.open(&format!("{LIST}{query}")).await;
         assert!(list.html.contains(&found.id) && !list.html.contains(&not.id), "{query}");
     }
-    browser.open(&format!("{LIST}?q=nothing")).await.says("No webhook is like that");
+    browser.open(&format!("{LIST}?q=nothing")).await.says("No webhooks match");
 }
 
 #[tokio::test]
@@ -82,16 +82,16 @@ async fn a_webhook_is_made_with_a_handshake_that_fails_and_then_passes() {
     made.says("Unverified")
         .says("The endpoint answered 404")
         .says("it took 312 ms")
-        .says("shown only now")
+        .says("shown only once")
         .says("On-call <bot>");
     let webhook = world.get("/v1/webhooks").await.expect(200)["data"][0].clone();
     assert_eq!(webhook["events"], json!(["incident_opened", "incident_resolved"]));
     assert_eq!(webhook["monitor_groups"], json!(["Payments, EU", "Core"]));
     assert_eq!(webhook["description"], "On-call <bot>");
     assert_eq!(webhook["headers"], json!({"X-Api-Key": "[hidden]", "X-Team": "[hidden]"}));
-    // What was said is said once.
+    // The message is shown once.
     let own = format!("{LIST}/{}", text(&webhook["id"]));
-    browser.open(&own).await.does_not_say("shown only now");
+    browser.open(&own).await.does_not_say("shown only once");
 
     browser.submit(&format!("{own}/verify"), &[]).await.says("The handshake failed");
     world.receivers.answers_handshakes(URL, 200);
@@ -99,7 +99,7 @@ async fn a_webhook_is_made_with_a_handshake_that_fails_and_then_passes() {
         .submit(&format!("{own}/verify"), &[])
         .await
         .says("The handshake passed")
-        .says("delivered at once");
+        .says("delivered immediately");
 }
 
 #[tokio::test]
@@ -114,12 +114,12 @@ async fn what_is_wrong_in_a_form_stands_at_its_field_and_what_was_filled_in_stay
         ("headers", "Host: evil"),
     ];
     let again = browser.submit(LIST, &fields).await.expect(422);
-    again.says("Nothing was made").says("must name at least one of").says("cannot be replaced");
+    again.says("Nothing was created").says("must name at least one of").says("cannot be replaced");
     assert!(
         again.html.contains("value=\"http://127.0.0.1/&#60;x&#62;\"") && again.html.contains("aria-invalid")
     );
     assert!(again.html.contains(">Core</textarea>") && again.html.contains("value=\"mine\""));
-    browser.open(LIST).await.says("Nobody is told yet");
+    browser.open(LIST).await.says("Get started");
 
     let hook = world.register(URL).await;
     world.receivers.answers_handshakes(OTHER, Reply::from(500).lasting(Duration::from_millis(312)));
@@ -136,10 +136,10 @@ async fn an_edit_changes_what_is_shown_and_keeps_what_is_not() {
     let hook = world.register_with(URL, json!({"headers": {"X-Api-Key": "k1"}, "description": "old"})).await;
     let browser = world.browser().await;
     let form = browser.open(&path(&hook, "/edit")).await;
-    form.says("There are X-Api-Key");
+    form.says("Current headers: X-Api-Key");
     assert!(form.html.contains("value=\"old\"") && form.html.matches(" checked").count() == 3);
     let fields = [("url", URL), ("events", "incident_opened"), ("groups", "Core"), ("description", "")];
-    browser.submit(&path(&hook, "/edit"), &fields).await.expect(200).says("Changed.");
+    browser.submit(&path(&hook, "/edit"), &fields).await.expect(200).says("Changes saved.");
     let webhook = world.webhook(&hook).await;
     assert_eq!((&webhook["description"], &webhook["monitor_groups"]), (&json!(null), &json!(["Core"])));
     assert_eq!(
@@ -151,7 +151,7 @@ async fn an_edit_changes_what_is_shown_and_keeps_what_is_not() {
     assert_eq!(world.webhook(&hook).await["headers"], json!({}));
 }
 
-/// Of Slack's URL the path is the secret; PagerDuty's key is one.
+/// The path of a Slack URL and the routing key of PagerDuty are secrets.
 #[tokio::test]
 async fn channels_and_pagers_are_made_and_edited_without_showing_their_secrets() {
     let world = World::new().await;
@@ -172,7 +172,7 @@ async fn channels_and_pagers_are_made_and_edited_without_showing_their_secrets()
         assert!(!form.html.contains("channelsecret") && !form.html.contains(key));
         let changed =
             browser.submit(&own, &[("url", ""), ("description", "d"), ("events", "incident_resolved")]).await;
-        changed.expect(200).says("Changed.");
+        changed.expect(200).says("Changes saved.");
     }
 }
 
@@ -197,17 +197,21 @@ async fn a_paused_webhook_says_why_since_when_what_failed_what_is_held_and_what_
     let shown = browser.open(&path(&hook, "")).await;
     shown.says("Paused since 2024-03-15 15:43:01").says("four retries in a row failed");
     shown.says("Failing since 2024-03-15 14:22:01").says("The endpoint answered 503").says("41 deliveries");
-    shown.says("oldest first, beginning at once: 10 in the first second");
+    shown.says("oldest first, starting immediately: 10 in the first second");
 
     world.receivers.answers(URL, 200);
     let resumed = browser.submit(&path(&hook, "/resume"), &[]).await;
-    resumed.says("41 held deliveries are delivered now");
+    resumed.says("41 held deliveries are being delivered");
     world.settle().await;
     let part = browser.open(&path(&hook, "/state")).await;
-    part.says("what was held is being delivered").says("10 of 41 let go, 31 still held");
+    part.says("held deliveries are being sent").says("10 of 41 released, 31 still held");
     assert!(part.html.contains("<progress max=\"41\" value=\"10\"") && part.html.starts_with("<section"));
     world.advance(HOUR).await;
-    browser.open(&path(&hook, "")).await.says("What happens is delivered at once").does_not_say("held");
+    browser
+        .open(&path(&hook, ""))
+        .await
+        .says("Healthy. New events are delivered immediately")
+        .does_not_say("held");
 }
 
 #[tokio::test]
@@ -221,36 +225,32 @@ async fn what_cannot_be_taken_back_is_asked_once_more_by_name() {
     browser
         .open(&path(&hook, "/discard"))
         .await
-        .says("Resume On-call bot without what is held?")
-        .says("1 held delivery is dropped");
-    assert_eq!(world.status(&hook).await, "paused", "asking does nothing");
-    browser.submit(&path(&hook, "/discard"), &[]).await.says("1 held delivery is dropped");
+        .says("Resume On-call bot and discard held deliveries?")
+        .says("1 held delivery is discarded");
+    assert_eq!(world.status(&hook).await, "paused", "the question changes nothing");
+    browser.submit(&path(&hook, "/discard"), &[]).await.says("1 held delivery is being discarded");
     world.advance(MINUTE * 5).await;
     assert_eq!(world.statuses(&hook).await, ["discarded"]);
 
     browser.open(&path(&hook, "/rotate")).await.says("Rotate the secret of On-call bot?");
     let rotated = browser.submit(&path(&hook, "/rotate"), &[("style", "joined")]).await;
-    rotated.says("The new secret. The old one signs too until").says("Two secrets sign until");
+    rotated.says("This is the new secret. The old one also signs until").says("Two secrets sign until");
     let new = rotated.html.split("<code id=\"new-secret\">").nth(1).unwrap()[..10].to_owned();
     let old = hook.secret[..10].to_owned();
     assert_ne!(new, old);
     rotated.says(&format!(
-        "for 24 h more: the new one, {new}… , made 2024-03-15 14:27:01 UTC , and the old one, {old}…"
+        "for 24 h more: the new one, {new}… , created 2024-03-15 14:27:01 UTC , and the old one, {old}…"
     ));
-    browser.submit(&path(&hook, "/rotate"), &[]).await.says("the secret was rotated before");
+    browser.submit(&path(&hook, "/rotate"), &[]).await.says("a rotation is in progress");
     browser.open(&path(&hook, "/rotate/finish")).await.says("End the old secret of On-call bot now?");
     browser
         .submit(&path(&hook, "/rotate/finish"), &[])
         .await
-        .says("signs nothing any more")
+        .says("no longer signs requests")
         .says(&format!("One secret signs, {new}… , since 2024-03-15 14:27:01 UTC"));
 
     browser.open(&path(&hook, "/delete")).await.says("Delete On-call bot?");
-    browser
-        .submit(&path(&hook, "/delete"), &[])
-        .await
-        .says("On-call bot was deleted")
-        .says("Nobody is told yet");
+    browser.submit(&path(&hook, "/delete"), &[]).await.says("On-call bot was deleted").says("Get started");
     browser.open(&path(&hook, "")).await.expect(404);
 }
 
@@ -261,14 +261,14 @@ async fn a_test_event_says_at_once_what_came_of_it() {
     let browser = world.browser().await;
     world.receivers.answers(URL, Reply::from(200).body("<b>thanks</b>".repeat(100)));
     let taken = browser.submit(&path(&hook, "/test"), &[]).await;
-    taken.says("The test event was taken: 200").says("&#34;event_type&#34;:&#34;test&#34;");
+    taken.says("The test event was accepted: 200").says("&#34;event_type&#34;:&#34;test&#34;");
     assert!(taken.html.contains("&#60;b&#62;thanks") && !taken.html.contains("<b>thanks"), "it is text");
-    taken.says("What was answered").says("thanks…");
+    taken.says("Response body").says("thanks…");
     world.receivers.answers(URL, 503);
     let failed = browser.submit(&path(&hook, "/test"), &[("event", "incident_resolved")]).await;
-    failed.says("The test event failed").says("The endpoint answered 503").does_not_say("What was answered");
-    failed.says("What was sent { &#34;event_type&#34;: &#34;incident_resolved&#34;");
-    browser.open(&path(&hook, "")).await.does_not_say("What was sent");
+    failed.says("The test event failed").says("The endpoint answered 503").does_not_say("Response body");
+    failed.says("Request body { &#34;event_type&#34;: &#34;incident_resolved&#34;");
+    browser.open(&path(&hook, "")).await.does_not_say("Request body");
     browser.submit(&path(&hook, "/test"), &[("event", "x")]).await.says("must be one of");
 }
 
@@ -294,7 +294,7 @@ async fn deliveries_are_filtered_and_paged() {
     assert_eq!(count, 50);
     let older =
         first.html.split("/deliveries?").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
-    assert_eq!(rows(&format!("?{older}")).await.0, 12, "the pages join");
+    assert_eq!(rows(&format!("?{older}")).await.0, 12, "the second page continues after the first");
     for (query, expected) in [
         ("?status=retrying", 1),
         ("?event=incident_resolved", 1),
@@ -345,7 +345,7 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
 
     world.advance(MINUTE * 5).await;
     let shown = browser.open(&own).await;
-    shown.says("Attempt 2 Taken").says("As the latest attempt sent it");
+    shown.says("Attempt 2 Succeeded").says("As the latest attempt sent it");
     let sent = world.attempts(URL).pop().unwrap();
     for name in ["X-StatusPulse-Signature", "webhook-signature", "webhook-timestamp", "X-StatusPulse-Attempt"]
     {
@@ -356,15 +356,15 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
     assert!(shown.html.contains("X-Api-Key: [hidden]") && !shown.html.contains("k1"));
     assert!(shown.html.contains("curl -i &#39;https://") && shown.html.contains(r"it&#39;\&#39;&#39;s"));
 
-    // A secret that is not kept any more cannot sign.
+    // After a rotation the page no longer shows the signatures.
     browser.submit(&path(&hook, "/rotate"), &[]).await.expect(200);
     let changed = browser.open(&own).await;
     changed.says("As it would be sent now").says("X-StatusPulse-Signature: [hidden]");
 
-    browser.submit(&format!("{own}/redeliver"), &[]).await.says("It is delivered again");
+    browser.submit(&format!("{own}/redeliver"), &[]).await.says("Redelivery requested");
     world.settle().await;
     assert_eq!(world.attempts(URL).len(), 3);
-    browser.open(&own).await.says("Begun by hand: somebody asked for it again").says("Begun by its event");
+    browser.open(&own).await.says("Triggered by a redelivery request").says("Triggered by its event");
 }
 
 #[tokio::test]
@@ -381,11 +381,11 @@ async fn what_failed_is_made_again_since_a_time() {
     world.browser().await.open(LIST).await.says("90 delivered, 1 failed (1 %), 0 open");
     world.receivers.answers_event(URL, &poison, 200);
     let browser = world.browser().await;
-    browser.submit(&path(&hook, "/redeliver"), &[]).await.says("Say since when");
+    browser.submit(&path(&hook, "/redeliver"), &[]).await.says("Choose a period");
     browser
         .submit(&path(&hook, "/redeliver"), &[("range", "24h")])
         .await
-        .says("1 failed delivery is made again");
+        .says("1 failed delivery is being sent again");
     world.advance(MINUTE).await;
     assert!(world.statuses(&hook).await.iter().all(|status| status == "delivered"));
 }
@@ -400,9 +400,9 @@ async fn one_can_ask_whether_an_event_would_reach_a_webhook_and_what_it_would_be
     ask("?event=incident_opened&groups=Core")
         .await
         .says("Yes. The event would be delivered")
-        .says("What it would be sent");
+        .says("The request that would be sent");
     ask("?event=incident_opened&groups=Other").await.says("No.").says("the webhook wants one of");
-    ask("?event=nonsense").await.says("No.").says("must be an event's id");
+    ask("?event=nonsense").await.says("No.").says("must be an event id");
 }
 
 #[tokio::test]
@@ -410,18 +410,18 @@ async fn the_engineers_channel_is_set_tried_and_removed() {
     let world = World::new().await;
     const OWN: &str = "https://hooks.slack.com/services/T9/B9/ownpathsecret";
     let browser = world.browser().await;
-    browser.open("/dashboard/account").await.says("The operators of this deployment are told instead");
+    browser.open("/dashboard/account").await.says("The operators of this deployment are notified instead");
     browser.submit("/dashboard/account/slack", &[("slack_url", "http://x")]).await.says("slack_url");
     let set = browser.submit("/dashboard/account/slack", &[("slack_url", OWN)]).await;
-    set.says("The channel is kept").says("https://hooks.slack.com/[hidden]");
+    set.says("The channel was saved").says("https://hooks.slack.com/[hidden]");
     assert!(!set.html.contains("ownpathsecret"));
-    browser.submit("/dashboard/account/slack/test", &[]).await.says("Slack took the test");
+    browser.submit("/dashboard/account/slack/test", &[]).await.says("Slack accepted the test");
     assert_eq!(world.receivers.calls(OWN).len(), 1);
     world.receivers.answers(OWN, Reply::from(404).body("no_service"));
     browser
         .submit("/dashboard/account/slack/test", &[])
         .await
-        .says("Slack did not take the test")
+        .says("Slack did not accept the test")
         .says("turned off");
     browser.submit("/dashboard/account/slack", &[("remove", "yes")]).await.says("The channel was removed");
     browser.open("/dashboard/account").await.says("104.21.45.112");

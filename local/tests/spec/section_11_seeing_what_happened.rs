@@ -1,4 +1,4 @@
-//! Section 11 of docs/behaviour.md: seeing what happened, and doing it again. (11.3 and 11.4, OpenAPI and dashboard, have tests of their own.)
+//! Section 11 of docs/behaviour.md: lists of deliveries, and redelivery. OpenAPI and dashboard have their own tests.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_delivery_shows_all_its_attempts() {
     );
 }
 
-/// Of a delivery, and of each of its attempts.
+/// The trigger of a delivery, and those of its attempts.
 async fn triggers(world: &World, hook: &Hook, event: &str) -> (String, Vec<String>) {
     let delivery = world.delivery(hook, event).await;
     let attempts = delivery["attempts"].as_array().unwrap().iter();
@@ -65,14 +65,14 @@ async fn a_delivery_and_each_attempt_say_why_they_were_begun() {
     let asked = world.post(&again, &json!({})).await.expect(202);
     assert_eq!(asked["trigger"], "redelivery");
     world.settle().await;
-    // The webhook was paused by the answer: what is held waits for a resume.
+    // The answer paused the webhook. The delivery is held, so its next attempt is triggered by a resume.
     is("resume", &["event", "redelivery"]).await;
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
     world.settle().await;
     is("resume", &["event", "redelivery", "resume"]).await;
 
-    // By hand while it is paused: a resume lets it go, and is not why it is delivered.
+    // A redelivery during a pause is held, but its trigger is still the redelivery and not the resume.
     world.act(&hook, "pause").await;
     world.settle().await;
     world.post(&again, &json!({})).await.expect(202);
@@ -178,7 +178,7 @@ async fn deliveries_are_kept_for_30_days_and_unfinished_ones_for_longer() {
     assert_eq!(world.statuses(&hook).await, ["held"]);
     world.act(&hook, "resume").await;
     world.advance(MINUTE).await;
-    assert_eq!(world.attempts(URL)[1].text(), opened("B"), "with its body");
+    assert_eq!(world.attempts(URL)[1].text(), opened("B"), "the event's body was kept too");
 }
 
 async fn redeliver(world: &World, hook: &Hook, event: &str) -> Answer {
@@ -272,7 +272,7 @@ async fn all_failed_deliveries_since_a_time_are_made_again_at_a_bounded_rate() {
     for id in &poison {
         world.receivers.answers_event(URL, id, 200);
     }
-    // The endpoint is seen to be well; else one would be let go at a time.
+    // A success, because a failing webhook would be probed with one delivery at a time.
     world.publish(&opened("WELL")).await;
     world.settle().await;
     let before = world.attempts(URL).len();

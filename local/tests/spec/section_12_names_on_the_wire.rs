@@ -1,4 +1,4 @@
-//! Section 12 of docs/behaviour.md: names that clients, samples and checks rely on.
+//! Section 12 of docs/behaviour.md: names that clients rely on.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn names(value: &Value) -> Vec<&str> {
 fn has(value: &Value, expected: &[&str]) {
     let names = names(value);
     for name in expected {
-        assert!(names.contains(name), "{name} is not among {names:?}");
+        assert!(names.contains(name), "{name} is missing in {names:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The whole product in one process, without its network and its clock: the real store in a folder of its own, the
-//! real router and the real engine; time, dice, endpoints and Slack belong to the test. Nothing sleeps.
+//! The whole product in one process, without network and system clock. The store, the router and the services are the
+//! real ones; the test controls time, randomness, endpoints and Slack. Nothing sleeps.
 
 mod api;
 mod browser;
@@ -35,23 +35,23 @@ pub(crate) use verify::{hex_digest, standard_signature, verify_all};
 
 use ports::Fused;
 
-/// Where customers' engineers are told of a pause.
+/// The Slack channel that receives notifications.
 pub(crate) const SLACK: &str = "https://hooks.slack.com/services/T0/B0/slackpathsecret";
 /// A customer's endpoint.
 pub(crate) const URL: &str = "https://hooks.yourcompany.com/statuspulse";
-/// Another one.
+/// Another endpoint.
 pub(crate) const OTHER: &str = "https://other.example.com/in";
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// When every test begins.
+/// The time at which every test starts.
 pub(crate) fn start() -> Timestamp {
     "2024-03-15T14:22:01Z".parse().unwrap()
 }
 
-/// A deployment with one account, whose administrator the test is.
+/// A deployment with one account.
 pub(crate) struct World {
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) receivers: Arc<Receivers>,
@@ -67,7 +67,7 @@ pub(crate) struct World {
     folder: TempDir,
 }
 
-/// The test calls the API as the account's administrator.
+/// Calls of the API use the account's admin key.
 impl std::ops::Deref for World {
     type Target = Api;
 
@@ -81,7 +81,7 @@ impl World {
         Self::with(7, |_| {}).await
     }
 
-    /// A world of these dice, deployed differently.
+    /// A world with this random seed and a changed deployment.
     pub(crate) async fn with(seed: u64, deploy: impl FnOnce(&mut Deployment)) -> Self {
         let clock = Arc::new(VirtualClock::at(start()));
         let dice = Arc::new(Dice::of(seed));
@@ -116,12 +116,12 @@ impl World {
         }
     }
 
-    /// The machine goes down, and comes up again with what is on its disk.
+    /// Restarts the process: what is on disk remains, what is in memory is lost.
     pub(crate) async fn restart(mut self) -> Self {
         self.flush().await;
         self.fuse.put_out();
         let (operator, admin) = (self.operator.key, self.admin.key);
-        // The last who hold the store open.
+        // These hold the store open.
         drop((self.operator.router, self.admin.router, self.services, self.store));
         self.store = Embedded::open(self.folder.path(), Purpose::Serve, self.clock.clone()).unwrap();
         self.services = Services::over(
@@ -144,13 +144,13 @@ impl World {
         self.clock.now()
     }
 
-    /// Another account's administrator.
+    /// Creates another account and returns a client with its admin key.
     pub(crate) async fn another_account(&self) -> Api {
         let account = self.operator.post("/v1/accounts", &json!({"name": "Another"})).await.expect(201);
         self.with_key(text(&account["key"]))
     }
 
-    /// Works on whatever is due, one message after the other, until nothing is.
+    /// Handles messages that are due, one after the other, until none is left.
     pub(crate) async fn settle(&self) {
         for _ in 0..50_000 {
             match self.next_message().await {
@@ -158,10 +158,10 @@ impl World {
                 None => return,
             }
         }
-        panic!("there is always more to do");
+        panic!("there are always more messages");
     }
 
-    /// The same, with up to this many messages in work at once.
+    /// Like [`settle`](Self::settle), but handles up to this many messages concurrently.
     pub(crate) async fn settle_at_once(&self, workers: usize) {
         for _ in 0..50_000 {
             let mut in_work = vec![];
@@ -175,10 +175,10 @@ impl World {
             }
             all_of(in_work).await;
         }
-        panic!("there is always more to do");
+        panic!("there are always more messages");
     }
 
-    /// Time passes, and everything happens exactly when it is due.
+    /// Advances the clock. Each message is handled exactly when it is due.
     pub(crate) async fn advance(&self, time: Duration) {
         let end = self.now().checked_add(time).unwrap();
         let mut steps = 0;
@@ -189,35 +189,35 @@ impl World {
                 _ => break,
             }
             steps += 1;
-            assert!(steps < 100_000, "there is always something due soon");
+            assert!(steps < 100_000, "there is always another message due");
         }
         self.clock.set(end);
         self.settle().await;
     }
 
-    /// Time passes until it is this long after the start of the test.
+    /// Advances the clock to this long after the start of the test.
     pub(crate) async fn advance_to(&self, since_start: Duration) {
         let target = start().checked_add(since_start).unwrap();
         let rest = Duration::try_from(target.duration_since(self.now())).unwrap_or_default();
         self.advance(rest).await;
     }
 
-    /// When the next message is due that is not due yet.
+    /// When the next delayed message is due.
     pub(crate) async fn next_due(&self) -> Option<Timestamp> {
         self.flush().await;
         self.store.next_due()
     }
 
-    /// Time passes to when the next message is due; `false` if there is none. What goes on for ever is a fault.
+    /// Sets the clock to when the next message is due; `false` if there is none. Fails after 60 days: work must end.
     pub(crate) async fn skip_to_next(&self) -> bool {
         let Some(due) = self.next_due().await else { return false };
         let days = due.duration_since(start()).as_hours() / 24;
-        assert!(days < 60, "there is still something to do after {days} days");
+        assert!(days < 60, "there are still messages after {days} days");
         self.clock.set(due);
         true
     }
 
-    /// The next message that is due: first attempts before retries before upkeep.
+    /// Receives the next message that is due: first attempts before retries, and these before upkeep.
     pub(crate) async fn next_message(&self) -> Option<Received> {
         self.flush().await;
         self.store.make_due_ready().await.unwrap();
@@ -226,7 +226,7 @@ impl World {
             .find_map(|queue| self.store.try_receive(queue).unwrap())
     }
 
-    /// Does what a message asks, as a worker does.
+    /// Handles a message and settles it, as `statuspulse serve` does. Fails on errors, unless the fuse has blown.
     pub(crate) async fn work_on(&self, received: Received) {
         match self.services.worker.handle(received.message.clone()).await {
             Ok(Handled::Done) => received.done(),
@@ -235,18 +235,18 @@ impl World {
         }
     }
 
-    /// Does what a message asks, once more.
+    /// Handles a message that no queue delivered, such as a duplicate.
     pub(crate) async fn handle(&self, message: Message) {
         self.services.worker.handle(message).await.map(|_| ()).unwrap();
     }
 
-    /// Does what a message asks, and dies before it says so: the message comes again.
+    /// Handles a message and crashes before settling it, so that it is redelivered.
     pub(crate) async fn work_on_and_crash(&self, received: Received) {
         drop(self.services.worker.handle(received.message.clone()).await);
         drop(received);
     }
 
-    /// Returns when the writes nobody waited for are done.
+    /// Waits for all writes in the background.
     pub(crate) async fn flush(&self) {
         self.store.send(vec![]).await.unwrap();
     }
@@ -259,22 +259,22 @@ impl World {
         self.store.prune(self.now()).await.unwrap();
     }
 
-    /// The attempts made at this URL.
+    /// The attempts at this URL.
     pub(crate) fn attempts(&self, url: &str) -> Vec<Seen> {
         self.receivers.attempts(url)
     }
 
-    /// When attempts were made at this URL, in seconds since the test began.
+    /// The times of the attempts at this URL, in seconds since the start of the test.
     pub(crate) fn seconds(&self, url: &str) -> Vec<i64> {
         self.attempts(url).iter().map(|seen| seen.at.as_second() - start().as_second()).collect()
     }
 
-    /// What engineers were told of pauses.
+    /// The notifications of pauses.
     pub(crate) fn notices(&self) -> Vec<String> {
         self.told().into_iter().filter(|text| text.contains("was paused")).collect()
     }
 
-    /// What engineers were told.
+    /// All notifications.
     pub(crate) fn told(&self) -> Vec<String> {
         let calls = self.receivers.calls(SLACK);
         let told = |seen: Seen| serde_json::from_slice::<serde_json::Value>(&seen.body).unwrap();
@@ -285,7 +285,7 @@ impl World {
         self.folder.path()
     }
 
-    /// Every byte of the store's own files.
+    /// The names and contents of the store's files.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let read = |entry: std::fs::DirEntry| {
@@ -295,7 +295,7 @@ impl World {
     }
 }
 
-/// All of them at once, on this one thread.
+/// Runs all futures concurrently on this thread.
 pub(crate) async fn all_of<F: Future<Output = ()> + Unpin>(mut futures: Vec<F>) {
     std::future::poll_fn(|context| {
         futures.retain_mut(|future| std::pin::Pin::new(future).poll(context).is_pending());
@@ -316,12 +316,12 @@ fn deployment() -> Deployment {
     }
 }
 
-/// In memory where that is possible: what is tested here is what is written, not the disk.
+/// A folder in memory if possible, because these tests do not need a disk.
 fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// As `statuspulse serve` puts them together.
+/// The services, connected as in `statuspulse serve`.
 pub(crate) struct Services {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) worker: Arc<Worker>,
@@ -375,7 +375,7 @@ impl Services {
         Self { publisher: Arc::new(publisher), worker: Arc::new(worker), admin: Arc::new(admin) }
     }
 
-    /// As `statuspulse serve` puts it together.
+    /// The routes of `statuspulse serve`.
     fn router(&self) -> axum::Router {
         let api = statuspulse_http::all(self.admin.clone(), self.publisher.clone(), CursorKey::new([7; 32]));
         api.merge(statuspulse_dashboard::pages(self.admin.clone()))

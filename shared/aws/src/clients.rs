@@ -1,15 +1,15 @@
-//! How AWS is called: chosen, not defaulted.
+//! The configuration of the AWS clients.
 //!
-//! - **TLS** by rustls with ring, as towards receivers. Trusted are the certificate authorities that AWS's own
-//!   endpoints use, built in: reading the system's file costs up to 15 ms at every cold start.
-//! - **Credentials** from the environment: in Lambda they are nowhere else, and the SDK's search for them elsewhere is a
-//!   megabyte of code.
-//! - **Time.** An attempt has two seconds, a call with its retries eight: less than a function has, so that a call
-//!   that fails is seen by us, and not by the function's end.
-//! - **Retries.** Three, with jittered exponential backoff from 50 ms: a throttled partition is given time, and a
-//!   first attempt still leaves within a second. What fails then is thrown back to the queue.
-//! - **Connections** are kept for as long as an environment sleeps between two invocations; a connection that was
-//!   closed meanwhile is one of the failures that are retried.
+//! - **TLS**: rustls with ring, as for receivers. It trusts the certificate authorities of AWS's own endpoints, which
+//!   are built in. Reading the system's file would cost up to 15 ms at each cold start.
+//! - **Credentials** come from the environment, the only source in Lambda. The SDK's search through other sources would
+//!   add a megabyte of code.
+//! - **Timeouts**: 2 seconds for a try, 8 seconds for a call with its retries. The functions have longer timeouts, so
+//!   they can handle a failed call themselves.
+//! - **Retries**: three, with jittered exponential backoff from 50 ms. This gives a throttled partition time, and a
+//!   first attempt is still sent within a second. If all fail, the message goes back to its queue.
+//! - **Connections** are kept without a time limit, because an execution environment may be frozen for long between two
+//!   invocations. A call on a connection that was closed meanwhile is retried.
 
 use std::time::Duration;
 
@@ -31,15 +31,15 @@ const TRIES: u32 = 4;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// What Lambda sets and is missing here.
+/// An environment variable that Lambda sets is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("environment variable {0} is missing")]
 pub struct NotInLambda(&'static str);
 
-/// Region and credentials from the environment, as Lambda sets them and nobody else needs to; the rest as chosen.
+/// The configuration in Lambda: region and credentials come from the environment, the rest from [`chosen`].
 ///
 /// # Errors
-/// If Lambda's variables are not there.
+/// Fails if a variable that Lambda sets is missing.
 pub fn configuration() -> Result<SdkConfig, NotInLambda> {
     let maybe = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let set = |name| maybe(name).ok_or(NotInLambda(name));
@@ -47,7 +47,7 @@ pub fn configuration() -> Result<SdkConfig, NotInLambda> {
         set("AWS_ACCESS_KEY_ID")?,
         set("AWS_SECRET_ACCESS_KEY")?,
         maybe("AWS_SESSION_TOKEN"),
-        // They are good for longer than the environment is.
+        // No expiry: they are valid for longer than the environment lives.
         None,
         "the function's role",
     );
@@ -56,7 +56,7 @@ pub fn configuration() -> Result<SdkConfig, NotInLambda> {
     Ok(chosen.build())
 }
 
-/// The configuration with all that is described above.
+/// The configuration as described in this module, for any region and credentials.
 pub fn chosen(region: &str, credentials: Credentials) -> ConfigBuilder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
@@ -82,7 +82,7 @@ pub fn chosen(region: &str, credentials: Credentials) -> ConfigBuilder {
         .retry_config(retries)
 }
 
-/// Amazon Trust Services has its own roots; before them it was signed by Starfield's.
+/// The roots of Amazon Trust Services, and those of Starfield, which signed its certificates before.
 fn amazons_roots() -> TrustStore {
     let mut roots = TrustStore::empty();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {

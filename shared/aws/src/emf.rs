@@ -1,15 +1,15 @@
-//! What is counted, as CloudWatch's embedded metric format: a line of JSON in the log, from which CloudWatch makes the
-//! metrics. What an invocation counted is written when it ends, so a batch of deliveries costs one or two lines.
+//! Metrics in CloudWatch's embedded metric format: lines of JSON in the log, from which CloudWatch extracts the
+//! metrics. The counts of an invocation are written when it ends, so a batch of deliveries costs one or two lines.
 //!
-//! | metric | unit | dimensions | what |
+//! | metric | unit | dimensions | meaning |
 //! |---|---|---|---|
-//! | `FirstAttemptLagMs` | ms | – | from an event's acceptance to its first attempt: the promise of 200 ms |
-//! | `DeliverySucceeded` | count | – | attempts that got a 2xx |
+//! | `FirstAttemptLagMs` | ms | – | from the acceptance of an event to its first attempt (rule 4.1: 200 ms) |
+//! | `DeliverySucceeded` | count | – | attempts that succeeded |
 //! | `DeliveryFailed` | count | `Class` | attempts that failed |
-//! | `Retries` | count | – | attempts that were not first ones |
-//! | `WebhookPaused` | count | – | webhooks paused by their failures |
-//! | `Stranded` | count | – | what no message would have woken, found by the look every 15 minutes; should be nothing |
-//! | `OldestUndeliveredAgeSeconds` | s | – | the age of the oldest event that an attempt of this invocation left undelivered |
+//! | `Retries` | count | – | attempts that were not first attempts |
+//! | `WebhookPaused` | count | – | webhooks paused because of failures |
+//! | `Stranded` | count | – | work that no message would have started, found every 15 minutes; should be 0 |
+//! | `OldestUndeliveredAgeSeconds` | s | – | age of the oldest event with a failed attempt in this invocation |
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -24,10 +24,10 @@ use statuspulse_core::ports::Metrics;
 /// The namespace of the metrics.
 pub const NAMESPACE: &str = "StatusPulse";
 
-/// Values of one metric that one line may have.
+/// Maximum number of values of a metric in one line.
 const VALUES: usize = 100;
 
-/// Counts, until it is asked for the lines.
+/// Collects metrics until they are flushed.
 #[derive(Debug, Default)]
 pub struct Emf(Mutex<Counted>);
 
@@ -77,17 +77,17 @@ impl Emf {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Writes what was counted since the last time to standard output, where Lambda's log is.
+    /// Writes what was counted since the last call to standard output, which is Lambda's log.
     pub fn flush(&self, now: Timestamp) {
         let lines = self.lines(now);
         let mut out = std::io::stdout().lock();
         for line in lines {
-            // A log that cannot be written to is nothing to fail a delivery for.
+            // A delivery must not fail because the log cannot be written.
             drop(writeln!(out, "{line}"));
         }
     }
 
-    /// The lines for what was counted since the last time.
+    /// Returns the lines for what was counted since the last call.
     pub fn lines(&self, now: Timestamp) -> Vec<String> {
         let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut lines = vec![];

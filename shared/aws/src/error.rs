@@ -1,4 +1,4 @@
-//! What AWS refuses becomes [`Unavailable`]: what was being done, and AWS's own code and words.
+//! Turns AWS errors into [`Unavailable`], with the operation and AWS's own code and message.
 
 use std::error::Error;
 
@@ -15,7 +15,7 @@ pub(crate) fn unreadable(doing: &'static str) -> impl Fn(Unreadable) -> Unavaila
     move |error| Unavailable { doing, source: error.into() }
 }
 
-/// The SDK's errors say little by themselves; what happened stands in their sources.
+/// Joins an error with its sources, because the SDK's errors have the details in their sources.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! DomainEventKind for customers' automation, on our EventBridge bus.
+//! Publishes domain events on the EventBridge bus, for customers' automation.
 
 use async_trait::async_trait;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -8,7 +8,7 @@ use statuspulse_core::ports::{EventPublisher, PortResult, Unavailable};
 
 use crate::error::failed;
 
-/// The source of everything we put on the bus. Incidents come in under another one, so nothing of ours comes back.
+/// The source of all events that we publish. Incidents have another source, so our own events do not come back to us.
 pub const SOURCE: &str = "statuspulse.webhooks";
 
 /// Puts events on a bus.
@@ -19,7 +19,7 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// The bus of this name.
+    /// Uses the bus with this name.
     pub fn new(client: aws_sdk_eventbridge::Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
@@ -36,7 +36,7 @@ impl EventPublisher for Bus {
             .detail(detail(event).to_string())
             .build();
         let answer = self.client.put_events().entries(entry).send().await.map_err(failed(doing))?;
-        // The call succeeds also where the event was refused.
+        // The call succeeds even if the event was refused.
         match answer.entries().iter().find_map(|entry| entry.error_code()) {
             None => Ok(()),
             Some(code) => Err(Unavailable { doing, source: code.into() }),

@@ -1,4 +1,5 @@
-//! The ports on AWS: DynamoDB keeps, SQS and Scheduler wake, KMS guards the secrets, EventBridge tells others, EMF counts.
+//! The ports on AWS: records on DynamoDB, messages on SQS and Scheduler, secrets sealed with KMS, domain events on
+//! EventBridge, metrics as EMF.
 
 mod clients;
 mod dynamodb;

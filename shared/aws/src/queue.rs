@@ -1,21 +1,21 @@
-//! Messages for later: SQS, and EventBridge Scheduler for what SQS cannot hold long enough.
+//! The message queues: SQS, and EventBridge Scheduler for delays that are too long for SQS.
 //!
 //! ```text
-//! first attempt                  first        at once
-//! 2nd, 3rd, 4th attempt          retry-1m, retry-5m, retry-15m: the queue's own delay is the rung's wait
-//! 5th attempt                    Scheduler, at its second -> retry-60m: SQS holds a message for 15 minutes at most
-//! any attempt a receiver wants
-//!   more than 15 minutes later   Scheduler -> retry-60m
+//! first attempt                  first, without a delay
+//! 2nd, 3rd, 4th attempt          retry-1m, retry-5m, retry-15m: the queue's default delay is the wait of the rung
+//! 5th attempt                    Scheduler -> retry-60m, because SQS delays a message by 15 minutes at most
+//! any attempt more than
+//!   15 minutes away              Scheduler -> retry-60m
 //! released, redelivered,
-//!   retried early                retry-1m, with a delay of the message's own
-//! pages of jobs                  sweep, with a delay of the message's own
-//! notifications, domain events   notice, with a delay of the message's own
+//!   retried early                retry-1m, with a delay per message
+//! pages of jobs                  sweep, with a delay per message
+//! notifications, domain events   notice, with a delay per message
 //! ```
 //!
-//! A message is never early: delays are rounded up to whole seconds, and each names its attempt or page. A page or a
-//! notification that is due later than SQS can hold it comes early instead, and its handler puts it back.
+//! Delays are rounded up to whole seconds, so an attempt never comes early. A page or a notification that is due later
+//! than SQS can delay it does come early, and its handler puts it back.
 //!
-//! Messages carry the webhook as their group, so that one webhook's backlog does not hold up another's (fair queues).
+//! The message group is the webhook's id, so that the backlog of one webhook does not delay another's (fair queues).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,58 +36,58 @@ use statuspulse_core::retry::Ladder;
 
 use crate::error::failed;
 
-/// What SQS can hold a message for.
+/// The longest delay of SQS.
 const SQS_DELAY_MAX: Duration = Duration::from_secs(900);
-/// Messages that one SendMessageBatch takes.
+/// Maximum number of messages in one SendMessageBatch.
 const BATCH: usize = 10;
-/// Batches and schedules on their way at the same time: an event may go to 500 webhooks.
+/// Batches and schedules that are sent concurrently. An event may go to 500 webhooks.
 const SIDE_BY_SIDE: usize = 16;
-/// Bytes of one message, and of a batch of them: an SQS message has 1 MiB, but 256 KiB in some places (Scheduler, older
-/// tools). A larger message goes without its payload, which is read from the event then.
+/// Maximum bytes of a message, and of a batch. SQS allows 1 MiB, but Scheduler and older tools only 256 KiB. A larger
+/// message is sent without its payload, and the worker reads that from the event.
 const MESSAGE_BYTES: usize = 200 * 1024;
-/// Tries of what SQS left out of a batch.
+/// Tries for the messages that SQS refuses from a batch.
 const BATCH_TRIES: usize = 4;
-/// What a drain lets go is due within this.
+/// A retry that is due within this time, and sooner than its rung, is an early attempt.
 const AT_ONCE: Duration = Duration::from_secs(2);
-/// How often and how long, in seconds, Scheduler tries to send: the most it can.
+/// How often and for how many seconds Scheduler tries to send a message: its maximum.
 const SCHEDULE_TRIES: i32 = 185;
 const SCHEDULE_TRIED_FOR: i32 = 86_400;
-/// A schedule is for a time that is still to come when AWS has it; what is due sooner goes to the queue.
+/// Scheduler refuses times in the past. An attempt that is due sooner than this goes directly to the queue.
 const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
 
-/// Where messages go. A function has the queues it sends to.
+/// The URLs of the queues. A function has only those that it sends to.
 #[derive(Debug, Clone, Default)]
 pub struct Queues {
     /// First attempts.
     pub first: String,
-    /// Second attempts, and what a drain lets go.
+    /// Second attempts; released, redelivered and early ones.
     pub retry_1m: String,
     /// Third attempts.
     pub retry_5m: String,
     /// Fourth attempts.
     pub retry_15m: String,
-    /// Fifth attempts: what Scheduler sends comes here.
+    /// Fifth attempts, and all others that Scheduler sends.
     pub retry_60m: String,
-    /// Sweeps.
+    /// Pages of jobs.
     pub sweep: String,
-    /// Notices and announcements.
+    /// Notifications and domain events.
     pub notice: String,
 }
 
-/// Where Scheduler sends fifth attempts, and as whom.
+/// Where Scheduler sends attempts, and with which role.
 #[derive(Debug, Clone, Default)]
 pub struct Schedules {
-    /// The group the schedules are in.
+    /// The group of the schedules.
     pub group: String,
-    /// The role Scheduler sends as.
+    /// The role that Scheduler assumes.
     pub role_arn: String,
-    /// The queue it sends to.
+    /// The queue that Scheduler sends to.
     pub queue_arn: String,
-    /// Where it puts what it could not send for a day.
+    /// The dead-letter queue for messages that Scheduler could not send for a day.
     pub dead_letters_arn: String,
 }
 
-/// Messages for later.
+/// Sends messages to SQS and Scheduler.
 #[derive(Clone)]
 pub struct Messages {
     sqs: aws_sdk_sqs::Client,
@@ -104,12 +104,12 @@ impl std::fmt::Debug for Messages {
     }
 }
 
-/// How a message travels.
+/// How a message is sent.
 #[derive(Debug, PartialEq, Eq)]
 enum Way<'a> {
-    /// Through this queue; `None` leaves the delay to the queue.
+    /// To this queue, with this delay. `None` means the queue's default delay.
     Queue(&'a str, Option<Duration>),
-    /// Through Scheduler.
+    /// With Scheduler.
     Schedule,
 }
 
@@ -137,7 +137,7 @@ impl Queue for Messages {
 }
 
 impl Messages {
-    /// Messages through these queues and this group of schedules.
+    /// Uses these queues and this group of schedules.
     pub fn new(
         sqs: aws_sdk_sqs::Client,
         scheduler: aws_sdk_scheduler::Client,
@@ -149,23 +149,24 @@ impl Messages {
         Self { sqs, scheduler, queues, schedules, ladder, clock }
     }
 
-    /// Opens the connection to SQS, so that no event waits for its TLS handshake: by an empty batch, which SQS refuses.
+    /// Opens the connection to SQS with an empty batch, which SQS refuses, so that no event waits for the TLS
+    /// handshake.
     pub async fn connect(&self) {
         let nothing = self.sqs.send_message_batch().queue_url(&self.queues.first).set_entries(Some(vec![]));
         if let Err(error) = nothing.send().await
             && error.as_service_error().is_none()
         {
-            tracing::warn!(error = %failed("connecting to SQS")(error), "the first message will have to connect");
+            tracing::warn!(error = %failed("connecting to SQS")(error), "SQS could not be reached at start");
         }
     }
 
-    /// Puts a message back into a queue, to come again then, or as late as SQS can hold it.
+    /// Sends a message to a queue again, to arrive at `due`, or after the longest delay of SQS if that is sooner.
     pub async fn put_back(&self, queue: &str, message: &Message, due: Timestamp) -> PortResult<()> {
         let delay = wait(self.clock.now(), due).min(SQS_DELAY_MAX);
         self.send_all(queue, vec![Outgoing::new(message, Some(delay))?]).await
     }
 
-    /// The queue of this ARN, if this function sends to it.
+    /// The URL of the queue with this ARN, if it is one of these queues.
     pub fn queue_of(&self, arn: &str) -> Option<&str> {
         let name = arn.rsplit(':').next().filter(|name| !name.is_empty())?;
         let queues = &self.queues;
@@ -183,7 +184,7 @@ impl Messages {
         .map(String::as_str)
     }
 
-    /// Makes a message that was received visible again after so many seconds.
+    /// Makes a received message visible again after this number of seconds.
     pub async fn come_back_after(&self, queue: &str, receipt: &str, seconds: i32) -> PortResult<()> {
         let request = self.sqs.change_message_visibility().queue_url(queue).receipt_handle(receipt);
         request.visibility_timeout(seconds).send().await.map(drop).map_err(failed("putting a message back"))
@@ -202,7 +203,7 @@ impl Messages {
         let rung = match (scheduled.message.queue(), key.number) {
             (QueueName::First, _) => return Way::Queue(&self.queues.first, Some(wait)),
             (_, 1) => return Way::Queue(&self.queues.retry_1m, Some(wait)),
-            // Brought forward, by a function that knows no other queue.
+            // An early attempt. The drain function sends those, and has no other retry queue.
             _ if wait <= AT_ONCE && wait < usual => return Way::Queue(&self.queues.retry_1m, Some(wait)),
             (_, 2) => &self.queues.retry_1m,
             (_, 3) => &self.queues.retry_5m,
@@ -213,7 +214,7 @@ impl Messages {
         if wait > SQS_DELAY_MAX {
             Way::Schedule
         } else {
-            // The queue's own delay begins now, after the attempt that failed: it is not early.
+            // The queue's default delay begins now, after the failed attempt, so the message is not early.
             Way::Queue(rung, (wait.abs_diff(usual) > Duration::from_secs(1)).then_some(wait))
         }
     }
@@ -224,7 +225,7 @@ impl Messages {
             .await
     }
 
-    /// A batch may be taken in part: what was not is sent again.
+    /// Sends a batch, and again those of its messages that SQS refused.
     async fn send_batch(&self, queue: &str, batch: Vec<Outgoing>) -> PortResult<()> {
         let doing = "sending messages";
         let mut left: Vec<(usize, Outgoing)> = batch.into_iter().enumerate().collect();
@@ -243,7 +244,8 @@ impl Messages {
         Err(Unavailable { doing, source: last_refusal.into() })
     }
 
-    /// A one-time schedule that deletes itself. Its name says for which step it is, and when: made twice, it is one.
+    /// Creates a one-time schedule that deletes itself. Its name contains the attempt and the time, so it is
+    /// idempotent.
     async fn schedule(&self, scheduled: ScheduledMessage) -> PortResult<()> {
         let doing = "scheduling a message";
         let due = whole_seconds_up(scheduled.due);
@@ -255,7 +257,7 @@ impl Messages {
         let target = Target::builder()
             .arn(&self.schedules.queue_arn)
             .role_arn(&self.schedules.role_arn)
-            // Scheduler fills in what stands between angle brackets; a payload is nothing to fill in.
+            // Scheduler replaces placeholders in angle brackets. A payload may contain such text.
             .input(text_of(&scheduled.message)?.replace('<', "\\u003c"))
             .retry_policy(
                 RetryPolicy::builder()
@@ -287,7 +289,7 @@ impl Messages {
     }
 }
 
-/// A message on its way to SQS.
+/// A message for SQS.
 struct Outgoing {
     text: String,
     group: String,
@@ -310,7 +312,7 @@ impl Outgoing {
     }
 }
 
-/// The messages in batches that SQS takes.
+/// Divides the messages into batches within the limits of SQS.
 fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
     let mut batches: Vec<Vec<Outgoing>> = vec![];
     let mut bytes = 0;
@@ -327,7 +329,7 @@ fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
     batches
 }
 
-/// The message as SQS carries it: with its payload, if that leaves it small enough.
+/// The body of the SQS message. It includes the payload if it is not too large then.
 fn text_of(message: &Message) -> PortResult<String> {
     let write = |message: &Message| {
         serde_json::to_string(message)
@@ -340,7 +342,7 @@ fn text_of(message: &Message) -> PortResult<String> {
         }
         _ => text,
     };
-    // The two characters of JSON that SQS does not carry. They stand in strings alone, where an escape is the same.
+    // SQS refuses these two characters. In JSON they occur only in strings, where an escape means the same.
     Ok(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
 }
 
@@ -407,7 +409,7 @@ mod tests {
         })
     }
 
-    /// Queue, delay; no queue is Scheduler.
+    /// The queue and the delay in seconds. No queue means Scheduler.
     fn way(message: Message, wait_ms: i64) -> (Option<String>, Option<u64>) {
         let due = noon().checked_add(jiff::SignedDuration::from_millis(wait_ms)).unwrap();
         let messages = messages();
@@ -442,15 +444,15 @@ mod tests {
         assert_eq!(way(attempt(1, 3, "{}"), 300_000), queue("retry-5m", None));
         assert_eq!(way(attempt(1, 4, "{}"), 899_001), queue("retry-15m", None));
         assert_eq!(way(attempt(1, 5, "{}"), 3_600_000), (None, None));
-        // The queue's own delay begins later than the wait: it is enough, also when part of the wait is over.
+        // The queue's delay begins later than the wait, so it is enough even when part of the wait is over.
         assert_eq!(way(attempt(1, 2, "{}"), 59_100), queue("retry-1m", None));
-        // A receiver that asks for more gets more, by the message's own delay, or by Scheduler.
+        // A receiver can ask for a longer wait. It becomes the message's delay, or a schedule.
         assert_eq!(way(attempt(1, 2, "{}"), 61_001), queue("retry-1m", Some(62)));
         assert_eq!(way(attempt(1, 2, "{}"), 900_001), (None, None));
-        // Let go by a drain: never among first attempts, and not after a minute.
+        // Released attempts never go to the queue of first attempts, and do not wait for a minute.
         assert_eq!(way(attempt(2, 1, "{}"), 0), queue("retry-1m", Some(0)));
         assert_eq!(way(attempt(2, 1, "{}"), 1), queue("retry-1m", Some(1)));
-        // Brought forward: at once, whatever the rung's own wait is. A schedule in the past would be refused.
+        // Early attempts go at once, whatever the wait of the rung. Scheduler would refuse a time in the past.
         assert_eq!(way(attempt(1, 4, "{}"), 500), queue("retry-1m", Some(1)));
         assert_eq!(way(attempt(1, 5, "{}"), 500), queue("retry-1m", Some(1)));
         assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-1m", Some(0)));
@@ -462,7 +464,7 @@ mod tests {
     fn a_payload_that_is_too_large_to_travel_stays_at_home() {
         let small = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000));
         assert!(text_of(&attempt(1, 1, &small)).unwrap().contains("xxx"));
-        // Quotes and backslashes double in a message.
+        // Escapes double the quotes and backslashes in a message.
         let large = format!("{{\"a\":\"{}\"}}", "\\\"".repeat(60_000));
         let text = text_of(&attempt(1, 1, &large)).unwrap();
         assert!(text.len() < 1_000, "{} bytes", text.len());

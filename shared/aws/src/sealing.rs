@@ -1,8 +1,8 @@
-//! The key that secrets are sealed with: made and wrapped by KMS, kept wrapped in the table, unwrapped once an
-//! environment.
+//! The data key that seals secrets. KMS generates and wraps it. The table stores it wrapped, and each execution
+//! environment unwraps it once.
 //!
-//! So a copy of the table gives away no secret, access to them can be withdrawn and is recorded by KMS, and no
-//! attempt waits for a call to it.
+//! So a copy of the table reveals no secret, access can be revoked and is logged by KMS, and attempts do not wait for
+//! KMS.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::dynamodb::keys::Key;
 use crate::error::{failed, unreadable};
 
 const DOING: &str = "opening the data key";
-/// What KMS binds the wrapped key to, and shows in its log.
+/// The name of the encryption context, which binds the wrapped key to the table and appears in KMS's log.
 const CONTEXT: &str = "statuspulse:table";
 
 /// The data key of a table.
@@ -34,7 +34,7 @@ struct Inner {
     opened: OnceCell<Opened>,
 }
 
-/// What the data key is for.
+/// What the data key is used for.
 struct Opened {
     sealer: Sealer,
     cursor_key: [u8; 32],
@@ -47,7 +47,7 @@ impl std::fmt::Debug for DataKey {
 }
 
 impl DataKey {
-    /// The data key of this table, wrapped by this key of KMS.
+    /// The data key of this table, wrapped with this KMS key.
     pub fn new(
         kms: aws_sdk_kms::Client,
         key_id: impl Into<String>,
@@ -58,7 +58,7 @@ impl DataKey {
         Self(Arc::new(Inner { kms, key_id, dynamodb, table, opened: OnceCell::new() }))
     }
 
-    /// Opens the key, and makes it if the table is new.
+    /// Unwraps the key. Creates it first if the table has none.
     pub async fn open_or_make(&self) -> PortResult<()> {
         if let Err(Absent) = self.opened().await? {
             self.make().await?;
@@ -67,12 +67,12 @@ impl DataKey {
         Ok(())
     }
 
-    /// Opens the key where there is one, so that nobody waits for it later.
+    /// Unwraps the key if the table has one, so that later calls do not wait for KMS.
     pub async fn open_if_made(&self) -> PortResult<()> {
         self.opened().await.map(drop)
     }
 
-    /// A key for the cursors of lists, the same in all environments.
+    /// Derives the key for the cursors of lists, which is the same in all environments.
     pub async fn cursor_key(&self) -> PortResult<[u8; 32]> {
         Ok(self.existing().await?.cursor_key)
     }
@@ -112,9 +112,9 @@ impl DataKey {
         Ok(Opened { sealer, cursor_key })
     }
 
-    /// Of two environments that make one at the same time, the first to write wins.
+    /// Creates the key. If two environments do so at the same time, the first to write wins.
     async fn make(&self) -> PortResult<()> {
-        let doing = "making the data key";
+        let doing = "creating the data key";
         let request = self.0.kms.generate_data_key_without_plaintext().key_id(&self.0.key_id);
         let request = request.key_spec(DataKeySpec::Aes256).encryption_context(CONTEXT, &self.0.table);
         let made = request.send().await.map_err(failed(doing))?;
@@ -140,9 +140,9 @@ impl DataKey {
     }
 }
 
-/// No data key was made yet.
+/// The table has no data key yet.
 struct Absent;
 
 fn absent() -> Unavailable {
-    Unavailable { doing: DOING, source: "the table has none".into() }
+    Unavailable { doing: DOING, source: "the table has no data key".into() }
 }

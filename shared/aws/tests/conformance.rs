@@ -1,4 +1,4 @@
-//! DynamoDB, as the emulator has it, run through what the ports promise by the real SDK clients.
+//! Runs the conformance suite on the emulator's DynamoDB, with the real SDK clients.
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
@@ -13,7 +13,7 @@ use statuspulse_aws::{DataKey, Table};
 use statuspulse_conformance::{Dice, Place, Stage, Store, Watch};
 use statuspulse_emulator::{Emulator, Options};
 
-/// One table, shared by all cases: each has ids of its own.
+/// One table, shared by all cases. Each case has its own ids.
 #[derive(Clone)]
 struct InTable {
     endpoint: Arc<str>,
@@ -26,7 +26,7 @@ struct InTable {
 #[async_trait]
 impl Place for InTable {
     async fn open(&self) -> Arc<dyn Store> {
-        // Clients of its own: a runtime ends with its case, and with it the connections it made.
+        // Each case needs its own clients, because its runtime and the connections end with it.
         let credentials = Credentials::new("test", "test", None, None, "the emulator's root user");
         let chosen = statuspulse_aws::chosen("us-east-1", credentials);
         let configuration = chosen.endpoint_url(&*self.endpoint).build();

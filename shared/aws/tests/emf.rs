@@ -1,4 +1,4 @@
-//! The metrics' lines, as CloudWatch reads them.
+//! The lines with metrics, in the format that CloudWatch reads.
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
@@ -55,7 +55,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
             json!({"_aws": definition(json!([["Class"]]), failed), "Class": "timeout", "DeliveryFailed": 1}),
         ]
     );
-    assert_eq!(lines(&emf), [Value::Null; 0], "what was written is not written again");
+    assert_eq!(lines(&emf), [Value::Null; 0], "counts must not be written twice");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Accounts and keys.
+//! Accounts, API keys and sessions.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) async fn an_account_whose_key_cannot_be_kept_is_not_kept_either(stage
     let (first, second) = (stage.account("First"), stage.account("Second"));
     let (key, _) = ApiKey::generate(Some(first.id), Role::Admin, None, stage.now(), stage.dice());
     stage.store.create_account(&first, &key).await.unwrap();
-    // The same key once more: its hash is taken.
+    // The same key again: a hash must be unique.
     let error = stage.store.create_account(&second, &key).await.unwrap_err();
     assert_eq!(error.doing, "creating an account");
     assert!(stage.store.account(second.id).await.unwrap().is_none());
@@ -78,7 +78,7 @@ pub(crate) async fn a_revoked_key_is_still_found_and_says_since_when(stage: Stag
     assert!(stage.store.revoke_key(account.id, viewer.id, stage.now()).await.unwrap());
 
     let found = stage.store.key_by_hash(&KeyHash::of(text.reveal())).await.unwrap().unwrap();
-    assert_eq!(found.revoked_at, Some(first), "the first revocation holds");
+    assert_eq!(found.revoked_at, Some(first), "the time of the first revocation is kept");
     assert!(stage.store.key_by_hash(&KeyHash::of("spk_unknown")).await.unwrap().is_none());
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn accounts_are_listed_in_the_order_of_their_ids(stage: Stage) 
         stage.store.create_account(&account, &key).await.unwrap();
         made.push(account.id);
     }
-    // Others may be there too.
+    // The store may have other accounts too.
     let mut after = None;
     let mut listed = vec![];
     loop {
@@ -108,7 +108,7 @@ pub(crate) async fn accounts_are_listed_in_the_order_of_their_ids(stage: Stage) 
     assert_eq!(own, made);
 }
 
-pub(crate) async fn a_session_is_kept_until_somebody_takes_it_and_one_gets_it(stage: Stage) {
+pub(crate) async fn a_session_is_kept_until_it_is_taken_and_can_be_taken_once(stage: Stage) {
     let (key, _) = ApiKey::generate(None, Role::Viewer, None, stage.now(), stage.dice());
     for kind in [SessionKind::Link, SessionKind::Browser] {
         let (session, text) = Session::generate(kind, key.hash, stage.now(), stage.dice());

@@ -1,4 +1,4 @@
-//! Accepting events.
+//! Acceptance of events, and their deliveries.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::Stage;
 async fn accept(stage: &Stage, event: &Event, deliveries: Vec<Delivery>) -> Vec<Delivery> {
     match stage.store.accept(event, deliveries).await.unwrap() {
         Acceptance::Accepted(deliveries) => deliveries,
-        Acceptance::Different => panic!("taken for another event"),
+        Acceptance::Different => panic!("the event was taken for another one"),
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn an_accepted_event_is_kept_byte_for_byte_with_its_deliveries(
     assert!(stage.store.delivery(&[one], Delivery::new(&unknown, one).id).await.unwrap().is_none());
 }
 
-/// The caller sends the messages of what is not begun, so a repeated call completes a broken one.
+/// A repeated call completes a call that failed: its caller sends the messages of deliveries that have not begun.
 pub(crate) async fn an_event_accepted_again_answers_with_the_deliveries_it_had_then_as_they_stand_now(
     stage: Stage,
 ) {
@@ -50,7 +50,7 @@ pub(crate) async fn an_event_accepted_again_answers_with_the_deliveries_it_had_t
     stage.saved(first[0].clone(), State::Delivered).await;
 
     for stage in [stage.beside().await, stage] {
-        // Meanwhile a third webhook wants such events, and the first no longer does.
+        // Meanwhile a third webhook matches the event, and the first no longer does.
         let again = accept(&stage, &event, vec![to(two), to(late)]).await;
         let states: Vec<_> = again.iter().map(|delivery| (delivery.webhook_id, delivery.state)).collect();
         assert_eq!(states, [(one, State::Delivered), (two, first[1].state)]);
@@ -58,7 +58,7 @@ pub(crate) async fn an_event_accepted_again_answers_with_the_deliveries_it_had_t
     }
 }
 
-pub(crate) async fn an_event_that_nobody_wanted_is_recognised_when_it_comes_again(stage: Stage) {
+pub(crate) async fn a_repeated_event_without_deliveries_is_recognised(stage: Stage) {
     let event = stage.event("INC-1");
     assert_eq!(accept(&stage, &event, vec![]).await, []);
     let late = Delivery::new(&event, stage.webhook_id());

@@ -1,4 +1,4 @@
-//! The lane: one incident to one webhook, in the order of acceptance.
+//! Lanes: the deliveries of one incident to one webhook, in the order of acceptance.
 
 use std::time::Duration;
 
@@ -12,14 +12,18 @@ async fn head(stage: &Stage, webhook: WebhookId, incident: &str) -> Option<Deliv
     stage.store.lane_head(webhook, incident).await.unwrap()
 }
 
-/// Whether the lane goes on after this end: the store says that somebody waits, or has promoted them in the same step.
+/// Whether a delivery follows the one that ended. The store reports that one waits, or has promoted it in the same
+/// step.
 async fn goes_on(stage: &Stage, ended: &Saved) -> bool {
     if !stage.store.sends() {
         return ended.has_successor;
     }
-    assert!(!ended.has_successor, "nothing is owed");
+    assert!(!ended.has_successor, "a store that promotes must not report a successor");
     let head = head(stage, ended.delivery.webhook_id, &ended.delivery.incident_id).await;
-    assert!(!head.as_ref().is_some_and(|head| head.state == State::Waiting), "promoted in the same step");
+    assert!(
+        !head.as_ref().is_some_and(|head| head.state == State::Waiting),
+        "it was not promoted in the same step"
+    );
     head.is_some()
 }
 
@@ -34,7 +38,7 @@ pub(crate) async fn an_event_accepted_behind_an_unfinished_one_of_its_incident_w
     }
     for (other_webhook, other_incident) in [(webhook, "INC-2"), (neighbour, "INC-1"), (webhook, "inc-1")] {
         let free = stage.accepted(other_webhook, other_incident).await;
-        assert!(matches!(free.state, State::Scheduled { .. }), "{other_incident} is a lane of its own");
+        assert!(matches!(free.state, State::Scheduled { .. }), "{other_incident} is a different lane");
     }
 }
 
@@ -49,7 +53,7 @@ pub(crate) async fn an_event_accepted_behind_finished_ones_goes_at_once(stage: S
     assert_eq!(head(&stage, webhook, "INC-1").await, None);
 }
 
-pub(crate) async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_instead(stage: Stage) {
+pub(crate) async fn a_delivery_saved_as_scheduled_behind_an_unfinished_one_waits_instead(stage: Stage) {
     let webhook = stage.webhook_id();
     let first = stage.accepted(webhook, "INC-1").await;
     let second = stage.accepted(webhook, "INC-1").await;
@@ -68,7 +72,7 @@ pub(crate) async fn one_that_asks_to_be_scheduled_behind_an_earlier_one_waits_in
         "still behind the second"
     );
 
-    // Redelivered, the first stands before the others again, and they go on as they are.
+    // When the first is redelivered, it is the head of the lane again. The others keep their states.
     let again = stage.store.save_delivery(&first.delivery.restarted(stage.now())).await.unwrap().unwrap();
     assert!(matches!(again.delivery.state, State::Scheduled { number: 1, .. }));
     assert_eq!(head(&stage, webhook, "INC-1").await.unwrap().id, again.delivery.id);
@@ -82,7 +86,7 @@ pub(crate) async fn the_head_of_a_lane_is_its_first_unfinished_delivery(stage: S
         lane.push(stage.accepted(webhook, "INC-1").await);
     }
     let stage = stage.reopened().await;
-    // One in the middle goes first, out of turn: it does not count any more.
+    // One in the middle ends out of order. It is no longer in the lane.
     let middle = stage.saved(lane.remove(2), State::Cancelled).await;
     assert!(goes_on(&stage, &middle).await);
     while !lane.is_empty() {
@@ -95,7 +99,7 @@ pub(crate) async fn the_head_of_a_lane_is_its_first_unfinished_delivery(stage: S
     assert_eq!(head(&stage, webhook, "INC-1").await, None);
 }
 
-/// A long incident, held and then delivered one by one, in lanes of which a store may forget what is finished.
+/// A long incident that is delivered one by one. A store may remove finished deliveries from its lanes.
 pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
     let webhook = stage.webhook_id();
     let mut lane = vec![];
@@ -115,7 +119,7 @@ pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
         let ended = stage.saved(first, State::Delivered).await;
         assert_eq!(goes_on(&stage, &ended).await, place + 1 < lane.len(), "at place {place}");
     }
-    // Made again, one of the middle stands alone; what comes next waits behind it.
+    // A finished one from the middle is redelivered. It is alone in the lane, and the next event waits for it.
     let middle = stage.store.delivery(&[webhook], lane[60]).await.unwrap().unwrap();
     let again = stage.store.save_delivery(&middle.restarted(stage.now())).await.unwrap().unwrap();
     assert!(matches!(again.delivery.state, State::Scheduled { number: 1, .. }));
@@ -124,7 +128,7 @@ pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
     assert!(goes_on(&stage, &ended).await);
 }
 
-/// Made again after others have forgotten them, deliveries stand in the order in which their events were accepted.
+/// Finished deliveries that are redelivered return to the lane in the order in which their events were accepted.
 pub(crate) async fn deliveries_made_again_keep_the_order_of_their_events(stage: Stage) {
     let webhook = stage.webhook_id();
     let mut lane = vec![];
@@ -144,7 +148,7 @@ pub(crate) async fn deliveries_made_again_keep_the_order_of_their_events(stage: 
     assert_eq!(head(&stage, webhook, "INC-1").await, None);
 }
 
-/// Either the later one sees the earlier one unfinished, or the earlier one's end sees the later one waiting.
+/// Either the second delivery does not wait, or the end of the first reports a successor.
 pub(crate) async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_other(stage: Stage) {
     let webhook = stage.webhook_id();
     for round in 0..200 {
@@ -161,6 +165,9 @@ pub(crate) async fn an_end_and_an_acceptance_at_the_same_time_never_miss_each_ot
         accepted.unwrap().unwrap();
         let ended = ended.unwrap().unwrap().unwrap();
         let waits = stage.store.delivery(&[webhook], id).await.unwrap().unwrap().state == State::Waiting;
-        assert!(ended.has_successor || !waits, "round {round}: it waits, and nobody knows");
+        assert!(
+            ended.has_successor || !waits,
+            "round {round}: the second waits, but the first reports no successor"
+        );
     }
 }

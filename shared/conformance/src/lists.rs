@@ -1,4 +1,4 @@
-//! Lists, counts, and the pages a sweep goes through.
+//! Lists, counts, and the queries of jobs.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use statuspulse_core::ports::DeliveryQuery;
 
 use crate::Stage;
 
-/// Twelve deliveries, a second apart: types and incidents take turns, and so do the states.
+/// Twelve deliveries, a second apart, with alternating types, incidents and states.
 struct History {
     stage: Stage,
     webhook: WebhookId,
@@ -28,7 +28,7 @@ impl History {
             let delivery = stage.accepted_event(&event, webhook).await;
             let states = [State::Delivered, State::Failed, State::Held, State::Cancelled, State::Discarded];
             all.push(stage.saved(delivery, states[n % 5]).await.delivery);
-            // Another webhook's history goes on beside it, and is never in a list of this one.
+            // Another webhook has deliveries too, which must not appear in this one's lists.
             stage.accepted(WebhookId::from_bytes([9; 16]), &format!("INC-{n}")).await;
         }
         Self { stage, webhook, all }
@@ -45,7 +45,7 @@ impl History {
             if after.is_none() {
                 return ids;
             }
-            assert_eq!(found.items.len(), page, "a page before the last one is full");
+            assert_eq!(found.items.len(), page, "every page but the last is full");
         }
     }
 
@@ -121,7 +121,7 @@ pub(crate) async fn a_job_sees_its_part_oldest_first_whatever_the_states(stage: 
     for n in 0..12 {
         stage.pass(Duration::from_secs(1));
         let delivery = stage.accepted(webhook, &format!("INC-{n}")).await;
-        // One that is as accepted may be in the moving part or not; one that took its turn is.
+        // `Moving` may omit a delivery that is as accepted, but not one that was promoted.
         let retry = State::Scheduled { number: 2, at: stage.now(), timing: Timing::OnTime };
         let promoted = State::Scheduled { number: 1, at: stage.now(), timing: Timing::OnTime };
         let states = [State::Held, State::Waiting, retry, State::Delivered, State::Failed, promoted];
@@ -134,7 +134,7 @@ pub(crate) async fn a_job_sees_its_part_oldest_first_whatever_the_states(stage: 
         stage.accepted(stage.webhook_id(), &format!("INC-{n}")).await;
     }
     let since = kept[5].accepted_at;
-    // Of the retries, every second one is due later.
+    // The second of the two retries is due later.
     let late: Vec<Delivery> = kept
         .iter()
         .filter(|delivery| matches!(delivery.state, State::Scheduled { number: 2, .. }))

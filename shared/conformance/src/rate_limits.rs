@@ -1,4 +1,4 @@
-//! Rate limits: what happens at most so often, whichever worker does it.
+//! Rate limits: what happens at most once per interval, whichever worker does it.
 
 use std::time::Duration;
 
@@ -15,7 +15,11 @@ pub(crate) async fn a_slot_that_is_taken_says_when_the_next_is_free(stage: Stage
     assert_eq!(stage.store.take(limit, stage.now(), free).await.unwrap(), Ok(()));
     let later = free.checked_add(GAP).unwrap();
     assert_eq!(stage.store.take(limit, stage.now(), later).await.unwrap(), Err(free));
-    assert_eq!(stage.store.take(other, stage.now(), free).await.unwrap(), Ok(()), "it is another's");
+    assert_eq!(
+        stage.store.take(other, stage.now(), free).await.unwrap(),
+        Ok(()),
+        "another account's limit is free"
+    );
 
     stage.pass(GAP - Duration::from_millis(1));
     assert_eq!(stage.store.take(limit, stage.now(), later).await.unwrap(), Err(free));
@@ -24,7 +28,7 @@ pub(crate) async fn a_slot_that_is_taken_says_when_the_next_is_free(stage: Stage
     assert_eq!(stage.store.take(limit, stage.now(), later).await.unwrap(), Err(later));
 }
 
-pub(crate) async fn of_many_who_want_a_slot_at_once_one_gets_it(stage: Stage) {
+pub(crate) async fn one_of_many_concurrent_takers_gets_the_slot(stage: Stage) {
     for round in 0..50 {
         let (limit, now) = (RateLimit::Notifications(stage.account_id()), stage.now());
         let tasks: Vec<_> = (0..8)

@@ -1,4 +1,4 @@
-//! A store, a watch, and things to keep.
+//! What cases work with: the store under test, a clock, and records to store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,31 +21,31 @@ use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::{self, Headers, Settings, Webhook};
 
-/// What is put to the test.
+/// The ports of a store that the cases test.
 pub trait Store: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits {}
 
 impl<T: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits> Store for T {}
 
-/// Where a store's records are.
+/// A location of a store's records, such as a folder or a table.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Opens the store: what was kept here before is in it.
+    /// Opens the store, with the records that were stored here before.
     async fn open(&self) -> Arc<dyn Store>;
-    /// A place with the same records, while another store still has its hands in them.
+    /// A place with the same records, for a second store that is open at the same time.
     async fn beside(&self) -> Arc<dyn Place>;
 }
 
-/// Shows what the case says.
+/// A clock that the case sets.
 #[derive(Debug)]
 pub struct Watch(Mutex<Timestamp>);
 
 impl Watch {
-    /// A watch that shows this time.
+    /// A clock that shows this time.
     pub fn at(time: Timestamp) -> Self {
         Self(Mutex::new(time))
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn pass(&self, time: Duration) {
         let mut now = self.0.lock().unwrap();
         *now = now.checked_add(time).unwrap();
@@ -58,12 +58,12 @@ impl Clock for Watch {
     }
 }
 
-/// Never the same bytes twice, and the same ones in every run from the same seed.
+/// Deterministic random numbers: the same for the same seed, and different in each call.
 #[derive(Debug)]
 pub struct Dice(AtomicU64);
 
 impl Dice {
-    /// Dice of this seed.
+    /// Random numbers from this seed.
     pub fn seeded(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
@@ -95,19 +95,19 @@ impl std::fmt::Debug for Stage {
 }
 
 impl Stage {
-    /// The store of this place. Ids come from the dice: two stages on one store need two seeds.
+    /// A stage on the store of this place. Ids come from the dice, so two stages on one store need different seeds.
     pub async fn on(place: Arc<dyn Place>, clock: Arc<Watch>, dice: Arc<Dice>) -> Self {
         Self { store: place.open().await, place, clock, dice }
     }
 
-    /// An orderly end and a new start.
+    /// Closes the store and opens it again.
     pub(crate) async fn reopened(self) -> Self {
         let Self { store, place, clock, dice } = self;
         drop(store);
         Self::on(place, clock, dice).await
     }
 
-    /// A store that knows what this one has written, while this one goes on.
+    /// A second stage on the same records, while this one stays open.
     pub(crate) async fn beside(&self) -> Self {
         Self::on(self.place.beside().await, self.clock.clone(), self.dice.clone()).await
     }
@@ -165,7 +165,7 @@ impl Stage {
         }
     }
 
-    /// Accepts a new event for one webhook; the delivery as it was kept.
+    /// Accepts a new event for one webhook, and returns the delivery as stored.
     pub(crate) async fn accepted(&self, webhook: WebhookId, incident: &str) -> Delivery {
         self.accepted_event(&self.event(incident), webhook).await
     }
@@ -174,11 +174,11 @@ impl Stage {
         let asked = vec![Delivery::new(event, webhook)];
         match self.store.accept(event, asked).await.unwrap() {
             Acceptance::Accepted(mut kept) => kept.pop().unwrap(),
-            Acceptance::Different => panic!("a new event is like no other"),
+            Acceptance::Different => panic!("a new event was taken for another one"),
         }
     }
 
-    /// Keeps the delivery in a new state.
+    /// Saves the delivery in a new state.
     pub(crate) async fn saved(&self, delivery: Delivery, state: State) -> Saved {
         self.store.save_delivery(&delivery.with_state(state)).await.unwrap().unwrap()
     }

@@ -1,4 +1,4 @@
-//! Webhooks, and the memory of them that a publish and an attempt read.
+//! Webhooks, and the cache of them that publishers and workers read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use statuspulse_core::webhook::{BulkJob, Health, JobKind, Pause, PauseReason, St
 
 use crate::Stage;
 
-/// One in which every field that can say something says something.
+/// A webhook in which every optional field has a value.
 fn eventful(stage: &Stage) -> Webhook {
     let mut webhook = stage.webhook(stage.account_id());
     let now = stage.now();
@@ -107,8 +107,8 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     assert!(stage.store.webhook(stage.webhook_id()).await.unwrap().is_none());
 }
 
-/// Where the store does not send it in the same step, it stands in the record until somebody has.
-pub(crate) async fn what_a_webhook_owes_is_sent_with_it_or_kept_with_it(stage: Stage) {
+/// If the store does not send the messages in the same step, they stay in the record until they are removed.
+pub(crate) async fn an_outbox_is_sent_or_stored_with_its_webhook(stage: Stage) {
     let mut webhook = stage.webhook(stage.account_id());
     stage.store.create_webhook(&webhook).await.unwrap();
     let job = JobMessage { webhook_id: webhook.id, generation: 3, page: 7 };
@@ -168,10 +168,8 @@ pub(crate) async fn a_deleted_webhook_is_found_by_its_id_but_not_listed(stage: S
     assert!(stage.store.webhook(kept[1].id).await.unwrap().unwrap().is_deleted());
 }
 
-/// The memory of webhooks must never show what a finished save has replaced.
-pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_reads_an_old_one(
-    stage: Stage,
-) {
+/// The cache must never return a version that a completed save has replaced.
+pub(crate) async fn concurrent_changes_are_not_lost_and_replaced_versions_are_not_read(stage: Stage) {
     const SAVERS: usize = 8;
     const EACH: u64 = 10;
     let stage = Arc::new(stage);
@@ -189,7 +187,7 @@ pub(crate) async fn of_many_who_change_a_webhook_at_once_none_is_lost_and_none_r
                     mine += 1;
                     let seen = stage.store.webhook(id).await.unwrap().unwrap().version;
                     let listed = stage.store.webhooks(account).await.unwrap()[0].version;
-                    assert!(seen > next.version && listed > next.version, "an older one was read");
+                    assert!(seen > next.version && listed > next.version, "an older version was read");
                 }
             }
         })

@@ -1,4 +1,4 @@
-//! Accounts, API keys and what each role may do.
+//! Accounts, API keys, and what each role may do.
 
 use std::fmt;
 
@@ -19,20 +19,20 @@ use crate::target::{AllowedDomains, EndpointUrl};
 pub struct Account {
     /// Its id.
     pub id: AccountId,
-    /// What its owner calls it.
+    /// Its name.
     pub name: String,
     /// The domains its webhooks are restricted to; empty for no restriction.
     pub allowed_domains: AllowedDomains,
-    /// The incoming webhook of its engineers' Slack channel, where they are told of pauses. A secret.
+    /// The incoming webhook of the Slack channel that gets its notifications. A secret.
     pub slack: Option<EndpointUrl>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// Counts its changes.
+    /// Incremented with each save, for compare-and-set.
     pub version: u64,
 }
 
 impl Account {
-    /// A new account of this name; `Err` says what is wrong with the name.
+    /// A new account with this name. The error says what is wrong with the name.
     pub fn new(name: &str, now: Timestamp, random: &dyn Random) -> std::result::Result<Self, NameRefused> {
         let length = name.chars().count();
         if name.trim().is_empty() || length > limits::ACCOUNT_NAME_CHARS || name.chars().any(char::is_control)
@@ -50,21 +50,21 @@ impl Account {
     }
 }
 
-/// A name that no account can have.
+/// The name is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to {} characters, none of them a control character", limits::ACCOUNT_NAME_CHARS)]
+#[error("must have 1 to {} characters, and no control characters", limits::ACCOUNT_NAME_CHARS)]
 pub struct NameRefused;
 
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Manages an account, and publishes for it.
+    /// Reads and changes an account, and publishes for it.
     Admin,
-    /// Publishes events for an account, nothing else.
+    /// Only publishes events for an account.
     Publisher,
-    /// Reads an account.
+    /// Only reads an account.
     Viewer,
-    /// Belongs to no account: makes accounts, and publishes for any. Reads no customer's data.
+    /// Belongs to no account. Creates accounts, and publishes for any of them, but cannot read their data.
     Operator,
 }
 
@@ -82,12 +82,12 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// The role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
-    /// Whether a key of this role may do this.
+    /// Whether a key with this role may do this.
     pub fn may(self, action: Action) -> bool {
         match self {
             Role::Admin => matches!(action, Action::Read | Action::Manage | Action::Publish),
@@ -98,14 +98,14 @@ impl Role {
     }
 }
 
-/// The text of a key, or of a session: shown once, when it is made.
+/// The text of a key or a session. It is shown once, when it is created.
 #[derive(Clone)]
 pub struct KeyText(SecretString);
 
 impl KeyText {
     const KEY: &str = "spk_";
     const SESSION: &str = "spd_";
-    /// Characters that are shown in lists: enough to tell keys apart, too few to guess the rest.
+    /// Characters shown in lists: enough to tell keys apart, too few to guess the rest.
     const SHOWN: usize = 12;
 
     fn generate(prefix: &str, random: &dyn Random) -> Self {
@@ -126,23 +126,23 @@ impl fmt::Debug for KeyText {
     }
 }
 
-/// What is kept of a key's text. 32 random bytes need no slow hash.
+/// The SHA-256 of a key's text, which is all that is stored. 32 random bytes need no slow hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
-    /// The hash of a text that may be a key.
+    /// The hash of a text.
     pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 }
 
-/// An API key as kept.
+/// An API key as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its id.
     pub id: KeyId,
-    /// Whose it is; an operator's key is nobody's.
+    /// The account that owns it; `None` for an operator key.
     pub account_id: Option<AccountId>,
     /// What it may do.
     pub role: Role,
@@ -150,16 +150,16 @@ pub struct ApiKey {
     pub prefix: String,
     /// The hash it is found by.
     pub hash: KeyHash,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it stops being valid, if ever.
+    /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
+    /// When it was revoked; `None` if it was not.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl ApiKey {
-    /// A new key, and the text that is shown once.
+    /// A new key, and its text, which is shown once.
     pub fn generate(
         account_id: Option<AccountId>,
         role: Role,
@@ -181,36 +181,36 @@ impl ApiKey {
         (key, text)
     }
 
-    /// Whether it may be used at `now`.
+    /// Whether it is valid at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
 }
 
-/// What a browser shows instead of an API key: first a link that is good once, then a cookie.
+/// What a browser has instead of an API key: first a link that works once, then a cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The hash it is found by.
     pub hash: KeyHash,
-    /// Which of the two.
+    /// Link or cookie.
     pub kind: SessionKind,
-    /// The API key it was bought with: when that is not valid any more, this is not either.
+    /// The API key that created it. If the key is no longer valid, neither is the session.
     pub key: KeyHash,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
-/// What a session's text is good for.
+/// What a session's text can be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionKind {
-    /// To be exchanged for a browser's own, once.
+    /// Can be exchanged once for a browser's session.
     Link,
-    /// To look at the dashboard.
+    /// Opens the dashboard.
     Browser,
 }
 
 impl Session {
-    /// A new session, and the text that is shown once.
+    /// A new session, and its text, which is shown once.
     pub fn generate(
         kind: SessionKind,
         key: KeyHash,
@@ -222,7 +222,7 @@ impl Session {
     }
 }
 
-/// What a call wants to do.
+/// What a caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Read an account's webhooks and deliveries.
@@ -231,55 +231,56 @@ pub enum Action {
     Manage,
     /// Publish an event.
     Publish,
-    /// Make an account.
+    /// Create an account.
     CreateAccount,
 }
 
-/// Who calls: a valid key's owner.
+/// The caller: the holder of a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// The key; none where a deployment's own parts call.
+    /// The key; `None` for calls from the deployment's own parts.
     pub key_id: Option<KeyId>,
     /// The key's role.
     pub role: Role,
-    /// The key's account; an operator has none.
+    /// The key's account; `None` for an operator.
     pub account_id: Option<AccountId>,
 }
 
 impl Caller {
-    /// Refuses what the role may not do.
+    /// Returns an error if the role may not do this.
     pub fn may(&self, action: Action) -> Result<()> {
         if self.role.may(action) {
             Ok(())
         } else {
-            Err(Error::Forbidden(format!("a key of role {} may not do this", self.role.name())))
+            Err(Error::Forbidden(format!("a key with the role {} may not do this", self.role.name())))
         }
     }
 
-    /// The account the action is for: the caller's own.
+    /// The caller's own account, if the role may do this.
     pub fn account_for(&self, action: Action) -> Result<AccountId> {
         self.may(action)?;
-        self.account_id.ok_or_else(|| Error::Forbidden("an operator's key belongs to no account".to_owned()))
+        self.account_id.ok_or_else(|| Error::Forbidden("an operator key belongs to no account".to_owned()))
     }
 
-    /// The caller as somebody who changes their account, by name.
+    /// The caller as a manager, if the role may change the account.
     pub fn manager(&self) -> Result<Manager> {
         let account_id = self.account_for(Action::Manage)?;
-        let nobody = || Error::Forbidden("only who has a key changes an account".to_owned());
+        let nobody = || Error::Forbidden("an API key is required to change an account".to_owned());
         Ok(Manager { account_id, key_id: self.key_id.ok_or_else(nobody)? })
     }
 }
 
-/// Who changes something: what they do to a webhook stands in its [`audit`](crate::audit) log.
+/// A caller who may change an account. Changes of a webhook are recorded in its [`audit`](crate::audit) log with the
+/// key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manager {
-    /// Whose it is.
+    /// The account.
     pub account_id: AccountId,
-    /// With which key.
+    /// The key that makes the changes.
     pub key_id: KeyId,
 }
 
-/// Whose key has this hash. A wrong, a revoked and an expired one are told apart by nobody.
+/// The caller whose key has this hash. Unknown, revoked and expired keys give the same error.
 pub(crate) async fn caller_of_key(accounts: &dyn Accounts, hash: &KeyHash, now: Timestamp) -> Result<Caller> {
     match accounts.key_by_hash(hash).await?.filter(|key| key.is_valid(now)) {
         Some(key) => Ok(Caller { key_id: Some(key.id), role: key.role, account_id: key.account_id }),

@@ -1,20 +1,20 @@
-//! One HTTP POST of a delivery, and what came of it.
+//! An attempt: one HTTP POST of a delivery, and its outcome.
 //!
-//! "The receiver failed" is data, never an `Err`: it is recorded, shown to the customer in a plain sentence,
-//! and decides what happens next. The table of what counts as what is [`judge`].
+//! A failure of the receiver is data and never an `Err`. It is recorded, shown to the customer as a sentence, and
+//! decides what happens next. [`judge`] says what each status means.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Why an attempt failed, as a program reads it.
+/// Why an attempt failed, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The name could not be looked up.
     Dns,
-    /// No connection, or it was cut before an answer came.
+    /// No connection, or it was closed before an answer came.
     Connect,
-    /// No TLS 1.2 or higher, or a certificate that does not hold.
+    /// No TLS 1.2 or later, or an invalid certificate.
     Tls,
     /// No answer in time.
     Timeout,
@@ -26,12 +26,12 @@ pub enum Class {
     Http5xx,
     /// The target is not a public address.
     TargetNotPublic,
-    /// Something that is not an HTTP answer, or no final one.
+    /// Not an HTTP response, or not a final one.
     BadResponse,
 }
 
 impl Class {
-    /// Every class there is.
+    /// All classes.
     pub const ALL: [Class; 9] = [
         Class::Dns,
         Class::Connect,
@@ -59,14 +59,14 @@ impl Class {
         }
     }
 
-    /// The class of that name.
+    /// The class with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 }
 
-/// A failed attempt: its class, and a sentence that tells the customer what happened. The sentence names no
-/// address: what a name resolves to inside somebody's network is not ours to tell.
+/// Why an attempt failed: a class for programs, and a sentence for the customer. The sentence contains no address,
+/// because that could reveal what a name resolves to inside a private network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// For programs.
@@ -76,37 +76,37 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of this class, in these words.
+    /// A failure of this class, with this sentence.
     pub fn new(class: Class, reason: impl Into<String>) -> Self {
         Self { class, reason: reason.into() }
     }
 }
 
-/// Names and values, as they came; one name may stand there more than once.
+/// Names and values as received. A name may appear more than once.
 pub type ResponseHeaders = Vec<(String, String)>;
 
-/// What a receiver answered.
+/// A receiver's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The status code, 100 to 999.
     pub status: u16,
-    /// The `Retry-After` header, as it came.
+    /// The `Retry-After` header as received.
     pub retry_after: Option<String>,
-    /// Those of its headers that fit into
+    /// Its headers, as far as they fit into
     /// [`RESPONSE_HEADERS_KEPT_BYTES`](crate::limits::RESPONSE_HEADERS_KEPT_BYTES).
     pub headers: ResponseHeaders,
     /// The first [`RESPONSE_KEPT_BYTES`](crate::limits::RESPONSE_KEPT_BYTES) of the body.
     pub body: Vec<u8>,
 }
 
-/// Why a delivery's attempts were begun: the ladder may be climbed more than once.
+/// Why a round of a delivery began. The ladder can be climbed more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
     /// Its event was published.
     Event,
     /// Its webhook was resumed.
     Resume,
-    /// Its owner asked for it, once it was finished.
+    /// Its owner asked for a redelivery after it was finished.
     Redelivery,
 }
 
@@ -123,7 +123,7 @@ impl Trigger {
         }
     }
 
-    /// The trigger of that name.
+    /// The trigger with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|trigger| trigger.name() == name)
     }
@@ -132,58 +132,58 @@ impl Trigger {
 /// An attempt as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Which step of the ladder it was: 1 to 5.
+    /// Place on the ladder, 1 to 5.
     pub number: u8,
-    /// Why that ladder was begun.
+    /// Why its round began.
     pub trigger: Trigger,
-    /// When it started: our connect, or our write on a kept connection.
+    /// When the connect began, or the write on a kept connection.
     pub at: Timestamp,
-    /// When it was signed: before the name was looked up.
+    /// When it was signed, which is before the name was looked up.
     pub signed_at: Timestamp,
-    /// What was answered, if anything was.
+    /// The status of the answer, if there was one.
     pub status_code: Option<u16>,
-    /// Why it failed, if it did.
+    /// Why it failed; `None` if it succeeded.
     pub failure: Option<Failure>,
-    /// How long it took, to the last byte read.
+    /// From `at` to the last byte read.
     pub duration: Duration,
-    /// The response's headers, as far as they are kept.
+    /// The stored headers of the response.
     pub response_headers: ResponseHeaders,
     /// The start of the response's body, as text.
     pub response: Option<String>,
 }
 
 impl Attempt {
-    /// Whether the receiver took the delivery.
+    /// Whether the receiver accepted the delivery.
     pub fn succeeded(&self) -> bool {
         self.failure.is_none()
     }
 }
 
-/// What an answer with this status means: 2xx is success, all else a failure with its class and sentence.
+/// What an answer with this status means: `None` for success (2xx), otherwise the class and sentence of the failure.
 pub fn judge(status: u16) -> Option<Failure> {
     let failure =
         |class, text: &str| Some(Failure::new(class, format!("The endpoint answered {status}: {text}")));
     match status {
         200..=299 => None,
         300..=399 => {
-            failure(Class::Redirect, "redirects are not followed. Register the address it points to.")
+            failure(Class::Redirect, "redirects are not followed. Register the URL that it redirects to.")
         }
-        401 | 403 => failure(Class::Http4xx, "it refused us. Check its authentication and its firewall."),
-        404 => failure(Class::Http4xx, "nothing is served at this path. Check the URL."),
-        405 => failure(Class::Http4xx, "it does not take POST at this path."),
-        408 => failure(Class::Http4xx, "it waited too long for our request."),
-        410 => failure(Class::Http4xx, "the endpoint is gone for good."),
-        413 => failure(Class::Http4xx, "the body is too large for it."),
-        429 => failure(Class::Http4xx, "it asks us to slow down."),
+        401 | 403 => failure(Class::Http4xx, "access was refused. Check its authentication and firewall."),
+        404 => failure(Class::Http4xx, "nothing was found at this path. Check the URL."),
+        405 => failure(Class::Http4xx, "it does not accept POST at this path. Check the URL."),
+        408 => failure(Class::Http4xx, "it timed out while it waited for the request."),
+        410 => failure(Class::Http4xx, "it is permanently gone."),
+        413 => failure(Class::Http4xx, "the request body is too large for it."),
+        429 => failure(Class::Http4xx, "it received too many requests."),
         400..=499 => failure(Class::Http4xx, "it did not accept the request."),
         502..=504 => failure(Class::Http5xx, "the service behind it is not available."),
         500..=599 => failure(Class::Http5xx, "it failed while handling the request."),
-        _ => failure(Class::BadResponse, "that is not a final HTTP status."),
+        _ => failure(Class::BadResponse, "this is not a final HTTP status."),
     }
 }
 
-/// The start of a body as text that is safe to keep: bytes that are not UTF-8 become U+FFFD, control
-/// characters other than line breaks and tabs too.
+/// The start of a body as text that is safe to store: bytes that are not UTF-8, and control characters other than line
+/// breaks and tabs, become U+FFFD.
 pub(crate) fn response_text(body: &[u8]) -> Option<String> {
     if body.is_empty() {
         return None;

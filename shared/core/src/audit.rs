@@ -1,7 +1,7 @@
-//! Who did what to a webhook, and when.
+//! The audit log of a webhook: what was changed, when, and with which API key.
 //!
-//! The log is kept with its webhook and written in the same compare-and-set as the change it tells of: no change goes without
-//! its entry, and no entry without its change. Only the latest entries are kept, as every attempt reads the webhook.
+//! The log is part of the webhook's record and is written in the same compare-and-set as the change, so neither exists
+//! without the other. Only the latest entries are kept, because every attempt reads the webhook.
 
 use jiff::Timestamp;
 
@@ -15,32 +15,32 @@ pub struct AuditLog(Vec<Entry>);
 /// One change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// When it was made.
     pub at: Timestamp,
-    /// What.
+    /// The change.
     pub change: Change,
-    /// With which API key; `None` where StatusPulse did it by itself.
+    /// The API key that made it; `None` if StatusPulse made it itself.
     pub by: Option<KeyId>,
 }
 
-/// What was done to a webhook.
+/// The kinds of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It was registered.
     Created,
-    /// It passed its handshake, after it had not at first.
+    /// It passed its handshake after its registration.
     Verified,
     /// Its settings were changed.
     Updated,
     /// It was paused.
     Paused,
-    /// It was resumed, and what was held delivered.
+    /// It was resumed, and held deliveries are sent.
     Resumed,
-    /// It was resumed, and what was held dropped.
+    /// It was resumed, and held deliveries are dropped.
     ResumedDiscarding,
-    /// It got a new secret; the old one signed too, for a while.
+    /// It got a new secret. The old one keeps signing until the end of the window.
     SecretRotated,
-    /// The old secret was ended before its time.
+    /// The window of a rotation was ended early.
     RotationFinished,
 }
 
@@ -71,14 +71,14 @@ impl Change {
         }
     }
 
-    /// The change of that name.
+    /// The change with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|change| change.name() == name)
     }
 }
 
 impl AuditLog {
-    /// The log that was kept.
+    /// A log read from a store.
     pub(crate) fn restore(entries: Vec<Entry>) -> Self {
         Self(entries)
     }
@@ -88,7 +88,7 @@ impl AuditLog {
         &self.0
     }
 
-    /// Adds what was done; the oldest entry makes room.
+    /// Adds an entry, and drops the oldest one if the log is full.
     pub fn add(&mut self, change: Change, by: Option<KeyId>, at: Timestamp) {
         if self.0.len() >= limits::AUDIT_ENTRIES_KEPT {
             self.0.remove(0);

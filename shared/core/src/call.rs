@@ -1,4 +1,4 @@
-//! One signed POST to a webhook, and the headers that say what it is.
+//! One signed POST to a webhook, with its headers.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::ids::{DeliveryId, EventId};
 use crate::ports::Call;
 use crate::webhook::Webhook;
 
-/// What calls say they are.
+/// The `User-Agent` of every call.
 pub(crate) const USER_AGENT: &str = "StatusPulse-Webhooks/1";
 
-/// What the headers of a call say it is.
+/// What the headers of a call say about it.
 pub(crate) struct About {
     pub(crate) event: &'static str,
     pub(crate) event_id: EventId,
@@ -21,7 +21,7 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// The headers that every call of ours has, but for its signatures.
+    /// The headers of every call, without the signatures.
     pub(crate) fn headers(&self) -> [(&'static str, String); 6] {
         [
             ("Content-Type", "application/json".to_owned()),
@@ -34,7 +34,7 @@ impl About {
     }
 }
 
-/// One signed POST to a webhook: by the keys valid at `now`, over exactly these bytes.
+/// Creates a POST to a webhook, signed over exactly these bytes with the keys that are valid at `now`.
 pub(crate) fn signed_call(
     webhook: &Webhook,
     about: &About,

@@ -1,25 +1,25 @@
-//! What a deployment decides.
+//! The settings of a deployment.
 
 use crate::ids::WebhookId;
 use crate::retry::Ladder;
 use crate::target::{EndpointUrl, TargetPolicy};
 
-/// What the deployment decides. Its defaults are those of the product.
+/// The settings of a deployment.
 #[derive(Clone)]
 pub struct Deployment {
     /// The waits between attempts.
     pub ladder: Ladder,
-    /// Who may be called.
+    /// Which targets may be called.
     pub policy: TargetPolicy,
-    /// The Slack channel that is told of the webhooks of accounts without one of their own. Its URL is a secret.
+    /// The Slack channel for notifications of accounts without their own. Its URL is a secret.
     pub slack: Option<EndpointUrl>,
-    /// Whether the end of a webhook's outage retries early what waits on the ladder, or leaves it for up to an hour.
+    /// Whether the end of an outage starts a job that retries early what waits on the ladder.
     pub bring_forward: bool,
-    /// Where PagerDuty takes events.
+    /// PagerDuty's URL for events.
     pub pagerduty: EndpointUrl,
-    /// Where the API is reached, for links.
+    /// The URL of the API, for links.
     pub public_url: String,
-    /// The addresses attempts leave from.
+    /// The addresses that requests come from.
     pub egress_ips: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Deployment {
     }
 }
 
-/// Where the dashboard's pages are, below the public URL.
+/// The path of the dashboard, below the public URL.
 pub const DASHBOARD: &str = "/dashboard";
 
 impl Deployment {

@@ -1,13 +1,13 @@
-//! In which form a webhook is told, and what its answers mean: a customer's own endpoint gets the payload as it is,
-//! PagerDuty and Slack what they understand.
+//! Destinations: the form a webhook is sent in, and what its answers mean. A customer's own endpoint gets the payload
+//! unchanged; PagerDuty and Slack get their own formats.
 //!
-//! | destination | taken | retried on the ladder | the delivery is given up | the webhook is paused at once |
+//! | destination | delivered | retried on the ladder | the delivery is given up | the webhook is paused at once |
 //! |---|---|---|---|---|
-//! | `json` | 2xx | all else | - | 410 (`gone`) |
-//! | `pagerduty` | 202 | all else: 429, 5xx, no answer | 400 | 400 that names the routing key (`permanent`) |
-//! | `slack` | 200 with `ok` | all else: 429, 5xx, no answer | - | 400, 403, 404, 410 (`permanent`) |
+//! | `json` | 2xx | everything else | - | 410 (`gone`) |
+//! | `pagerduty` | 202 | everything else: 429, 5xx, no answer | 400 | 400 that names the routing key (`permanent`) |
+//! | `slack` | 200 with `ok` | everything else: 429, 5xx, no answer | - | 400, 403, 404, 410 (`permanent`) |
 //!
-//! Only what is retried counts towards the four failures that pause a webhook. The table is [`Destination::verdict`].
+//! Only retried failures count towards the four that pause a webhook. [`Destination::verdict`] implements the table.
 
 mod pagerduty;
 mod slack;
@@ -27,13 +27,13 @@ use crate::ids::WebhookId;
 use crate::target::AllowedDomains;
 use crate::webhook::{PauseReason, Settings};
 
-/// Where PagerDuty takes events, outside its EU region.
+/// PagerDuty's URL for events, outside of its EU region.
 pub const PAGERDUTY_EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
 
-/// In which form a webhook is told.
+/// The form a webhook is sent in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Destination {
-    /// The payload as it is, signed.
+    /// The unchanged payload, signed.
     #[default]
     Json,
     /// An event of PagerDuty's Events API v2, for the service with this key.
@@ -47,12 +47,12 @@ pub enum Destination {
 pub enum Verdict {
     /// It is delivered.
     Taken,
-    /// It failed, and this follows.
+    /// It failed, with this consequence.
     Failed(Failure, Consequence),
 }
 
 impl Verdict {
-    /// Why it failed, if it did.
+    /// Why it failed; `None` if it was delivered.
     pub fn failure(self) -> Option<Failure> {
         match self {
             Verdict::Taken => None,
@@ -64,20 +64,20 @@ impl Verdict {
 /// What follows from a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
-    /// The next rung of the ladder; at its end the webhook's pause.
+    /// The next rung of the ladder. At the end of the ladder the webhook is paused, or the delivery is given up.
     Climb,
-    /// This payload will never be taken: it is given up, and the others go on.
+    /// The destination will never accept this payload: the delivery is given up, and others continue.
     GiveUp,
-    /// Nothing will be taken any more until somebody acts.
+    /// The destination accepts nothing until the customer changes something: the webhook is paused.
     Pause(PauseReason),
 }
 
-/// A call that is no delivery.
+/// A call that is not a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
     /// Proves the endpoint.
     Handshake,
-    /// Its owner wants to see something arrive.
+    /// Shows the owner that events arrive.
     Test,
 }
 
@@ -101,7 +101,7 @@ impl Destination {
         }
     }
 
-    /// What came of a call, and what it means.
+    /// What the result of a call means.
     pub fn verdict(&self, result: &Result<Reply, Failure>) -> Verdict {
         match result {
             Ok(reply) => self.verdict_of(reply),
@@ -123,8 +123,8 @@ impl Destination {
         }
     }
 
-    /// Why what came of a handshake does not prove the endpoint; `None` if it does. Exactly 200: a redirect, a login page or a
-    /// proxy's 204 would mean that somebody else answers.
+    /// Why a handshake failed; `None` if it proves the endpoint. `json` needs exactly 200: after a redirect, a login
+    /// page or a proxy's 204, another server may have answered.
     pub fn handshake_refusal(&self, result: &Result<Reply, Failure>) -> Option<String> {
         match (self.verdict(result), result, self) {
             (Verdict::Taken, Ok(reply), Destination::Json) if reply.status != 200 => {
@@ -140,9 +140,9 @@ impl Destination {
 }
 
 impl Settings {
-    /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same. Only a
-    /// Slack channel may be told of it among others, by a burst's one message.
-    /// `page` is the webhook's in the dashboard.
+    /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same.
+    /// (A Slack channel may get the delivery as part of a burst instead.) `page` returns the URL of the webhook's page
+    /// in the dashboard.
     pub fn render(&self, event_type: EventType, payload: &Bytes, page: impl FnOnce() -> String) -> Bytes {
         match &self.destination {
             Destination::Json => payload.clone(),
@@ -153,7 +153,7 @@ impl Settings {
         }
     }
 
-    /// The body of a call that is no delivery.
+    /// The body of a call that is not a delivery.
     pub(crate) fn render_probe(&self, probe: Probe, webhook: WebhookId, now: Timestamp) -> Bytes {
         match &self.destination {
             Destination::Json => {
@@ -167,17 +167,18 @@ impl Settings {
         }
     }
 
-    /// Whether a handshake with the one is a handshake with the other.
+    /// Whether a handshake with one endpoint also proves the other.
     pub(crate) fn same_endpoint(&self, other: &Settings) -> bool {
         self.url == other.url && self.destination == other.destination
     }
 
-    /// Whether it may be called where an account calls listed domains alone. PagerDuty's address is the deployment's.
+    /// Whether these settings keep to an account's allowed domains. PagerDuty's URL is the deployment's, so it always
+    /// does.
     pub(crate) fn keeps_to(&self, domains: &AllowedDomains) -> bool {
         matches!(self.destination, Destination::PagerDuty(_)) || domains.admits(self.url.host_text())
     }
 
-    /// The URL as it may be shown: of Slack's the path is the secret.
+    /// The URL as it may be shown. The path of a Slack URL is secret and is hidden.
     pub fn shown_url(&self) -> String {
         match self.destination {
             Destination::Json | Destination::PagerDuty(_) => self.url.as_str().to_owned(),
@@ -186,8 +187,8 @@ impl Settings {
     }
 }
 
-/// A body of our own making.
+/// Serialises a body.
 fn body(value: &impl serde::Serialize) -> Bytes {
-    // A tree of texts, numbers and raw JSON with texts for keys always has a form.
+    // Values of strings, numbers and raw JSON, with strings as keys, always serialise.
     Bytes::from(serde_json::to_vec(value).unwrap_or_else(|_| json!({}).to_string().into_bytes()))
 }

@@ -1,16 +1,16 @@
-//! What a use case refuses, and why. Mapped to HTTP in one place (`shared/http`, `problem.rs`).
+//! The errors of the services. `problem.rs` in `shared/http` maps them to HTTP.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use crate::ports::Unavailable;
 
-/// One field of the input that cannot be taken.
+/// One invalid field of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where it is, as a JSON pointer (`/payload/triggered_at`), or a parameter's or header's name.
+    /// The field as a JSON pointer (`/payload/triggered_at`), or the name of a parameter or header.
     pub pointer: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong, and what is allowed.
     pub detail: String,
 }
 
@@ -20,14 +20,14 @@ impl FieldError {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 
-    /// Whether it is of the field at this pointer, or of something inside that.
+    /// Whether the error is at this pointer or below it.
     pub fn is_at(&self, pointer: &str) -> bool {
         self.pointer.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
-/// The fields of an input that are refused. They are gathered, and named all at once: a command carries those that its
-/// door could not read to the rules that refuse others.
+/// The refused fields of an input, which are reported together. A command carries the fields that could not be parsed
+/// to the code that checks the others.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals(Vec<FieldError>);
 
@@ -42,17 +42,17 @@ impl Refusals {
         self.0.push(FieldError::new(pointer, detail));
     }
 
-    /// Takes over others.
+    /// Adds the refusals of another list.
     pub fn extend(&mut self, others: Refusals) {
         self.0.extend(others.0);
     }
 
-    /// What a check let pass; what it did not is refused with its reason.
+    /// Returns the value of a check, or refuses the field with the check's error.
     pub fn check<T>(&mut self, pointer: &str, checked: std::result::Result<T, impl Display>) -> Option<T> {
         checked.map_err(|reason| self.add(pointer, reason.to_string())).ok()
     }
 
-    /// The value; if there is none, the field is refused as missing, unless it was there and refused already.
+    /// Returns the value. If there is none, refuses the field as missing, unless it was refused already.
     pub fn require<T>(&mut self, pointer: &str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.0.iter().any(|error| error.is_at(pointer)) {
             self.add(pointer, "is required");
@@ -60,13 +60,13 @@ impl Refusals {
         value
     }
 
-    /// Whether every field can be taken.
+    /// Whether nothing was refused.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What was read, if nothing is refused: where there is no value, that was. The refusals are in the order of these
-    /// pointers; what is at none of them comes last.
+    /// Returns the value if nothing was refused. A missing value must have been refused before. The refusals are sorted
+    /// by their place in `order`; all others come last.
     pub fn accept<T>(mut self, value: Option<T>, order: &[&str]) -> Result<T> {
         let place = |error: &FieldError| order.iter().position(|pointer| error.is_at(pointer));
         self.0.sort_by_key(|error| place(error).unwrap_or(order.len()));
@@ -74,13 +74,13 @@ impl Refusals {
     }
 }
 
-/// Why a use case was refused or could not be done.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The body is not a JSON object at all.
+    /// The body is not a JSON object.
     #[error("the body is not a JSON object: {0}")]
     Malformed(String),
-    /// Fields of the input cannot be taken.
+    /// Fields of the input are invalid.
     #[error("invalid input")]
     Invalid(Vec<FieldError>),
     /// The input is larger than the limit.
@@ -88,25 +88,25 @@ pub enum Error {
     TooLarge {
         /// What is too large.
         what: &'static str,
-        /// Where it is; empty for the whole body.
+        /// JSON pointer; empty for the whole body.
         pointer: &'static str,
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// There is no such thing, or it is another account's.
+    /// The object does not exist, or belongs to another account.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// It cannot be done in the present state.
+    /// This is not possible in the current state.
     #[error("{detail}")]
     Conflict {
-        /// For programs; stable.
+        /// For programs: stable.
         code: &'static str,
         /// For people.
         detail: String,
     },
-    /// The new URL did not pass its handshake; nothing has changed.
+    /// The handshake with the new URL failed; nothing was changed.
     #[error("the handshake with the new URL failed after {} ms: {reason}", after.as_millis())]
     HandshakeFailed {
         /// Why.
@@ -114,23 +114,23 @@ pub enum Error {
         /// How long it took.
         after: Duration,
     },
-    /// No key, or not one that is valid now.
+    /// There is no valid key, session or link.
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// The key's role may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// A port could not do its part; the call may be made again.
+    /// A port failed. The call can be repeated.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
 impl Error {
-    /// One field that cannot be taken.
+    /// An error with one invalid field.
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(pointer, detail)])
     }
 }
 
-/// What a use case answers.
+/// The result of a service call.
 pub type Result<T> = std::result::Result<T, Error>;

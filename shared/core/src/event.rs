@@ -1,7 +1,7 @@
 //! An event of an incident, and the envelope it is published in.
 //!
-//! The payload is delivered as the very bytes it was published as: numbers keep their digits, keys their
-//! order, and every attempt carries the same body. It is checked here, never rewritten.
+//! The payload is delivered byte for byte as it was published: numbers keep their digits, keys keep their order, and
+//! every attempt has the same body. It is checked here and never rewritten.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::fields::{Fields, check_levels};
 use crate::ids::{AccountId, EventId};
 use crate::limits;
 
-/// The kinds of event a webhook can be bound to.
+/// The event types that a webhook can receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EventType {
     /// An incident began.
@@ -38,22 +38,22 @@ impl EventType {
         }
     }
 
-    /// The type of that name.
+    /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The same for what somebody asks for; `Err` says what would be right.
+    /// The type with this name. The error says which names are allowed.
     pub fn parse(name: &str) -> std::result::Result<Self, String> {
         Self::from_name(name).ok_or_else(|| format!("must be one of {}", Self::names()))
     }
 
-    /// The names, for an error that says what would be right.
+    /// All names, for error texts.
     pub fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
 
-    /// A payload of this type, to show what it looks like.
+    /// A sample payload of this type.
     pub fn sample(self) -> &'static str {
         match self {
             EventType::IncidentOpened => {
@@ -105,7 +105,7 @@ impl EventType {
         }
     }
 
-    /// The field that says when it happened.
+    /// The payload field with the time of the event.
     pub fn time_field(self) -> &'static str {
         match self {
             EventType::IncidentOpened => "triggered_at",
@@ -114,7 +114,7 @@ impl EventType {
         }
     }
 
-    /// The values `status` may have.
+    /// The allowed values of `status`.
     pub fn statuses(self) -> &'static [&'static str] {
         match self {
             EventType::IncidentOpened | EventType::IncidentUpdated => {
@@ -124,8 +124,8 @@ impl EventType {
         }
     }
 
-    /// What `details` may hold, and of which kind. Each may be missing: a probe that got no answer has no
-    /// response code. What else stands there is kept.
+    /// The known fields of `details`, and their kinds. Each is optional: a check that got no answer has no response
+    /// code. Unknown fields are kept.
     pub fn details(self) -> &'static [(&'static str, Kind)] {
         match self {
             EventType::IncidentOpened => &[
@@ -151,10 +151,10 @@ impl EventType {
     }
 }
 
-/// What kind of value a field of `details` is.
+/// The kind of a value in `details`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A text.
+    /// A string.
     Text,
     /// A number.
     Number,
@@ -184,41 +184,41 @@ impl Kind {
 /// An accepted event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its id: `webhook-id` on the wire.
+    /// Unique id: `webhook-id` on the wire.
     pub id: EventId,
-    /// Whose it is.
+    /// The account it was published for.
     pub account_id: AccountId,
-    /// Which kind.
+    /// Its type.
     pub event_type: EventType,
-    /// Which incident it belongs to.
+    /// The incident it belongs to.
     pub incident_id: String,
     /// The monitor groups it concerns.
     pub monitor_groups: Vec<String>,
     /// The payload, byte for byte.
     pub body: Bytes,
-    /// Tells whether a repeated call brings the same content.
+    /// Digest that shows whether a repeated call has the same content.
     pub fingerprint: [u8; 32],
     /// When it was accepted.
     pub accepted_at: Timestamp,
 }
 
-/// What a publisher sends: the payload and whom it concerns.
+/// What a publisher sends: the payload, and which webhooks it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Whose event it is, where the caller's key does not say.
+    /// The account, if the caller's key does not name it.
     pub account_id: Option<AccountId>,
     /// The monitor groups it concerns.
     pub monitor_groups: Vec<String>,
-    /// Which kind.
+    /// The event's type.
     pub event_type: EventType,
-    /// Which incident it belongs to.
+    /// The incident it belongs to.
     pub incident_id: String,
     /// The payload, byte for byte.
     pub body: Bytes,
 }
 
 impl Envelope {
-    /// Reads and checks an envelope. The payload's bytes are a slice of the input.
+    /// Parses and checks an envelope. The payload's bytes are a slice of the input.
     pub fn parse(input: &Bytes) -> Result<Self> {
         let mut fields = Fields::of_body(input)?;
         let account_id = account_field(&mut fields);
@@ -239,7 +239,7 @@ impl Envelope {
         Ok(Self { account_id, monitor_groups, event_type, incident_id, body })
     }
 
-    /// What is the same in two calls with the same content.
+    /// Digest of the monitor groups and the payload: the same for two calls with the same content.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         for group in &self.monitor_groups {
@@ -254,13 +254,13 @@ impl Envelope {
 
 fn account_field(fields: &mut Fields<'_>) -> Option<AccountId> {
     let text = fields.text("account_id")?;
-    fields.check("account_id", text.parse().map_err(|_| "must be an account's id"))
+    fields.check("account_id", text.parse().map_err(|_| "must be an account id"))
 }
 
-/// Names of monitor groups: exact and case-sensitive, so almost anything goes.
+/// Checks the names of monitor groups. They are exact and case-sensitive, so almost anything is allowed.
 pub(crate) fn check_groups(groups: &[String]) -> std::result::Result<(), String> {
     if groups.len() > limits::MONITOR_GROUPS {
-        return Err(format!("may name {} groups at most", limits::MONITOR_GROUPS));
+        return Err(format!("must have at most {} groups", limits::MONITOR_GROUPS));
     }
     let wrong = |group: &&String| {
         group.trim().is_empty()
@@ -269,27 +269,27 @@ pub(crate) fn check_groups(groups: &[String]) -> std::result::Result<(), String>
     };
     match groups.iter().find(wrong) {
         Some(group) => Err(format!(
-            "has the name {group:?}; a name has 1 to {} characters, none of them a control character",
+            "contains {group:?}; a name must have 1 to {} characters, and no control characters",
             limits::MONITOR_GROUP_CHARS
         )),
         None => Ok(()),
     }
 }
 
-/// A payload in its type's shape; what it has besides was let pass.
+/// A payload that was checked against the shape of its type. It may have other fields too.
 #[derive(Debug, Clone)]
 pub struct Payload<'a> {
     pub(crate) event_type: EventType,
     pub(crate) incident_id: String,
-    /// As it came, byte for byte.
+    /// As received, byte for byte.
     pub(crate) text: &'a str,
 }
 
 impl<'a> Payload<'a> {
-    /// Checks a payload against its type's shape.
+    /// Checks a payload against the shape of its type.
     ///
     /// # Errors
-    /// With every field that does not fit, at its pointer below `/payload`.
+    /// Returns every invalid field, with its pointer below `/payload`.
     pub fn parse(raw: &'a RawValue) -> std::result::Result<Self, Refusals> {
         let mut fields = Fields::of_value("/payload", raw)?;
         let name = fields.text("event_type");

@@ -1,10 +1,10 @@
-//! Reading a JSON object field by field, so that every error names its field and all are found at once.
+//! Reads a JSON object field by field, so that every error names its field and all errors are reported at once.
 //!
-//! Values are kept as the text they came as ([`RawValue`]): a number is never turned into a float and back.
-//! A key that appears more than once is refused: receivers would disagree on which one counts.
+//! Values are kept as the text they came as ([`RawValue`]): a number is never converted to a float and back. A key that
+//! appears more than once is refused, because receivers would disagree on which one counts.
 //!
-//! It is here, and not at a door, because events are JSON by their own rules, whichever way they come: see
-//! [`event`](crate::event). The HTTP API reads its bodies with it too.
+//! This is part of the core because events are JSON by their own rules, whichever way they come in: see
+//! [`event`](crate::event). The HTTP API parses its bodies with it too.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -21,12 +21,12 @@ use crate::limits;
 /// An object's keys and values.
 pub type Entries<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// A JSON object's fields, and what was refused while taking them.
+/// The fields of a JSON object that were not read yet, and what was refused so far.
 #[derive(Debug)]
 pub struct Fields<'a> {
     pointer: String,
     entries: Entries<'a>,
-    /// What was refused so far.
+    /// The refused fields.
     pub refused: Refusals,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
         Ok(Self::of_entries("", object.0))
     }
 
-    /// The fields of an object inside another one.
+    /// The fields of a nested object.
     pub fn of_value(pointer: &str, value: &'a RawValue) -> Result<Self, Refusals> {
         let object: Object<'a> =
             serde_json::from_str(value.get()).map_err(|_| Refusals::of(pointer, "must be an object"))?;
@@ -66,38 +66,38 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// The field as it came, `null` and absence being the same.
+    /// Takes the field as received; `None` if it is absent or `null`.
     pub fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.entries.iter().position(|(key, _)| key == name)?;
         let (_, value) = self.entries.swap_remove(at);
         (value.get() != "null").then_some(value)
     }
 
-    /// Whether the field is there, be it `null`.
+    /// Whether the field is present, even as `null`.
     pub fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, _)| key == name)
     }
 
-    /// Whether the field is there as `null`.
+    /// Whether the field is present as `null`.
     pub fn is_null(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, value)| key == name && value.get() == "null")
     }
 
-    /// The field as a value of type `T`; `expected` completes "must be …".
+    /// Takes the field as a `T`. `expected` completes the error "must be …".
     pub fn get<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
         let value = self.raw(name)?;
         self.check(name, serde_json::from_str(value.get()).map_err(|_| format!("must be {expected}")))
     }
 
-    /// The field as a string.
+    /// Takes the field as a string.
     pub fn text(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        // Borrowed where the text has no escapes.
+        // Borrowed if the text has no escapes.
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
         self.get::<Text<'a>>(name, "a string").map(|Text(text)| text)
     }
 
-    /// The field as an object: its entries in their order.
+    /// Takes the field as an object: its entries in order.
     pub fn object(&mut self, name: &str) -> Option<Entries<'a>> {
         let value = self.raw(name)?;
         match Fields::of_value(&self.pointer_to(name), value) {
@@ -112,23 +112,23 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The field as a list of strings.
+    /// Takes the field as a list of strings.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         self.get(name, "a list of strings")
     }
 
-    /// The field as a time: ISO 8601, UTC, with `Z`.
+    /// Takes the field as a time: ISO 8601, UTC, with `Z`.
     pub fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.text(name)?;
         self.check(name, parse_utc(&text))
     }
 
-    /// What a check of the field let pass; otherwise it is refused.
+    /// Returns the value of a check, or refuses the field with the check's error.
     pub fn check<T>(&mut self, name: &str, checked: Result<T, impl fmt::Display>) -> Option<T> {
         self.refused.check(&self.pointer_to(name), checked)
     }
 
-    /// The value, or a refusal that the field is missing (unless it was there and wrong).
+    /// Returns the value. If there is none, refuses the field as missing, unless it was refused already.
     pub fn require<T>(&mut self, name: &str, value: Option<T>) -> Option<T> {
         self.refused.require(&self.pointer_to(name), value)
     }
@@ -143,15 +143,16 @@ impl<'a> Fields<'a> {
         self.refused.add(format!("{}/{}", self.pointer_to(name), escape(key)), detail);
     }
 
-    /// Ends the reading: what was refused, and whatever was not taken, as a misspelt name must not be ignored.
+    /// Returns everything that was refused, including all fields that were not read: a misspelt name must not be
+    /// ignored.
     pub fn into_refused(mut self) -> Refusals {
         for (name, _) in std::mem::take(&mut self.entries) {
-            self.refuse(&name, "is not a field of this call");
+            self.refuse(&name, "is not a known field");
         }
         self.refused
     }
 
-    /// The same as an error, if there is any.
+    /// Returns everything that was refused as an error, if there is anything.
     pub fn finish(self) -> Result<(), Error> {
         self.into_refused().accept(Some(()), &[])
     }
@@ -161,8 +162,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Refuses what receivers would read differently, at any depth: a key that appears more than once, and more levels than a
-/// payload may have.
+/// Refuses what receivers may read differently, at any depth: a key that appears more than once, and more levels than a
+/// payload can have.
 pub(crate) fn check_levels(pointer: &str, value: &RawValue, levels: usize) -> Refusals {
     let is_nested = |value: &RawValue| value.get().starts_with(['{', '[']);
     if !is_nested(value) {
@@ -186,12 +187,12 @@ pub(crate) fn check_levels(pointer: &str, value: &RawValue, levels: usize) -> Re
     refused
 }
 
-/// A key as part of a JSON pointer (RFC 6901).
+/// Escapes a key for a JSON pointer (RFC 6901).
 pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// A time in ISO 8601, UTC, written with `Z`: what the payload specification allows, and nothing else.
+/// Parses a time in ISO 8601, UTC, with `Z`. The payload specification allows no other form.
 pub fn parse_utc(text: &str) -> Result<Timestamp, String> {
     let expected = "must be a time in ISO 8601, UTC, such as 2024-03-15T14:22:01Z";
     let bytes = text.as_bytes();
@@ -208,13 +209,13 @@ pub fn parse_utc(text: &str) -> Result<Timestamp, String> {
         });
     if !shaped {
         let zone =
-            if text.len() > 10 && !text.ends_with('Z') { "; end it with Z, no other offset" } else { "" };
+            if text.len() > 10 && !text.ends_with('Z') { "; end it with Z, not with an offset" } else { "" };
         return Err(format!("{expected}{zone}"));
     }
     text.parse().map_err(|_| format!("{expected}; there is no such time"))
 }
 
-/// An object's entries in their order.
+/// An object's entries in order.
 struct Object<'a>(Entries<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {

@@ -1,4 +1,4 @@
-//! Records that the tables of changes begin with.
+//! Records that the tests of changes start with.
 
 use jiff::Timestamp;
 
@@ -19,7 +19,7 @@ impl Random for NotRandom {
     }
 }
 
-/// So many seconds after the tests' day began.
+/// The time this many seconds after the start of the tests.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_795_521_600 + seconds).unwrap()
 }

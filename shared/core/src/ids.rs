@@ -1,7 +1,7 @@
-//! Identifiers. One type a kind, so that a webhook's id cannot be passed where a delivery's belongs.
+//! Identifiers. Each kind has its own type, so that a webhook's id cannot be passed as a delivery's.
 //!
-//! Each is a ULID behind a prefix (`whe_01J…`): sortable by time of making, readable in a log, and buildable
-//! from a time and random bits, so that a run from a seed makes the same ids.
+//! An id is a ULID with a prefix (`whe_01J…`). Ids sort by creation time, are readable in logs, and are made from a
+//! time and random bits, so that a simulated run from a seed creates the same ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use crate::ports::Random;
 
-/// What a text that should be an id was not.
+/// The text is not an id of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of the form {prefix}_ and 26 characters")]
 pub struct NotAnId {
@@ -26,17 +26,17 @@ macro_rules! id {
         pub struct $name(Ulid);
 
         impl $name {
-            /// A new id of this moment.
+            /// A new id, created at this time.
             pub fn new(now: Timestamp, random: &dyn Random) -> Self {
                 Self(Ulid::from_parts(millis(now), random_bits(random)))
             }
 
-            /// The sixteen bytes a store keeps.
+            /// The 16 bytes for a store.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0.to_bytes()
             }
 
-            /// The id whose sixteen bytes a store kept.
+            /// The id with these 16 bytes.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Ulid::from_bytes(bytes))
             }
@@ -59,7 +59,8 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, NotAnId> {
                 text.strip_prefix(concat!($prefix, "_"))
-                    // 26 characters have two bits too many: past 7 the first would be a second spelling of another id.
+                    // 26 characters have two bits too many: a first character above 7 would be a second spelling of an
+                    // id.
                     .filter(|rest| rest.len() == 26 && matches!(rest.as_bytes()[0], b'0'..=b'7'))
                     .filter(|rest| rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
                     .and_then(|rest| Ulid::from_string(rest).ok())
@@ -90,8 +91,8 @@ id!(/** An event of an incident, as published. */ EventId, "evt");
 id!(/** One event to one webhook. */ DeliveryId, "dlv");
 
 impl EventId {
-    /// The id of the event published under an idempotency key: the same key gives the same event, so a
-    /// repeated call finds what the first one began.
+    /// The id of the event that is published with this idempotency key. The same key gives the same id, so a repeated
+    /// call finds the event of the first one.
     pub fn from_idempotency_key(account: AccountId, key: &str) -> Self {
         let digest = Sha256::new().chain_update(account.to_bytes()).chain_update(key.as_bytes()).finalize();
         Self(Ulid::from_bytes(first_sixteen(&digest)))
@@ -99,8 +100,8 @@ impl EventId {
 }
 
 impl DeliveryId {
-    /// The id of this event's delivery to this webhook. Derived, so that a fan-out done twice makes the same
-    /// deliveries. The time of acceptance stands in front: a webhook's deliveries sort by it.
+    /// The id of this event's delivery to this webhook. It is derived, so that a repeated fan-out creates the same
+    /// deliveries. It begins with the time of acceptance, so that a webhook's deliveries sort by it.
     pub fn derive(event: EventId, accepted_at: Timestamp, webhook: WebhookId) -> Self {
         let digest = Sha256::new().chain_update(event.to_bytes()).chain_update(webhook.to_bytes()).finalize();
         let mut bytes = first_sixteen(&digest);
@@ -108,7 +109,7 @@ impl DeliveryId {
         Self(Ulid::from_bytes(bytes))
     }
 
-    /// The lowest id that a delivery of an event accepted at this time may have.
+    /// The lowest possible id of a delivery whose event was accepted at this time.
     pub fn lowest_at(accepted_at: Timestamp) -> Self {
         Self(Ulid::from_parts(millis(accepted_at), 0))
     }
@@ -130,8 +131,8 @@ fn random_bits(random: &dyn Random) -> u128 {
     u128::from_be_bytes(bytes) >> 48
 }
 
-/// An id for an answer, which a customer can quote: 80 random bits in hexadecimal. It is made by us, never taken from the client,
-/// as it goes into logs.
+/// A request id for an answer, which a customer can quote: 80 random bits in hexadecimal. It is never taken from the
+/// client, because it goes into logs.
 pub fn request_id(random: &dyn Random) -> String {
     let mut bytes = [0; 10];
     random.fill(&mut bytes);

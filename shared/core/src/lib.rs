@@ -1,13 +1,20 @@
-//! Every rule of StatusPulse webhooks.
+//! All rules of StatusPulse webhooks.
 //!
 //! The rules are plain types and functions: a change goes from one state to the next and says what it calls for. Three
-//! services run them over [`ports`]: [`Publisher`] takes events in, [`Worker`] works on messages, [`Admin`] serves the API. Nothing here reads a clock,
-//! rolls dice or does I/O: what is proved about this crate is true on AWS and on one machine alike.
+//! services apply them over [`ports`]: [`Publisher`] accepts events, [`Worker`] handles messages, [`Admin`] serves the
+//! API and the dashboard. This crate reads no clock, generates no randomness and does no I/O itself, so it behaves the
+//! same on AWS and on one machine.
 //!
-//! Where is ...? The ladder: [`retry`]. Signatures: [`signature`]. Who may be called: [`target`]. What a
-//! webhook or a delivery may become: [`webhook`], [`delivery`]. What PagerDuty and Slack get, and what an answer means:
-//! [`destination`]. What is accepted: [`event`]. Every number:
-//! [`limits`]. What is saved and sent: [`outbox`]; what is repaired: [`reconcile`].
+//! | what | where |
+//! |---|---|
+//! | the retry ladder | [`retry`] |
+//! | signatures | [`signature`] |
+//! | which URLs and addresses may be called | [`target`] |
+//! | the changes of a webhook and of a delivery | [`webhook`], [`delivery`] |
+//! | what PagerDuty and Slack receive, and what answers mean | [`destination`] |
+//! | which events are accepted | [`event`] |
+//! | every limit | [`limits`] |
+//! | what is saved, sent and repaired | [`outbox`], [`reconcile`] |
 
 pub mod access;
 pub mod admin;

@@ -1,9 +1,8 @@
-//! Messages to ourselves: what a change calls for, as data.
+//! Messages to the workers: what a change calls for, as data.
 //!
-//! A change of a record returns the messages it calls for, or they follow from the state it returns: an attempt at its time,
-//! the next page of a job, a notification, an event for others. A message may come twice, late, or out of order. Each says
-//! which step it is for, so that one that comes again is recognised; none is needed to know what is true: that stands in
-//! the store.
+//! A change of a record puts its messages into the new state, or they follow from that state: an attempt at its time,
+//! the next page of a job, a notification, a domain event. A message may arrive twice, late, or out of order. Each
+//! names the step it is for, so that a repetition is recognised. The truth is always in the store, never in a message.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 
-/// A message, and when it is for.
+/// A message and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledMessage {
-    /// What is to be done.
+    /// The message.
     pub message: Message,
-    /// Not before this time.
+    /// Must not be handled before this time.
     pub due: Timestamp,
 }
 
-/// What is to be done.
+/// What a worker has to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
@@ -30,23 +29,23 @@ pub enum Message {
     Job(JobMessage),
     /// Notify the account's engineers.
     Notify(NotifyMessage),
-    /// Publish an event about a webhook or a delivery.
+    /// Publish a domain event.
     Event(EventMessage),
 }
 
-/// Where a message waits. Each kind has its own place, so that none delays another.
+/// The queue a message waits in. They are separate, so that none delays another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QueueName {
-    /// First attempts. Nothing else may ever stand before them.
+    /// First attempts. Nothing else may delay them.
     First,
-    /// Retries, redeliveries and what a drain lets go.
+    /// Retries, redeliveries and the deliveries of a drain.
     Retry,
-    /// Jobs, notifications and events.
+    /// Jobs, notifications and domain events.
     Upkeep,
 }
 
 impl Message {
-    /// Where it waits.
+    /// The queue it waits in.
     pub fn queue(&self) -> QueueName {
         match self {
             Message::Attempt(AttemptMessage { key: AttemptKey { round: 1, number: 1 }, .. }) => {
@@ -57,7 +56,7 @@ impl Message {
         }
     }
 
-    /// The webhook it concerns: messages of one webhook must not hold up another's.
+    /// The webhook it concerns. Messages of one webhook must not hold up another's.
     pub fn webhook_id(&self) -> WebhookId {
         match self {
             Message::Attempt(message) => message.webhook_id,
@@ -68,55 +67,55 @@ impl Message {
     }
 }
 
-/// Which attempt of which round of the ladder: what makes a repeated message recognisable.
+/// Identifies an attempt by round and number, so that a repeated message is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptKey {
-    /// How often the ladder was begun: 1, and one more for each resume or redelivery.
+    /// How often the ladder was started: 1, and one more for each resume or redelivery.
     pub round: u32,
-    /// The attempt within it, 1 to 5.
+    /// The attempt within the round, 1 to 5.
     pub number: u8,
 }
 
-/// An attempt that is due.
+/// Asks for an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptMessage {
-    /// Of which delivery.
+    /// The delivery.
     pub delivery_id: DeliveryId,
-    /// To which webhook.
+    /// The webhook.
     pub webhook_id: WebhookId,
-    /// Of which event.
+    /// The event.
     pub event_id: EventId,
-    /// Which attempt.
+    /// The attempt.
     pub key: AttemptKey,
-    /// The event's payload: the happy path reads it from nowhere else. Empty where it was too large to travel.
+    /// The event's payload, so that a first attempt need not read the event. Empty if it is too large for the message.
     #[serde(with = "text", default, skip_serializing_if = "Bytes::is_empty")]
     pub body: Bytes,
 }
 
-/// A page of a webhook's job.
+/// Asks for a page of a webhook's job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobMessage {
-    /// Whose job.
+    /// The webhook.
     pub webhook_id: WebhookId,
-    /// Which change of the webhook's state began it.
+    /// The webhook's generation when the job began.
     pub generation: u64,
-    /// Which page of it.
+    /// The page, from 0.
     pub page: u32,
 }
 
-/// A notification to be sent.
+/// Asks for a notification to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifyMessage {
-    /// Of which webhook.
+    /// The webhook.
     pub webhook_id: WebhookId,
-    /// Which of its notifications.
+    /// The notification's id.
     pub notification: u64,
 }
 
-/// An event to be published.
+/// Asks for a domain event to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMessage {
-    /// Of which webhook.
+    /// The webhook.
     pub webhook_id: WebhookId,
     /// When it happened.
     pub at: Timestamp,
@@ -127,9 +126,9 @@ pub struct EventMessage {
 /// What happened to a webhook or a delivery, for customers' automation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainEvent {
-    /// Whose webhook it is.
+    /// The account that owns the webhook.
     pub account_id: AccountId,
-    /// Which webhook.
+    /// The webhook.
     pub webhook_id: WebhookId,
     /// When it happened.
     pub at: Timestamp,
@@ -137,31 +136,32 @@ pub struct DomainEvent {
     pub kind: DomainEventKind,
 }
 
-/// What can happen.
+/// The kinds of domain events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum DomainEventKind {
     /// A webhook was paused.
     #[serde(rename = "webhook.paused")]
     Paused {
-        /// Why: the name on the wire.
+        /// The reason's name on the wire.
         reason: String,
-        /// The failure that led to it, in words.
+        /// The error of the attempt that caused the pause, as a sentence; `None` for a pause by hand.
         last_error: Option<String>,
     },
     /// A paused webhook was resumed.
     #[serde(rename = "webhook.resumed")]
     Resumed,
-    /// A delivery was given up: its ladder ended while others got through.
+    /// A delivery was given up: its ladder ended while other payloads got through, or its destination will never accept
+    /// it.
     #[serde(rename = "delivery.failed")]
     DeliveryFailed {
-        /// Which delivery.
+        /// The delivery.
         delivery_id: DeliveryId,
-        /// Of which event.
+        /// The event.
         event_id: EventId,
-        /// Of which incident.
+        /// Its incident.
         incident_id: String,
-        /// Why its last attempt failed, in words.
+        /// Why its last attempt failed, as a sentence.
         last_error: Option<String>,
     },
 }
@@ -177,7 +177,7 @@ impl DomainEventKind {
     }
 }
 
-/// A payload is JSON, so it travels as text.
+/// Serialises a payload as a string: it is JSON, so it is UTF-8.
 mod text {
     use std::borrow::Cow;
 

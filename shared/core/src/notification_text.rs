@@ -1,4 +1,4 @@
-//! What engineers read on Slack of their account's webhooks. Of a URL the path is left out, as paths of webhooks are often
+//! The texts of notifications on Slack. They show a URL without its path, because the paths of webhooks are often
 //! secrets.
 
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use crate::limits;
 use crate::notification::{Notification, NotificationKind};
 use crate::webhook::{PauseReason, Webhook};
 
-/// A webhook's alert: which webhook, since when, the last error, how much is held, what to do.
+/// The text of one notification: which webhook, since when, the last error, how many deliveries are held, what to do.
 pub(crate) fn of_one(
     webhook: &Webhook,
     notification: &Notification,
@@ -35,13 +35,13 @@ pub(crate) fn of_one(
         _ = write!(text, "\nLast error: {}", escaped(error));
     }
     match notification.kind {
-        NotificationKind::Failing { .. } => text.push_str("\nAfter four it is paused."),
+        NotificationKind::Failing { .. } => text.push_str("\nIt is paused after four failed retries."),
         NotificationKind::Paused { .. } => {
             let noun = if held == 1 { "delivery is" } else { "deliveries are" };
             let (page, url) = (deployment.page_of(id), &deployment.public_url);
             _ = write!(
                 text,
-                "\n{held} {noun} held. To resume: <{page}>, or POST <{url}/v1/webhooks/{id}/resume>"
+                "\n{held} {noun} held. Resume it at <{page}>, or with POST <{url}/v1/webhooks/{id}/resume>"
             );
         }
         NotificationKind::Recovered { .. } => {}
@@ -49,7 +49,7 @@ pub(crate) fn of_one(
     text
 }
 
-/// Several webhooks' alerts: how many of which kind, and a line each for the first of them, the worst first.
+/// The text of several notifications: how many of each kind, and a line each for the first ones, the most severe first.
 pub(crate) fn of_several(mut notifications: Vec<(&Webhook, &Notification)>, account: &str) -> String {
     notifications.sort_by_key(|(_, notification)| rank(&notification.kind));
     let mut counts = vec![];
@@ -74,7 +74,7 @@ pub(crate) fn of_several(mut notifications: Vec<(&Webhook, &Notification)>, acco
     text
 }
 
-/// The worst is 0.
+/// Severity: 0 is the most severe.
 fn rank(kind: &NotificationKind) -> usize {
     match kind {
         NotificationKind::Paused { .. } => 0,
@@ -98,11 +98,11 @@ fn happened(kind: &NotificationKind) -> String {
                 PauseReason::Failures => "after four consecutive failures",
                 PauseReason::Gone => "because its endpoint answered 410 Gone",
                 PauseReason::Manual => "by hand",
-                PauseReason::Permanent => "because its destination will take nothing any more",
+                PauseReason::Permanent => "because its destination permanently refuses requests",
             };
             format!("was paused {why}")
         }
-        NotificationKind::Failing { .. } => "is failing: two retries in a row".to_owned(),
+        NotificationKind::Failing { .. } => "is failing: two retries in a row have failed".to_owned(),
         NotificationKind::Recovered { drained: 0 } => "is answering again".to_owned(),
         NotificationKind::Recovered { drained: 1 } => "is answering again, 1 delivery drained".to_owned(),
         NotificationKind::Recovered { drained } => {

@@ -1,16 +1,16 @@
-//! Every port: what the rules need from the world, as traits. Two sets of adapters stand behind them, one on
-//! AWS, one on a single SQLite file; the network, the clock and randomness are ports too, so that a test can
-//! run the whole ladder in microseconds.
+//! The ports: traits for everything the rules need from outside. There are two sets of adapters, one on AWS and one on
+//! a single SQLite file. The network, the clock and randomness are ports too, so that a test can run the whole ladder
+//! in microseconds.
 //!
-//! # What every adapter promises
+//! # Guarantees of every adapter
 //!
-//! - A write is atomic, visible to every later read, and survives the death of the process once it returned.
-//!   [`Deliveries::settled`] returns when all of them also survive the death of the machine.
-//! - Changing something takes the version it was read at. If somebody was faster the answer is [`Conflict`],
-//!   and nothing was written.
-//! - A message of [`Queue`] comes at least once, not before its time, in any order.
+//! - A write is atomic, visible to every later read, and durable against a crash of the process once it has returned.
+//! - When [`Deliveries::settled`] returns, all earlier writes also survive the loss of the machine.
+//! - A change takes the version that was read. If the record has changed since, the result is [`Conflict`], and nothing
+//!   was written.
+//! - A message of [`Queue`] is delivered at least once, not before its time, and in any order.
 //!
-//! What a write calls for is sent with it: see [`Records`].
+//! Saving a record also sends the messages it calls for: see [`Records`].
 
 use std::time::Duration;
 
@@ -27,22 +27,22 @@ use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
-/// The adapter could not do it: a disk is full, a service does not answer. Nothing is known to be written;
-/// the same call may be made again.
+/// The adapter failed: a disk is full, or a service does not answer. Whether anything was written is unknown. The call
+/// can be repeated.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}: {source}")]
 pub struct Unavailable {
-    /// What was being done.
+    /// What the adapter was doing.
     pub doing: &'static str,
-    /// Why it failed.
+    /// The cause.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// What a port answers.
+/// The result of a port.
 pub type PortResult<T> = Result<T, Unavailable>;
 
-/// Somebody changed it since it was read; nothing was written.
+/// The record has changed since it was read, so nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict;
 
@@ -51,166 +51,166 @@ pub struct Conflict;
 pub struct Page<T, C> {
     /// The entries.
     pub items: Vec<T>,
-    /// Where the next page starts, if there is one.
+    /// Cursor of the next page; `None` on the last page.
     pub next: Option<C>,
 }
 
 /// Time.
 pub trait Clock: Send + Sync {
-    /// The time now, in whole milliseconds: what is kept and what is computed with are the same.
+    /// The current time in whole milliseconds, so that it equals the stored value.
     fn now(&self) -> Timestamp;
 }
 
 /// Randomness.
 pub trait Random: Send + Sync {
-    /// Fills the bytes from a source fit for secrets.
+    /// Fills the buffer from a cryptographically secure source.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// One POST to somebody's endpoint.
+/// One POST to an endpoint.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Where to.
+    /// The URL to call.
     pub url: EndpointUrl,
-    /// The headers, ours and the customer's own.
+    /// All headers, the customer's custom headers included.
     pub headers: Vec<(String, String)>,
     /// The exact bytes of the body.
     pub body: Bytes,
-    /// How long it may take, to the last byte read.
+    /// Time limit, up to the last byte read.
     pub timeout: Duration,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// The answer, or why there was none.
+    /// The reply, or why there was none.
     pub result: Result<Reply, Failure>,
-    /// How long after the call was made the connect, or the write on a kept connection, began: what the name's
-    /// look-up took.
+    /// Time from the call to the start of the connect, or of the write on a kept connection. This is mostly the name
+    /// look-up.
     pub began_after: Duration,
-    /// How long it took from then on, to the last byte read.
+    /// Time from then on, up to the last byte read.
     pub duration: Duration,
 }
 
-/// The guarded way out. Keeps to the target policy and the limits of one attempt, whatever it is asked.
+/// Makes calls to endpoints, and enforces the target policy and the limits of one attempt.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Makes the call. A failure of the receiver is an answer like any other.
+    /// Makes the call. A failure of the receiver is a normal result, not an error.
     async fn send(&self, call: Call) -> Sent;
 }
 
 /// Accounts and API keys.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Keeps a new account and its first key, both or neither.
+    /// Stores a new account and its first key, both or neither.
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()>;
-    /// The accounts past `after`, in the order of their ids.
+    /// The accounts after `after`, ordered by id.
     async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>>;
-    /// The account, if there is one of this id.
+    /// The account with this id.
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>>;
-    /// Replaces the account's settings.
+    /// Replaces the account, by compare-and-set.
     async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>>;
-    /// Keeps a new key.
+    /// Stores a new key.
     async fn create_key(&self, key: &ApiKey) -> PortResult<()>;
-    /// The key of this hash, also a revoked or expired one.
+    /// The key with this hash, even if it is revoked or expired.
     async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>>;
     /// The account's keys, oldest first.
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
-    /// Marks the key as revoked. `false` if the account has no key of this id.
+    /// Marks the key as revoked. Returns `false` if the account has no key with this id.
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool>;
 }
 
 /// Sessions of the dashboard.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Keeps a new session, until it ends by itself at the least.
+    /// Stores a new session, at least until it expires.
     async fn create_session(&self, session: &Session) -> PortResult<()>;
-    /// The session that is found by this hash, an ended one perhaps too.
+    /// The session with this hash. It may have expired.
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
-    /// Removes the session. Of many who ask at once one gets it.
+    /// Removes and returns the session. Only one of several concurrent callers gets it.
     async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
 }
 
-/// Webhooks are read.
+/// Reads webhooks.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
-    /// The webhook, a deleted one too.
+    /// The webhook with this id, even if it is deleted.
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
     /// The account's webhooks, oldest first, without deleted ones.
     async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<Vec<std::sync::Arc<Webhook>>>>;
 }
 
-/// What an event's acceptance came to.
+/// The result of [`Records::accept`].
 #[derive(Debug, Clone)]
 pub enum Acceptance {
-    /// It is kept, and so are its deliveries: new now, or found from an earlier call with the same content.
+    /// The event and its deliveries are stored, now or by an earlier call with the same content.
     Accepted(Vec<Delivery>),
-    /// An event of this id with another content was accepted before.
+    /// An event with this id but different content already exists.
     Different,
 }
 
-/// What came of asking for an attempt.
+/// The result of [`Deliveries::claim`].
 #[derive(Debug, Clone)]
 pub enum Claim {
-    /// The attempt is this worker's alone, for [`CLAIM`](crate::limits::CLAIM).
+    /// This worker has the attempt for [`CLAIM`](crate::limits::CLAIM).
     Taken(Box<Delivery>),
-    /// Not now: it is not due yet, or another worker has it. Ask again then.
+    /// Not due yet, or claimed by another worker. Try again at this time.
     Later(Timestamp),
-    /// The delivery is not at this step: it went on, was held, or is done.
+    /// The delivery is at another attempt, held or finished.
     Moved(Box<Delivery>),
     /// There is no such delivery.
     Unknown,
 }
 
-/// A delivery as it was kept.
+/// A delivery as it was stored.
 #[derive(Debug, Clone)]
 pub struct Saved {
-    /// The delivery, with its new version and the state it got: see the lane.
+    /// The delivery with its new version and state. The state may be waiting instead of scheduled: see the lane.
     pub delivery: Delivery,
-    /// Whether it is finished and another delivery of its lane may wait for that; if not, that is certain. Never where
-    /// [`Records::sends`].
+    /// Whether it is finished and another delivery of its lane may be waiting for that. `false` is certain. Always
+    /// `false` if the store [`sends`](Records::sends).
     pub has_successor: bool,
 }
 
-/// The writes that may call for something: an attempt, the next page of a job, a notification, an event.
-/// [`Outbox`](crate::outbox::Outbox) alone makes them.
+/// The writes that may call for messages: attempts, pages of jobs, notifications and domain events. Only
+/// [`Outbox`](crate::outbox::Outbox) uses this port.
 ///
 /// **Saving a record also sends what it calls for.** A store that has records and messages in one database commits them
-/// together, and answers `true` to [`sends`](Self::sends): nothing is ever owed. For another store the outbox sends, right
-/// after the write, and again whenever somebody finds a record whose messages may not have been sent.
+/// together, and returns `true` from [`sends`](Self::sends). For other stores the outbox sends the messages right after
+/// the write, and again when a record is read whose messages may not have been sent.
 ///
-/// **The lane.** The unfinished deliveries of one incident to one webhook, in the order their events were accepted, are a
-/// lane. A delivery that asks to be scheduled while an earlier one of its lane is unfinished is kept as
-/// [`Waiting`](crate::delivery::State::Waiting) instead; [`accept`](Self::accept) and [`save_delivery`](Self::save_delivery)
-/// decide this in the same step as they write, so that either the later one sees the earlier one unfinished, or the earlier
-/// one's end sees the later one waiting.
+/// **The lane.** The unfinished deliveries of one incident to one webhook are a lane, in the order in which their
+/// events were accepted. If a delivery would be scheduled while an earlier one of its lane is unfinished, it is stored
+/// as [`Waiting`](crate::delivery::State::Waiting) instead. [`accept`](Self::accept) and
+/// [`save_delivery`](Self::save_delivery) decide this atomically with the write: either the later delivery sees that
+/// the earlier one is unfinished, or the end of the earlier one sees the later one waiting.
 #[async_trait]
 pub trait Records: Send + Sync {
-    /// Whether each write commits together with the messages it calls for, and with the promotion of whatever waits for a
-    /// delivery that it finishes.
+    /// Whether each write commits together with the messages it calls for, and with the promotion of the delivery that
+    /// waits for a finished one.
     fn sends(&self) -> bool;
-    /// Keeps the event and its deliveries. An event of this id that was kept before stays as it was, with the
-    /// deliveries it had then; what a broken call left undone is completed.
+    /// Stores the event and its deliveries. If an event with this id exists, it and its deliveries stay as they are,
+    /// and what an interrupted call left undone is completed.
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance>;
-    /// Replaces the delivery, if it still has `delivery.version` and, where it was claimed, is still claimed until
-    /// `delivery.claimed_until`; it then has the next version, and is nobody's claim.
+    /// Replaces the delivery, if the stored version is still `delivery.version` and, for a claimed delivery, the claim
+    /// still ends at `delivery.claimed_until`. This increments the version and ends the claim.
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
-    /// Keeps a new webhook.
+    /// Stores a new webhook.
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
-    /// Replaces the webhook, if it still has `webhook.version`; it then has the next one. Where [`sends`](Self::sends), its
-    /// outbox is sent and kept empty.
+    /// Replaces the webhook, if the stored version is still `webhook.version`, and increments the version. If the store
+    /// [`sends`](Self::sends), it sends the messages of the outbox and stores an empty one.
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
 }
 
-/// Events and their deliveries are read, and attempts claimed.
+/// Reads events and deliveries, and claims attempts.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
-    /// The event, if there is one of this id.
+    /// The event with this id.
     async fn event(&self, id: EventId) -> PortResult<Option<std::sync::Arc<Event>>>;
-    /// The delivery of this id, if it goes to one of these webhooks.
+    /// The delivery with this id, if it goes to one of these webhooks.
     async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>>;
-    /// Claims the attempt if it is due by `due_by`, which is now, or later for a job that comes before its time: at most one
-    /// worker has it at a time.
+    /// Claims the attempt if it is due by `due_by`. That is now, or later if a job changes a delivery before its time.
+    /// At most one worker has a claim at a time.
     async fn claim(
         &self,
         webhook: WebhookId,
@@ -219,12 +219,12 @@ pub trait Deliveries: Send + Sync {
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim>;
-    /// Ends the claim on this delivery, and puts the attempt off until `at`; the delivery has the next version then. Nothing, if
-    /// it has changed or is another's claim by now.
+    /// Ends the claim, postpones the attempt until `at`, and increments the version. Does nothing if the delivery has
+    /// changed or another worker has claimed it.
     async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()>;
     /// The first unfinished delivery of the lane.
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>>;
-    /// A webhook's deliveries that match, newest first.
+    /// The webhook's deliveries that match the filter, newest first.
     async fn deliveries(
         &self,
         webhook: WebhookId,
@@ -232,49 +232,49 @@ pub trait Deliveries: Send + Sync {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>>;
-    /// The first of a webhook's deliveries that a job asks for, in the order their events were accepted.
+    /// The webhook's first deliveries that match the query, in the order in which their events were accepted.
     async fn query(
         &self,
         webhook: WebhookId,
         query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>>;
-    /// How many of a webhook's deliveries are held.
+    /// The number of the webhook's held deliveries.
     async fn held(&self, webhook: WebhookId) -> PortResult<u64>;
-    /// Returns when everything written so far survives the death of the machine.
+    /// Returns when everything written so far survives the loss of the machine.
     async fn settled(&self) -> PortResult<()>;
 }
 
-/// Which deliveries a job goes through.
+/// Which deliveries a job reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryQuery {
-    /// Held ones.
+    /// Held deliveries.
     Held,
-    /// Those scheduled or waiting; one that is [as accepted](Delivery::is_as_accepted) may be left out.
+    /// Scheduled or waiting. Those [as accepted](Delivery::is_as_accepted) may be left out.
     Moving,
-    /// Those let go by a resume or a redelivery whose first attempt since is still to come.
+    /// Released by a resume or a redelivery, and not attempted since.
     Released,
-    /// All that are not finished; with the same exception.
+    /// Not finished. Those [as accepted](Delivery::is_as_accepted) may be left out.
     Unfinished,
-    /// Those that wait on a rung of the ladder which is due after that time.
+    /// Waiting on a rung of the ladder that is due after this time.
     DueAfter(Timestamp),
-    /// Failed ones whose event was accepted at that time or later.
+    /// Failed, and accepted at this time or later.
     FailedSince(Timestamp),
 }
 
-/// What happens at most so often, whichever worker does it.
+/// A rate limit that all workers share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RateLimit {
-    /// Notifying an account's engineers.
+    /// Notifications to an account's engineers.
     Notifications(AccountId),
-    /// Writing into a webhook's Slack channel.
+    /// Messages to a webhook's Slack channel.
     Channel(WebhookId),
-    /// Being the one that comes for the channel's next slot.
+    /// The place of the worker that takes the channel's next slot.
     ChannelQueue(WebhookId),
 }
 
 impl RateLimit {
-    /// Its name in a store.
+    /// The name in a store.
     pub fn name(self) -> String {
         match self {
             RateLimit::Notifications(account) => format!("notifications {account}"),
@@ -284,10 +284,11 @@ impl RateLimit {
     }
 }
 
-/// Rates that all workers keep together. A store whose process ends may forget them: then one comes early.
+/// Rate limits that all workers share. A store may forget them when its process ends; a slot is then free too early.
 #[async_trait]
 pub trait RateLimits: Send + Sync {
-    /// Takes the slot that is free at `now`; the next is free at `next`. If it is not free: when it is.
+    /// Takes the slot if it is free at `now`; the next slot is then free at `next`. The inner error is the time when
+    /// the slot becomes free.
     async fn take(
         &self,
         limit: RateLimit,
@@ -296,28 +297,28 @@ pub trait RateLimits: Send + Sync {
     ) -> PortResult<Result<(), Timestamp>>;
 }
 
-/// Messages to ourselves, for later or for now. [`Outbox`](crate::outbox::Outbox) alone sends them.
+/// The queue of messages to the workers. Only [`Outbox`](crate::outbox::Outbox) sends them.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Keeps the messages until they are worked on. On an error some of them may be kept too.
+    /// Stores the messages until they are handled. After an error, some of them may be stored.
     async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()>;
 }
 
-/// Publishes events about webhooks and deliveries to whoever listens.
+/// Publishes domain events about webhooks and deliveries.
 #[async_trait]
 pub trait EventPublisher: Send + Sync {
-    /// Returns when it can no longer be lost.
+    /// Returns when the event can no longer be lost.
     async fn publish(&self, event: &DomainEvent) -> PortResult<()>;
 }
 
-/// What is counted. Dimensions are few: a webhook's id is never one.
+/// Metrics. A webhook's id is never a dimension, so that there are few time series.
 pub trait Metrics: Send + Sync {
-    /// An attempt began, this long after its event was accepted.
+    /// An attempt began, `lag` after its event was accepted.
     fn attempt_began(&self, first: bool, lag: Duration);
-    /// An attempt ended well, or with this class of failure, this long after its event was accepted.
+    /// An attempt succeeded, or failed with this class, `age` after its event was accepted.
     fn attempt_ended(&self, failure: Option<Class>, age: Duration);
-    /// A webhook was paused by its failures.
+    /// An attempt's outcome paused a webhook.
     fn webhook_paused(&self);
-    /// So much was found that no message would have woken.
+    /// This many records were found whose messages were lost.
     fn stranded(&self, count: u64);
 }

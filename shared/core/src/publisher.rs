@@ -1,8 +1,9 @@
-//! The service that takes events in: each is kept with its deliveries, and their first attempts are set going.
+//! The service that accepts events: it stores each event with its deliveries, and sends the messages for their first
+//! attempts.
 //!
-//! 202 is answered only when the event can no longer be lost ([`Deliveries::settled`](crate::ports::Deliveries)).
-//! The attempts do not wait for that: they begin as soon as the event would survive our own death. After a
-//! power cut a receiver may thus have seen an event whose publisher got no answer and will send it again.
+//! It answers 202 only when the event can no longer be lost ([`Deliveries::settled`](crate::ports::Deliveries)).
+//! Attempts do not wait for that: they begin as soon as the event would survive a crash of the process. So after a
+//! power cut, a receiver may have seen an event whose publisher got no answer and will publish it again.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::limits;
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, Clock, Deliveries, Random, Webhooks};
 
-/// Takes events in.
+/// Accepts events.
 #[derive(Clone)]
 pub struct Publisher {
     /// Accounts and keys.
@@ -26,7 +27,7 @@ pub struct Publisher {
     pub webhooks: Arc<dyn Webhooks>,
     /// Events and deliveries.
     pub deliveries: Arc<dyn Deliveries>,
-    /// What is written and sent.
+    /// Writes records and sends messages.
     pub outbox: Outbox,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -40,23 +41,23 @@ impl std::fmt::Debug for Publisher {
     }
 }
 
-/// What a publisher is told.
+/// The answer to a publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// The event's id.
     pub event_id: EventId,
-    /// How many webhooks it goes to.
+    /// Number of webhooks it goes to.
     pub deliveries: usize,
 }
 
 impl Publisher {
-    /// Whose key this is.
+    /// The caller that this API key belongs to.
     pub async fn authenticate(&self, key: &str) -> Result<Caller> {
         access::caller_of_key(&*self.accounts, &KeyHash::of(key), self.clock.now()).await
     }
 
-    /// Accepts an event. The same idempotency key with the same content gives the same answer and no second
-    /// fan-out, and completes one that was broken off.
+    /// Accepts an event. A second call with the same idempotency key and the same content gives the same answer. It
+    /// creates no second event, and completes a fan-out that was interrupted.
     pub async fn publish(
         &self,
         caller: Caller,
@@ -76,7 +77,7 @@ impl Publisher {
         let Some(deliveries) = self.outbox.accept(&event, deliveries).await? else {
             return Err(Error::Conflict {
                 code: "idempotency_key_reused",
-                detail: "this Idempotency-Key was used before, with another body".to_owned(),
+                detail: "this Idempotency-Key was used before with a different body".to_owned(),
             });
         };
         self.deliveries.settled().await?;
@@ -94,7 +95,7 @@ impl Publisher {
                 .await?
                 .map(|account| account.id)
                 .ok_or(Error::NotFound("account")),
-            (None, None) => Err(Error::invalid("/account_id", "is required with an operator's key")),
+            (None, None) => Err(Error::invalid("/account_id", "is required with an operator key")),
         }
     }
 

@@ -1,8 +1,8 @@
-//! How the rules' types stand in a store: records that serialise, kept apart from the types the rules work with,
-//! so that neither a rule nor a store's layout is changed by accident. Both stores keep the same records.
+//! How the types of the rules are stored: records that serialise. They are separate types, so that a change of the
+//! rules does not change the stored format by accident. Both stores use the same records.
 //!
-//! Times are milliseconds since 1970. A webhook is two records, as one of them is sealed: what is no secret, and
-//! what is.
+//! Times are milliseconds since 1970. A webhook is stored in two parts: one with its secrets, which is sealed, and one
+//! with everything else.
 
 mod attempt;
 mod webhook;
@@ -14,29 +14,29 @@ use jiff::Timestamp;
 pub use attempt::{read_attempts, read_trigger, write_attempts};
 pub use webhook::{WebhookParts, read_webhook, write_webhook};
 
-/// A record that no version of this program wrote.
+/// A record cannot be read: it is damaged, or another version wrote it.
 #[derive(Debug, thiserror::Error)]
 #[error("unreadable record: {0}")]
 pub struct Unreadable(String);
 
 impl Unreadable {
-    /// A record whose field names nothing known.
+    /// A field has an unknown value.
     pub fn unknown(field: &str, value: &str) -> Self {
         Self(format!("unknown {field}: {value}"))
     }
 
-    /// A record that does not parse.
+    /// The record does not parse.
     pub fn because(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 }
 
-/// A time as kept.
+/// Converts a time to its stored form.
 pub fn millis(time: Timestamp) -> i64 {
     time.as_millisecond()
 }
 
-/// A time read back.
+/// Converts a time from its stored form.
 pub fn from_millis(millis: i64) -> Result<Timestamp, Unreadable> {
     Timestamp::from_millisecond(millis).map_err(Unreadable::because)
 }

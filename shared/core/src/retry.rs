@@ -1,4 +1,4 @@
-//! The ladder, on one page.
+//! The retry ladder and the streak of failures.
 //!
 //! > Failed payloads trigger an exponential backoff sequence: 1m, 5m, 15m, 60m. After four consecutive
 //! > failures, the webhook is paused.
@@ -10,16 +10,16 @@
 //! streak      0        1             2                  3                              4
 //! ```
 //!
-//! **Four consecutive failures** are the four retries of one payload, all failed, while nothing else reached
-//! the webhook. So the streak climbs a rung at a time, not a payload at a time: a hundred payloads that fail
-//! in one second are one outage. Any 2xx sets it back to 0. A payload whose ladder ends though others got a
-//! 2xx meanwhile is a poison payload: it fails alone, and the webhook stays active.
+//! **Four consecutive failures** are the four retries of one payload, all failed, while nothing else got through. The
+//! streak goes up by rung and not by payload: a hundred payloads that fail in one second are one outage. Any 2xx resets
+//! it to 0. If a ladder ends while other payloads got a 2xx, that payload is a poison payload: it fails alone, and the
+//! webhook stays active.
 //!
-//! When an outage ends that had lasted past a retry, the waiting deliveries are retried early: one attempt more
-//! each, and the ladder's own attempts stay where they are (`webhook/job.rs`).
+//! When an outage ends in which a retry had failed, the waiting deliveries are retried early: one additional attempt
+//! each. The ladder's own attempts keep their times (`webhook/job.rs`).
 //!
-//! How that is known without counting every success: a 2xx after failures counts up the webhook's number of outages, and a
-//! delivery keeps the number with which it first failed. As long as the two are the same, nothing got through in between. See
+//! Not every success is counted for this. A 2xx after failures increments the webhook's outage number, and a delivery
+//! stores the number at its first failure. As long as the two are equal, nothing got through in between. See
 //! [`Health::outage`](crate::webhook::Health).
 
 use std::time::Duration;
@@ -31,13 +31,13 @@ use crate::limits;
 /// Attempts of one payload: the first and four retries.
 pub const ATTEMPTS: u8 = 5;
 
-/// The streak at which its engineers are warned.
+/// The streak at which engineers are warned.
 pub const FAILURES_TO_WARN: u8 = 2;
 
 /// The streak at which a webhook is paused.
 pub const FAILURES_TO_PAUSE: u8 = 4;
 
-/// The waits between attempts: 1m, 5m, 15m, 60m, unless a deployment shortened them for its tests.
+/// The waits between attempts: 1, 5, 15 and 60 minutes by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ladder([Duration; 4]);
 
@@ -47,21 +47,21 @@ impl Default for Ladder {
     }
 }
 
-/// A text that is no ladder.
+/// Why a text is not a ladder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LadderRefused {
     /// Too few waits, or too many.
     #[error("must have four waits, such as 60s,300s,900s,3600s")]
     Count,
-    /// One of them is not a time with a unit.
+    /// A wait is not a duration with a unit.
     #[error("{0:?} is not a wait with a unit, such as 60s, 5m or 1h")]
     Wait(String),
-    /// One of them is out of bounds.
-    #[error("{0:?} must be more than nothing and at most a day")]
+    /// A wait is out of bounds.
+    #[error("{0:?} must be more than zero and at most one day")]
     Bounds(String),
 }
 
-/// Four waits with units, such as `60s,5m,15m,1h`.
+/// Parses four waits with units, such as `60s,5m,15m,1h`.
 impl std::str::FromStr for Ladder {
     type Err = LadderRefused;
 
@@ -85,22 +85,22 @@ impl Ladder {
         Self(waits)
     }
 
-    /// How long to wait after the attempt of this number failed; `None` after the last.
+    /// How long to wait after the attempt with this number has failed; `None` after the last.
     ///
-    /// A receiver's `Retry-After` may lengthen the wait, and never shortens it.
+    /// `retry_after` can make the wait longer, never shorter.
     pub fn wait_after(&self, number: u8, retry_after: Option<Duration>) -> Option<Duration> {
         let wait = *self.0.get(usize::from(number).checked_sub(1)?)?;
         Some(wait.max(retry_after.unwrap_or_default()))
     }
 }
 
-/// How far up the ladder a failed attempt has come: the number of failed retries.
+/// The rung that a failed attempt has reached: the number of failed retries, 0 to 4.
 pub fn rung(number: u8) -> u8 {
     number.saturating_sub(1).min(FAILURES_TO_PAUSE)
 }
 
-/// What a `Retry-After` header asks for: seconds, or a date (RFC 9110, section 10.2.3). No receiver gets more than an hour, and
-/// nonsense asks nothing.
+/// Parses a `Retry-After` header: seconds, or a date (RFC 9110, section 10.2.3). The result is at most one hour.
+/// Returns `None` for an invalid value or a date in the past.
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     let asked = if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {

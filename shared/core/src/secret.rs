@@ -1,7 +1,7 @@
 //! A webhook's secret: `whsec_` and the base64 of 32 random bytes.
 //!
-//! The type has no `Display`, no `Serialize`, and a `Debug` that says nothing: a secret gets into an answer,
-//! a record or a signature only where [`Secret::reveal`] is written out.
+//! The type has no `Display` and no `Serialize`, and its `Debug` shows nothing. A secret gets into an answer, a record
+//! or a signature only through an explicit [`Secret::reveal`].
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ use crate::ports::Random;
 
 const PREFIX: &str = "whsec_";
 const KEY_BYTES: usize = 32;
-/// Characters that pages show: enough to tell two secrets apart, and 232 bits short of one.
+/// Characters that pages show: enough to tell two secrets apart. About 232 bits stay hidden.
 const SHOWN: usize = PREFIX.len() + 4;
 
-/// The secret a webhook's deliveries are signed with.
+/// A secret that signs a webhook's requests.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
-/// A text that is not a secret of ours. Says nothing of the text.
+/// The text is not a secret. The error does not quote the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a secret is whsec_ and the base64 of 32 bytes")]
 pub struct NotASecret;
@@ -33,24 +33,24 @@ impl Secret {
         Self(SecretString::from(format!("{PREFIX}{}", STANDARD.encode(key))))
     }
 
-    /// A secret read back from where it was kept.
+    /// Parses a secret from a store.
     pub fn parse(text: &str) -> Result<Self, NotASecret> {
         let encoded = text.strip_prefix(PREFIX).ok_or(NotASecret)?;
         let key = STANDARD.decode(encoded).map_err(|_| NotASecret)?;
         if key.len() == KEY_BYTES { Ok(Self(SecretString::from(text.to_owned()))) } else { Err(NotASecret) }
     }
 
-    /// The secret's own characters.
+    /// The secret as text.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// How it begins.
+    /// The first characters, which pages show.
     pub fn prefix(&self) -> &str {
         &self.reveal()[..SHOWN]
     }
 
-    /// The 32 bytes it stands for: the key of the Standard Webhooks signature.
+    /// The 32 bytes it encodes: the key of the Standard Webhooks signature.
     pub(crate) fn key_bytes(&self) -> Vec<u8> {
         STANDARD.decode(&self.reveal()[PREFIX.len()..]).unwrap_or_default()
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for Secret {
 }
 
 impl PartialEq for Secret {
-    /// For tests and for telling whether a record changed; verification never compares secrets.
+    /// For tests and for comparing records. Verification never compares secrets.
     fn eq(&self, other: &Self) -> bool {
         self.reveal() == other.reveal()
     }

@@ -1,12 +1,11 @@
-//! How a delivery proves who sent it.
+//! The signatures that prove who sent a request.
 //!
-//! Two signatures stand side by side, so that a customer can follow the product page's recipe or use any
-//! Standard Webhooks library:
+//! There are two, so that a customer can follow the recipe of the product page or use any Standard Webhooks library:
 //!
-//! - `X-StatusPulse-Signature`: lowercase hex HMAC-SHA256 of the raw body, keyed with the secret's own
-//!   characters as bytes. Nothing else in the header: the recipe compares the digest with the header's value.
-//! - `webhook-signature`: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, keyed with the bytes the
-//!   secret decodes to ([specification](https://www.standardwebhooks.com)).
+//! - `X-StatusPulse-Signature`: the HMAC-SHA256 of the raw body in lowercase hex. The key is the secret as it is
+//!   written. The header contains nothing else, because the recipe compares the digest with the whole header.
+//! - `webhook-signature`: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`. The key is the bytes that the secret
+//!   encodes ([specification](https://www.standardwebhooks.com)).
 //!
 //! During a rotation both the old and the new secret sign; see [`SigningKeys`].
 
@@ -22,26 +21,26 @@ use crate::time::later;
 
 /// The header of the product page's recipe.
 pub const SIGNATURE: &str = "X-StatusPulse-Signature";
-/// The new secret's digest, in a rotation of the style [`RotationStyle::Split`].
+/// The new secret's digest, during a rotation with the style [`RotationStyle::Split`].
 pub const SIGNATURE_NEXT: &str = "X-StatusPulse-Signature-Next";
 /// Standard Webhooks: the event's id.
 pub const WEBHOOK_ID: &str = "webhook-id";
-/// Standard Webhooks: seconds since 1970, of the attempt.
+/// Standard Webhooks: the time of the attempt in seconds since 1970.
 pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 /// Standard Webhooks: the signatures, separated by spaces.
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
-/// How the seed's header shows two digests while a rotation's window is open.
+/// How `X-StatusPulse-Signature` shows two digests during a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RotationStyle {
     /// `X-StatusPulse-Signature: <new>,<old>`.
     #[default]
     Joined,
-    /// The header keeps the old digest alone, for receivers that compare strictly; the new one has its own.
+    /// The header has only the old digest, for receivers that compare strictly. The new one has its own header.
     Split,
 }
 
-/// A secret that is on its way out.
+/// The old secret during a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// The secret from before the rotation.
@@ -52,7 +51,7 @@ pub struct Outgoing {
     pub style: RotationStyle,
 }
 
-/// The secrets of a webhook: one, or two while a rotation's window is open.
+/// The secrets of a webhook: one, or two during a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKeys {
     current: Secret,
@@ -60,10 +59,10 @@ pub struct SigningKeys {
     rotated_at: Option<Timestamp>,
 }
 
-/// A rotation was asked for while the window of the one before is open.
+/// The window of the previous rotation is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowOpen {
-    /// When it closes by itself.
+    /// When it ends.
     pub until: Timestamp,
 }
 
@@ -73,12 +72,12 @@ impl SigningKeys {
         Self { current: secret, outgoing: None, rotated_at: None }
     }
 
-    /// Keys read back from where they were kept.
+    /// Keys read from a store.
     pub fn restore(current: Secret, outgoing: Option<Outgoing>, rotated_at: Option<Timestamp>) -> Self {
         Self { current, outgoing, rotated_at }
     }
 
-    /// When the newest secret was made, if it is not the webhook's first.
+    /// When the newest secret was created; `None` if it is the webhook's first.
     pub fn rotated_at(&self) -> Option<Timestamp> {
         self.rotated_at
     }
@@ -88,13 +87,13 @@ impl SigningKeys {
         &self.current
     }
 
-    /// The secret on its way out, if the window is still open at `now`.
+    /// The old secret, if the window is open at `now`.
     pub fn outgoing(&self, now: Timestamp) -> Option<&Outgoing> {
         self.outgoing.as_ref().filter(|outgoing| now < outgoing.until)
     }
 
-    /// Opens a window in which both sign. One window at a time: a second would leave a receiver that still
-    /// checks the first secret with nothing to check.
+    /// Replaces the secret, and opens a window in which both sign. There is only one window at a time: after a second
+    /// rotation, a receiver that still has the first secret could not verify anything. Returns the end of the window.
     pub fn rotate(
         &mut self,
         new: Secret,
@@ -111,14 +110,14 @@ impl SigningKeys {
         Ok(until)
     }
 
-    /// Ends the window now. Says whether one was open.
+    /// Ends the window now. Returns whether one was open.
     pub fn finish(&mut self, now: Timestamp) -> bool {
         let open = self.outgoing(now).is_some();
         self.outgoing = None;
         open
     }
 
-    /// The signature headers of one attempt, by the keys valid at its moment.
+    /// The signature headers of one attempt, with the keys that are valid at `now`.
     pub fn headers(&self, id: &str, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
         let outgoing = self.outgoing(now);
         let new_digest = body_digest(&self.current, body);
@@ -164,7 +163,7 @@ fn standard_signature(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) ->
 }
 
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC takes a key of any length; the error exists for other kinds of MAC.
+    // HMAC accepts keys of any length. The error exists for other kinds of MAC.
     #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
     for part in parts {

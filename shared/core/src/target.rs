@@ -1,23 +1,23 @@
-//! Who may be called: the guard between a URL that a stranger typed and our network.
+//! Which targets may be called: the check between a URL that a stranger entered and our network.
 //!
-//! An [`EndpointUrl`] is a URL in the one shape we take. [`TargetPolicy`] says which addresses may be called.
-//! [`AllowedDomains`] is an account's own, narrower list. All of it is pure: the name is looked up elsewhere
-//! (`shared/outbound`) and its addresses are brought here.
+//! An [`EndpointUrl`] is a URL in the only shape that is accepted. [`TargetPolicy`] says which addresses may be called.
+//! [`AllowedDomains`] is an account's own, narrower list. All of this is pure: `shared/outbound` looks names up and
+//! passes the addresses in.
 //!
 //! # Why the raw text is checked before it is parsed
 //!
-//! A URL parser written for browsers repairs: `https:host`, `https:\\host`, a tab inside the host, leading
-//! spaces, percent-encoded dots all become a URL that looks well-formed and names a host the reader did not
-//! see. So the text must have a strict shape *before* the `url` crate reads it, and then the *parsed* host is
-//! checked, because `127.1`, `0x7f.1`, `２１３０７０６４３３` and `①②⑦.⓪.⓪.①` all parse to 127.0.0.1.
+//! A URL parser written for browsers repairs its input: `https:host`, `https:\\host`, a tab inside the host, leading
+//! spaces and percent-encoded dots all become a URL that looks well-formed and names a host that the reader did not
+//! see. So the text must have a strict shape *before* the `url` crate parses it. Then the *parsed* host is checked,
+//! because `127.1`, `0x7f.1`, `２１３０７０６４３３` and `①②⑦.⓪.⓪.①` all parse to 127.0.0.1.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
-//! - An [`EndpointUrl`] from [`parse`](EndpointUrl::parse) has no user info, no fragment and a port of the
-//!   policy; its host is a plain name or an address that may be called.
-//! - A *name* proves nothing: what it resolves to may change. Every address is checked at every attempt
-//!   with [`TargetPolicy::vet`], and the connection goes to an address that was checked (rule 9.2).
-//! - No refusal names an address that a name resolved to.
+//! - An [`EndpointUrl`] from [`parse`](EndpointUrl::parse) has no user info and no fragment, and a port that the policy
+//!   allows. Its host is a plain name, or an address that may be called.
+//! - A *name* proves nothing, because what it resolves to may change. Every address is checked at every attempt with
+//!   [`TargetPolicy::vet`], and the connection goes to an address that was checked (rule 9.2).
+//! - No error contains an address that a name resolved to.
 
 mod address;
 mod domains;
@@ -36,10 +36,10 @@ pub use address::{Cidr, CidrRefused, is_public};
 pub use domains::{ALWAYS_ALLOWED, AllowedDomains, DomainRefused};
 pub use policy::{REFUSED_PORTS, Refused, TargetPolicy};
 
-/// What stands where a secret would.
+/// Shown in place of a secret.
 pub const HIDDEN: &str = "[hidden]";
 
-/// Why a URL is not taken.
+/// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct UrlRefused {
@@ -59,15 +59,15 @@ impl UrlRefused {
 /// The host of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host<'a> {
-    /// A name in lower case, an internationalised one as punycode. It has to be looked up.
+    /// A name in lower case, with punycode for an internationalised one. It has to be looked up.
     Name(&'a str),
-    /// A literal address.
+    /// An IP address.
     Address(IpAddr),
 }
 
-/// An endpoint's URL, in the strict shape we take; cheap to clone.
+/// An endpoint's URL in the strict shape. Cheap to clone.
 ///
-/// `Display` is the whole URL. `Debug` leaves the path out: with Slack and many others the path is the secret.
+/// `Display` shows the whole URL. `Debug` omits the path, which is the secret with Slack and many other services.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EndpointUrl {
     text: Arc<str>,
@@ -78,10 +78,10 @@ pub struct EndpointUrl {
 }
 
 impl EndpointUrl {
-    /// Reads a URL that somebody wants to register.
+    /// Parses a URL for registration.
     ///
     /// # Errors
-    /// With what to fix, if the URL is not in the strict shape or the policy does not take it.
+    /// Returns what to fix, if the URL does not have the strict shape or the policy does not allow it.
     pub fn parse(text: &str, policy: &TargetPolicy) -> Result<Self, UrlRefused> {
         let shape = shape::read(text)?;
         policy.check_scheme(shape.https)?;
@@ -92,11 +92,11 @@ impl EndpointUrl {
         Ok(url)
     }
 
-    /// Reads back a URL that was registered before. Only its shape is checked: what may be called is decided
-    /// again at each attempt, and a policy that has become stricter must not make a store unreadable.
+    /// Parses a registered URL from a store. Only its shape is checked: the policy is applied again at each attempt,
+    /// and a stricter policy must not make a store unreadable.
     ///
     /// # Errors
-    /// If it is not in the strict shape.
+    /// Returns an error if it does not have the strict shape.
     pub fn restore(text: &str) -> Result<Self, UrlRefused> {
         let shape = shape::read(text)?;
         Self::from_shape(text, &shape)
@@ -114,7 +114,7 @@ impl EndpointUrl {
             }
         };
         let port = shape.port.unwrap_or(if shape.https { 443 } else { 80 });
-        // What the crate read has to be what we read; if the two ever disagree, nobody is called.
+        // The crate and our own parser must agree. If they ever differ, the URL is refused.
         let same = url.scheme() == if shape.https { "https" } else { "http" }
             && url.port_or_known_default() == Some(port)
             && url.username().is_empty()
@@ -134,12 +134,12 @@ impl EndpointUrl {
         })
     }
 
-    /// The URL as registered: normalised, an internationalised host as punycode.
+    /// The normalised URL, with punycode for an internationalised host.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is https; else it is plain http, which only a development policy takes.
+    /// Whether the scheme is https. Otherwise it is http, which only a development policy allows.
     pub fn scheme_is_https(&self) -> bool {
         self.https
     }
@@ -152,14 +152,13 @@ impl EndpointUrl {
         }
     }
 
-    /// The host as it stands in the URL: a name, or an address (IPv6 in brackets).
+    /// The host as it appears in the URL: a name, or an address (IPv6 in brackets).
     pub fn host_text(&self) -> &str {
         &self.text[self.host.clone()]
     }
 
-    /// The host as its owner writes it, if that is not how it stands in the URL: `bücher.example` for
-    /// `xn--bcher-kva.example`. To be shown *beside* the punycode, never instead: letters of two scripts can
-    /// look alike.
+    /// The host in Unicode, if that differs: `bücher.example` for `xn--bcher-kva.example`. Show it *beside* the
+    /// punycode, never instead, because letters of different scripts can look alike.
     pub fn host_in_unicode(&self) -> Option<String> {
         match self.host() {
             Host::Name(name) => host::in_unicode(name),
@@ -172,22 +171,22 @@ impl EndpointUrl {
         self.port
     }
 
-    /// `scheme://host`, with the port if it is not the scheme's own: what a connection is kept for.
+    /// `scheme://host`, with the port if it is not the scheme's default. Connections are kept per origin.
     pub fn origin(&self) -> &str {
         &self.text[..self.path_start()]
     }
 
-    /// What is asked of the host: the path, and the query if there is one.
+    /// The path, and the query if there is one.
     pub fn path_and_query(&self) -> &str {
         &self.text[self.path_start()..]
     }
 
-    /// The origin, for Slack texts and logs: with many services the path is the secret.
+    /// The origin, for Slack texts and logs. With many services the path is the secret.
     pub fn without_path(&self) -> String {
         self.origin().to_owned()
     }
 
-    /// The URL as it is shown where its path is a secret.
+    /// The URL with its path hidden, for URLs whose path is a secret.
     pub fn redacted(&self) -> String {
         format!("{}/{HIDDEN}", self.origin())
     }

@@ -1,6 +1,6 @@
-//! A registered endpoint: what it wants, whether it may be called, and how it has been doing.
+//! A webhook: a registered endpoint with its settings, state and health.
 //!
-//! # States, and who may change them
+//! # States
 //!
 //! ```text
 //!            handshake passed                  4th failed retry | 410 | by hand | permanent
@@ -10,17 +10,18 @@
 //! any ---- delete ----> Deleted
 //! ```
 //!
-//! - only a handshake makes a pending webhook active;
-//! - only an active webhook is paused, and only a paused one resumed;
-//! - a deleted one stays as a tombstone until its deliveries are cancelled, and never changes again.
+//! - Only a successful handshake makes a pending webhook active.
+//! - Only an active webhook can be paused, and only a paused webhook can be resumed.
+//! - A deleted webhook remains as a tombstone and never becomes active again.
 //!
-//! Each change of state counts up the webhook's `generation`: messages that belong to an older one are recognised.
+//! Each change of state increments the webhook's `generation`, so that messages of older generations can be recognised.
 //!
 //! # Changes say what they call for
 //!
-//! A change is a pure function from one state to the next. What it calls for (the next page of a job, a notification, an
-//! event) is in the new state's `outbox`: the store sends it in the transaction that saves the state, or
-//! [`Outbox`](crate::outbox::Outbox) does so right after, and strikes it off. Whoever finds it unsent sends it.
+//! A change is a pure function from one state to the next. The messages it calls for (the next page of a job, a
+//! notification, a domain event) are in the new state's `outbox`. A transactional store sends them with the save.
+//! Otherwise [`Outbox`](crate::outbox::Outbox) sends them right after it, and then removes them from the record. Code
+//! that reads a webhook and finds unsent messages sends them.
 
 mod changes;
 mod job;
@@ -46,60 +47,60 @@ pub(crate) use job::{PageClaim, PageResult};
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Its id.
+    /// Unique id.
     pub id: WebhookId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
-    /// What its owner set.
+    /// What its owner has set.
     pub settings: Settings,
-    /// What its deliveries are signed with.
+    /// The keys that sign its requests.
     pub keys: SigningKeys,
     /// Whether it may be called.
     pub state: State,
-    /// How it has been doing.
+    /// Its recent successes and failures.
     pub health: Health,
-    /// How its last handshake went.
+    /// The result of its last handshake.
     pub handshake: Handshake,
-    /// The outage number with which it was last resumed. Ladders whose first failure has a smaller one begin afresh.
+    /// The outage number after its last resume. A ladder that first failed in an earlier outage starts over.
     pub resumed_in: u32,
-    /// What is being done to its deliveries since the last change of state.
+    /// The job that is changing its deliveries, if any.
     pub job: Option<BulkJob>,
-    /// What its account's engineers are told last.
+    /// The latest notification to its account's engineers.
     pub notification: Option<Notification>,
-    /// What its changes called for and is not known to be sent. Empty in a store that sends in the same transaction.
+    /// Messages that may not have been sent yet. Always empty in a store that commits messages with the record.
     pub outbox: Vec<ScheduledMessage>,
-    /// Who did what to it.
+    /// The latest changes, and who made them.
     pub audit: AuditLog,
-    /// Counts the changes of state.
+    /// Incremented with each change of state.
     pub generation: u64,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When its owner last changed it, or its state changed.
+    /// When its settings or its state last changed.
     pub updated_at: Timestamp,
-    /// Since when its requests are made as they are now: to where, with which headers, signed with which keys.
+    /// When its URL, headers or signing keys last changed.
     pub requests_since: Timestamp,
-    /// Counts its changes, for the store's compare-and-set.
+    /// Incremented with each save, for compare-and-set.
     pub version: u64,
 }
 
-/// What an owner sets.
+/// What an owner can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where deliveries go.
+    /// The URL that deliveries are sent to.
     pub url: EndpointUrl,
-    /// In which form.
+    /// The form they are sent in.
     pub destination: Destination,
-    /// Which types of event it wants: one at least.
+    /// The event types it receives: at least one.
     pub events: Vec<EventType>,
-    /// Which monitor groups it wants; empty for all.
+    /// The monitor groups it receives; empty for all.
     pub monitor_groups: Vec<String>,
-    /// What its owner calls it.
+    /// Free text from its owner.
     pub description: Option<String>,
-    /// Headers sent with every delivery. Often credentials, so their values are never shown again.
+    /// Headers sent with every request. They often contain credentials, so their values are never shown again.
     pub headers: Headers,
 }
 
-/// Custom headers by name. `Debug` shows no value.
+/// Custom headers by name. `Debug` shows the names only.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Headers(pub BTreeMap<String, String>);
 
@@ -112,26 +113,26 @@ impl std::fmt::Debug for Headers {
 /// Whether a webhook may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Has not passed its handshake.
+    /// Has not passed its handshake; receives nothing.
     Pending,
-    /// Gets what it wants.
+    /// Receives the events it wants.
     Active,
-    /// Gets nothing for now; what it wants is held.
+    /// Receives nothing; its deliveries are held.
     Paused(Pause),
-    /// Gets nothing any more.
+    /// Receives nothing; its deliveries are cancelled.
     Deleted,
 }
 
 /// Why and since when a webhook is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// Why.
+    /// The reason.
     pub reason: PauseReason,
-    /// Since when.
+    /// When it was paused.
     pub since: Timestamp,
-    /// The failure that led to it, in words.
+    /// The failure that caused the pause, as a sentence.
     pub last_error: Option<String>,
-    /// Since when the webhook had been failing.
+    /// The first failure of the outage that was going on when it was paused.
     pub failing_since: Option<Timestamp>,
 }
 
@@ -144,7 +145,7 @@ pub enum PauseReason {
     Gone,
     /// Its owner paused it.
     Manual,
-    /// It answered that it will take nothing any more: see [`Destination::verdict`].
+    /// Its answer means that it will never accept another request: see [`Destination::verdict`].
     Permanent,
 }
 
@@ -163,43 +164,43 @@ impl PauseReason {
         }
     }
 
-    /// The reason of that name.
+    /// The reason with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
 
-/// How a webhook has been doing.
+/// A webhook's recent successes and failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
-    /// Counts the outages that have ended. So two failures belong to one outage exactly if they have the same number:
-    /// no clock is asked.
+    /// The number of outages that have ended. Two failures belong to the same outage if and only if they have the same
+    /// number, so no times are compared.
     pub outage: u32,
-    /// The first failure since the last 2xx.
+    /// The first failure since the last 2xx or resume.
     pub failing_since: Option<Timestamp>,
-    /// Failed retries on end, 0 to 4; see [`retry`].
+    /// Failed retries in a row, 0 to 4; see [`retry`](crate::retry).
     pub consecutive_failures: u8,
 }
 
 impl Health {
-    /// After a 2xx, a resume or a new endpoint: what failed before is over.
+    /// The health after a 2xx, a resume or a change of the URL: the outage has ended.
     #[must_use]
     pub fn recovered(self) -> Self {
         Self { outage: self.outage + 1, ..Self::default() }
     }
 
-    /// Whether something failed since the last 2xx.
+    /// Whether an attempt has failed since the last 2xx or resume.
     pub fn is_failing(&self) -> bool {
         self.failing_since.is_some()
     }
 }
 
-/// How a handshake went.
+/// The result of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// Whether it was answered with exactly 200.
+    /// Whether it succeeded.
     pub ok: bool,
-    /// What was answered, if anything was.
+    /// The status of the answer, if there was one.
     pub status_code: Option<u16>,
     /// What to fix, if it failed.
     pub reason: Option<String>,
@@ -209,19 +210,19 @@ pub struct Handshake {
     pub duration: Duration,
 }
 
-/// Why an event does not reach a webhook.
+/// Why a webhook does not receive an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwanted {
-    /// It has not passed its handshake, or is deleted.
+    /// The webhook has not passed its handshake, or is deleted.
     Status,
-    /// The event's type is not among those it is bound to.
+    /// The webhook does not receive this event type.
     EventType,
-    /// The event shares no monitor group with it.
+    /// The webhook and the event have no monitor group in common.
     MonitorGroups,
 }
 
 impl Webhook {
-    /// A webhook as it is registered: it has not passed its handshake, and nothing has happened to it.
+    /// A new webhook: pending, and with nothing delivered yet.
     pub fn new(
         id: WebhookId,
         account_id: AccountId,
@@ -256,8 +257,8 @@ impl Webhook {
         }
     }
 
-    /// Whether an event of this type and these groups becomes a delivery to this webhook; if not, which rule
-    /// said no.
+    /// Whether an event of this type and with these groups becomes a delivery to this webhook. The error is the rule
+    /// that excludes it.
     pub fn wants(&self, event_type: EventType, groups: &[String]) -> Result<(), Unwanted> {
         if matches!(self.state, State::Pending | State::Deleted) {
             return Err(Unwanted::Status);
@@ -278,17 +279,18 @@ impl Webhook {
         self.wants(event.event_type, &event.monitor_groups).is_ok()
     }
 
-    /// Whether an attempt may start.
+    /// Whether attempts may start.
     pub fn is_active(&self) -> bool {
         self.state == State::Active
     }
 
-    /// Whether it does not exist any more for its owner.
+    /// Whether its owner has deleted it.
     pub fn is_deleted(&self) -> bool {
         self.state == State::Deleted
     }
 
-    /// The notification that may be sent now. That of a pause waits until what is due is held, so that its count is right.
+    /// The notification, if it may be sent now. The one for a pause waits for the hold job, so that its count of held
+    /// deliveries is right.
     pub(crate) fn sendable_notification(&self, now: Timestamp) -> Option<&Notification> {
         let notification = self.notification.as_ref().filter(|notification| notification.is_due(now))?;
         (!self.is_holding_for(notification)).then_some(notification)

@@ -135,6 +135,6 @@ fn a_ladder_is_four_waits_with_units() {
         ["", "60s", "60s,300s,900s", "60,300,900,3600", "60s,300s,900s,0s", "1s,1s,1s,25h", "1s,1s,1s,-1s"]
     {
         let refused = wrong.parse::<Ladder>().unwrap_err().to_string();
-        assert!(!refused.is_empty(), "{wrong:?} was taken");
+        assert!(!refused.is_empty(), "{wrong:?} was accepted");
     }
 }

@@ -1,5 +1,5 @@
-//! The two signatures, against vectors that openssl and Python computed (`events/signature_vectors.json`), and the window of
-//! a rotation to the millisecond (rules 4.3, 4.4, 8.1 and 8.2).
+//! Checks the two signatures against vectors that openssl and Python computed (`events/signature_vectors.json`), and
+//! the window of a rotation to the millisecond (rules 4.3, 4.4, 8.1 and 8.2).
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! Which URLs are taken (rules 9.1 and 9.2).
-//! Addresses are in `target_addresses.rs`, the list of domains in `target_domains.rs`; what needs a resolver or
-//! a socket is in `shared/outbound/tests`.
+//! Which URLs are accepted (rules 9.1 and 9.2).
+//!
+//! Addresses are in `target_addresses.rs`, the list of domains in `target_domains.rs`. Tests that need a resolver or a
+//! socket are in `shared/outbound/tests`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 use std::net::IpAddr;
@@ -37,7 +38,7 @@ fn development(cidrs: &[&str]) -> TargetPolicy {
     TargetPolicy::development(cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect())
 }
 
-// --- What is taken ---------------------------------------------------------------------------------------
+// --- Accepted URLs ---------------------------------------------------------------------------------------
 
 #[test]
 fn an_ordinary_https_url_is_taken_with_its_path_and_query() {
@@ -373,7 +374,7 @@ fn soft_hyphens_and_characters_of_no_width_are_refused() {
             "https://xn--a-ecp.example/",
         ],
     );
-    // Invisible, yet legal by IDNA between these letters.
+    // Invisible, but IDNA allows it between these letters.
     all_refused("url_host", &["https://نامه\u{200c}ای.example/", "https://xn--mgba3gch31f060k.example/"]);
 }
 

@@ -1,5 +1,4 @@
-//! Which addresses are public (rule 9.2), as tables, and properties that hold for any
-//! address.
+//! Which addresses are public (rule 9.2): tables, and properties of arbitrary addresses.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -220,7 +219,7 @@ fn nat64_6to4_and_teredo_addresses_are_refused() {
     );
 }
 
-/// RFC 6052, section 2.2: where an IPv4 address stands behind a prefix of each length.
+/// An IPv4 address embedded behind a prefix of each length (RFC 6052, section 2.2).
 fn translated(prefix: Ipv6Addr, bits: u8, inner: Ipv4Addr) -> Ipv6Addr {
     let (p, v) = (prefix.octets(), inner.octets());
     let octets = match bits {
@@ -259,9 +258,9 @@ fn one_address_that_is_not_public_refuses_the_name() {
     assert_eq!(policy.vet(&url, &[]), Err(Refused::NoAddress));
 }
 
-// --- For any address, any text ----------------------------------------------------------------------------
+// --- Arbitrary addresses and texts ------------------------------------------------------------------------
 
-/// Blocks that are not public, written down a second time and apart from the table under test.
+/// Blocks that are not public, written independently of the table under test.
 const PRIVATE_V4: [&str; 19] = [
     "0.0.0.0/8",
     "10.0.0.0/8",

@@ -1,4 +1,4 @@
-//! An account's own list of domains (rule 9.3).
+//! An account's list of allowed domains (rule 9.3).
 
 use statuspulse_core::target::{ALWAYS_ALLOWED, AllowedDomains, EndpointUrl, Refused, TargetPolicy};
 

@@ -1,4 +1,4 @@
-// What a page does beyond its links and forms: copies, tells a time in the reader's own zone, looks again. Without it all pages work.
+// Copy buttons, local times and automatic refresh. All pages also work without this script.
 "use strict";
 
 function localTimes(root) {
@@ -17,12 +17,12 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Select it and copy";
+    button.textContent = "Select and copy it";
   }
   setTimeout(() => { button.textContent = before; }, 2000);
 });
 
-// The state of a webhook is asked for again, often while it is about to change. Whoever has put the focus in it is left alone.
+// Refreshes the state of a webhook, more often while it is about to change. It is not replaced while it has the focus.
 async function lookAgain() {
   const shown = document.querySelector("[data-refresh]");
   if (!shown) return;
@@ -31,7 +31,7 @@ async function lookAgain() {
       const next = (await fetched(shown.dataset.refresh)).querySelector("[data-refresh]");
       if (next) await show(shown, next);
     } catch {
-      // The network is away; the next look may find it.
+      // The request failed; the next refresh tries again.
     }
   }
   setTimeout(lookAgain, shown.dataset.every);
@@ -39,7 +39,7 @@ async function lookAgain() {
 
 async function fetched(address) {
   const answer = await fetch(address, { credentials: "same-origin" });
-  // Signed out, or deleted: the page itself says so.
+  // Signed out, or deleted: the reloaded page says so.
   if (answer.status === 401 || answer.status === 404) location.reload();
   if (!answer.ok) throw new Error(answer.statusText);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -55,8 +55,8 @@ async function show(shown, next) {
   shown.className = next.className;
   shown.dataset.every = next.dataset.every;
   replace(shown, next);
-  // The rest is of the state before, and for one look more, of what was under way when it changed. It is not reloaded: that
-  // would take away a secret that is shown only once.
+  // After a change of state the other parts of the page are updated too, and once more at the next refresh, for work that
+  // was in progress. The page is not reloaded, because a secret that is shown only once would disappear.
   if (!changed && !settling) return;
   settling = changed;
   const page = await fetched(location.href);
@@ -67,7 +67,7 @@ async function show(shown, next) {
   }
 }
 
-// Only what differs is replaced: a screen reader tells what has changed, and not all of it again.
+// Replaces only the elements that differ, so that a screen reader announces only these.
 function replace(shown, next) {
   const [before, after] = [[...shown.children], [...next.children]];
   if (before.length !== after.length) {

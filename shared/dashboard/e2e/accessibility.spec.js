@@ -1,13 +1,13 @@
-// What holds on every page: who reads it how, and on what.
+// What applies to every page: accessibility, screen sizes, time zones and the content security policy.
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect } from "@playwright/test";
 import { everyPage, tellingState } from "./state.js";
 import { signIn, test } from "./world.js";
 
-// Waits that no test lives to see the end of: a failing webhook stays one.
+// The waits are longer than any test, so that a failing webhook is not paused.
 test.use({ ladder: "1h,1h,1h,1h" });
 
-/** Opens one page after the other, those without anybody signed in first. */
+/** Opens every page and calls `look`, first for the pages of a browser that is not signed in. */
 async function openEach(page, program, receiver, look) {
   const step = (name, open) =>
     test.step(name, async () => {
@@ -28,25 +28,25 @@ async function openEach(page, program, receiver, look) {
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill("https://10.0.0.1/in");
     await page.getByLabel("Custom headers").fill("Host: elsewhere");
-    await page.getByRole("button", { name: "Make the webhook" }).click();
+    await page.getByRole("button", { name: "Create webhook" }).click();
     await expect(page.getByRole("alert")).toBeVisible();
   });
   await step("a new secret", async () => {
     await page.goto(`/dashboard/webhooks/${webhooks.failing.id}/rotate`);
-    await page.getByRole("button", { name: "Make a new secret" }).click();
-    await page.getByText("Verify a delivery with it").click();
+    await page.getByRole("button", { name: "Create new secret" }).click();
+    await page.getByText("Verify a delivery with this secret").click();
   });
 }
 
 for (const colorScheme of ["light", "dark"]) {
   test.describe(colorScheme, () => {
     test.use({ colorScheme });
-    test("every page keeps to WCAG 2.2 AA", async ({ page, program, receiver }) => {
+    test("every page conforms to WCAG 2.2 AA", async ({ page, program, receiver }) => {
       await openEach(page, program, receiver, async (name) => {
-        // What is folded is looked at too.
+        // Opens all folded parts, so that they are checked too.
         for (const folded of await page.locator("details:not([open]) > summary").all()) await folded.click();
         const { violations, passes } = await new AxeBuilder({ page })
-          // There are no frames, so one run in the page itself is all it takes.
+          // There are no frames, so one run in the page is enough.
           .setLegacyMode()
           .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])
           .analyze();
@@ -60,7 +60,7 @@ for (const colorScheme of ["light", "dark"]) {
 
 for (const [what, viewport] of [
   ["360 pixels wide", { width: 360, height: 740 }],
-  // What a window of 1280 by 800 is at 200 %.
+  // A window of 1280 by 800 at 200 %.
   ["at twice the size", { width: 640, height: 400 }],
 ]) {
   test.describe(what, () => {
@@ -76,7 +76,7 @@ for (const [what, viewport] of [
 
 test.describe("in India", () => {
   test.use({ timezoneId: "Asia/Kolkata", locale: "en-GB" });
-  test("every time tells the reader's own, also after a look by itself", async ({ page, program, receiver }) => {
+  test("every time has the local time as its tooltip, also after a refresh", async ({ page, program, receiver }) => {
     const own = (utc) => new Date(Date.parse(utc) + 5.5 * 3600_000).toISOString().slice(11, 19);
     const check = async (name) => {
       const times = await page.locator("time").evaluateAll((all) => all.map((time) => [time.dateTime, time.title]));
@@ -89,11 +89,11 @@ test.describe("in India", () => {
     await expect(page.getByText("9 deliveries")).toBeVisible();
     await program.publish("INC-1", "incident_opened", ["payment-processing"]);
     await expect(page.getByText("10 deliveries")).toBeVisible();
-    await check("after a look");
+    await check("after a refresh");
   });
 });
 
-test("no page breaks the policy or says anything on the console", async ({ page, program, receiver }) => {
+test("no page violates the policy or writes to the console", async ({ page, program, receiver }) => {
   const said = [];
   page.on("console", (message) => said.push(message.text()));
   page.on("pageerror", (error) => said.push(String(error)));
@@ -101,16 +101,16 @@ test("no page breaks the policy or says anything on the console", async ({ page,
     document.addEventListener("securitypolicyviolation", (event) => console.error(`refused: ${event.violatedDirective}`)),
   );
   await openEach(page, program, receiver, async (name) => {
-    // That a page was answered with 401, 404 or 422 is meant so.
+    // Some pages are answered with 401, 404 or 422 on purpose.
     const other = said.splice(0).filter((text) => !/the server responded with a status of (401|404|422)/.test(text));
     expect.soft(other, name).toEqual([]);
   });
-  // And it would be heard if one did.
+  // A violation would be noticed.
   await page.evaluate(() => document.body.append(Object.assign(document.createElement("script"), { text: "1" })));
   await expect.poll(() => said.join()).toContain("refused: script-src");
 });
 
-test("a paused webhook is found and resumed by keyboard alone, with the focus in sight", async ({ page, program, receiver }) => {
+test("a paused webhook is found and resumed with the keyboard alone, and the focus is visible", async ({ page, program, receiver }) => {
   await tellingState(program, receiver);
   await signIn(page, program);
   await tabTo(page, page.getByRole("link", { name: "On-call bot" }));
@@ -120,10 +120,10 @@ test("a paused webhook is found and resumed by keyboard alone, with the focus in
   await tabTo(page, resume);
   receiver.answers("/hooks/statuspulse", { status: 200 });
   await page.keyboard.press("Enter");
-  await expect(page.getByRole("status")).toContainText("Resumed. 9 held deliveries are delivered now.");
+  await expect(page.getByRole("status")).toContainText("Resumed. 9 held deliveries are being delivered.");
 });
 
-/** Presses Tab until this has the focus, and sees each stop's outline on the way. */
+/** Presses Tab until the element has the focus, and checks that every stop is visible and has an outline. */
 async function tabTo(page, wanted) {
   for (let stop = 0; stop < 60; stop++) {
     await page.keyboard.press("Tab");
@@ -133,10 +133,10 @@ async function tabTo(page, wanted) {
     await expect(focused).toHaveCSS("outline-width", "3px");
     if (await wanted.evaluate((element) => element === document.activeElement)) return;
   }
-  throw new Error("the Tab key does not lead there");
+  throw new Error("the Tab key does not reach the element");
 }
 
-test("the first stop skips to the content", async ({ page, program }) => {
+test("the first tab stop skips to the content", async ({ page, program }) => {
   await signIn(page, program);
   await page.goto("/dashboard/account");
   await page.keyboard.press("Tab");
@@ -150,22 +150,22 @@ test("the first stop skips to the content", async ({ page, program }) => {
 
 test.describe("without JavaScript", () => {
   test.use({ javaScriptEnabled: false });
-  test("a webhook is made, paused and resumed", async ({ page, program, receiver }) => {
+  test("a webhook is created, paused and resumed", async ({ page, program, receiver }) => {
     await signIn(page, program);
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill(receiver.url("/in"));
-    await page.getByRole("button", { name: "Make the webhook" }).click();
+    await page.getByRole("button", { name: "Create webhook" }).click();
     const state = page.getByRole("region", { name: /^State of/ });
-    await expect(state).toContainText("What happens is delivered at once.");
+    await expect(state).toContainText("Healthy. New events are delivered immediately.");
     await page.getByRole("button", { name: "Pause" }).click();
     await expect(state).toContainText("Paused since");
     await page.getByRole("button", { name: "Resume", exact: true }).click();
-    await expect(state).toContainText("What happens is delivered at once.");
+    await expect(state).toContainText("Healthy. New events are delivered immediately.");
     await expect(page.getByRole("button", { name: "Pause" })).toBeVisible();
   });
 });
 
-test("who wants less motion gets none", async ({ page, program }) => {
+test("reduced motion turns transitions off", async ({ page, program }) => {
   await page.emulateMedia({ reducedMotion: "reduce" });
   await signIn(page, program);
   await expect(page.getByRole("button", { name: "Sign out" })).toHaveCSS("transition-duration", "0s");

@@ -1,4 +1,4 @@
-// What one can do on the pages. What each page says in detail is tested in local/tests/spec, without a browser.
+// What users can do on the pages. The texts of each page are tested in local/tests/spec, without a browser.
 import { expect } from "@playwright/test";
 import { run } from "./program.js";
 import { signIn, test } from "./world.js";
@@ -16,7 +16,7 @@ async function opened(page, program, webhook) {
   await page.goto(`${LIST}/${webhook.id}`);
 }
 
-/** The delivery of this incident, as soon as so many attempts of it were made. */
+/** Waits until the delivery of this incident has so many attempts, and returns it. */
 async function delivery(program, webhook, incident, attempts = 1) {
   let found;
   const path = `/v1/webhooks/${webhook.id}/deliveries?incident_id=${incident}`;
@@ -29,7 +29,7 @@ async function delivery(program, webhook, incident, attempts = 1) {
   return { ...found, page: `${LIST}/${webhook.id}/deliveries/${found.id}` };
 }
 
-/** What the button of this name, in this part of the page, copies. */
+/** Clicks a copy button in a part of the page, and returns what it copied. */
 async function copied(page, name, part = page) {
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   await button(part, name).click();
@@ -54,7 +54,7 @@ test("a link signs in once, and a used one is refused", async ({ page, program, 
   await expect(another.getByRole("alert")).toContainText("Not signed in: the link was used before");
 });
 
-test("whoever signs out sees nothing any more", async ({ page, program }) => {
+test("after signing out, no page is shown", async ({ page, program }) => {
   await signIn(page, program);
   await button(page, "Sign out").click();
   await expect(heading(page, "Sign in")).toBeVisible();
@@ -63,14 +63,14 @@ test("whoever signs out sees nothing any more", async ({ page, program }) => {
   await expect(page.getByRole("navigation")).toHaveCount(0);
 });
 
-test("a viewer sees everything and no button that changes something", async ({ page, program, receiver }) => {
+test("a viewer sees all pages, without buttons that make changes", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await program.publish("INC-1");
   const { page: ofDelivery } = await delivery(program, webhook, "INC-1");
   await program.api("POST", `/v1/webhooks/${webhook.id}/pause`);
   await signIn(page, program, await program.keyOf("viewer"));
   const own = `${LIST}/${webhook.id}`;
-  const harmless = /^(Sign out|Show|Ask|Copy.*)$/;
+  const harmless = /^(Sign out|Show|Check|Copy.*)$/;
   for (const path of [LIST, own, `${own}/deliveries`, ofDelivery, `${own}/try`, "/dashboard/account"]) {
     await page.goto(path);
     await expect(page.getByRole("banner"), path).toContainText("viewer");
@@ -82,16 +82,16 @@ test("a viewer sees everything and no button that changes something", async ({ p
   await expect(page.getByRole("link", { name: /New webhook|Edit|Delete|Rotate|Resume/ })).toHaveCount(0);
 });
 
-// --- Making a webhook ------------------------------------------------------------------------------------
+// --- Creating a webhook ----------------------------------------------------------------------------------
 
-test("an account without webhooks is told how to begin", async ({ page, program }) => {
+test("an account without webhooks sees how to create the first one", async ({ page, program }) => {
   await signIn(page, program);
-  await expect(page.getByRole("heading", { name: "Nobody is told yet" })).toBeVisible();
-  await page.getByRole("link", { name: "Make the first webhook" }).click();
+  await expect(page.getByRole("heading", { name: "Get started" })).toBeVisible();
+  await page.getByRole("link", { name: "Create your first webhook" }).click();
   await expect(heading(page, "New webhook")).toBeVisible();
 });
 
-test("a webhook is made though its handshake fails, and verified once it passes", async ({ page, program, receiver }) => {
+test("a webhook is created although its handshake fails, and is verified when it passes", async ({ page, program, receiver }) => {
   receiver.answers("/in", { status: 404 });
   await signIn(page, program);
   await page.goto(`${LIST}/new`);
@@ -99,12 +99,12 @@ test("a webhook is made though its handshake fails, and verified once it passes"
   await page.getByLabel("Description").fill("On-call bot");
   await page.getByRole("checkbox", { name: /incident_updated/ }).uncheck();
   await page.getByLabel("Monitor groups").fill("payments\ncore");
-  await button(page, "Make the webhook").click();
+  await button(page, "Create webhook").click();
 
   await expect(heading(page, "On-call bot")).toBeVisible();
-  await expect(said(page)).toContainText("The handshake failed: see below. This is its secret, shown only now.");
+  await expect(said(page)).toContainText("The handshake failed. See below. This is its secret; it is shown only once.");
   expect(await copied(page, "Copy", said(page))).toMatch(/^whsec_/);
-  await expect(standing(page)).toContainText("It has not passed its handshake");
+  await expect(standing(page)).toContainText("The handshake has not passed");
   await expect(standing(page)).toContainText("404");
   await button(page, "Try the handshake again").click();
   await expect(said(page)).toContainText("The handshake failed.");
@@ -113,13 +113,13 @@ test("a webhook is made though its handshake fails, and verified once it passes"
   receiver.answers("/in", { status: 200 });
   await button(page, "Try the handshake again").click();
   await expect(said(page)).toHaveText("The handshake passed.");
-  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  await expect(standing(page)).toContainText("Healthy. New events are delivered immediately.");
   const [webhook] = (await program.api("GET", "/v1/webhooks")).data;
   expect(webhook.events).toEqual(["incident_opened", "incident_resolved"]);
   expect(webhook.monitor_groups).toEqual(["payments", "core"]);
 });
 
-test("what is wrong stands at its field, and what was filled in stays", async ({ page, program, receiver }) => {
+test("each error is shown at its field, and the input is kept", async ({ page, program, receiver }) => {
   await signIn(page, program);
   await page.goto(`${LIST}/new`);
   const url = page.getByLabel("URL", { exact: true });
@@ -127,9 +127,9 @@ test("what is wrong stands at its field, and what was filled in stays", async ({
   await page.getByLabel("Description").fill("On-call \"bot\" <1>");
   await page.getByLabel("Custom headers").fill("Host: elsewhere");
   for (const box of await page.getByRole("checkbox").all()) await box.uncheck();
-  await button(page, "Make the webhook").click();
+  await button(page, "Create webhook").click();
 
-  await expect(page.getByRole("alert")).toContainText("Nothing was made.");
+  await expect(page.getByRole("alert")).toContainText("Nothing was created.");
   await expect(url).toHaveAttribute("aria-invalid", "true");
   await expect(url).toHaveAccessibleDescription(/private|public/);
   await expect(url).toHaveValue("https://10.0.0.1/in");
@@ -141,11 +141,11 @@ test("what is wrong stands at its field, and what was filled in stays", async ({
   await url.fill(receiver.url("/in"));
   await page.getByLabel("Custom headers").fill("");
   await page.getByRole("checkbox", { name: /incident_opened/ }).check();
-  await button(page, "Make the webhook").click();
+  await button(page, "Create webhook").click();
   await expect(heading(page, "On-call \"bot\" <1>")).toBeVisible();
 });
 
-test("only the address of the chosen destination is asked for", async ({ page, program }) => {
+test("only the field of the chosen destination is shown", async ({ page, program }) => {
   await signIn(page, program);
   await page.goto(`${LIST}/new`);
   const [url, key] = [page.getByLabel("URL", { exact: true }), page.getByLabel("PagerDuty routing key")];
@@ -162,7 +162,7 @@ test("an edit is shown at once", async ({ page, program, receiver }) => {
   await page.getByLabel("Description").fill("Pager bot");
   await page.getByLabel("Monitor groups").fill("core");
   await button(page, "Save").click();
-  await expect(said(page)).toHaveText("Changed.");
+  await expect(said(page)).toHaveText("Changes saved.");
   await expect(heading(page, "Pager bot")).toBeVisible();
   await expect(page.getByRole("definition").filter({ hasText: /^core$/ })).toBeVisible();
 });
@@ -200,32 +200,32 @@ test("the list is searched and filtered by state", async ({ page, program, recei
 
 // --- An outage -------------------------------------------------------------------------------------------
 
-test("a test event tells at once what came of it", async ({ page, program, receiver }) => {
+test("a test event shows its result at once", async ({ page, program, receiver }) => {
   await opened(page, program, await program.webhook(receiver.url("/in"), BOT));
   await button(page, "Send a test event").click();
-  await expect(said(page)).toContainText("The test event was taken: 200 after");
+  await expect(said(page)).toContainText("The test event was accepted: 200 after");
   receiver.answers("/in", { status: 500 });
   await button(page, "Send a test event").click();
   await expect(said(page)).toContainText("The test event failed");
   await expect(said(page)).toContainText("The endpoint answered 500");
   receiver.answers("/in", { status: 200, body: "<i>noted</i>" });
-  await page.getByRole("combobox", { name: "Its type" }).selectOption("a sample incident_resolved");
+  await page.getByRole("combobox", { name: "Event type" }).selectOption("sample incident_resolved");
   await button(page, "Send a test event").click();
   await expect(said(page).getByText('"event_type": "incident_resolved"')).toBeVisible();
   await expect(said(page).getByText("<i>noted</i>")).toBeVisible();
   expect(receiver.came("/in").map((request) => request.headers["x-statuspulse-event"])).toEqual(["test", "test", "incident_resolved"]);
 });
 
-test("an open page follows an outage by itself, and one click ends it", async ({ page, program, receiver }) => {
+test("an open page follows an outage without a reload, and one click resumes the webhook", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await page.clock.install();
   await opened(page, program, webhook);
-  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  await expect(standing(page)).toContainText("Healthy. New events are delivered immediately.");
 
   receiver.answers("/in", { status: 503, body: "upstream connect error" });
   await program.publish("INC-1");
   await delivery(program, webhook, "INC-1");
-  // While all is well it looks every 15 seconds.
+  // A healthy webhook is refreshed every 15 seconds.
   await page.clock.fastForward(15_000);
   await expect(standing(page)).toContainText("Failing since");
   await expect(standing(page)).toContainText("retries in a row have failed");
@@ -235,7 +235,7 @@ test("an open page follows an outage by itself, and one click ends it", async ({
   await expect(standing(page)).toContainText("four retries in a row failed, and nothing got through in between");
   await expect(standing(page)).toContainText("The endpoint answered 503");
   await expect(standing(page)).toContainText("1 delivery");
-  // So does the rest of the page.
+  // The rest of the page is updated too.
   await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Held");
   await expect(button(page, "Pause")).toHaveCount(0);
   await expect(page).toHaveTitle(/Paused/);
@@ -243,13 +243,13 @@ test("an open page follows an outage by itself, and one click ends it", async ({
 
   for (let n = 0; n < 60; n++) await program.publish(`HELD-${n}`);
   await expect(standing(page)).toContainText("61 deliveries");
-  await expect(standing(page)).toContainText("oldest first, beginning at once: 10 in the first second");
+  await expect(standing(page)).toContainText("oldest first, starting immediately: 10 in the first second");
   receiver.answers("/in", { status: 200 });
   await button(page, "Resume").click();
-  await expect(said(page)).toHaveText("Resumed. 61 held deliveries are delivered now.");
+  await expect(said(page)).toHaveText("Resumed. 61 held deliveries are being delivered.");
   await expect(page.getByRole("progressbar")).toHaveAttribute("max", "61");
-  await expect(standing(page)).toContainText(/[1-9]\d* of 61 let go, \d+ still held/);
-  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  await expect(standing(page)).toContainText(/[1-9]\d* of 61 released, \d+ still held/);
+  await expect(standing(page)).toContainText("Healthy. New events are delivered immediately.");
   await expect.poll(() => receiver.came("/in").length).toBe(5 + 61);
   await page.clock.fastForward(15_000);
   await expect(page.getByRole("row", { name: /HELD-59/ })).toContainText("Delivered");
@@ -258,17 +258,17 @@ test("an open page follows an outage by itself, and one click ends it", async ({
   expect(drained.sort()).toEqual(["INC-1", ...Array.from({ length: 60 }, (_, n) => `HELD-${n}`)].sort());
 });
 
-test("what is held can be dropped, once that was confirmed", async ({ page, program, receiver }) => {
+test("held deliveries can be discarded after a confirmation", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await opened(page, program, webhook);
   await button(page, "Pause").click();
   await expect(standing(page)).toContainText("it was paused by hand");
   await program.publish("INC-1");
   await expect(standing(page)).toContainText("1 delivery");
-  await page.getByRole("link", { name: "Resume without what is held" }).click();
-  await expect(heading(page, "Resume On-call bot without what is held?")).toBeVisible();
-  await button(page, "Drop what is held and resume").click();
-  await expect(standing(page)).toContainText("What happens is delivered at once.");
+  await page.getByRole("link", { name: "Resume and discard" }).click();
+  await expect(heading(page, "Resume On-call bot and discard held deliveries?")).toBeVisible();
+  await button(page, "Discard and resume").click();
+  await expect(standing(page)).toContainText("Healthy. New events are delivered immediately.");
   await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Discarded");
   expect(receiver.came("/in")).toHaveLength(0);
 });
@@ -280,7 +280,7 @@ test("a new secret is shown once and copied, and the old one is ended", async ({
   await opened(page, program, webhook);
   await page.getByRole("link", { name: "Rotate" }).click();
   await expect(heading(page, "Rotate the secret of On-call bot?")).toBeVisible();
-  await button(page, "Make a new secret").click();
+  await button(page, "Create new secret").click();
   const shown = await said(page).getByText(/^whsec_/).textContent();
   expect(shown).not.toBe(webhook.secret);
   expect(await copied(page, "Copy", said(page))).toBe(shown);
@@ -290,23 +290,23 @@ test("a new secret is shown once and copied, and the old one is ended", async ({
 
   await page.getByRole("link", { name: "End the old secret now" }).click();
   await button(page, "End the old secret now").click();
-  await expect(said(page)).toHaveText("The old secret signs nothing any more.");
+  await expect(said(page)).toHaveText("The old secret no longer signs requests.");
   await expect(page.getByText("One secret signs")).toBeVisible();
-  // Its first characters tell it from another, and who changed it is on record.
+  // Its first characters identify it, and the audit log shows who changed it.
   await expect(page.getByText(`${shown.slice(0, 10)}…`, { exact: true })).toBeVisible();
   for (const change of ["Old secret ended early", "Secret rotated", "Created"]) {
-    await expect(page.getByRole("row", { name: change })).toContainText(/UTC.*the key spk_[\w-]+…/);
+    await expect(page.getByRole("row", { name: change })).toContainText(/UTC.*API key spk_[\w-]+…/);
   }
 });
 
-test("a secret stays in sight while the state beside it changes", async ({ page, program, receiver }) => {
+test("a new secret stays visible while the state changes", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   receiver.answers("/in", { status: 503 });
   await program.publish("INC-1");
   await delivery(program, webhook, "INC-1");
   await opened(page, program, webhook);
   await page.getByRole("link", { name: "Rotate" }).click();
-  await button(page, "Make a new secret").click();
+  await button(page, "Create new secret").click();
   await expect(standing(page)).toContainText("Failing since");
   await expect(standing(page)).toContainText("Paused since");
   await expect(button(page, "Pause")).toHaveCount(0);
@@ -315,7 +315,7 @@ test("a secret stays in sight while the state beside it changes", async ({ page,
 
 // --- Deliveries ------------------------------------------------------------------------------------------
 
-test("a delivery shows when it was tried, and the exact request", async ({ page, program, receiver }) => {
+test("a delivery shows its attempts and the exact request", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   receiver.answers("/in", { status: 503 });
   await program.publish("INC-1");
@@ -326,7 +326,7 @@ test("a delivery shows when it was tried, and the exact request", async ({ page,
   await page.goto(own);
   await expect(heading(page, "incident_opened of INC-1")).toBeVisible();
   await expect(page.getByRole("img", { name: /attempt 1: 503 after .* attempt 2: 200 after/ })).toBeVisible();
-  await expect(page.getByRole("group").filter({ hasText: "Attempt 2" })).toContainText("Taken");
+  await expect(page.getByRole("group").filter({ hasText: "Attempt 2" })).toContainText("Succeeded");
   await expect(page.getByRole("group").filter({ hasText: "Attempt 1" })).toContainText("Failed");
   await expect(page.getByRole("group").filter({ hasText: "Attempt 2" })).toContainText("content-type: text/plain");
 
@@ -340,7 +340,7 @@ test("a delivery shows when it was tried, and the exact request", async ({ page,
   await expect(page.getByText(sent.body, { exact: true })).toBeVisible();
 });
 
-test("the curl command sends the same request once more", async ({ page, program, receiver }) => {
+test("the curl command sends the same request again", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await program.publish("it's $HOME", "incident_updated");
   const { page: own } = await delivery(program, webhook, encodeURIComponent("it's $HOME"));
@@ -355,22 +355,22 @@ test("the curl command sends the same request once more", async ({ page, program
   expect(again.headers["content-type"]).toBe(first.headers["content-type"]);
 });
 
-test("a delivery is made again", async ({ page, program, receiver }) => {
+test("a delivery is redelivered", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await program.publish("INC-1");
   const { page: own } = await delivery(program, webhook, "INC-1");
   await signIn(page, program);
   await page.goto(own);
   await button(page, "Deliver again").click();
-  await expect(said(page)).toHaveText("It is delivered again.");
+  await expect(said(page)).toHaveText("Redelivery requested.");
   await expect.poll(() => receiver.came("/in").length).toBe(2);
   await page.reload();
-  // The delivery as it is now, and its second attempt; the first was made for the event.
-  await expect(page.getByText("hand: somebody asked for it again")).toHaveCount(2);
+  // The delivery and its second attempt; the first attempt was triggered by the event.
+  await expect(page.getByText("a redelivery request")).toHaveCount(2);
   await expect(page.getByText("its event")).toHaveCount(1);
 });
 
-test("what an endpoint answers is text, whatever it is", async ({ page, program, receiver }) => {
+test("the response of an endpoint is shown as text", async ({ page, program, receiver }) => {
   const answer = '<script>alert(1)</script><img src=x onerror="alert(2)"></code></pre><b>bold</b>';
   const dialogs = [];
   page.on("dialog", (dialog) => dialogs.push(dialog.message()) && dialog.dismiss());
@@ -415,7 +415,7 @@ test("deliveries are filtered", async ({ page, program, receiver }) => {
 
   await filter.getByLabel("Event").selectOption("incident_updated");
   await button(filter, "Show").click();
-  await expect(page.getByText("No delivery is like that.")).toBeVisible();
+  await expect(page.getByText("No deliveries match.")).toBeVisible();
   await page.getByRole("link", { name: "Show all" }).click();
   await expect(rows).toHaveCount(3);
 
@@ -426,21 +426,21 @@ test("deliveries are filtered", async ({ page, program, receiver }) => {
   await expect(filter.getByLabel("Until")).toHaveValue("yesterday");
 });
 
-test("one can ask what an event would be sent as", async ({ page, program, receiver }) => {
+test("the page shows whether an event would reach a webhook, and the request", async ({ page, program, receiver }) => {
   await opened(page, program, await program.webhook(receiver.url("/in"), { ...BOT, monitor_groups: ["core"] }));
   await page.getByRole("link", { name: "Would an event reach it?" }).click();
-  await page.getByLabel("Its monitor groups").fill("payments");
-  await button(page, "Ask").click();
+  await page.getByLabel("Monitor groups").fill("payments");
+  await button(page, "Check").click();
   await expect(said(page)).toContainText("No.");
-  await page.getByLabel("Its monitor groups").fill("payments\ncore");
-  await button(page, "Ask").click();
+  await page.getByLabel("Monitor groups").fill("payments\ncore");
+  await button(page, "Check").click();
   await expect(said(page)).toContainText("Yes.");
   await expect(page.getByText(`POST ${receiver.url("/in")}`)).toBeVisible();
 });
 
-// --- The account, and the end ----------------------------------------------------------------------------
+// --- The account, and deleting ---------------------------------------------------------------------------
 
-test("PagerDuty and a Slack channel are made, tested, and take an incident", async ({ page, program, standIns }) => {
+test("PagerDuty and Slack webhooks are created and tested, and receive an incident", async ({ page, program, standIns }) => {
   await signIn(page, program);
   const made = [
     [/PagerDuty/, page.getByLabel("PagerDuty routing key"), "R0UT1NGKEY0FTHET3STABCDEFGHIJKLM"],
@@ -450,11 +450,11 @@ test("PagerDuty and a Slack channel are made, tested, and take an incident", asy
     await page.goto(`${LIST}/new`);
     await page.getByRole("radio", { name: choice }).check();
     await field.fill(value);
-    await button(page, "Make the webhook").click();
-    await expect(said(page)).toContainText("The handshake passed: it is active.");
+    await button(page, "Create webhook").click();
+    await expect(said(page)).toContainText("The handshake passed. The webhook is active.");
     await expect(page.locator("main")).not.toContainText(value);
     await button(page, "Send a test event").click();
-    await expect(said(page)).toContainText("The test event was taken");
+    await expect(said(page)).toContainText("The test event was accepted");
   }
   await program.publish("INC-PAGED");
   await page.goto(LIST);
@@ -464,32 +464,32 @@ test("PagerDuty and a Slack channel are made, tested, and take an incident", asy
   }).toBe(2);
 });
 
-test("the engineers' channel is set, tried and removed", async ({ page, program, receiver, standIns }) => {
+test("the engineers' channel is set, tested and removed", async ({ page, program, receiver, standIns }) => {
   await signIn(page, program);
   await page.getByRole("link", { name: "Account" }).click();
-  await expect(page.getByText("None is set. Nobody is told.")).toBeVisible();
+  await expect(page.getByText("No channel is set. No messages are sent.")).toBeVisible();
   await page.getByLabel("URL of an incoming webhook").fill(standIns.slack);
   await button(page, "Set").click();
-  await expect(said(page)).toContainText("The channel is kept.");
+  await expect(said(page)).toContainText("The channel was saved.");
   await expect(page.locator("body")).not.toContainText("s3cret");
   await button(page, "Send a test").click();
-  await expect(said(page)).toContainText("Slack took the test");
+  await expect(said(page)).toContainText("Slack accepted the test");
   receiver.answers("/services/T1/B1/s3cret", { status: 404, body: "no_service" });
   await page.getByLabel("URL of an incoming webhook").fill(receiver.url("/services/T1/B1/s3cret"));
   await button(page, "Replace").click();
   await button(page, "Send a test").click();
-  await expect(said(page)).toContainText("Slack did not take the test.");
+  await expect(said(page)).toContainText("Slack did not accept the test.");
   await button(page, "Remove the channel").click();
   await expect(said(page)).toHaveText("The channel was removed.");
   await expect(page.getByText("203.0.113.10")).toBeVisible();
 });
 
-test("deleting is asked once more, by name", async ({ page, program, receiver }) => {
+test("a deletion must be confirmed, and shows the name", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await opened(page, program, webhook);
   await page.getByRole("link", { name: "Delete" }).click();
   await expect(heading(page, "Delete On-call bot?")).toBeVisible();
-  await page.getByRole("link", { name: "Keep it as it is" }).click();
+  await page.getByRole("link", { name: "Cancel" }).click();
   await expect(standing(page)).toBeVisible();
   await page.getByRole("link", { name: "Delete" }).click();
   await button(page, "Delete this webhook").click();

@@ -4,7 +4,7 @@ import { chromium } from "./program.js";
 export default defineConfig({
   testDir: ".",
   testMatch: "*.spec.js",
-  // Each test has a program, a folder and a receiver of its own, so any order will do.
+  // Each test has its own program, folder and receiver, so the tests can run in any order.
   fullyParallel: true,
   workers: 2,
   retries: 0,

@@ -1,4 +1,4 @@
-// The real program and a receiver, for a test.
+// Starts the real program, a receiver and stand-ins for Slack and PagerDuty.
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -13,12 +13,12 @@ export const run = promisify(execFile);
 const PROGRAM =
   process.env.STATUSPULSE_PROGRAM ?? fileURLToPath(new URL("../../../target/debug/statuspulse", import.meta.url));
 
-/** How the browser is started. */
+/** The options of the browser. */
 export const chromium = {
   browserName: "chromium",
   launchOptions: {
     executablePath: process.env.STATUSPULSE_CHROMIUM ?? "/usr/bin/chromium",
-    // It runs in containers too, and calls nobody but the program.
+    // It must also run in containers, and it must call only the program.
     args: [
       "--no-sandbox",
       "--disable-gpu",
@@ -31,7 +31,7 @@ export const chromium = {
   },
 };
 
-/** Serves from a folder of its own, with the ladder in seconds. `api` calls with the key of an admin. */
+/** Starts the program with its own folder and a ladder in seconds. `api` uses an admin key by default. */
 export async function startProgram({ ladder = "1s,1s,2s,2s", pagerduty } = {}) {
   const data = await mkdtemp(join(tmpdir(), "statuspulse-"));
   const { stdout } = await run(PROGRAM, ["keys", "create", "--data", data, "--account", "Acme", "--role", "admin"]);
@@ -40,7 +40,7 @@ export async function startProgram({ ladder = "1s,1s,2s,2s", pagerduty } = {}) {
   if (pagerduty) flags.push("--pagerduty-url", pagerduty);
   const network = ["--dev-allow-cidr", "127.0.0.0/8", "--egress-ips", "203.0.113.10,203.0.113.11"];
   const child = spawn(PROGRAM, ["serve", ...flags, ...network], { stdio: ["ignore", "pipe", "pipe"] });
-  // Should the tests die, it does too.
+  // Stops the program if the tests end early.
   const kill = () => child.kill();
   process.once("exit", kill);
   let log = "";
@@ -64,10 +64,10 @@ export async function startProgram({ ladder = "1s,1s,2s,2s", pagerduty } = {}) {
   return {
     url,
     api,
-    /** A link that opens the dashboard once. */
+    /** A sign-in link for the dashboard, which works once. */
     link: async (as) => (await api("POST", "/v1/dashboard-sessions", undefined, as)).url,
     keyOf: async (role) => (await api("POST", "/v1/keys", { role })).key,
-    /** A webhook that is told everything. */
+    /** Creates a webhook for all events. */
     webhook: (hookUrl, more = {}) =>
       api("POST", "/v1/webhooks", { url: hookUrl, events: EVENTS, ...more }),
     publish: (incident, type = "incident_opened", groups = ["payments"]) =>
@@ -96,7 +96,7 @@ function payload(type, incident) {
   }
 }
 
-/** The program's own stand-ins for Slack and PagerDuty, as strict as the real ones. */
+/** The program's stand-ins for Slack and PagerDuty, which are as strict as the real services. */
 export async function startStandIns() {
   const [slack, pagerduty] = ["/services/T1/B1/s3cret", "/v2/enqueue"];
   const flags = ["--port", "0", "--slack", slack, "--pagerduty", pagerduty];
@@ -106,7 +106,7 @@ export async function startStandIns() {
   return { slack: new URL(slack, url).href, pagerduty: new URL(pagerduty, url).href, stop: () => child.kill() };
 }
 
-/** Answers 200 to everything until it is told otherwise, and remembers what came. */
+/** A receiver that records all requests. It answers 200 unless set otherwise. */
 export async function startReceiver() {
   const requests = [];
   const set = new Map();
@@ -127,9 +127,9 @@ export async function startReceiver() {
   const origin = `http://127.0.0.1:${server.address().port}`;
   return {
     url: (path) => origin + path,
-    /** What requests of this path are answered from now on: `{ status, body, delay }`. */
+    /** Sets the answer for this path: `{ status, body, delay }`, `delay` in milliseconds. */
     answers: (path, answer) => set.set(path, answer),
-    /** What came to this path, the handshake not counted. */
+    /** The requests to this path, without the handshake. */
     came: (path) => requests.filter((request) => request.path === path && request.headers["x-statuspulse-event"] !== "handshake"),
     close() {
       waiting.forEach(clearTimeout);

@@ -1,4 +1,4 @@
-// Draws docs/dashboard.png and docs/dashboard-list.png, the README's pictures, from the real pages. Run after a change of them.
+// Draws docs/dashboard.png and docs/dashboard-list.png from the real pages. Run it after a change of the pages.
 import { chromium as browsers } from "@playwright/test";
 import { fileURLToPath } from "node:url";
 import { chromium, startProgram, startReceiver } from "./program.js";
@@ -6,7 +6,7 @@ import { tellingState } from "./state.js";
 
 const file = (name) => fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));
 
-// The last wait is long enough for the failing webhook not to be paused before its picture.
+// The last wait is long, so that the failing webhook is not paused before its picture is taken.
 const program = await startProgram({ ladder: "100ms,100ms,100ms,8s" });
 const receiver = await startReceiver();
 const browser = await browsers.launch(chromium.launchOptions);

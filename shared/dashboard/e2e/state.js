@@ -1,8 +1,8 @@
-// An account with something to tell, for the checks of every page and for the pictures.
+// Fills an account with webhooks in every state, for the checks of every page and for the pictures.
 
 /**
- * A Slack channel, and webhooks in every state with deliveries of every kind. The first webhook is paused by this answer:
- * 410 does it at once, however long the ladder is, and then the failing one stays failing.
+ * Sets a Slack channel, and creates webhooks in every state with deliveries. The first webhook is paused by the answer
+ * `pausing`. A 410 pauses it at once, so the ladder can be long enough for the failing webhook not to be paused.
  */
 export async function tellingState(program, receiver, pausing = { status: 410, body: "<h1>Gone</h1> This hook was moved." }) {
   await program.api("PATCH", "/v1/account", { slack_url: receiver.url("/services/T024/B024/engineers") });
@@ -39,7 +39,7 @@ export async function tellingState(program, receiver, pausing = { status: 410, b
   return webhooks;
 }
 
-/** All pages there are, by what they show. */
+/** The paths of all pages, by their content. */
 export async function everyPage(program, webhooks) {
   const list = "/dashboard/webhooks";
   const own = Object.fromEntries(Object.entries(webhooks).map(([name, { id }]) => [name, `${list}/${id}`]));
@@ -67,11 +67,11 @@ export async function everyPage(program, webhooks) {
   };
 }
 
-/** Waits until a webhook's deliveries are so. */
+/** Waits until the deliveries of a webhook satisfy `isSo`, for at most 20 seconds. */
 async function until(program, webhook, isSo) {
   const end = Date.now() + 20_000;
   while (!isSo((await program.api("GET", `/v1/webhooks/${webhook.id}/deliveries`)).data)) {
-    if (Date.now() > end) throw new Error("the deliveries of a webhook did not become as they were to be");
+    if (Date.now() > end) throw new Error("the deliveries of a webhook did not reach the expected state");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,4 +1,4 @@
-//! Forms and queries as browsers send them.
+//! Reads forms and queries as browsers send them.
 
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use crate::guard::Refused;
 
-/// The fields of a form, as they were filled in.
+/// The fields of a form or query, as received.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Form(Vec<(String, String)>);
 
@@ -15,7 +15,10 @@ impl Form {
     pub(crate) async fn read(body: Body) -> Result<Self, Refused> {
         match Limited::new(body, limits::REQUEST_BYTES).collect().await {
             Ok(whole) => Ok(Self::parse(&whole.to_bytes())),
-            Err(_) => Err(Refused::Wrong(format!("A form may have {} bytes.", limits::REQUEST_BYTES))),
+            Err(_) => Err(Refused::Wrong(format!(
+                "The form could not be read. It may have at most {} bytes.",
+                limits::REQUEST_BYTES
+            ))),
         }
     }
 
@@ -27,22 +30,22 @@ impl Form {
         Self(form_urlencoded::parse(bytes).into_owned().collect())
     }
 
-    /// The field, without the spaces around it; empty if it is not there.
+    /// The first value of the field, trimmed; empty if the field is absent.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim())
     }
 
-    /// What was chosen of several.
+    /// All values of the field, for checkboxes.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The lines of a text area that say something.
+    /// The lines of a text area, trimmed, without empty ones.
     pub(crate) fn lines(&self, name: &str) -> Vec<&str> {
         self.text(name).lines().map(str::trim).filter(|line| !line.is_empty()).collect()
     }
 
-    /// The same fields as a query, with one of them changed.
+    /// The fields as a query string, with `name` set to `value`. Empty fields are left out.
     pub(crate) fn query_with(&self, name: &str, value: &str) -> String {
         let others = self.0.iter().filter(|(known, value)| known != name && !value.is_empty());
         let mut query = form_urlencoded::Serializer::new(String::new());

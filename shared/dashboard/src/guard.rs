@@ -1,4 +1,4 @@
-//! What stands around every page.
+//! The layer around all pages, and the pages of errors.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -18,24 +18,24 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CSP: HeaderName = HeaderName::from_static("content-security-policy");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Nothing but our own files, and no script in a page.
+/// Allows only files of this host, and no inline scripts or styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Why a request got no page.
+/// Why a request was refused.
 #[derive(Debug, Clone)]
 pub(crate) enum Refused {
-    /// Nobody is signed in.
+    /// The browser is not signed in.
     SignedOut,
-    /// It was not one of ours that asked.
+    /// A form of another site sent the request.
     OtherSite,
-    /// There is no such page.
+    /// There is no such page or object.
     NotFound(&'static str),
-    /// The role may not do this.
+    /// The role does not allow this.
     Forbidden(String),
-    /// It cannot be done as things stand, or as it was asked.
+    /// The input is invalid, or the current state does not allow the action.
     Wrong(String),
-    /// Our own fault, or the store's.
+    /// An internal error.
     Unavailable,
 }
 
@@ -46,7 +46,7 @@ impl From<Error> for Refused {
             Error::Forbidden(detail) => Self::Forbidden(detail),
             Error::NotFound(what) => Self::NotFound(what),
             Error::Unavailable(unavailable) => {
-                tracing::error!(error = %unavailable, source = %unavailable.source, "a page cannot be made");
+                tracing::error!(error = %unavailable, source = %unavailable.source, "a dashboard request failed");
                 Self::Unavailable
             }
             other => Self::Wrong(in_words(&other)),
@@ -54,7 +54,7 @@ impl From<Error> for Refused {
     }
 }
 
-/// Every field's error in one text.
+/// An error as text, with the errors of all fields.
 pub(crate) fn in_words(error: &Error) -> String {
     match error {
         Error::Invalid(fields) => {
@@ -94,18 +94,21 @@ impl Refused {
                 return (self.status(), page).into_response();
             }
             Self::OtherSite => (
-                "That came from another site",
-                "A form of another site asked for a change here. Nothing was changed. If it was you, go back and try again from this site's own page.".to_owned(),
+                "Request from another site",
+                "Another website sent this request. Nothing was changed. If you wanted this change, make it on \
+                 this site's own page."
+                    .to_owned(),
             ),
-            Self::Forbidden(detail) => ("Not with this role", format!("{detail}. Sign in with an admin's key.")),
+            Self::Forbidden(detail) => ("Not allowed", format!("{detail}. Sign in with an admin key.")),
             Self::NotFound(what) => ("Not found", format!("There is no such {what}, or it was deleted.")),
-            Self::Wrong(detail) => ("That cannot be done", detail.clone()),
+            Self::Wrong(detail) => ("Request refused", detail.clone()),
             Self::Unavailable => (
-                "Something is wrong on our side",
-                "Nothing was lost. Please try again in a moment; if it goes on, tell support the request's id.".to_owned(),
+                "Something went wrong on our side",
+                "Nothing was lost. Try again in a moment. If the problem persists, tell support the request id."
+                    .to_owned(),
             ),
         };
-        // Who is signed in finds the way back. What there is to be said waits for another page.
+        // Signed-in users keep the navigation. The flash message stays for the next page.
         let frame = match Viewer::of(sent, dashboard).await {
             Ok(viewer) => viewer.frame().await.map(|frame| Frame { flash: None, ..frame }),
             Err(refused) => Err(refused),
@@ -124,7 +127,7 @@ struct ErrorPage<'a> {
     request_id: &'a str,
 }
 
-/// Where a link comes from.
+/// The page for browsers that are not signed in: how to get a sign-in link.
 #[derive(Template)]
 #[template(path = "signed_out.html")]
 pub(crate) struct SignedOut<'a> {
@@ -143,18 +146,18 @@ impl<'a> SignedOut<'a> {
     }
 }
 
-/// A page as an answer.
+/// Renders a page.
 pub(crate) fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => axum::response::Html(text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "a template failed");
+            tracing::error!(%error, "cannot render a template");
             Refused::Unavailable.into_response()
         }
     }
 }
 
-/// The answer to a form: look there.
+/// The answer to a form: a redirect to a page of the dashboard.
 pub(crate) fn see(path: &str) -> Response {
     let location = format!("{DASHBOARD}/{path}");
     match HeaderValue::try_from(location) {
@@ -163,7 +166,7 @@ pub(crate) fn see(path: &str) -> Response {
     }
 }
 
-/// The outermost layer.
+/// The outermost layer: checks where forms come from, waits until changes are durable, renders errors and sets headers.
 pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, next: Next) -> Response {
     let admin = &dashboard.admin;
     let request_id = request_id(&*admin.random);
@@ -174,12 +177,12 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     } else {
         Refused::OtherSite.into_response()
     };
-    // Before a page says that something was changed, that change survives the death of the machine.
+    // A change must be durable before the redirect reports it.
     if !reads && response.status().is_redirection() && admin.deliveries.settled().await.is_err() {
         response = Refused::Unavailable.into_response();
     }
     if let Some(refused) = response.extensions_mut().remove::<Refused>() {
-        // What was set to be said on the next page stays for that page.
+        // The new response has no cookies, so a flash message is kept for the next page.
         response = refused.page(&request_id, &dashboard, &sent).await;
     }
     let headers = response.headers_mut();
@@ -193,8 +196,8 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     response
 }
 
-/// Whether a request that changes something comes from a page of ours. Browsers say so themselves in `Sec-Fetch-Site`; older
-/// ones at least name the page's origin.
+/// Whether a form comes from this site. Browsers report it in `Sec-Fetch-Site`; older ones send the `Origin`, which
+/// must match the `Host`.
 fn is_ours(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(&FETCH_SITE), text(&ORIGIN), text(&HOST)) {

@@ -1,21 +1,22 @@
-//! Settings > Integrations > Webhooks: pages over [`statuspulse_core::Admin`], made on the server.
+//! The dashboard, Settings > Integrations > Webhooks: server-rendered pages over [`statuspulse_core::Admin`].
 //!
-//! # What a request passes through
+//! # The path of a request
 //!
 //! ```text
-//! outer    request id, security headers, the page of a refusal      guard.rs
-//!  guard   a form of another site is refused                         guard.rs
-//!   who    a session's cookie, then its key's role                   session.rs
-//!    what  a use case of the core                                    pages/, one file a page
+//! outer     request id, security headers, error pages              guard.rs
+//!  origin   forms of other sites are refused                       guard.rs
+//!   auth    the session cookie, then the role of its key           session.rs
+//!    page   a use case of the core                                 pages/, one file per page
 //! ```
 //!
 //! # Decisions
 //!
-//! - Every page works without JavaScript: a link or a form, and a form answers with a redirect (a reload repeats nothing). What is
-//!   to be said on the next page, a new secret too, is in a cookie that no script reads, and that page deletes.
-//! - What strangers' endpoints answered is text, and escaped by the templates; [`Markup`](show::Markup) is the only way
-//!   around that, and made of our own numbers and words alone.
-//! - Who may not change anything sees no button for it; the use case's role is asked again when a form comes.
+//! - Every page works without JavaScript, with links and forms. A form is answered with a redirect, so a reload repeats
+//!   nothing. Its flash message, which can contain a new secret, is in a cookie that scripts cannot read. The next page
+//!   shows it and deletes the cookie.
+//! - Responses of endpoints are shown as text, which the templates escape. Only [`Markup`](show::Markup) is not
+//!   escaped; it is made of our own numbers and words.
+//! - Viewers see no buttons that make changes. The role is checked again when a form arrives.
 
 mod forms;
 mod guard;
@@ -29,16 +30,16 @@ use axum::response::Response;
 use axum::{Router, middleware as layers};
 use statuspulse_core::Admin;
 
-/// What a handler answers.
+/// What a handler returns.
 type Answer = Result<Response, guard::Refused>;
 
-/// What the handlers share.
+/// The state of the handlers.
 #[derive(Clone)]
 struct Dashboard {
     admin: Arc<Admin>,
 }
 
-/// The dashboard's pages.
+/// The router of the dashboard.
 pub fn pages(admin: Arc<Admin>) -> Router {
     let state = Dashboard { admin };
     pages::routes().layer(layers::from_fn_with_state(state.clone(), guard::outer)).with_state(state)

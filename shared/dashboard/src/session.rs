@@ -1,5 +1,7 @@
-//! Who looks: a session in a cookie that only this host gets back, that no script reads, and that no other site's link or form
-//! sends along. And what the last form has to say on the next page, in another one.
+//! Sessions and flash messages, both in cookies.
+//!
+//! The session cookie is sent only to this host, scripts cannot read it, and links and forms of other sites do not send
+//! it. A flash message is what a form shows on the next page.
 
 use std::sync::Arc;
 
@@ -21,32 +23,32 @@ use crate::show::Frame;
 
 const SESSION: &str = "__Host-statuspulse";
 const FLASH: &str = "__Host-statuspulse-said";
-/// How long what a form has to say waits for its page.
+/// How long a flash message is kept for its page.
 const FLASH_SECONDS: u64 = 60;
 
-/// Somebody who is signed in, and may look.
+/// A signed-in user with the right to read the account.
 pub(crate) struct Viewer {
     pub(crate) admin: Arc<Admin>,
     pub(crate) account: AccountId,
-    /// As whom they may change things, if they may.
+    /// The right to make changes, if the role has it.
     pub(crate) manages: Option<access::Manager>,
     pub(crate) flash: Option<Flash>,
     pub(crate) token: String,
 }
 
-/// Somebody who is signed in, and may change things.
+/// A signed-in user with the right to make changes.
 pub(crate) struct Manager(pub(crate) Viewer, pub(crate) access::Manager);
 
-/// What a form has to say.
+/// The message that a form shows on the next page.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Flash {
-    /// Whether it went well.
+    /// Whether the action succeeded.
     pub(crate) good: bool,
     pub(crate) text: String,
-    /// A secret, which is shown this once.
+    /// A new secret, which is shown only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
-    /// What else is to be seen, each under its title.
+    /// Further texts, each with a title.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) texts: Vec<(String, String)>,
 }
@@ -64,7 +66,7 @@ impl Flash {
         Self { good: true, text: text.into(), secret: Some(secret.to_owned()), texts: vec![] }
     }
 
-    /// And this text under this title, as much of it as a cookie has room for.
+    /// Adds a titled text, cut to [`limits::FLASH_TEXT_BYTES`] so that the cookie has room for it.
     pub(crate) fn showing(mut self, title: &str, text: &str) -> Self {
         let end = text.floor_char_boundary(limits::FLASH_TEXT_BYTES);
         let more = if end < text.len() { "…" } else { "" };
@@ -72,7 +74,7 @@ impl Flash {
         self
     }
 
-    /// The answer, which leaves this for the next page.
+    /// Sets the message as a cookie on the answer, for the next page.
     pub(crate) fn on(&self, answer: Response) -> Response {
         let text = serde_json::to_vec(self).map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
         with_cookie(FLASH, &text, FLASH_SECONDS, answer)
@@ -80,7 +82,7 @@ impl Flash {
 }
 
 impl Viewer {
-    /// What every page of theirs has around it.
+    /// The frame of the user's pages.
     pub(crate) async fn frame(&self) -> Result<Frame, Refused> {
         let account = self.admin.account(self.account).await?;
         Ok(Frame {
@@ -90,7 +92,7 @@ impl Viewer {
         })
     }
 
-    /// A page that has said what there was to say.
+    /// Deletes the flash cookie, if the page has shown its message.
     pub(crate) fn said(&self, page: Response) -> Response {
         if self.flash.is_some() { with_cookie(FLASH, "", 0, page) } else { page }
     }
@@ -105,7 +107,7 @@ impl FromRequestParts<Dashboard> for Viewer {
 }
 
 impl Viewer {
-    /// Who shows these headers.
+    /// The user whose session cookie is in these headers. Fails with [`Refused::SignedOut`] if there is no valid one.
     pub(crate) async fn of(headers: &HeaderMap, dashboard: &Dashboard) -> Result<Self, Refused> {
         let token = cookie(headers, SESSION).ok_or(Refused::SignedOut)?.to_owned();
         let caller = dashboard.admin.signed_in(&token).await?;
@@ -125,17 +127,17 @@ impl FromRequestParts<Dashboard> for Manager {
         let viewer = Viewer::from_request_parts(parts, dashboard).await?;
         match viewer.manages {
             Some(by) => Ok(Self(viewer, by)),
-            None => Err(Refused::Forbidden("A viewer changes nothing".to_owned())),
+            None => Err(Refused::Forbidden("Viewers cannot make changes".to_owned())),
         }
     }
 }
 
-/// The answer that signs a browser in.
+/// Sets the session cookie.
 pub(crate) fn signed_in(token: &str, answer: Response) -> Response {
     with_cookie(SESSION, token, limits::DASHBOARD_SESSION.as_secs(), answer)
 }
 
-/// The answer that signs it out.
+/// Deletes the session cookie.
 pub(crate) fn signed_out(answer: Response) -> Response {
     with_cookie(SESSION, "", 0, answer)
 }

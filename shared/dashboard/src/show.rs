@@ -1,4 +1,4 @@
-//! How things are shown: times, states, and the two small pictures.
+//! How times and states are shown, and the two diagrams: the bars of a day and the timeline of a delivery.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use statuspulse_core::webhook::{PauseReason, State, Webhook};
 
 use crate::session::Flash;
 
-/// What stands around a page.
+/// The header of a page, and its flash message.
 pub(crate) struct Frame {
-    /// Whose dashboard it is; nobody's where nobody is signed in.
+    /// The name of the account; `None` if the browser is not signed in.
     pub(crate) account: Option<String>,
     pub(crate) may_manage: bool,
     pub(crate) flash: Option<Flash>,
@@ -26,7 +26,7 @@ impl Frame {
     }
 }
 
-/// HTML of our own: times, numbers and words, never what somebody else wrote.
+/// HTML that the templates do not escape. It must contain only our own times, numbers and words, never input.
 pub(crate) struct Markup(String);
 
 impl HtmlSafe for Markup {}
@@ -37,7 +37,7 @@ impl std::fmt::Display for Markup {
     }
 }
 
-/// A time in UTC, where no element can stand.
+/// A time in UTC as plain text, where HTML is not possible.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
@@ -47,7 +47,7 @@ pub(crate) fn deliveries_are(count: u64, kind: &str) -> String {
     if count == 1 { format!("1 {kind} delivery is") } else { format!("{count} {kind} deliveries are") }
 }
 
-/// A time in UTC; `app.js` tells the reader's own on hover.
+/// A time in UTC as an HTML element. `app.js` adds the local time as its tooltip.
 pub(crate) fn time(at: Timestamp) -> Markup {
     let shown = at.strftime("%Y-%m-%d %H:%M:%S");
     Markup(format!(r#"<time datetime="{at}">{shown}&nbsp;UTC</time>"#))
@@ -57,7 +57,7 @@ pub(crate) fn maybe_time(at: Option<Timestamp>) -> Markup {
     at.map_or_else(|| Markup("&ndash;".to_owned()), time)
 }
 
-/// A state in a word, and the class that colours it.
+/// A state as a word, and the CSS class of its colour.
 #[derive(Clone, Copy)]
 pub(crate) struct Pill {
     pub(crate) class: &'static str,
@@ -94,7 +94,7 @@ pub(crate) fn pause_reason(reason: PauseReason) -> &'static str {
         PauseReason::Failures => "four retries in a row failed, and nothing got through in between",
         PauseReason::Gone => "the endpoint answered 410 Gone",
         PauseReason::Manual => "it was paused by hand",
-        PauseReason::Permanent => "the destination answered that it will take nothing any more",
+        PauseReason::Permanent => "the destination answered that it no longer accepts events",
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn begun_by(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Event => "its event",
         Trigger::Resume => "a resume of the webhook",
-        Trigger::Redelivery => "hand: somebody asked for it again",
+        Trigger::Redelivery => "a redelivery request",
     }
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn changed(change: Change) -> &'static str {
         Change::Updated => "Settings changed",
         Change::Paused => "Paused",
         Change::Resumed => "Resumed",
-        Change::ResumedDiscarding => "Resumed, what was held dropped",
+        Change::ResumedDiscarding => "Resumed, held deliveries discarded",
         Change::SecretRotated => "Secret rotated",
         Change::RotationFinished => "Old secret ended early",
     }
@@ -127,16 +127,16 @@ pub(crate) fn millis(duration: Duration) -> String {
     }
 }
 
-/// What became of the deliveries of the last 24 hours.
+/// The deliveries of the last 24 hours, by hour and result.
 pub(crate) struct Day {
     hours: [Hour; HOURS],
     pub(crate) delivered: usize,
     pub(crate) failed: usize,
     pub(crate) open: usize,
-    /// Of the attempts that were taken.
+    /// The median duration of the successful attempts.
     pub(crate) median: Option<Duration>,
     pub(crate) last: Option<Timestamp>,
-    /// There are more than were looked at.
+    /// Whether there are more deliveries than were counted.
     pub(crate) is_cut: bool,
 }
 
@@ -194,9 +194,9 @@ impl Day {
         self.median.map_or_else(|| "\u{2013}".to_owned(), millis)
     }
 
-    /// In words, which also stand in for the picture.
+    /// The numbers as text, also as the label of the diagram.
     pub(crate) fn words(&self) -> String {
-        let cut = if self.is_cut { "of the latest, " } else { "" };
+        let cut = if self.is_cut { "latest only: " } else { "" };
         let ended = self.delivered + self.failed;
         let rate = match (self.failed * 100).checked_div(ended) {
             Some(percent) if self.failed > 0 => format!(" ({} %)", percent.max(1)),
@@ -205,7 +205,7 @@ impl Day {
         format!("{cut}{} delivered, {} failed{rate}, {} open", self.delivered, self.failed, self.open)
     }
 
-    /// A bar an hour, the newest at the right: what failed on top of what did not.
+    /// A bar per hour, the latest on the right. From bottom to top: delivered, open, failed.
     pub(crate) fn sparkline(&self) -> Markup {
         const HEIGHT: usize = 24;
         let most = self.hours.iter().map(|hour| hour.good + hour.bad + hour.open).max().unwrap_or(0).max(1);
@@ -236,8 +236,9 @@ impl Day {
     }
 }
 
-/// When a delivery's attempts were made, how long each took, and when the next is due. Waits are minutes and attempts
-/// milliseconds, so each attempt has the same room, with the wait before it in words.
+/// A delivery's attempts with their durations, and when the next one is due. Waits last minutes and attempts
+/// milliseconds, so the timeline is not to scale: each attempt has the same width, and the wait before it is written
+/// out.
 pub(crate) fn timeline(delivery: &Delivery) -> Markup {
     const STEP: usize = 112;
     let next = delivery.due_attempt().map(|(_, at)| at);

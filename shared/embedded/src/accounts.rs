@@ -1,4 +1,4 @@
-//! Accounts and keys.
+//! Accounts and API keys.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -110,7 +110,7 @@ impl Embedded {
         account.slack.as_ref().map(|url| self.sealer.seal(account.id.to_bytes(), url.as_str()))
     }
 
-    /// The accounts of this name, for the command line, where people name accounts: names need not be unique.
+    /// Returns the accounts with this name, for the command line. Names are not unique.
     pub fn accounts_by_name(&self, name: &str) -> PortResult<Vec<Account>> {
         self.readers.read("finding an account", |connection| {
             connection
@@ -120,7 +120,7 @@ impl Embedded {
         })
     }
 
-    /// Every key with its account's name, for the command line.
+    /// Returns every key with the name of its account, for the command line.
     pub fn all_keys(&self) -> PortResult<Vec<(ApiKey, Option<String>)>> {
         let sql = "SELECT keys.*, accounts.name AS account_name FROM keys
                    LEFT JOIN accounts ON accounts.id = keys.account_id ORDER BY keys.id";
@@ -132,7 +132,8 @@ impl Embedded {
         })
     }
 
-    /// Revokes the key of this id or prefix, whosever it is; `false` if not exactly one valid key is meant.
+    /// Revokes the key with this id or prefix, in any account. Returns `false`, and revokes none, unless exactly one
+    /// key matches that is not revoked.
     pub async fn revoke_any_key(&self, id_or_prefix: &str, now: Timestamp) -> PortResult<bool> {
         let id: Option<KeyId> = id_or_prefix.parse().ok();
         let prefix = id_or_prefix.to_owned();
@@ -189,7 +190,7 @@ fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
     })
 }
 
-/// A domain has no spaces.
+/// The domains, separated by spaces. A domain contains no space.
 fn domains_text(account: &Account) -> String {
     account.allowed_domains.as_strings().join(" ")
 }

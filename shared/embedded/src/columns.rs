@@ -1,4 +1,4 @@
-//! How the core's types stand in columns.
+//! Reads columns as types of the core.
 
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -17,12 +17,12 @@ pub(crate) fn bytes32(row: &Row<'_>, name: &str) -> rusqlite::Result<[u8; 32]> {
     row.get(name)
 }
 
-/// A column that holds what no version of this program wrote.
+/// The error for a column with a value that this program does not write.
 pub(crate) fn bad(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
 }
 
-/// A column's text that names nothing known.
+/// A column has a value that is not one of the known names or numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown {0}: {1}")]
 pub(crate) struct Unknown(pub(crate) &'static str, pub(crate) String);

@@ -1,7 +1,7 @@
-//! Events and deliveries are read, and attempts claimed.
+//! Reads events and deliveries, and claims attempts.
 //!
-//! A claim lives in memory alone: the process that would break it by dying takes all claims with it, and after
-//! a restart everything that is due is attempted at once.
+//! Claims are in memory only. They end with the process, so after a restart every due attempt can be claimed at
+//! once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use statuspulse_core::record::{from_millis, millis, read_attempts, read_trigger}
 use crate::Embedded;
 use crate::columns::{Unknown, bad, bytes16, bytes32, time};
 
-/// Which deliveries are in a worker's hands, and until when.
+/// The claimed deliveries, and until when each claim holds.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Claims(Arc<Mutex<HashMap<DeliveryId, Timestamp>>>);
 
@@ -36,8 +36,8 @@ impl Claims {
         Ok(until)
     }
 
-    /// Extends a worker's claim for the duration of a write, so that no other worker can claim the delivery meanwhile. Returns
-    /// `false` if the claim is no longer this worker's; a delivery that was read without a claim has none to lose.
+    /// Extends the worker's claim for the duration of a write, so that no other worker can claim the delivery
+    /// meanwhile. Returns `false` if this worker has lost the claim, and `true` if the delivery was read without one.
     pub(crate) fn renew(&self, delivery: &Delivery, now: Timestamp) -> bool {
         let Some(until) = delivery.claimed_until else { return true };
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +114,7 @@ impl Deliveries for Embedded {
         };
         let claims = self.claims.clone();
         let after = move |_: &usize| claims.release(id);
-        self.writer.write("putting a delivery off", work, after).await.map(drop)
+        self.writer.write("postponing a delivery", work, after).await.map(drop)
     }
 
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
@@ -163,7 +163,7 @@ impl Deliveries for Embedded {
         };
         let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3
                    ORDER BY seq LIMIT ?3";
-        self.readers.read("reading a page of a sweep", |connection| {
+        self.readers.read("reading a page of a job", |connection| {
             let mut page = vec![];
             for state in states {
                 let found = connection
@@ -236,7 +236,7 @@ fn rows(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-// --- States as numbers: below 3 is unfinished, as the indexes say --------------------------------------
+// --- States as numbers: below 3 is unfinished; the partial indexes rely on this ------------------------
 
 const WAITING: i64 = 0;
 const SCHEDULED: i64 = 1;
@@ -276,7 +276,7 @@ fn timing(row: &Row<'_>) -> rusqlite::Result<Timing> {
     Timing::from_parts(name, ladder_at).ok_or_else(|| bad(Unknown("timing", name.to_owned())))
 }
 
-/// A scheduled delivery's number, time, timing and ladder's own time.
+/// The attempt number, due time, timing and ladder time of a scheduled delivery.
 pub(crate) type DueColumns = (Option<u8>, Option<i64>, Option<&'static str>, Option<i64>);
 
 pub(crate) fn due_columns(state: State) -> DueColumns {

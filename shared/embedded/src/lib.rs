@@ -1,10 +1,10 @@
 //! The ports on one SQLite file, for one machine: store, delay queues, dead letters.
 //!
-//! Everything stands in one folder: `statuspulse.db` (the file, with its write-ahead log beside it), `secret.key`
-//! (what secrets are sealed with) and `lock` (held by the server that works on the folder). A copy of the folder
-//! is a backup.
+//! The data folder contains `statuspulse.db` (the database, with its write-ahead log beside it), `secret.key` (the
+//! key that seals secrets) and `lock` (held by the server that uses the folder). A copy of the folder is a backup.
 //!
-//! What was answered is on the disk; what was due while the process was down is due at once when it starts.
+//! Writes that have returned survive the death of the process. Messages that became due while the process was down
+//! are processed when it starts.
 
 mod accounts;
 mod columns;
@@ -31,11 +31,11 @@ use statuspulse_core::ports::Clock;
 
 pub use queue::{RECEIVES_MAX, Received, queues};
 
-/// The ports, on one folder.
+/// The ports on one data folder.
 #[derive(Debug)]
 pub struct Embedded {
-    /// Before the writer, as fields are dropped in this order: who closes the file last copies the log back, and
-    /// a reader could not.
+    /// Declared before `writer` so that it is dropped first: the last connection to close checkpoints the log, and
+    /// a read-only connection cannot.
     readers: readers::Readers,
     writer: writer::Writer,
     sealer: sealing::Sealer,
@@ -44,40 +44,40 @@ pub struct Embedded {
     rate_limits: rate_limits::Taken,
     queues: Arc<queue::Queues>,
     clock: Clocked,
-    /// Held for as long as a server works on the folder.
+    /// Held while a server uses the folder.
     _lock: Option<File>,
 }
 
-/// Who opens the folder.
+/// What the folder is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The server: it alone works on messages.
+    /// To run the server, which processes messages. Takes the lock.
     Serve,
-    /// A command beside it, which makes or revokes keys.
+    /// To run a command, which creates or revokes keys. A server may run at the same time.
     Administer,
 }
 
 /// Why a folder cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another server works on it.
-    #[error("another server is working on the data folder {0}")]
+    /// Another server has the lock.
+    #[error("another server is using the data folder {0}")]
     InUse(PathBuf),
-    /// It cannot be read or written.
-    #[error("the data folder {0} cannot be used")]
+    /// The folder, or a file in it, cannot be read or written.
+    #[error("cannot use the data folder {0}")]
     Folder(PathBuf, #[source] std::io::Error),
-    /// The file is no database, or a damaged one.
-    #[error("the database {0} cannot be used")]
+    /// SQLite refuses the file: it is not a database, or it is damaged.
+    #[error("cannot use the database {0}")]
     Database(PathBuf, #[source] rusqlite::Error),
-    /// What is sealed in the database does not open.
-    #[error("the key file {0} does not open the database beside it: it is missing, or another folder's")]
+    /// The key file does not open what is sealed in the database.
+    #[error("the key file {0} does not match the database: it is missing, or belongs to another data folder")]
     Key(PathBuf),
-    /// Another version of this program wrote it.
-    #[error("the database {0} has format {1}, which this version of the program does not read")]
+    /// Another version of this program created the database.
+    #[error("the database {0} has format {1}, which this version of the program cannot read")]
     OtherFormat(PathBuf, i64),
 }
 
-/// The clock, which has no `Debug` of its own.
+/// A clock with `Debug`.
 struct Clocked(Arc<dyn Clock>);
 
 impl std::fmt::Debug for Clocked {
@@ -95,7 +95,7 @@ impl std::ops::Deref for Clocked {
 }
 
 impl Embedded {
-    /// Opens the folder, and makes what is missing.
+    /// Opens the folder, and creates the folder and its files if they are missing.
     pub fn open(folder: &Path, purpose: Purpose, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
         let in_folder = |error| OpenError::Folder(folder.to_owned(), error);
         make_folder(folder).map_err(in_folder)?;
@@ -115,7 +115,7 @@ impl Embedded {
         if purpose == Purpose::Serve {
             let revived = queue::revive_dead_letters(&connection, clock.now()).map_err(in_file)?;
             if revived > 0 {
-                tracing::warn!(revived, "messages that were given up before are put back");
+                tracing::warn!(revived, "dead letters are put back into their queues");
             }
         }
         let queues = Arc::new(queue::Queues::open(&connection).map_err(in_file)?);
@@ -135,7 +135,7 @@ impl Embedded {
     }
 }
 
-/// Made with access for its owner alone: it holds what customers were told.
+/// Creates the folder, accessible to its owner only: it contains customers' data.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -147,12 +147,12 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// Where the database of a folder stands.
+/// The path of the database in a data folder.
 pub fn database_in(folder: &Path) -> PathBuf {
     folder.join("statuspulse.db")
 }
 
-/// Made readable for its owner alone, also in a folder that is not; SQLite gives its log the same mode.
+/// Creates the file, readable by its owner only, whatever the mode of the folder. SQLite gives its log the same mode.
 fn make_file(path: &Path) -> std::io::Result<()> {
     let mut options = File::options();
     options.append(true).create(true);
@@ -174,7 +174,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The right key is asked for before anything is served, and none is made beside secrets it could not open.
+/// Checks at the start that the key opens the database. Creates a key only if the database has no sealed secrets.
 fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sealing::Sealer, OpenError> {
     let file = folder.join("secret.key");
     if sealed.is_some() && !file.exists() {
@@ -191,7 +191,7 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // A commit does not wait for the disk: the writer's second thread does that, for many commits at once.
+    // Commits do not wait for the disk. The writer's sync thread does that for many commits at once.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -8 * 1024)?;
     connection.pragma_update(None, "foreign_keys", false)?;

@@ -1,11 +1,11 @@
-//! What of a queue is in memory: whose turn it is, and how much each webhook has in work.
+//! The in-memory part of a queue: which webhook is next, and how many messages of each are in progress.
 //!
-//! A webhook may have half of the slots that are free. One whose receiver hangs takes a third of them at most
-//! (x = (1 - x) / 2), a second one half of what then is free, and so on: there is always room for the next.
+//! A webhook may use half of the slots that are free. So a webhook whose receiver hangs takes at most a third of all
+//! slots (x = (1 - x) / 2), a second one half of what is then free, and so on. There is always room for another.
 //!
-//! And it has a window of its own, which opens by one with each message whose work was quick, and halves with each
-//! whose work was slow: a receiver that hangs is soon called a few times at once, not a few hundred, and costs the
-//! others next to nothing.
+//! In addition each webhook has a window: the number of its messages that may be in progress at once. It grows by one
+//! with each message that was processed quickly, and is halved with each slow one. So a receiver that hangs soon
+//! occupies a few slots instead of hundreds.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,21 +13,21 @@ use std::time::Duration;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::message::Message;
 
-/// Messages of one webhook in memory at most.
+/// Maximum number of messages of one webhook that are loaded into memory.
 pub(crate) const BUFFERED: usize = 64;
 
-/// The window of a webhook of which nothing is known yet: an endpoint that answers in 200 ms gets 320 a second.
+/// The window at first. An endpoint that answers in 200 ms gets 320 requests per second with it.
 const WINDOW_START: usize = 64;
-/// The window of one that hangs: enough to see soon that it answers again.
+/// The smallest window. Large enough to notice soon that a receiver answers again.
 const WINDOW_MIN: usize = 8;
-/// Work this long was waiting for a receiver that does not answer; an attempt ends after ten seconds.
+/// From this duration on, processing counts as slow. An attempt times out after 10 seconds.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// One queue.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     webhooks: HashMap<WebhookId, Backlog>,
-    /// The webhooks with a backlog, in the order of their turns.
+    /// The webhooks with messages, in the order of their turns.
     turns: VecDeque<WebhookId>,
     in_work: usize,
 }
@@ -36,10 +36,11 @@ pub(crate) struct Line {
 #[derive(Debug)]
 struct Backlog {
     next: VecDeque<Entry>,
-    /// Whether there are more on disk, past `last_seq`.
+    /// Whether there are more messages on disk, past `last_seq`.
     more_on_disk: bool,
+    /// The last message that was loaded into memory.
     last_seq: i64,
-    /// The last message that came, be it in memory or only on disk.
+    /// The last message that arrived, in memory or only on disk.
     newest_seq: i64,
     in_work: usize,
     window: usize,
@@ -68,19 +69,19 @@ pub(crate) struct Entry {
     pub(crate) message: Message,
 }
 
-/// What is next.
+/// What to do next.
 pub(crate) enum Pick {
-    /// This message; it is in work from now on.
+    /// Process this message. It occupies a slot from now on.
     Entry(Box<Entry>),
-    /// First this webhook's messages are to be read from the disk: those past `after`, up to `to`. What is on the
-    /// disk past that is on its way here, and would come twice.
+    /// First load this webhook's messages from disk: those past `after`, up to `to`. Rows past `to` are about to be
+    /// pushed, so reading them here would deliver them twice.
     Load { webhook: WebhookId, after: i64, to: i64 },
-    /// Nothing that has a slot.
+    /// Wait: there is no message that has a free slot.
     Nothing,
 }
 
 impl Line {
-    /// A message came.
+    /// Adds a message that was committed.
     pub(crate) fn push(&mut self, entry: Entry) {
         let webhook = entry.message.webhook_id();
         let backlog = self.webhooks.entry(webhook).or_default();
@@ -106,7 +107,7 @@ impl Line {
         }
     }
 
-    /// The next message, if there is one and a slot for it.
+    /// Picks the next message, if there is one and a slot for it. `slots` is the number of slots of the queue.
     pub(crate) fn pick(&mut self, slots: usize) -> Pick {
         let share = (slots.saturating_sub(self.in_work) / 2).max(1);
         if self.in_work >= slots {
@@ -136,10 +137,10 @@ impl Line {
         Pick::Nothing
     }
 
-    /// What was read of a webhook's messages past `after`, up to `to`.
+    /// Adds the `entries` that a [`Pick::Load`] asked for.
     pub(crate) fn loaded(&mut self, webhook: WebhookId, after: i64, to: i64, entries: Vec<Entry>) {
         let Some(backlog) = self.webhooks.get_mut(&webhook) else { return };
-        // Somebody else loaded meanwhile.
+        // Another task has loaded them in the meantime.
         if backlog.last_seq != after {
             return;
         }
@@ -147,12 +148,12 @@ impl Line {
             Some(last) if entries.len() >= BUFFERED => last.seq,
             _ => to,
         };
-        // One that came after the disk was read is not among them.
+        // A message that was pushed after the read is not in `entries`.
         backlog.more_on_disk = backlog.newest_seq > backlog.last_seq;
         backlog.next.extend(entries);
     }
 
-    /// A message's work has ended, well or not.
+    /// Frees the slot of a message whose processing ended, successfully or not.
     pub(crate) fn ended(&mut self, webhook: WebhookId, took: Duration) {
         self.in_work = self.in_work.saturating_sub(1);
         if let Some(backlog) = self.webhooks.get_mut(&webhook) {
@@ -166,7 +167,7 @@ impl Line {
         self.forget_if_idle(webhook);
     }
 
-    /// There are messages on the disk that nobody has read, up to `to`: what a start finds.
+    /// At start: the webhook has messages on disk, up to `to` at most.
     pub(crate) fn found_on_disk(&mut self, webhook: WebhookId, to: i64) {
         let backlog = self.webhooks.entry(webhook).or_default();
         backlog.more_on_disk = true;
@@ -174,8 +175,7 @@ impl Line {
         self.give_turn(webhook);
     }
 
-    /// A message that was handed out before is to be handed out again. Its row never went away, so it must not
-    /// be read from the disk as well.
+    /// Queues a message again whose row could not be deleted. It must not be loaded from disk as well.
     pub(crate) fn put_back(&mut self, entry: Entry) {
         let webhook = entry.message.webhook_id();
         let backlog = self.webhooks.entry(webhook).or_default();
@@ -186,7 +186,7 @@ impl Line {
         self.give_turn(webhook);
     }
 
-    /// `last_seq` may be forgotten with the rest: a message that comes later has a higher one.
+    /// Removes the webhook if it has no messages. `last_seq` is no longer needed: later messages have a higher `seq`.
     fn forget_if_idle(&mut self, webhook: WebhookId) {
         let idle = |backlog: &Backlog| {
             backlog.in_work == 0 && !backlog.has_turn && backlog.next.is_empty() && !backlog.more_on_disk

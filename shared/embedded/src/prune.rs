@@ -1,5 +1,5 @@
-//! What is older than the retention goes: finished deliveries, then events none of whose deliveries is kept, then
-//! the tombstones of deleted webhooks. Unfinished deliveries stay, however old.
+//! Deletes what is older than the retention: finished deliveries, then events without deliveries, then the
+//! tombstones of deleted webhooks. Unfinished deliveries are never deleted. Expired sessions are deleted, too.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
@@ -11,11 +11,11 @@ use statuspulse_core::record::millis;
 use crate::Embedded;
 use crate::columns::{bytes16, time};
 
-/// Rows looked at in one transaction: other writes wait for no more than this.
+/// Rows examined in one transaction. Bounds how long other writes wait.
 const PAGE: i64 = 500;
 
 impl Embedded {
-    /// Deletes what is older than the retention at `now`. Answers how many rows went.
+    /// Deletes what is older than the retention at `now`. Returns how many deliveries and events were deleted.
     pub async fn prune(&self, now: Timestamp) -> PortResult<usize> {
         let before = millis(now.checked_sub(limits::RETENTION).unwrap_or(Timestamp::MIN));
         let mut pruned = 0;
@@ -86,7 +86,7 @@ fn prune_sessions(connection: &Connection, now: Timestamp) -> rusqlite::Result<u
     connection.prepare_cached("DELETE FROM sessions WHERE expires_at < ?1")?.execute([millis(now)])
 }
 
-/// A tombstone is needed while a delivery of it may still wake.
+/// Deletes old tombstones, except those of webhooks that still have deliveries: their messages need them.
 fn prune_tombstones(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM webhooks WHERE deleted = 1 AND json_extract(record, '$.updated_at') < ?1
                AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = webhooks.id)";

@@ -1,19 +1,19 @@
-//! Messages: kept on disk until they are worked on, handed out fairly.
+//! The message queues: stored on disk until processed, and shared fairly between webhooks.
 //!
-//! # As AWS does it
+//! # Delivery semantics
 //!
-//! At least once, not before their time, in no promised order. A message that was handed out is its receiver's
-//! until the [`Received`] is settled; dropped unsettled (a panic, a cancelled task) it comes again after a wait
-//! that grows with each time, and after [`RECEIVES_MAX`] it goes to the dead letters, which are put back at the
-//! next start. What was handed out when the process died comes again at once.
+//! As on SQS: at least once, never before the due time, in no guaranteed order. A message belongs to the worker that
+//! received it until its [`Received`] is completed. If that is dropped instead (a panic, a cancelled task), the message
+//! is delivered again after a backoff. After [`RECEIVES_MAX`] deliveries it becomes a dead letter. At the next start,
+//! dead letters and messages that were in progress are delivered again.
 //!
 //! # Fairness
 //!
-//! Each queue has slots: messages that are being worked on at once. Webhooks take turns, each in the order of its
-//! messages, and a slow receiver ties up its own share of the slots: see `lines.rs`.
+//! The slots of a queue bound how many of its messages are processed concurrently. Webhooks take turns, each in the
+//! order of its messages. A slow receiver can occupy only its own share of the slots: see `lines.rs`.
 //!
-//! Of each webhook's due messages the first few are in memory, with the payloads they carry; the rest is read
-//! when it is their turn. So a backlog costs disk, not memory.
+//! Only the first few due messages of each webhook are in memory, with their payloads. The rest is read from disk
+//! when needed, so a backlog uses disk and not memory.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,14 +33,14 @@ use crate::Embedded;
 use crate::columns::bad;
 use crate::lines::{BUFFERED, Entry, Line, Pick};
 
-/// How often a message is handed out before it is a dead letter.
+/// Deliveries of a message to workers before it becomes a dead letter.
 pub const RECEIVES_MAX: u32 = 10;
 /// Messages moved from `delayed` to `ready` in one transaction.
 const DUE_PAGE: i64 = 500;
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
 
-/// A queue's number: in the file, and among the lines.
+/// The queue's number in the database, and its index in `Queues::lines`.
 fn number(queue: QueueName) -> u8 {
     match queue {
         QueueName::First => 0,
@@ -49,8 +49,8 @@ fn number(queue: QueueName) -> u8 {
     }
 }
 
-/// Messages of a queue that are worked on at once. An attempt lasts ten seconds at most, so a queue of first
-/// attempts starts at least a hundred a second even if every receiver hangs.
+/// How many messages of a queue are processed concurrently. An attempt takes 10 seconds at most, so even if every
+/// receiver hangs, at least 100 first attempts start per second.
 fn slots(queue: QueueName) -> usize {
     match queue {
         QueueName::First => 1024,
@@ -59,23 +59,24 @@ fn slots(queue: QueueName) -> usize {
     }
 }
 
-/// What is due, and who works on what.
+/// The part of all queues that is in memory.
 #[derive(Debug)]
 pub(crate) struct Queues {
     lines: [Mutex<Line>; 3],
+    /// Notified when a message arrives or a slot becomes free.
     came: [Notify; 3],
-    /// The order of messages; only the writer counts it up.
+    /// The sequence number of the newest message. Only the writer thread increments it.
     seq: AtomicI64,
-    /// When the next delayed message is due, in milliseconds.
+    /// When the next delayed message is due, in milliseconds since 1970; `i64::MAX` if there is none.
     next_due: AtomicI64,
-    /// Told when `next_due` has come closer.
+    /// Notified when `next_due` becomes earlier.
     closer: Notify,
-    /// Messages out of work whose rows could not be changed, and when they come again.
+    /// Messages whose processing ended but whose rows could not be written, with the time of their redelivery.
     stranded: Mutex<Vec<(i64, Entry)>>,
 }
 
 impl Queues {
-    /// What stands in the file.
+    /// Reads from the database which webhooks have messages.
     pub(crate) fn open(connection: &Connection) -> rusqlite::Result<Self> {
         let last: i64 = connection.query_row(
             "SELECT max(ifnull((SELECT max(seq) FROM ready), 0), ifnull((SELECT max(seq) FROM delayed), 0))",
@@ -125,8 +126,8 @@ impl Queues {
         self.stranded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The store can be written: puts back what is stranded and due, and notes when the next message is, which
-    /// is at `earliest` in the file. Runs on the writer's thread, like all that brings the time closer.
+    /// Runs after a commit: adds the `moved` messages to their lines, puts stranded messages that are due back into
+    /// theirs, and updates `next_due`. `earliest` is the earliest due time in the `delayed` table.
     fn made_ready(&self, moved: &[Entry], now: i64, earliest: i64) {
         moved.iter().for_each(|entry| self.place(Placed::Ready(entry.clone())));
         let mut stranded = self.stranded();
@@ -140,7 +141,7 @@ impl Queues {
     }
 }
 
-/// Where a message was put.
+/// Where a message was stored.
 #[derive(Debug, Clone)]
 enum Placed {
     Ready(Entry),
@@ -156,7 +157,7 @@ fn earliest(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(due.unwrap_or(i64::MAX))
 }
 
-/// The message without the payload, which stands with its event.
+/// Serializes the message without its payload, which is stored once, with the event.
 fn text_of(message: &Message) -> rusqlite::Result<String> {
     let mut bare = message.clone();
     if let Message::Attempt(attempt) = &mut bare {
@@ -165,7 +166,7 @@ fn text_of(message: &Message) -> rusqlite::Result<String> {
     serde_json::to_string(&bare).map_err(bad)
 }
 
-/// A message read back, with its payload.
+/// Deserializes a message and adds its payload from the event.
 fn message_of(connection: &Connection, text: &str) -> rusqlite::Result<Message> {
     let mut message: Message = serde_json::from_str(text).map_err(bad)?;
     if let Message::Attempt(attempt) = &mut message {
@@ -209,7 +210,7 @@ fn delete_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Messages that are sent in a transaction.
+/// Sends messages as part of a transaction.
 pub(crate) struct Outgoing {
     queues: Arc<Queues>,
     now: Timestamp,
@@ -238,8 +239,8 @@ impl Outgoing {
 }
 
 impl Embedded {
-    /// Runs `work` in the next transaction, and `after` once it is committed, before anything committed later. The messages
-    /// that `work` sends are committed with it.
+    /// Runs `work` in the next transaction, and `after` when it is committed, before the `after` of any later
+    /// transaction. The messages that `work` sends are committed in the same transaction.
     pub(crate) async fn write_and_send<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -270,7 +271,7 @@ impl Queue for Embedded {
 }
 
 impl Embedded {
-    /// The next message of this queue, when there is one and a slot for it.
+    /// Waits for a message and a free slot, and returns the message.
     pub async fn receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Received> {
         loop {
             if let Some(received) = self.try_receive(queue)? {
@@ -280,7 +281,7 @@ impl Embedded {
         }
     }
 
-    /// The next message of this queue, if there is one and a slot for it.
+    /// Returns the next message, or `None` if no message is due or no slot is free for it.
     pub fn try_receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Option<Received>> {
         let which = number(queue);
         loop {
@@ -315,18 +316,18 @@ impl Embedded {
         })
     }
 
-    /// When the next delayed message is due, if there is one.
+    /// Returns when the next delayed message is due, or `None` if there is none.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.queues.next_due.load(Ordering::Acquire);
         from_millis(due).ok().filter(|_| due != i64::MAX)
     }
 
-    /// Returns when [`next_due`](Self::next_due) has come closer.
+    /// Waits until [`next_due`](Self::next_due) becomes earlier.
     pub async fn next_due_came_closer(&self) {
         self.queues.closer.notified().await;
     }
 
-    /// Makes the delayed messages ready whose time has come.
+    /// Makes delayed messages ready when their due time has passed.
     pub async fn make_due_ready(&self) -> PortResult<()> {
         while self.next_due().is_some_and(|due| due <= self.clock.now()) {
             let now = millis(self.clock.now());
@@ -335,15 +336,15 @@ impl Embedded {
                 let moved = move_due(connection, now, &counted.seq)?;
                 Ok((moved, earliest(connection)?))
             };
-            // Not before the commit: what is rolled back is still due. What was sent in the same batch after
-            // this brings the time closer after this.
+            // Runs after the commit, because messages of a rolled-back transaction are still due. Messages sent
+            // later in the same batch update `next_due` afterwards, as their `after` runs later.
             let after = move |(moved, earliest): &(Vec<Entry>, i64)| queues.made_ready(moved, now, *earliest);
             self.writer.write("making messages ready", work, after).await?;
         }
         Ok(())
     }
 
-    /// How many messages were given up and wait for the next start.
+    /// Counts the dead letters. They are put back at the next start.
     pub fn dead_letters(&self) -> PortResult<u64> {
         self.readers.read("counting dead letters", |connection| {
             let count: i64 =
@@ -352,7 +353,8 @@ impl Embedded {
         })
     }
 
-    /// Ends a message's time in work, and does with its row what `then` says.
+    /// Frees the message's slot now. In the next transaction, deletes its row and runs `then`, which may store the
+    /// message again and return its due time.
     fn end(
         &self,
         entry: Entry,
@@ -385,8 +387,8 @@ impl Embedded {
     }
 }
 
-/// The end of a message's time in work, on its way to the disk. Dropped before it is written (the disk is full,
-/// the batch failed), its row still stands: the message comes again, once the store can be written.
+/// A finished message whose row has yet to be written. If this is dropped before the commit (the disk is full, the
+/// batch failed), the row is still there, and the message is delivered again when the store can write.
 struct Ending {
     entry: Option<Entry>,
     again: i64,
@@ -408,7 +410,7 @@ impl Drop for Ending {
     }
 }
 
-/// When a message comes again that was handed out in vain so often.
+/// When a message is delivered again after `receives` failures: 2 to the power of `receives` seconds, at most 64.
 fn after_receives(now: Timestamp, receives: u32) -> Timestamp {
     now.checked_add(Duration::from_secs(1 << receives.min(6))).unwrap_or(now)
 }
@@ -433,7 +435,7 @@ fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> rusqlite::Res
     Ok(moved)
 }
 
-/// Puts the dead letters back: whatever stopped them may have been mended.
+/// Puts the dead letters back into their queues, because their cause may be fixed. Returns how many.
 pub(crate) fn revive_dead_letters(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     let put_back = "INSERT INTO delayed SELECT ?1, -seq, 0, message FROM dead_letters";
     let revived = connection.execute(put_back, [millis(now)])?;
@@ -441,10 +443,10 @@ pub(crate) fn revive_dead_letters(connection: &Connection, now: Timestamp) -> ru
     Ok(revived)
 }
 
-/// A message in work. To be settled; dropped, it counts as failed.
+/// A message in progress. Complete it with [`done`](Self::done) or [`again`](Self::again); a drop counts as a failure.
 #[derive(Debug)]
 pub struct Received {
-    /// What is to be done.
+    /// The message.
     pub message: Message,
     entry: Option<Entry>,
     began: Timestamp,
@@ -452,14 +454,14 @@ pub struct Received {
 }
 
 impl Received {
-    /// It has done its work.
+    /// Deletes the message.
     pub fn done(mut self) {
         if let Some(entry) = self.entry.take() {
             self.from.end(entry, self.began, |_, _| Ok(None));
         }
     }
 
-    /// It is to come again, not before that time; this does not count as a failure.
+    /// Returns the message to its queue, due at `at`. This does not count as a failure.
     pub fn again(mut self, at: Timestamp) {
         if let Some(entry) = self.entry.take() {
             let due = millis(at);
@@ -490,7 +492,7 @@ impl Drop for Received {
     }
 }
 
-/// The queues there are, for whoever starts a worker for each.
+/// All queues. Each needs a worker.
 pub fn queues() -> [QueueName; 3] {
     QUEUES
 }

@@ -1,4 +1,4 @@
-//! Rate limits, kept in memory: one process works on the folder, and one that starts may begin anew.
+//! Rate limits, in memory: only one process uses the folder, and limits may start afresh with it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use statuspulse_core::ports::{PortResult, RateLimit, RateLimits};
 
 use crate::Embedded;
 
-/// Which slots are taken, and when the next ones are free.
+/// For each limit whose slot is taken, when the next slot is free.
 #[derive(Debug, Default)]
 pub(crate) struct Taken(Mutex<HashMap<RateLimit, Timestamp>>);
 

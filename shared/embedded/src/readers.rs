@@ -1,4 +1,4 @@
-//! Read connections. A read sees everything that was committed before it began, and waits for no writer.
+//! Read connections. A read sees everything that was committed before it began, and does not wait for the writer.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ pub(crate) struct Readers {
     path: std::path::PathBuf,
 }
 
-/// Connections kept; more are opened while they are all in use.
+/// Maximum number of idle connections. More are opened while all are in use.
 const KEPT: usize = 4;
 
 impl Readers {
@@ -24,7 +24,7 @@ impl Readers {
         Self { idle: Mutex::new(vec![]), open, path: path.to_owned() }
     }
 
-    /// Runs a read.
+    /// Runs `work` on a connection of the pool. A connection whose read failed is closed.
     pub(crate) fn read<T>(
         &self,
         doing: &'static str,

@@ -1,5 +1,5 @@
-//! Records are written, and what they call for is sent in the same transaction. The end of a delivery promotes the next of its
-//! lane there, too.
+//! Writes records, and sends the messages they call for in the same transaction. When a delivery is finished, that
+//! transaction also promotes the next delivery of its lane.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,7 +68,7 @@ impl Records for Embedded {
 
 // --- Accepting -------------------------------------------------------------------------------------------
 
-/// Keeps the event, with the webhooks it goes to; `false` if there is one of its id.
+/// Stores the event and the ids of the webhooks it goes to. Returns `false` if an event with this id exists.
 fn insert_event(connection: &Connection, event: &Event, deliveries: &[Delivery]) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO events (id, account_id, event_type, incident_id, monitor_groups, body, fingerprint,
                accepted_at, webhooks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
@@ -116,7 +116,7 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
     Ok(delivery)
 }
 
-/// An event of this id is kept: the same one, with the deliveries it had then, or another.
+/// The answer for an event id that is already stored: the deliveries it has, if its content is the same.
 fn accepted_before(connection: &Connection, event: &Event) -> rusqlite::Result<Acceptance> {
     let sql = "SELECT fingerprint, webhooks, accepted_at FROM events WHERE id = ?1";
     let (fingerprint, webhooks, accepted_at): ([u8; 32], Vec<u8>, Timestamp) =
@@ -134,7 +134,7 @@ fn accepted_before(connection: &Connection, event: &Event) -> rusqlite::Result<A
     Ok(Acceptance::Accepted(deliveries))
 }
 
-/// Whether an unfinished delivery stands in the lane before this place.
+/// Whether the delivery's lane has an unfinished delivery with a `seq` below `before`.
 fn lane_is_occupied(connection: &Connection, delivery: &Delivery, before: i64) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3 AND seq < ?3 LIMIT 1";
     connection.prepare_cached(sql)?.exists((delivery.webhook_id.to_bytes(), &delivery.incident_id, before))
@@ -149,7 +149,7 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         .query_row((asked.id.to_bytes(), version), |row| row.get(0))
         .optional()?;
     let Some(seq) = seq else { return Ok(Err(Conflict)) };
-    // Who is on a later rung has had its turn.
+    // A retry has already had its turn in the lane.
     let asks_for_its_turn = matches!(asked.state, State::Scheduled { number: 1, .. });
     let delivery = if asks_for_its_turn && lane_is_occupied(connection, &asked, seq)? {
         asked.with_state(State::Waiting)
@@ -176,14 +176,14 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
     Ok(Ok(Delivery { version: delivery.version + 1, ..delivery }))
 }
 
-/// Sends what a delivery's new state calls for. If it is finished, the next of its lane is promoted.
+/// Sends what a delivery's new state calls for. If it is finished, promotes the next delivery of its lane.
 fn send_for(
     connection: &Connection,
     outgoing: &mut Outgoing,
     delivery: &Delivery,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    // Without the payload, which is read from the event when its attempt is made.
+    // Without the payload, which is read from the event later.
     outgoing.send(connection, delivery.attempt_message(&Bytes::new()))?;
     outgoing.send(connection, delivery.failed_event())?;
     if !delivery.is_finished() {

@@ -1,18 +1,20 @@
-//! The tables of the one file.
+//! The tables of the database.
 //!
-//! Times are milliseconds since 1970; ids are their sixteen bytes.
+//! Times are milliseconds since 1970. Ids are 16 bytes.
 
 use rusqlite::Connection;
 
-/// Counted up with every change of the tables. Formats 1 to 4 were never released, so nothing reads them.
+/// The format of the tables. Increment it with every change of them. Formats 1 to 4 were never released and are not
+/// supported.
 const VERSION: i64 = 5;
 
-/// The order of `seq` is the order in which events were accepted. An index over unfinished deliveries alone
-/// stays small however long the history is: `lane` answers who is first of an incident, `unfinished` what a
-/// sweep goes through.
+/// Creates the tables.
 ///
-/// Messages that are due stand in `ready`, by queue and webhook, so that one webhook's backlog is never read
-/// through to find another's; the others in `delayed`, by time.
+/// `seq` is the order of acceptance. The indexes `lane` and `unfinished` contain only unfinished deliveries, so they
+/// stay small however long the history is. `lane` finds the head of a lane, `unfinished` the deliveries of a job.
+///
+/// Due messages are in `ready`, ordered by queue and webhook, so that the backlog of one webhook is never read to
+/// find the messages of another. All other messages are in `delayed`, ordered by due time.
 const TABLES: &str = "
 CREATE TABLE accounts (
     id BLOB PRIMARY KEY, name TEXT NOT NULL, allowed_domains TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -67,7 +69,7 @@ CREATE TABLE dead_letters (
 ) STRICT;
 ";
 
-/// Makes the tables in a new file. A file of another format is refused.
+/// Creates the tables in a new file. Refuses a file with another format.
 pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), OtherFormat>> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -79,7 +81,7 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), Ot
     Ok(if matches!(found, 0 | VERSION) { Ok(()) } else { Err(OtherFormat { found }) })
 }
 
-/// The file was written by another version of the program.
+/// Another version of the program created the file.
 #[derive(Debug)]
 pub(crate) struct OtherFormat {
     pub(crate) found: i64,

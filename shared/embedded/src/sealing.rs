@@ -1,4 +1,4 @@
-//! The key that secrets are sealed with stands in a file of its own, readable by its owner alone.
+//! Seals secrets with a key from a separate file, which only its owner can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -8,27 +8,27 @@ use ring::rand::{SecureRandom, SystemRandom};
 use statuspulse_core::ports::Random;
 use statuspulse_core::sealing::{self, DoesNotOpen, KEY_BYTES};
 
-/// Seals and opens with the key of one file.
+/// Seals and unseals with the key of one file.
 #[derive(Debug)]
 pub(crate) struct Sealer {
     sealer: sealing::Sealer,
     random: Nonces,
 }
 
-/// Randomness for nonces: the machine's own, also where a test's is scripted.
+/// Nonces come from the operating system, even in tests whose `Random` port is scripted.
 #[derive(Debug)]
 struct Nonces(SystemRandom);
 
 impl Random for Nonces {
     fn fill(&self, bytes: &mut [u8]) {
-        // Never fails once the machine has started; a nonce that is not random must never be used.
+        // Never fails after the machine has started. A nonce that is not random must never be used.
         #[expect(clippy::expect_used, reason = "there is no going on without randomness")]
-        self.0.fill(bytes).expect("the machine's randomness");
+        self.0.fill(bytes).expect("the system provides randomness");
     }
 }
 
 impl Sealer {
-    /// With the key in this file, which is made if there is none.
+    /// Reads the key from this file, or creates the file with a new key.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         let random = SystemRandom::new();
         let key = match File::open(path) {
@@ -45,21 +45,21 @@ impl Sealer {
         Ok(Self { sealer, random: Nonces(random) })
     }
 
-    /// Seals a text for the owner of these bytes.
+    /// Seals a text, bound to its owner's id.
     pub(crate) fn seal(&self, owner: [u8; 16], text: &str) -> Vec<u8> {
         self.sealer.seal(owner, text, &self.random)
     }
 
-    /// Opens what was sealed for the owner of these bytes.
+    /// Unseals a text that was sealed for this owner.
     pub(crate) fn unseal(&self, owner: [u8; 16], sealed: &[u8]) -> Result<String, DoesNotOpen> {
         self.sealer.unseal(owner, sealed)
     }
 }
 
-/// Two programs may start at once: the first to make the file wins, the other reads it.
+/// Creates the key file. Two processes may start at once: the first to create the file wins, and the other reads it.
 fn make_key(path: &Path, random: &SystemRandom) -> std::io::Result<Vec<u8>> {
     let mut key = vec![0; KEY_BYTES];
-    random.fill(&mut key).map_err(|_| std::io::Error::other("the machine gives no randomness"))?;
+    random.fill(&mut key).map_err(|_| std::io::Error::other("the system provides no randomness"))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

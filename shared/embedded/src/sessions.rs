@@ -21,7 +21,7 @@ impl Sessions for Embedded {
                 millis(session.expires_at),
             ))
         };
-        self.writer.write("keeping a session", work, |_| {}).await.map(drop)
+        self.writer.write("storing a session", work, |_| {}).await.map(drop)
     }
 
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {

@@ -1,4 +1,4 @@
-//! Webhooks: few, read by every publish and every attempt, so they are kept in memory once read.
+//! Webhooks. They are few, and every publish and every attempt reads them, so they are cached in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +17,8 @@ use crate::sealing::Sealer;
 
 type List = Arc<Vec<Arc<Webhook>>>;
 
-/// What was read before. Emptied for an account whenever one of its webhooks is written, before the write's
-/// caller hears of it; what was read in the meantime is recognised as old by `generation` and not kept.
+/// The cached webhooks. A write replaces its webhook here, and removes the list of the account, before it returns to
+/// its caller. It also increments `generation`, so that a read that began before is not cached.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<Cached>);
 
@@ -29,7 +29,7 @@ struct Cached {
     by_account: HashMap<AccountId, List>,
 }
 
-/// Webhooks and accounts remembered; past it everything is forgotten and read again.
+/// Maximum number of cached webhooks and accounts. Beyond it the cache is cleared.
 const REMEMBERED: usize = 10_000;
 
 impl Cache {
@@ -146,7 +146,7 @@ impl Embedded {
     }
 }
 
-/// What is sealed for one webhook, if there is any: to see whether the key fits.
+/// Returns the sealed secrets of any one webhook, to check the key with.
 pub(crate) fn any_sealed(connection: &Connection) -> rusqlite::Result<Option<([u8; 16], Vec<u8>)>> {
     connection
         .query_row("SELECT id, sealed FROM webhooks LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -1,13 +1,13 @@
-//! One writer, group commit.
+//! A single writer with group commit.
 //!
-//! All writes go through one thread: it takes every job that waits, runs them in one transaction, commits, and
-//! then tells each caller. A commit here goes to the write-ahead log without waiting for the disk: it survives
-//! the death of the process, not of the machine. A second thread makes the log durable (`fdatasync`) for
-//! whoever asks by [`Writer::settled`]: one call of it serves everybody who asked meanwhile, and the writer goes
-//! on writing. A third copies the log back into the main file now and then, so that the log stays short.
+//! All writes go through one thread. It takes the waiting jobs, runs them in one transaction, commits, and then
+//! answers each caller. A commit goes to the write-ahead log without waiting for the disk: it survives the death of
+//! the process, but not of the machine. A second thread makes the log durable (`fdatasync`) when a caller waits in
+//! [`Writer::settled`]: one sync serves all callers that wait, and the writer continues meanwhile. A third thread
+//! checkpoints: it copies the log back into the database file, so that the log stays short.
 //!
-//! If a job fails, the whole batch is rolled back and every caller of it is told that nothing was written; a
-//! job fails only where the disk or the file does, never by a rule.
+//! If a job fails, the whole batch is rolled back and all its callers get an error. Jobs fail only if the disk or
+//! the file does. A broken rule is a value that the job returns.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -21,18 +21,18 @@ use rusqlite::Connection;
 use statuspulse_core::ports::{PortResult, Unavailable};
 use tokio::sync::{oneshot, watch};
 
-/// Jobs of one transaction at most: bounds how long the first of them waits for its answer.
+/// Maximum number of jobs in one transaction. Bounds how long the first job waits for its answer.
 const BATCH: usize = 512;
-/// Pages in the log from which the checkpoint thread copies them back: 4 MiB.
+/// Pages in the log above which the checkpoint thread starts: about 4 MiB.
 const CHECKPOINT_PAGES: u64 = 1_000;
-/// Pages in the log from which the writer waits for the copying to be complete: 64 MiB.
+/// Pages in the log above which the writer itself checkpoints before its next batch: about 64 MiB.
 const CHECKPOINT_PAGES_MAX: u64 = 16_000;
 
-/// Tells the caller how it went; runs after the commit, in the order of the jobs.
+/// Answers the caller. Runs after the commit or rollback, in the order of the jobs.
 type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
 type Job = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Finish> + Send>;
 
-/// The writer's front.
+/// Submits jobs to the writer thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
     jobs: Option<Sender<Job>>,
@@ -41,7 +41,7 @@ pub(crate) struct Writer {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// How far writing and syncing have come, in commits.
+/// What the threads share. `committed` counts transactions.
 #[derive(Debug, Default)]
 struct Progress {
     committed: AtomicU64,
@@ -100,7 +100,8 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), progress, synced, threads })
     }
 
-    /// Runs `work` in the next transaction, and `after` once it is committed, before anything committed later.
+    /// Runs `work` in the next transaction, and `after` when it is committed, before the `after` of any later
+    /// transaction.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -118,19 +119,19 @@ impl Writer {
                     }
                     Err(error) => Err(error.to_owned()),
                 };
-                // The caller may have gone away; what it asked for is done all the same.
+                // The caller may have gone away. The write is committed all the same.
                 drop(answer.send(result));
             }))
         }));
         match answered.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(Unavailable { doing, source: error.into() }),
-            Err(_) => Err(Unavailable { doing, source: "the store could not write, or has stopped".into() }),
+            Err(_) => Err(Unavailable { doing, source: "the store cannot write, or has stopped".into() }),
         }
     }
 
-    /// Runs `work` in the next transaction, and `after` once it is committed; nobody waits for it. If it is not
-    /// committed, `work` or what it answered is dropped.
+    /// Runs `work` in the next transaction, and `after` when it is committed, without waiting for either. If the
+    /// transaction is not committed, `work` or its result is dropped.
     pub(crate) fn write_later<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -148,12 +149,12 @@ impl Writer {
 
     fn submit(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
-            // Fails only when the writer has stopped: the caller's answer channel is then dropped with the job.
+            // Fails only if the writer has stopped. The caller's answer channel is then dropped with the job.
             drop(jobs.send(job));
         }
     }
 
-    /// Returns when all that was committed before is on the disk.
+    /// Waits until everything that is committed now is on disk. Fails if a sync failed since the start.
     pub(crate) async fn settled(&self) -> PortResult<()> {
         let target = self.progress.committed.load(Ordering::Acquire);
         let mut synced = self.synced.clone();
@@ -166,13 +167,13 @@ impl Writer {
         let state = synced.wait_for(|synced| synced.failed || synced.to >= target).await;
         match state {
             Ok(state) if !state.failed => Ok(()),
-            _ => Err(Unavailable { doing: "making writes durable", source: "the disk refused".into() }),
+            _ => Err(Unavailable { doing: "making writes durable", source: "the disk sync failed".into() }),
         }
     }
 }
 
 impl Drop for Writer {
-    /// Ends the threads after the jobs that wait.
+    /// Stops the threads after all submitted jobs have run.
     fn drop(&mut self) {
         self.jobs = None;
         let mut threads = self.threads.drain(..);
@@ -184,7 +185,7 @@ impl Drop for Writer {
     }
 }
 
-/// Where SQLite keeps the log of the file.
+/// The path of SQLite's write-ahead log for a database.
 fn log_path(path: &std::path::Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -207,7 +208,7 @@ fn write(connection: &Connection, queue: &Receiver<Job>, progress: &Progress) {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the store could not write; the batch is rolled back");
+                tracing::error!(%error, "the store could not write; the batch was rolled back");
                 drop(connection.execute_batch("ROLLBACK"));
             }
         }
@@ -252,10 +253,10 @@ fn sync(log: &std::path::Path, progress: &Progress, synced: &watch::Sender<Synce
             Some(file) => file.sync_data(),
             None => sync_new(log).map(|opened| file = Some(opened)),
         };
-        // After a failed sync nobody knows what the disk has: everything stays refused until a restart.
+        // After a failed sync it is unknown what is on the disk, so `settled` fails until a restart.
         let failed = result.is_err();
         if let Err(error) = result {
-            tracing::error!(%error, "the store's log could not be made durable");
+            tracing::error!(%error, "the store's log could not be synced to disk");
         }
         synced.send_modify(|state| {
             state.failed |= failed;
@@ -264,7 +265,7 @@ fn sync(log: &std::path::Path, progress: &Progress, synced: &watch::Sender<Synce
     }
 }
 
-/// The first sync makes the files' names durable too: the log is nothing in a folder that does not list it.
+/// Opens and syncs the log, and syncs the folder: without its directory entry the log would be lost.
 fn sync_new(log: &std::path::Path) -> std::io::Result<File> {
     let file = File::open(log)?;
     file.sync_data()?;
@@ -286,15 +287,15 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
             }
             wanted.checkpoint = false;
         }
-        // The second run has only what was written during the first: if it reaches the end, the log starts
-        // again from its beginning.
+        // The second run only has to copy what was written during the first. If it reaches the end of the log,
+        // SQLite starts the log again from its beginning.
         for _ in 0..2 {
             run_checkpoint(connection);
         }
         if progress.log_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES_MAX {
             progress.checkpoint_now.store(true, Ordering::Release);
         }
-        // Not more often than this: a checkpoint waits for the disk twice.
+        // Limits the rate, because a checkpoint syncs twice.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -302,6 +303,6 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
 fn run_checkpoint(connection: &Connection) {
     let result = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = result {
-        tracing::warn!(%error, "checkpoint failed; it is tried again");
+        tracing::warn!(%error, "checkpoint failed; it will be retried");
     }
 }

@@ -1,4 +1,4 @@
-//! The one-file store, run through what the ports promise.
+//! Runs the conformance suite on the SQLite store.
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
@@ -22,7 +22,7 @@ impl Place for Folder {
         Embedded::open(self.folder.path(), Purpose::Serve, self.clock.clone()).unwrap()
     }
 
-    /// What the process would leave behind if it died now.
+    /// A copy of the files as they would be if the process died now.
     async fn beside(&self) -> Arc<dyn Place> {
         let folder = tempfile::tempdir().unwrap();
         for name in ["statuspulse.db", "statuspulse.db-wal", "secret.key"] {

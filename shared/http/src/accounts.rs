@@ -1,4 +1,4 @@
-//! `/v1/accounts`, where an operator makes accounts, and `/v1/account`, the caller's own.
+//! `/v1/accounts`, where an operator creates accounts, and `/v1/account`, the account of the caller.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -63,7 +63,7 @@ fn new_account(body: &[u8]) -> Result<NewAccount> {
     })
 }
 
-/// `null` lifts the restriction, and removes the channel.
+/// A `null` removes the restriction to domains, or the Slack channel.
 fn patch(body: &[u8]) -> Result<AccountPatch> {
     let mut fields = Fields::of_body(body)?;
     Ok(AccountPatch {
@@ -81,10 +81,10 @@ struct AccountView<'a> {
     #[schema(value_type = wire::AccountId)]
     id: AccountId,
     name: &'a str,
-    /// The domains its webhooks are restricted to; empty for no restriction. `*.statuspulse.io` is always allowed.
+    /// The domains that webhooks are restricted to; empty means no restriction. `*.statuspulse.io` is always allowed.
     #[schema(value_type = Vec<String>)]
     allowed_domains: &'a [String],
-    /// Its engineers' Slack channel. What makes the URL a secret is hidden.
+    /// The Slack channel of the account's engineers. The secret part of the URL is hidden.
     #[schema(required = true)]
     slack_url: Option<String>,
     #[schema(value_type = wire::Time)]
@@ -103,12 +103,12 @@ impl<'a> AccountView<'a> {
     }
 }
 
-/// The only answer that shows the account's first key.
+/// A new account. Only this answer contains its first key.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CreatedAccount)]
 struct CreatedView<'a> {
     #[serde(flatten)]
     account: AccountView<'a>,
-    /// The account's first admin key. It is shown here alone.
+    /// The first admin key of the account. It is shown only here.
     key: &'a str,
 }

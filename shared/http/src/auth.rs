@@ -1,7 +1,7 @@
-//! Who calls, and whether their role may do it.
+//! Authenticates the caller and checks the role.
 //!
-//! Each handler names what it does by the extractor it takes first, so that 401 and 403 come before anything
-//! else is looked at, and a handler without an extractor is seen to be public.
+//! A handler declares the right that it needs by its extractor, which runs before the path, the parameters and the body
+//! are read. So 401 and 403 come before all other errors, and a handler without one of these extractors is public.
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ use statuspulse_core::{Admin, Publisher};
 
 use crate::problem::Refusal;
 
-/// The account of a caller who may read it.
+/// The account of a caller with the right to read it.
 pub(crate) struct Reads(pub(crate) AccountId);
 
-/// A caller who may change their account.
+/// A caller with the right to change the account.
 pub(crate) struct Manages(pub(crate) Manager);
 
-/// A caller who may publish.
+/// A caller with the right to publish events.
 pub(crate) struct Publishes(pub(crate) Caller);
 
-/// A caller who may make accounts.
+/// A caller with the right to create accounts.
 pub(crate) struct CreatesAccounts(pub(crate) Caller);
 
-/// The text of a caller's key, which the use case looks at.
+/// The caller's key as text, not yet checked; the use case checks it.
 pub(crate) struct KeyOf(pub(crate) String);
 
 impl<S: Sync> FromRequestParts<S> for KeyOf {
@@ -94,10 +94,10 @@ where
 }
 
 fn needed_bearer(parts: &Parts) -> Result<&str> {
-    bearer(parts).ok_or(Error::Unauthenticated("an API key is needed: Authorization: Bearer <key>"))
+    bearer(parts).ok_or(Error::Unauthenticated("an API key is required: Authorization: Bearer <key>"))
 }
 
-/// The key of the one `Authorization` header. Of two, who could say which one was meant?
+/// The key in the `Authorization` header. More than one such header is ambiguous and counts as none.
 fn bearer(parts: &Parts) -> Option<&str> {
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else { return None };

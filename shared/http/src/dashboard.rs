@@ -1,4 +1,4 @@
-//! `/v1/dashboard-sessions`: a key buys a link that opens the dashboard, once.
+//! `/v1/dashboard-sessions`: creates a sign-in link for the dashboard.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -28,7 +28,7 @@ async fn create(State(api): State<Api>, Reads(_): Reads, KeyOf(key): KeyOf, body
 }
 
 pub(crate) fn operations() -> Vec<Operation> {
-    let summary = "Make a link to the dashboard";
+    let summary = "Create a sign-in link for the dashboard";
     let example = json!({
         "url": "https://webhooks.example.com/dashboard/sign-in?link=spd_p3Xw9Lq0Vb2HsyQe6mJ8cX1rTfLwKd4nPgUaZi7oBx3",
         "expires_at": "2026-11-24T12:05:00Z",
@@ -36,7 +36,8 @@ pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::new("keys", "post", "/v1/dashboard-sessions", "createDashboardSession", summary)
             .describe(
-                "Whoever opens the link first is signed in, with what the key may do, until ten hours have passed or the key is revoked.",
+                "The link works once. It signs in a browser with the rights of the key, for ten hours or \
+                 until the key is no longer valid.",
             )
             .by(Action::Read)
             .no_fields()
@@ -47,9 +48,9 @@ pub(crate) fn operations() -> Vec<Operation> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = DashboardSession)]
 struct LinkView<'a> {
-    /// Good once.
+    /// The link. It works once.
     url: &'a str,
-    /// Until when it may be opened: five minutes.
+    /// When the link expires, five minutes after its creation.
     #[schema(value_type = wire::Time)]
     expires_at: Timestamp,
 }

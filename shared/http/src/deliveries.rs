@@ -1,5 +1,5 @@
-//! Deliveries: what became of each, with all its attempts, and doing it again. Below their webhook, and by
-//! the id alone, for who has only the `X-StatusPulse-Delivery-Id` of a request before them.
+//! Deliveries with their attempts, and redelivery. A delivery has two paths: below its webhook, and by its id alone,
+//! for callers who only know the `X-StatusPulse-Delivery-Id` of a request.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -57,7 +57,8 @@ async fn list(
     Ok(list.page(shown.iter().map(DeliveryView::of).collect(), next.map(DeliveryId::to_bytes)))
 }
 
-/// How many of the first of these one answer takes: an endpoint that fails with long bodies has long deliveries.
+/// How many of these deliveries fit into one answer of [`limits::PAGE_BYTES`]; at least one. Deliveries are long if an
+/// endpoint fails often and answers with long bodies.
 fn how_many_fit(deliveries: &[Delivery]) -> usize {
     let mut bytes = 0;
     let fits = |delivery: &&Delivery| {
@@ -125,8 +126,8 @@ fn filter(query: &mut Query<'_>) -> DeliveryFilter {
     }
 }
 
-/// The list and its filter in one text. `{:?}` of the texts is quoted, so no incident's id can pass for another
-/// filter.
+/// The list and its filter as one string, unique for each filter. `{:?}` quotes the incident id, so that it cannot
+/// imitate another filter.
 fn scope(webhook: WebhookId, filter: &DeliveryFilter) -> String {
     let status = filter.status.map(Status::name);
     let event_type = filter.event_type.map(EventType::name);
@@ -157,13 +158,13 @@ struct DeliveryView<'a> {
     webhook_id: WebhookId,
     #[schema(value_type = wire::DeliveryStatus)]
     status: &'static str,
-    /// When its event was accepted.
+    /// When the event was accepted.
     #[schema(value_type = wire::Time)]
     accepted_at: Timestamp,
-    /// Why its attempts were begun, the last time; of a held one why they will be.
+    /// Why the latest round of attempts was started or, for a held delivery, will be.
     #[schema(value_type = wire::Trigger)]
     trigger: &'static str,
-    /// When it is tried next; null if nothing is planned.
+    /// When the next attempt is due; null if none is scheduled.
     #[schema(value_type = Option<wire::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
     /// Oldest first.
@@ -173,26 +174,26 @@ struct DeliveryView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attempt)]
 struct AttemptView<'a> {
-    /// 1 to 5: which step of the ladder it was.
+    /// The position in the retry schedule, 1 to 5.
     number: u8,
-    /// Why that ladder was begun.
+    /// Why this round of attempts was started.
     #[schema(value_type = wire::Trigger)]
     trigger: &'static str,
     #[schema(value_type = wire::Time)]
     at: Timestamp,
-    /// What was answered; null without an answer.
+    /// The status of the response; null if there was none.
     #[schema(required = true)]
     status_code: Option<u16>,
-    /// Why it failed; null for a success.
+    /// The class of the failure; null for a success.
     #[schema(value_type = Option<wire::FailureClass>, required = true)]
     class: Option<&'static str>,
-    /// The same in words.
+    /// Why it failed, as a sentence; null for a success.
     #[schema(required = true)]
     reason: Option<&'a str>,
     duration_ms: u64,
-    /// The response's headers, names and values up to 1 KiB in all.
+    /// The headers of the response: names and values, at most 1 KiB together.
     response_headers: Vec<HeaderView<'a>>,
-    /// How the response's body began, as text.
+    /// The start of the response body, as text.
     #[schema(required = true)]
     response: Option<&'a str>,
 }
@@ -213,7 +214,7 @@ impl<'a> HeaderView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Redelivered)]
 struct RedeliveredView {
-    /// How many are made again.
+    /// The number of deliveries that are sent again.
     deliveries: u64,
 }
 

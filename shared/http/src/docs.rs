@@ -1,7 +1,7 @@
-//! What describes the API: `/openapi.json` for programs, `/docs` for people.
+//! The description of the API: `/openapi.json` for programs, `/docs` for people.
 //!
-//! The page is rendered from the document, once, when it is first asked for. It needs nothing from any host, this one
-//! included: its style is in it, and it has no script.
+//! The page is rendered from the document once, at the first request. It contains its style sheet and no script, so it
+//! loads nothing else.
 
 mod page;
 mod words;
@@ -20,13 +20,13 @@ use sha2::{Digest, Sha256};
 use crate::Api;
 use crate::openapi::Operation;
 
-/// As it is committed: a test holds it against the types.
+/// The committed document. A test compares it with the types.
 const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 const STYLE: &str = include_str!("../templates/docs.css");
 
 static PAGE: LazyLock<String> = LazyLock::new(|| page::render(DOCUMENT, STYLE));
 
-/// Nothing is loaded, run, sent or framed; the one style sheet is known by its digest.
+/// Allows only the page's own style sheet, by its digest: no scripts, requests, forms or frames.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let digest = STANDARD.encode(Sha256::digest(STYLE));
     format!(
@@ -57,21 +57,21 @@ pub(crate) fn operations() -> Vec<Operation> {
     let document = json!({ "type": "object", "required": ["openapi", "info", "paths", "components"] });
     let example = json!({ "openapi": "3.1.0", "info": {}, "paths": {}, "components": {} });
     vec![
-        operation("/healthz", "getHealth", "Liveness").answers_with(
+        operation("/healthz", "getHealth", "Check liveness").answers_with(
             "text/plain",
-            "It is up.",
+            "The service is up.",
             &text,
             Some(&"ok\n".into()),
         ),
-        operation("/openapi.json", "getOpenApi", "Show this description, for programs").answers_with(
+        operation("/openapi.json", "getOpenApi", "Get the OpenAPI document").answers_with(
             "application/json",
-            "OpenAPI 3.1.",
+            "This description, in OpenAPI 3.1.",
             &document,
             Some(&example),
         ),
-        operation("/docs", "getDocs", "Show this description, for people").answers_with(
+        operation("/docs", "getDocs", "Show the API reference").answers_with(
             "text/html",
-            "A page that loads nothing and runs nothing.",
+            "This description as an HTML page, without scripts or external files.",
             &text,
             None,
         ),

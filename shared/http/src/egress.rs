@@ -1,5 +1,5 @@
-//! `/v1/egress-ips`: the addresses deliveries come from. Public: it goes into firewalls, whose keepers have
-//! no key.
+//! `/v1/egress-ips`: the addresses that requests come from. It needs no key, because people who configure firewalls
+//! have none.
 
 use axum::extract::State;
 use axum::routing::get;
@@ -13,7 +13,7 @@ pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/egress-ips", get(list))
 }
 
-/// All of them: a handful, in the form of a list with one page.
+/// All addresses on one page: there are only a few.
 async fn list(State(api): State<Api>) -> Json<Value> {
     Json(json!({ "data": api.admin.deployment.egress_ips, "next_cursor": null }))
 }
@@ -25,11 +25,9 @@ pub(crate) fn operations() -> Vec<Operation> {
             "get",
             "/v1/egress-ips",
             "listEgressIps",
-            "List the addresses attempts leave from",
+            "List the addresses that requests come from",
         )
-        .describe(
-            "For firewalls, whose keepers have no key. All of them, in the form of a list with one page.",
-        )
+        .describe("For firewall rules. All addresses are on one page.")
         .lists::<wire::Address>("The addresses.", &"104.21.45.112".into()),
     ]
 }

@@ -1,5 +1,5 @@
-//! `POST /v1/events`: the monitoring side publishes. The one call that is made a thousand times a second: the
-//! body is collected once, and the payload delivered is a slice of it.
+//! `POST /v1/events`: publishes an event. This call can be made thousands of times per second, so the body is collected
+//! once, and the payload to deliver is a slice of it.
 
 use std::sync::Arc;
 
@@ -40,12 +40,13 @@ async fn publish(
     Ok((StatusCode::ACCEPTED, Json(view)).into_response())
 }
 
-/// The header's value, which the core then bounds. Two keys would be two answers to "was it seen before?".
+/// The value of the header; the core checks its length. More than one header is refused, because it would be unclear
+/// which key identifies the event.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Error::invalid(IDEMPOTENCY_KEY, "stands more than once"));
+        return Err(Error::invalid(IDEMPOTENCY_KEY, "appears more than once"));
     }
     value.to_str().map(Some).map_err(|_| Error::invalid(IDEMPOTENCY_KEY, "must be visible ASCII characters"))
 }
@@ -55,6 +56,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
 struct PublishedView {
     #[schema(value_type = wire::EventId)]
     event_id: EventId,
-    /// How many webhooks it goes to.
+    /// The number of webhooks that the event is delivered to.
     deliveries: usize,
 }

@@ -1,4 +1,4 @@
-//! `/v1/keys`: an account's API keys. A key's own text is in the answer that makes it, and nowhere after.
+//! `/v1/keys`: the API keys of an account. The key itself is only in the answer that creates it.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -35,7 +35,7 @@ async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Ans
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-/// Oldest first, revoked ones included: they have no limit, so the list has pages.
+/// Oldest first. The list is paged, because it includes revoked keys, whose number is not limited.
 async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
     let mut query = Query::of(query.as_deref());
     let list = List::new(&api.cursor_key, account, "keys");
@@ -68,7 +68,7 @@ fn new_key(body: &[u8]) -> Result<NewKey> {
 struct KeyView<'a> {
     #[schema(value_type = wire::KeyId)]
     id: KeyId,
-    /// How the key begins, to tell it from others.
+    /// The first characters of the key, to identify it.
     prefix: &'a str,
     #[schema(value_type = wire::AccountRole)]
     role: &'static str,
@@ -93,12 +93,12 @@ impl<'a> KeyView<'a> {
     }
 }
 
-/// The only answer that shows the key itself.
+/// A new key. Only this answer contains the key itself.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CreatedKey)]
 struct CreatedView<'a> {
     #[serde(flatten)]
     shown: KeyView<'a>,
-    /// The key itself. It is shown here alone.
+    /// The key itself. It is shown only here.
     key: &'a str,
 }

@@ -1,26 +1,26 @@
-//! The HTTP API: doors of [`Admin`] and [`Publisher`], as axum routers with no state of their own.
+//! The HTTP API over [`Admin`] and [`Publisher`], as axum routers without state.
 //!
-//! # What a call passes through
+//! # The path of a request
 //!
 //! ```text
-//! outer   request id, security headers, problem documents, a panic becomes a 500   middleware.rs
-//!  settle nothing is promised that could still be lost (registration only)         middleware.rs
-//!   who   401, then 403                                                             auth.rs
-//!    what 404 for an unknown id and a malformed one alike                           path.rs
-//!     how parameters, then the body: 413, 400, 422                                  query.rs page.rs body.rs
-//!      a use case of the core, its answer in the names of section 12 of docs/behaviour.md      one file a resource
+//! outer      request id, security headers, problem documents; a panic becomes a 500       middleware.rs
+//!  settle    a change is durable before a 2xx is sent (registration only)                 middleware.rs
+//!   auth     401, then 403                                                                auth.rs
+//!    path    404, for an unknown id and for a malformed one                               path.rs
+//!     input  parameters, then the body: 413, 400, 422                                     query.rs page.rs body.rs
+//!      use case of the core; the answer has the names of section 12 of docs/behaviour.md  one file per resource
 //! ```
 //!
-//! Every refusal is core's [`Error`](statuspulse_core::Error), and becomes an HTTP answer in one place:
-//! `problem.rs`.
+//! A refusal of a use case is an [`Error`](statuspulse_core::Error) of the core. `problem.rs` is the only place that
+//! turns refusals into HTTP answers.
 //!
 //! # Decisions
 //!
-//! - A body is read as JSON whatever its `Content-Type` says: nothing else is ever expected, and a forgotten
-//!   header (curl's `-d`) should not cost a customer an hour. The API takes no cookies, so no browser can be
-//!   made to forge such a call.
-//! - A call that needs no body takes none, or an object; fields it does not know are refused, as everywhere.
-//! - How long a client may take is the host's business, not the router's.
+//! - A body is read as JSON whatever its `Content-Type` says. No call accepts anything else, and a missing header
+//!   (curl's `-d` sends another one) should not cost a customer an hour. The API uses no cookies, so a form on another
+//!   site cannot forge a call.
+//! - A call without fields accepts an empty body or an empty object. Unknown fields are refused, as everywhere.
+//! - The routers do not limit how long a client may take to send a request; that is up to the host.
 
 mod accounts;
 mod auth;
@@ -56,10 +56,10 @@ pub use page::CursorKey;
 
 use problem::Refusal;
 
-/// What a handler answers.
+/// What a handler returns.
 type Answer = Result<Response, Refusal>;
 
-/// What the registration handlers share.
+/// The state of the registration handlers.
 #[derive(Clone)]
 struct Api {
     admin: Arc<Admin>,
@@ -72,20 +72,21 @@ impl FromRef<Api> for Arc<Admin> {
     }
 }
 
-/// Accounts, keys, webhooks, deliveries, the egress addresses, and what describes the API. `cursor_key` seals the cursors of lists: a
-/// deployment's own, and the same in all its processes.
+/// The routes for accounts, keys, webhooks, deliveries, egress addresses and the API description.
+///
+/// `cursor_key` authenticates the cursors of lists. Each deployment has its own, and all of its processes use the same.
 pub fn registration(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
     let random = Arc::clone(&admin.random);
     finished(registration_routes(admin, cursor_key), random)
 }
 
-/// `POST /v1/events`.
+/// The route `POST /v1/events`.
 pub fn publishing(publisher: Arc<Publisher>) -> Router {
     let random = Arc::clone(&publisher.random);
     finished(publishing_routes(publisher), random)
 }
 
-/// The whole API in one router.
+/// All routes in one router.
 pub fn all(admin: Arc<Admin>, publisher: Arc<Publisher>, cursor_key: CursorKey) -> Router {
     let random = Arc::clone(&admin.random);
     finished(registration_routes(admin, cursor_key).merge(publishing_routes(publisher)), random)
@@ -105,12 +106,13 @@ fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
         .with_state(Api { admin, cursor_key: Arc::new(cursor_key) })
 }
 
-/// Without the `settle` layer: [`Publisher::publish`] settles by itself, since it has doors that are not HTTP.
+/// There is no `settle` layer: [`Publisher::publish`] waits for durability itself, because events also arrive from the
+/// bus.
 fn publishing_routes(publisher: Arc<Publisher>) -> Router {
     events::routes().with_state(publisher)
 }
 
-/// Adds what every router has: liveness, an answer to whatever is not a route, and the outer layer.
+/// Adds what all routers have: the liveness check, the answers to unknown paths and methods, and the outer layer.
 fn finished(routes: Router, random: Arc<dyn Random>) -> Router {
     routes
         .route("/healthz", get(async || "ok\n"))
@@ -119,7 +121,7 @@ fn finished(routes: Router, random: Arc<dyn Random>) -> Router {
         .layer(layers::from_fn_with_state(random, middleware::outer))
 }
 
-/// A duration as shown.
+/// A duration in whole milliseconds, as the API shows it.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

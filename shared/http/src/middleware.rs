@@ -1,4 +1,4 @@
-//! What stands around every handler.
+//! The layers around the handlers.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +22,8 @@ use crate::rest;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost layer. Gives the answer an id that a customer can quote, writes the problem document of a
-/// refusal, and sees that nothing is cached or guessed at: answers hold secrets, and text that strangers'
-/// endpoints sent.
+/// The outermost layer. It adds the request id, writes the problem document of a refusal, and forbids caching and MIME
+/// sniffing, because answers contain secrets, and text that endpoints have sent.
 pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Request, next: Next) -> Response {
     let request_id = request_id(&*random);
     let (head, body) = request.into_parts();
@@ -45,8 +44,8 @@ pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Reques
     response
 }
 
-/// Before a 2xx says that something was changed, that change survives the death of the machine. One rule for
-/// every call that is not a read, so that no handler can forget it.
+/// Waits until changes are durable before a 2xx is sent; answers 503 if that fails. The layer applies to all calls
+/// except GET and HEAD, so that no handler can forget it.
 pub(crate) async fn settle(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
@@ -61,8 +60,8 @@ pub(crate) async fn settle(State(admin): State<Arc<Admin>>, request: Request, ne
 
 struct Panicked;
 
-/// A panic ends its request, not the connection with the requests of others on it. No handler keeps state
-/// between calls, so there is nothing half-changed to be seen.
+/// Catches a panic, so that it ends only its own request and not the others on the same connection. This is unwind safe
+/// because handlers keep no state between calls.
 async fn unless_it_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

@@ -1,12 +1,12 @@
-//! The API described by OpenAPI 3.1.
+//! The OpenAPI 3.1 description of the API.
 //!
-//! The schemas of answers are derived from the very types the handlers answer with. Bodies and operations are
-//! described beside each resource's handlers (`accounts/openapi.rs` and so on), with names and limits taken from the
-//! core. The whole is written to `docs/openapi.json`, which a test keeps true and [`docs`](crate::docs) serves: so a
-//! running program builds nothing, and of this module nothing but the file is in it.
+//! The schemas of answers are derived from the types that the handlers return. Request bodies and operations are
+//! described next to the handlers of each resource (`accounts/openapi.rs` and so on), with names and limits from the
+//! core. The document is written to `docs/openapi.json`. A test fails if that file is out of date, and
+//! [`docs`](crate::docs) serves it, so the program does not build the document at run time.
 //!
-//! What no type can prove, tests do (`tests/api/document.rs`): that the router has these routes and no others, that each
-//! role may do what is said, and that every answer of every test is one that is described.
+//! Tests check what the types cannot guarantee (`tests/api/document.rs`): that the router has exactly these routes,
+//! that the roles are right, and that every answer seen by a test matches its description.
 
 mod operation;
 pub(crate) mod wire;
@@ -21,10 +21,10 @@ pub(crate) use operation::Operation;
 
 use crate::problem;
 
-/// Schemas by their names.
+/// Schemas by name.
 pub(crate) type Schemas = BTreeMap<String, Value>;
 
-/// The document as JSON, as it is committed.
+/// The document as formatted JSON, exactly as committed.
 pub fn openapi() -> String {
     let mut schemas = Schemas::new();
     wire::collect::<problem::Document<'_>>(&mut schemas);
@@ -71,27 +71,30 @@ fn operations() -> Vec<Operation> {
     .concat()
 }
 
-const INTRODUCTION: &str = "Customers register HTTPS endpoints. Incident events fan out to them, and each event is signed, \
-POSTed, retried, held and delivered.
+const INTRODUCTION: &str = "Customers register HTTPS endpoints as webhooks. An incident event is signed and \
+POSTed to each webhook that matches it. Failed deliveries are retried, and deliveries to a paused webhook \
+are held until it is resumed.
 
-Calls carry an API key: `Authorization: Bearer <key>`. Bodies are JSON objects, whatever their Content-Type says. A field or \
-parameter that a call does not know is refused, and so is a key that appears more than once. In a body `null` is the same as \
-leaving a field out, unless a call says that it removes something. Times are ISO 8601, UTC, with `Z`.
+Send an API key with each call: `Authorization: Bearer <key>`. Request bodies are JSON objects; \
+`Content-Type` is ignored. Unknown fields and parameters are refused, and so are duplicate keys. In a \
+request body `null` means the same as an absent field, unless a call says otherwise. Times are ISO 8601 in \
+UTC, with `Z`.
 
-Errors are problem documents (RFC 9457): `code` is for programs and never changes, `detail` is for people, and `errors` names \
-every wrong field at once. An unknown path is 404 `unknown_path`, a method that a path does not take is 405 \
-`method_not_allowed`. These answers carry `X-Request-Id`. A request that is not valid HTTP gets a plain 400, 414 or 431 \
-without one. On AWS the gateway in front of the API may answer 429 or 5xx, and that is not a problem document.
+Errors are problem documents (RFC 9457). `code` is for programs and never changes, `detail` is for people, \
+and `errors` lists every invalid field. An unknown path is answered with 404 `unknown_path`, and an \
+unsupported method with 405 `method_not_allowed`. Every answer has an `X-Request-Id` header. A request that \
+is not valid HTTP gets a plain 400, 414 or 431 without one. On AWS the gateway in front of the API can \
+answer 429 or 5xx without a problem document.
 
-Lists come in pages: `next_cursor` of one page is `cursor` of the next.";
+Lists are paged: pass the `next_cursor` of one page as the `cursor` of the next call.";
 
-/// In the order in which a reader needs them.
+/// In the order of the reference page.
 fn tags() -> Value {
     let tags = [
         ("webhooks", "Registered endpoints."),
-        ("deliveries", "Each event for each webhook, with every attempt, and redelivery."),
-        ("events", "Publishing."),
-        ("account", "An account, its allowed domains and the Slack channel of its engineers."),
+        ("deliveries", "Events for webhooks, with all their attempts; redelivery."),
+        ("events", "Publishing events."),
+        ("account", "The account, its allowed domains and the Slack channel of its engineers."),
         ("keys", "API keys, and sign-in links for the dashboard."),
         ("service", "Calls that need no key."),
     ];
@@ -101,18 +104,18 @@ fn tags() -> Value {
 fn roles() -> String {
     let of = |role| match role {
         Role::Admin => "manages an account and publishes for it",
-        Role::Publisher => "publishes events for an account and does nothing else",
+        Role::Publisher => "only publishes events for an account",
         Role::Viewer => "reads an account",
         Role::Operator => "belongs to no account; creates accounts and publishes for any of them",
     };
     let lines = Role::ALL.map(|role| format!("- `{}` {}", role.name(), of(role)));
     format!(
-        "An API key. Its role says what it may do; each operation names the roles that may.\n\n{}",
+        "An API key. Its role determines what it can do; each operation lists the allowed roles.\n\n{}",
         lines.join("\n")
     )
 }
 
-/// The name under which a type's schema stands in the document.
+/// A reference to the schema of `T`.
 pub(crate) fn reference<T: ToSchema>() -> Value {
     json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
 }

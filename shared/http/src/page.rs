@@ -1,9 +1,8 @@
-//! Lists in pages: `?limit=` and `?cursor=` in, `{"data": […], "next_cursor": …}` out.
+//! Paged lists: `?limit=` and `?cursor=` in, `{"data": […], "next_cursor": …}` out.
 //!
-//! A cursor is the id of the last entry shown and a MAC over it, the account, and which list it was with
-//! which filter. So a cursor that reaches a store is one that we gave out for this very list: nobody can
-//! forge a start key, and one that is carried over to another filter is refused instead of showing a page
-//! from somewhere.
+//! A cursor contains the id of the last entry shown, and a MAC over this id, the account, the list and its filter. A
+//! cursor that passes the check was issued for the same list: start keys cannot be forged, and a cursor that is used
+//! with another filter is refused.
 
 use std::fmt;
 
@@ -20,13 +19,13 @@ use utoipa::ToSchema;
 
 use crate::query::Query;
 
-/// What cursors are sealed with: 32 random bytes of the deployment's own. If they change, cursors given out
-/// before are refused, and nothing else happens.
+/// The key of the MAC in cursors: 32 random bytes, different for each deployment. If it changes, older cursors are
+/// refused; there is no other effect.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// The key of these bytes.
+    /// Creates a key from its bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -38,23 +37,23 @@ impl fmt::Debug for CursorKey {
     }
 }
 
-/// The first byte of a cursor, so that another layout can be told from this one.
+/// The first byte of a cursor: the version of its layout.
 const VERSION: u8 = 1;
 const ID_BYTES: usize = 16;
-/// 128 bits: what cannot be guessed, in a cursor that is still short.
+/// 128 bits: long enough not to be guessed, and short enough for a URL.
 const TAG_BYTES: usize = 16;
 
-/// Which part of a list is asked for.
+/// The requested part of a list.
 pub(crate) struct Window {
     pub(crate) limit: usize,
     pub(crate) after: Option<[u8; ID_BYTES]>,
 }
 
-/// One list: whose, which, and with which filter.
+/// A list of an account, with its filter.
 pub(crate) struct List<'a> {
     key: &'a CursorKey,
     account: AccountId,
-    /// Name and filter, written so that no two lists write the same.
+    /// Name and filter of the list; unique for each combination.
     scope: String,
 }
 
@@ -63,7 +62,7 @@ impl<'a> List<'a> {
         Self { key, account, scope: scope.into() }
     }
 
-    /// What `limit` and `cursor` ask for.
+    /// Reads `limit` and `cursor`. Invalid values are refused in `query`.
     pub(crate) fn window(&self, query: &mut Query<'_>) -> Window {
         let limit = match query.text("limit") {
             None => PAGE_DEFAULT,
@@ -83,7 +82,7 @@ impl<'a> List<'a> {
             if after.is_none() {
                 query.refuse(
                     "cursor",
-                    "is not a cursor of this list; take next_cursor from a page with the same filter",
+                    "is not a cursor of this list; use next_cursor of a page with the same filter",
                 );
             }
             after
@@ -91,7 +90,7 @@ impl<'a> List<'a> {
         Window { limit, after }
     }
 
-    /// A page, and where the next one starts.
+    /// The answer with a page; `next` is the id of its last entry if more follow.
     pub(crate) fn page<T: Serialize>(&self, data: Vec<T>, next: Option<[u8; ID_BYTES]>) -> Response {
         Json(PageView { data, next_cursor: next.map(|id| self.seal(id)) }).into_response()
     }
@@ -114,7 +113,7 @@ impl<'a> List<'a> {
     }
 
     fn mac(&self, id: &[u8; ID_BYTES]) -> Hmac<Sha256> {
-        // HMAC takes a key of any length; the error exists for other kinds of MAC.
+        // HMAC accepts keys of any length; the error exists for other kinds of MAC.
         #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key.0).expect("any length");
         mac.update(&[VERSION]);
@@ -128,7 +127,7 @@ impl<'a> List<'a> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PageView<T> {
     data: Vec<T>,
-    /// Where the next page starts; null at the list's end.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
 }

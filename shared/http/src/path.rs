@@ -1,4 +1,4 @@
-//! Ids in a path. One that has not an id's form names nothing: 404, as for an id that is not known.
+//! Reads ids from the path. A malformed id is a 404, like an unknown one.
 
 use std::str::FromStr;
 
@@ -9,13 +9,13 @@ use statuspulse_core::ids::{DeliveryId, KeyId, WebhookId};
 
 use crate::problem::Refusal;
 
-/// The one id of a path.
+/// The id in a path with one id.
 pub(crate) struct Id<T>(pub(crate) T);
 
-/// A webhook's id, and a delivery's below it.
+/// The ids in a path with a webhook and a delivery.
 pub(crate) struct Ids(pub(crate) WebhookId, pub(crate) DeliveryId);
 
-/// What an id is the id of, in words.
+/// The name of the object that an id identifies, for error texts.
 pub(crate) trait Named: FromStr {
     const NAME: &'static str;
 }

@@ -1,8 +1,8 @@
-//! The only place where a refusal becomes an HTTP answer: an RFC 9457 problem document.
+//! Turns refusals into RFC 9457 problem documents. No other code does this.
 //!
-//! A handler's refusal first travels as a response without a body ([`Refusal`] in its extensions); the outer
-//! layer then writes the document, as only it knows the request's id. `code` is for programs and never
-//! changes; `detail` is for people. What went wrong inside us is logged, never shown.
+//! A handler's refusal becomes a response without a body, with the [`Refusal`] in its extensions. The outer layer then
+//! writes the document, because only it knows the request id. `code` is for programs and never changes; `detail` is for
+//! people. Internal errors are logged and not shown.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use statuspulse_core::error::{Error, FieldError};
 use utoipa::ToSchema;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
-/// What a client is asked to wait when a part of us does not answer.
+/// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a call was refused.
 #[derive(Debug, Clone)]
 pub(crate) enum Refusal {
-    /// By a use case, or by what was read for it.
+    /// A use case refused the call, or its input could not be read.
     Core(Arc<Error>),
-    /// There is nothing at this path.
+    /// The router has no such path.
     UnknownPath,
-    /// The path does not take this method.
+    /// The path does not support this method.
     MethodNotAllowed,
     /// A handler panicked.
     Panicked,
@@ -47,8 +47,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The document that tells of a refusal, in the response it came in (which has headers worth keeping, such as
-/// `Allow`).
+/// Writes the problem document of a refusal into `response`, whose headers are kept (`Allow`, for example), and logs an
+/// internal error.
 pub(crate) fn written(refusal: &Refusal, mut response: Response, request_id: &str) -> Response {
     let problem = Problem::of(refusal);
     log(refusal, request_id);
@@ -64,23 +64,22 @@ pub(crate) fn written(refusal: &Refusal, mut response: Response, request_id: &st
     response
 }
 
-/// What is wrong with us is logged once, here, under the id the customer was given; what is wrong with a call
-/// is between us and the caller.
+/// Logs internal errors, once, with the request id that the customer sees. Errors of the caller are not logged.
 fn log(refusal: &Refusal, request_id: &str) {
     match refusal {
         Refusal::Core(error) => {
             if let Error::Unavailable(error) = &**error {
-                tracing::error!(request.id = request_id, %error, "request {request_id} could not be done");
+                tracing::error!(request.id = request_id, %error, "request {request_id} failed");
             }
         }
         Refusal::Panicked => {
-            tracing::error!(request.id = request_id, "request {request_id} made its handler panic")
+            tracing::error!(request.id = request_id, "request {request_id} panicked")
         }
         Refusal::UnknownPath | Refusal::MethodNotAllowed => {}
     }
 }
 
-/// What is told of a refusal.
+/// The content of a problem document.
 struct Problem<'a> {
     status: StatusCode,
     code: &'static str,
@@ -103,19 +102,19 @@ impl<'a> Problem<'a> {
         match refusal {
             Refusal::Core(error) => Self::of_error(error),
             Refusal::UnknownPath => {
-                Self::new(StatusCode::NOT_FOUND, "unknown_path", "Not found", "there is nothing at this path")
+                Self::new(StatusCode::NOT_FOUND, "unknown_path", "Not found", "this path does not exist")
             }
             Refusal::MethodNotAllowed => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "Method not allowed",
-                "this path does not take this method; see the Allow header",
+                "this path does not support this method; see the Allow header",
             ),
             Refusal::Panicked => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
-                "the call failed inside StatusPulse; name the instance when you ask about it",
+                "an internal error occurred; quote the instance when you contact support",
             ),
         }
     }
@@ -134,7 +133,7 @@ impl<'a> Problem<'a> {
                     summary(fields),
                 )
             },
-            // Not core's own words: of a body that was not read to its end the size is not known.
+            // The core's text contains the size, which is unknown if the body was not read to its end.
             Error::TooLarge { what, pointer, limit, .. } => Self {
                 errors: vec![FieldView { pointer, detail: "is larger than its limit" }],
                 ..Self::new(
@@ -165,7 +164,7 @@ impl<'a> Problem<'a> {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "Temporarily unavailable",
-                "a part of StatusPulse does not answer; make the same call again",
+                "StatusPulse is temporarily unavailable; repeat the same call",
             ),
         }
     }
@@ -183,7 +182,7 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The first field's error in full: whoever reads only the detail has something to mend.
+/// The first field's error in full, so that `detail` alone already says what to correct.
 fn summary(fields: &[FieldError]) -> String {
     let first = fields.first().map(|field| format!("{} {}", field.pointer, field.detail)).unwrap_or_default();
     match fields.len() {
@@ -196,28 +195,28 @@ fn summary(fields: &[FieldError]) -> String {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Document<'a> {
-    /// Where the code is explained.
+    /// A link to the explanation of `code`.
     r#type: String,
     title: &'a str,
-    /// The answer's status once more.
+    /// The HTTP status.
     status: u16,
-    /// What is wrong, for people; its words may change.
+    /// What is wrong, for people. The text can change.
     #[schema(value_type = String)]
     detail: Cow<'a, str>,
-    /// What is wrong, for programs; never changes.
+    /// What is wrong, for programs. It never changes.
     code: &'a str,
-    /// The request's id: name it when you ask about a call.
+    /// The request id. Quote it when you contact support.
     instance: &'a str,
-    /// Every field that is wrong; empty where it is not about fields.
+    /// Every invalid field; empty if the problem is not about fields.
     errors: Vec<FieldView<'a>>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = FieldError)]
 struct FieldView<'a> {
-    /// The field, as a JSON pointer into the body, or the name of a parameter or header.
+    /// A JSON pointer into the body, or the name of a parameter or header.
     pointer: &'a str,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong, and what is expected.
     detail: &'a str,
 }
 

@@ -1,5 +1,5 @@
-//! A query's parameters, read as strictly as a body's fields: a misspelt filter that was ignored would show a
-//! customer the wrong list. Every error is found at once and names its parameter.
+//! Reads query parameters as strictly as the fields of a body: if a misspelt filter were ignored, the customer would
+//! see the wrong list. All errors are collected, and each names its parameter.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use statuspulse_core::error::{Error, FieldError, Result};
 use statuspulse_core::fields::parse_utc;
 use url::form_urlencoded;
 
-/// The parameters not taken yet, and the errors found so far.
+/// The parameters that have not been read yet, and the errors so far.
 pub(crate) struct Query<'a> {
     entries: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     errors: Vec<FieldError>,
@@ -20,21 +20,21 @@ impl<'a> Query<'a> {
         Self { entries, errors: vec![] }
     }
 
-    /// The parameter, which may stand once.
+    /// Takes a parameter. It is refused if it appears more than once.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         let mut values = self.texts(name);
         if values.len() > 1 {
-            self.refuse(name, "stands more than once");
+            self.refuse(name, "appears more than once");
         }
         values.pop()
     }
 
-    /// The parameter, however often it stands.
+    /// Takes all values of a parameter.
     pub(crate) fn texts(&mut self, name: &str) -> Vec<Cow<'a, str>> {
         self.entries.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
     }
 
-    /// The parameter as one of the names that `from_name` knows.
+    /// Takes a parameter that must be one of the names that `from_name` accepts. `names` lists them for the error.
     pub(crate) fn one_of<T>(
         &mut self,
         name: &'static str,
@@ -49,7 +49,7 @@ impl<'a> Query<'a> {
         value
     }
 
-    /// The parameter as a time.
+    /// Takes a parameter that must be a time in UTC.
     pub(crate) fn timestamp(&mut self, name: &'static str) -> Option<Timestamp> {
         let text = self.text(name)?;
         match parse_utc(&text) {
@@ -65,7 +65,7 @@ impl<'a> Query<'a> {
         self.errors.push(FieldError::new(name, detail));
     }
 
-    /// Ends the reading: parameters nobody took are refused.
+    /// Refuses the parameters that were not taken, and returns all errors.
     pub(crate) fn finish(mut self) -> Result<()> {
         for (name, _) in std::mem::take(&mut self.entries) {
             self.refuse(&name, "is not a parameter of this call");

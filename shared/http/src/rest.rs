@@ -1,8 +1,9 @@
-//! What a client is still sending when its answer is ready.
+//! Drains the rest of a request body before the answer is sent.
 //!
-//! A call may be refused before its body was read: no key, no such webhook, too large. If the connection closed
-//! then, a client that is still writing would see a reset, and never the answer that says why; one that keeps its
-//! connection would lose the next call on it. So the rest is read and thrown away, up to a bound in bytes and time.
+//! A call can be refused before its body was read: no key, an unknown webhook, a body that is too large. If the
+//! connection were closed then, a client that is still writing would see a reset instead of the answer, and a client
+//! that reuses its connection would lose its next call. So the rest of the body is read and discarded, up to a limit in
+//! bytes and time.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +16,18 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use statuspulse_core::limits;
 
-/// Beyond this there is no end worth waiting for: the connection closes.
+/// Bytes to discard at most. If there are more, the answer is sent without reading them.
 const DISCARDED_BYTES: u64 = 8 * limits::ENVELOPE_BYTES as u64;
-/// A client that sends nothing more gets its answer all the same.
+/// Time to discard in at most, in case the client stops sending.
 const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A body that is read by a handler, and to its end by [`Rest::discard`].
+/// The body as the handler reads it. [`Rest::discard`] reads the rest.
 pub(crate) struct Shared(Arc<Mutex<Body>>);
 
-/// What a handler leaves of a body.
+/// The part of a body that the handler did not read.
 pub(crate) struct Rest(Arc<Mutex<Body>>);
 
-/// Splits a body into what the handler gets and what sees to its rest.
+/// Splits a body into a handle for the handler and one that discards the rest.
 pub(crate) fn shared(body: Body) -> (Shared, Rest) {
     let body = Arc::new(Mutex::new(body));
     (Shared(Arc::clone(&body)), Rest(body))
@@ -59,7 +60,7 @@ impl HttpBody for Shared {
 }
 
 impl Rest {
-    /// Reads what is left, if that is bounded.
+    /// Reads and discards the rest, unless it is known to be larger than the limit.
     pub(crate) async fn discard(self) {
         let mut rest = Shared(self.0);
         if rest.is_end_stream() || rest.size_hint().lower() > DISCARDED_BYTES {
@@ -75,7 +76,7 @@ impl Rest {
                 }
             }
         };
-        // Whether the end was reached or not, the answer goes out.
+        // The answer is sent whether or not the end was reached.
         tokio::time::timeout(DISCARDED_WITHIN, to_its_end).await.ok();
     }
 }

@@ -1,4 +1,4 @@
-//! What came of a call that somebody asked for to see whether it works.
+//! The result of a test call, of a webhook or of a Slack channel.
 
 use serde::Serialize;
 use statuspulse_core::admin::probe::TestResult;
@@ -10,14 +10,14 @@ use crate::millis;
 #[schema(as = TestResult)]
 pub(crate) struct TestView<'a> {
     ok: bool,
-    /// What was answered; null without an answer.
+    /// The status of the response; null if there was none.
     #[schema(required = true)]
     status_code: Option<u16>,
-    /// What went wrong, in words.
+    /// Why the test failed, as a sentence; null for a success.
     #[schema(required = true)]
     reason: Option<&'a str>,
     duration_ms: u64,
-    /// How the answer's body began, as text.
+    /// The start of the response body, as text.
     #[schema(required = true)]
     response: Option<&'a str>,
 }

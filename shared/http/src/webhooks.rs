@@ -1,4 +1,4 @@
-//! `/v1/webhooks`: registered endpoints, and what their owner can do to them.
+//! `/v1/webhooks`: registered endpoints and the actions on them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -131,7 +131,7 @@ async fn finish_rotation(
     shown(&api, &webhook).await
 }
 
-/// The latest entries: so few that they need no pages, and stand in one all the same, as every list does.
+/// The latest entries. There are few, so all are on one page, in the same form as other lists.
 async fn audit_log(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
     let webhook = api.admin.webhook(account, id).await?;
     let log = api.admin.audit_log(&webhook).await?;
@@ -159,7 +159,7 @@ async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<Webho
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 
-/// `monitor_groups` is split at commas; `monitor_group` is one name, commas included.
+/// `monitor_groups` is split at commas; `monitor_group` is a single name that may contain commas.
 async fn explain(
     State(api): State<Api>,
     Reads(account): Reads,
@@ -173,7 +173,7 @@ async fn explain(
     let named = query.texts("monitor_group").into_iter().map(Cow::into_owned);
     let groups = listed.map(str::to_owned).chain(named).collect();
     let event = query.text("event").unwrap_or_else(|| {
-        query.refuse("event", "is required: an event's type or an event's id");
+        query.refuse("event", "is required: an event type or an event id");
         "".into()
     });
     query.finish()?;
@@ -186,8 +186,8 @@ async fn explain(
     Ok(Json(view).into_response())
 }
 
-/// An unknown webhook is 404 whatever the body or the parameters say, so it is looked for before they are
-/// read. The use case looks again: it decides.
+/// Fails with 404 if the account has no such webhook. Handlers call it before they read the body or the parameters, so
+/// that an unknown webhook is a 404 whatever these contain. The use case checks again.
 pub(crate) async fn known(api: &Api, account: AccountId, id: WebhookId) -> Result<()> {
     api.admin.webhook(account, id).await.map(drop)
 }
@@ -196,8 +196,8 @@ async fn shown(api: &Api, webhook: &Webhook) -> Answer {
     Ok(Json(view(api, webhook).await?).into_response())
 }
 
-/// An active webhook holds nothing unless a job is letting it go, and a pending one never had anything: so
-/// a list asks the store about the few others alone.
+/// Reads the number of held deliveries only if there can be any: the webhook is paused or has a job. This saves a
+/// list one query per active webhook.
 async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
     let may_hold = webhook.job.is_some() || view::pause_of(webhook).is_some();
     let held = if may_hold { api.admin.held(webhook.id).await? } else { 0 };
@@ -209,10 +209,10 @@ async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
 struct PreviewView<'a> {
     method: &'static str,
     url: &'a str,
-    /// Custom headers are hidden, and signatures too where nothing was sent.
+    /// The values of custom headers are hidden. A preview also hides the signatures.
     #[schema(value_type = BTreeMap<String, String>)]
     headers: BTreeMap<&'a str, &'a str>,
-    /// The body as text; a routing key is hidden.
+    /// As text. A routing key is hidden.
     body: &'a str,
 }
 
@@ -228,7 +228,7 @@ impl<'a> PreviewView<'a> {
 struct TestedView<'a> {
     #[serde(flatten)]
     result: TestView<'a>,
-    /// The request as it was made.
+    /// The request that was sent.
     request: PreviewView<'a>,
 }
 
@@ -241,14 +241,14 @@ struct ResumedView {
     held: u64,
 }
 
-/// With the answer of a creation the only one that shows a secret.
+/// Contains the new secret. Only this answer and the one of a creation show a secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Rotated)]
 struct RotatedView<'a> {
-    /// The new secret. It is shown here alone.
+    /// The new secret. It is shown only here.
     #[schema(value_type = wire::Secret)]
     secret: &'a str,
-    /// Until when the old secret signs too.
+    /// When the old secret stops signing.
     #[schema(value_type = wire::Time)]
     window_ends_at: Timestamp,
 }
@@ -257,9 +257,9 @@ struct RotatedView<'a> {
 #[schema(as = Explanation)]
 struct ExplanationView<'a> {
     would_receive: bool,
-    /// The rule that says no.
+    /// The rule that excludes the event; null if the webhook would receive it.
     #[schema(value_type = Option<wire::Rule>, required = true)]
     rule: Option<&'static str>,
-    /// The same in words.
+    /// A sentence that explains the result.
     reason: &'a str,
 }

@@ -1,4 +1,4 @@
-//! The only place where this adapter reads a clock: it spends time, so it has to measure it.
+//! The clock for deadlines and durations. No other module of this adapter reads a clock.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// What is left until the deadline, for a sentence or for splitting.
+/// The time left until the deadline; zero if it has passed.
 pub(crate) fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(now())
 }

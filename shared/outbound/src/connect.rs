@@ -1,4 +1,4 @@
-//! A fresh connection to one of the vetted addresses.
+//! Opens a new connection to one of the vetted addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::explain;
 use crate::meter::Metered;
 
-/// Connects, with TLS if the URL is https. Done, one way or the other, by the deadline.
+/// Connects, with TLS if the URL is https. Returns or fails by the deadline.
 pub(crate) async fn connect(
     url: &EndpointUrl,
     addresses: &[IpAddr],
@@ -25,7 +25,7 @@ pub(crate) async fn connect(
     deadline: Instant,
 ) -> Result<Connection, Failure> {
     let (tcp, address) = connect_tcp(addresses, url.port(), deadline).await?;
-    // A POST is written in one go; waiting for more to fill a packet only delays it.
+    // A POST is written at once. Nagle's algorithm would only delay it.
     tcp.set_nodelay(true).map_err(|error| explain::connect(&error))?;
     let (tcp, below) = Metered::new(tcp);
     if !url.scheme_is_https() {
@@ -33,7 +33,7 @@ pub(crate) async fn connect(
     }
     let name = match url.host() {
         Host::Address(address) => ServerName::from(address),
-        // A name that is no name by the rules of certificates cannot be in one.
+        // A certificate cannot contain such a name.
         Host::Name(name) => ServerName::try_from(name.to_owned()).map_err(|_| explain::our_fault())?,
     };
     let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, tcp);
@@ -44,8 +44,8 @@ pub(crate) async fn connect(
     }
 }
 
-/// The first address that takes the connection. Each gets an equal share of the time that is left, so that one
-/// dead address of two does not use up the time of the other.
+/// Connects to the first address that accepts. Each address gets an equal share of the remaining time, so that a dead
+/// address does not use up the time of the others.
 async fn connect_tcp(
     addresses: &[IpAddr],
     port: u16,
@@ -64,8 +64,8 @@ async fn connect_tcp(
     Err(last)
 }
 
-/// The resolver's order, but its two families in turn: where one of them leads nowhere, the other has its
-/// chance within the few tries.
+/// The addresses to try, at most [`CONNECT_TRIES`]: in the resolver's order, but IPv4 and IPv6 alternate, so that both
+/// are tried if one of them has no route.
 fn to_try(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let preferred = addresses.first().is_some_and(IpAddr::is_ipv6);
     let mut first = addresses.iter().filter(|address| address.is_ipv6() == preferred);

@@ -1,8 +1,8 @@
-//! One HTTP/1.1 connection, polled by whoever waits for its answer.
+//! One HTTP/1.1 connection, polled by the task that waits for the response.
 //!
-//! hyper hands out a connection as two halves: one to send a request, one that does the I/O and is usually
-//! spawned as a task. Here both are polled by the task of the call: nothing has to be woken up across tasks,
-//! and a call that is dropped takes its connection with it.
+//! hyper splits a connection into two halves: one sends a request, the other does the I/O and is usually spawned as a
+//! task. Here the task of the call polls both. This avoids wake-ups across tasks, and dropping a call closes its
+//! connection.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::explain;
 use crate::meter::{Meter, Metered};
 
-/// What is below HTTP: TCP, or TLS on it.
+/// The stream below HTTP: TCP, or TLS over TCP.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -30,24 +30,24 @@ type Driver = http1::Connection<TokioIo<Metered<Box<dyn Stream>>>, Full<Bytes>>;
 
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// `None` once it has come to an end; it must not be polled after that.
+    /// `None` after it has ended; it must not be polled then.
     driver: Option<Driver>,
-    /// Of what HTTP reads.
+    /// Counts the bytes that HTTP reads.
     meter: Meter,
-    /// Of what TCP brings.
+    /// Counts the bytes that TCP reads.
     below: Meter,
     address: IpAddr,
 }
 
-/// Why there is no answer.
+/// Why an exchange has no response.
 pub(crate) struct NoAnswer {
     pub(crate) failure: Failure,
-    /// Whether not a byte of an answer had come: on a kept connection, the sign that it was stale.
+    /// Whether no byte of a response had arrived. On a kept connection this is the sign that it was stale.
     pub(crate) silent: bool,
 }
 
 impl Connection {
-    /// Speaks HTTP on a stream, whose bytes are counted further down by the given meter too.
+    /// Starts HTTP on a stream. `below` counts the bytes of the TCP stream under it.
     pub(crate) async fn open(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         below: Meter,
@@ -65,12 +65,12 @@ impl Connection {
         Ok(Self { sender, driver: Some(driver), meter, below, address })
     }
 
-    /// The address it leads to.
+    /// The remote address.
     pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request and waits for the head of the response.
     pub(crate) async fn ask(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -87,13 +87,13 @@ impl Connection {
         }
     }
 
-    /// Waits for something that only happens while the connection is polled; `None` if it ended before.
+    /// Polls the connection while it waits for a future. Returns `None` if the connection ends first.
     pub(crate) async fn drive<F: Future>(&mut self, waited_for: F) -> Option<F::Output> {
         driven(&mut self.driver, waited_for).await
     }
 
-    /// Whether another request may be sent, as far as can be seen without waiting: the receiver may have closed
-    /// it meanwhile, or sent something nobody asked for.
+    /// Whether another request may be sent, as far as can be known without waiting. The receiver may have closed the
+    /// connection, or sent unexpected bytes.
     pub(crate) async fn is_usable(&mut self) -> bool {
         poll_fn(|cx| {
             poll_driver(&mut self.driver, cx);
@@ -105,7 +105,7 @@ impl Connection {
 }
 
 fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    // How it ended is told to whoever waits for an answer; here only that it did matters.
+    // The future that waits for the response gets the error.
     if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(cx).is_ready()) {
         *driver = None;
     }
@@ -114,7 +114,7 @@ fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
 async fn driven<F: Future>(driver: &mut Option<Driver>, waited_for: F) -> Option<F::Output> {
     let mut waited_for = pin!(waited_for);
     poll_fn(|cx| {
-        // First, so that what it has to send is there when the connection is polled.
+        // Before the connection, so that the connection sees the request.
         if let Poll::Ready(done) = waited_for.as_mut().poll(cx) {
             return Poll::Ready(Some(done));
         }

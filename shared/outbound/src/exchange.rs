@@ -1,4 +1,4 @@
-//! One request and its answer, on a connection.
+//! One request and its response, on a connection.
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RETRY_AFTER};
@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::connection::{Connection, NoAnswer};
 use crate::explain;
 
-/// The request as hyper takes it.
+/// Builds hyper's request for a call.
 pub(crate) fn request(call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
     build(call).ok_or_else(explain::our_fault)
 }
@@ -26,24 +26,24 @@ fn build(call: &Call) -> Option<Request<Full<Bytes>>> {
     let headers = request.headers_mut();
     headers.reserve(call.headers.len() + 3);
     for (name, value) in &call.headers {
-        // Core has checked them; should it ever not have, this is an error and not a panic.
+        // Core has checked them. If it ever does not, this is an error and not a panic.
         headers
             .append(HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?);
     }
     let origin = call.url.origin();
     let host = origin.split_once("://").map_or(origin, |(_, host)| host);
     headers.insert(HOST, HeaderValue::try_from(host).ok()?);
-    // hyper would set it too, except for a body of no bytes.
+    // hyper would not set it for an empty body.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
-    // What comes is shown as it is; nobody gets us to unpack a bomb.
+    // Bodies are never decompressed, so a compression bomb has no effect.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Some(request)
 }
 
-/// Sends the request and reads the answer. Once the head is complete the answer counts, whatever becomes of
-/// its body: a receiver that said 200 has taken the delivery.
+/// Sends the request and reads the response. When the head is complete the response counts, even if the body then
+/// breaks off: a receiver that answered 200 has accepted the delivery.
 ///
-/// With the answer comes whether the connection can be kept.
+/// Also returns whether the connection can be reused.
 pub(crate) async fn exchange(
     connection: &mut Connection,
     request: Request<Full<Bytes>>,
@@ -66,7 +66,7 @@ pub(crate) async fn exchange(
     Ok((Reply { status, retry_after, headers, body }, reusable))
 }
 
-/// Reads until the end or the limit and keeps the start. `true` if it came to its end.
+/// Reads the body to its end or to the limit, and keeps its start. Returns `true` if it reached the end.
 async fn read_body(connection: &mut Connection, response: Response<Incoming>, kept: &mut Vec<u8>) -> bool {
     let mut body = response.into_body();
     let mut read = 0;
@@ -74,7 +74,7 @@ async fn read_body(connection: &mut Connection, response: Response<Incoming>, ke
         let data = match connection.drive(body.frame()).await {
             None | Some(Some(Err(_))) => return false,
             Some(None) => return true,
-            // Trailers are of no interest.
+            // Trailers are ignored.
             Some(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
         };
         read += data.len();
@@ -88,7 +88,7 @@ fn retry_after(headers: &HeaderMap) -> Option<String> {
     headers.get(RETRY_AFTER)?.to_str().ok().map(str::to_owned)
 }
 
-/// Those that fit. A header that is too long for what is left is passed over, and not the short ones behind it.
+/// The headers that fit into the limit. A header that is too long is skipped; later ones may still fit.
 fn kept_headers(headers: &HeaderMap) -> ResponseHeaders {
     let mut room = RESPONSE_HEADERS_KEPT_BYTES;
     let mut kept = vec![];

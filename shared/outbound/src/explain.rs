@@ -1,6 +1,6 @@
-//! From an error of the network to a class for programs and a sentence for a person.
+//! Turns network errors into a class for programs and a sentence for people.
 //!
-//! Errors are recognised by their types, never by their text. No sentence names an address.
+//! Errors are recognised by type, never by their text. No sentence contains an address.
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,59 +12,59 @@ use statuspulse_core::attempt::{Class, Failure};
 use crate::meter::Flood;
 use crate::tls::SelfSigned;
 
-/// No TCP connection.
+/// TCP could not connect.
 pub(crate) fn connect(error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            "The connection was refused: nothing listens at this host and port."
+            "The connection was refused. Check that a server listens on this host and port."
         }
         io::ErrorKind::TimedOut => return connect_timeout(),
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "The host cannot be reached.",
-        _ => "No connection could be made.",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "The host is unreachable.",
+        _ => "The connection to the host failed.",
     };
     Failure::new(Class::Connect, reason)
 }
 
-/// No TCP connection in time.
+/// TCP did not connect in time.
 pub(crate) fn connect_timeout() -> Failure {
     Failure::new(
         Class::Timeout,
-        "No connection in time: the host does not answer at this port. Check its firewall.",
+        "The connection timed out: the host does not answer on this port. Check its firewall.",
     )
 }
 
-/// TCP, but no TLS in time.
+/// TCP connected, but TLS was not established in time.
 pub(crate) fn tls_timeout() -> Failure {
-    Failure::new(Class::Timeout, "The connection was taken, but TLS was not established in time.")
+    Failure::new(Class::Timeout, "The connection was accepted, but TLS was not established in time.")
 }
 
-/// A connection, but no answer in time.
+/// The request was not answered in time.
 pub(crate) fn answer_timeout(allowed: Duration) -> Failure {
-    Failure::new(Class::Timeout, format!("No complete answer within {} s.", allowed.as_secs_f64()))
+    Failure::new(Class::Timeout, format!("The endpoint did not answer within {} s.", allowed.as_secs_f64()))
 }
 
-/// The request could not be made of what we were given: our fault, so the receiver is not blamed.
+/// The request could not be built. The cause is on our side, so the text does not blame the receiver.
 pub(crate) fn our_fault() -> Failure {
     Failure::new(
         Class::BadResponse,
-        "The request could not be built. That is a fault of ours; please tell us.",
+        "The request could not be built. This is an error on our side; please report it.",
     )
 }
 
-/// `101`, or another final word that is none.
+/// An informational status such as `101` that is not followed by a final one.
 pub(crate) fn not_final(status: u16) -> Failure {
-    Failure::new(Class::BadResponse, format!("The endpoint answered {status}, which is no final answer."))
+    Failure::new(Class::BadResponse, format!("The endpoint answered {status}, which is not a final status."))
 }
 
 pub(crate) fn closed() -> Failure {
-    Failure::new(Class::Connect, "The connection was closed before an answer came.")
+    Failure::new(Class::Connect, "The connection was closed before the endpoint answered.")
 }
 
-/// The exchange broke before the head of an answer was complete.
+/// The exchange failed before the head of a response was complete.
 pub(crate) fn exchange(error: &hyper::Error) -> Failure {
     if error.is_parse() {
-        // hyper tells the two apart only where it is built as a server too.
-        let reason = "What came back is not an HTTP answer, or its head is too large.";
+        // hyper distinguishes the two only if its server feature is enabled.
+        let reason = "The endpoint did not send a valid HTTP response, or its headers are too large.";
         return Failure::new(Class::BadResponse, reason);
     }
     match source::<io::Error>(error) {
@@ -73,10 +73,10 @@ pub(crate) fn exchange(error: &hyper::Error) -> Failure {
     }
 }
 
-/// The connection broke, while TLS was established or later.
+/// The connection failed during the TLS handshake or later.
 pub(crate) fn io(error: &io::Error) -> Failure {
     if inner::<Flood>(error).is_some() {
-        return Failure::new(Class::BadResponse, "The endpoint sent too much before a final answer.");
+        return Failure::new(Class::BadResponse, "The endpoint sent too much data before a final response.");
     }
     match inner::<TlsError>(error) {
         Some(error) => Failure::new(Class::Tls, tls(error)),
@@ -95,27 +95,27 @@ fn tls(error: &TlsError) -> &'static str {
         )
         | TlsError::AlertReceived(AlertDescription::ProtocolVersion)
         | TlsError::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
-            "The endpoint speaks only TLS versions older than 1.2. Allow 1.2 or 1.3."
+            "The endpoint supports only TLS versions older than 1.2. Enable TLS 1.2 or 1.3."
         }
         TlsError::AlertReceived(
             AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
         )
         | TlsError::PeerIncompatible(_) => {
-            "The endpoint has no modern cipher or signature in common with us."
+            "The endpoint and we have no modern cipher suite or signature algorithm in common."
         }
         TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
-            "The endpoint's TLS does not know the host's name."
+            "The endpoint's TLS server does not know this host name."
         }
         TlsError::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
             | AlertDescription::UnknownCA,
-        ) => "The endpoint asks for a client certificate, which we do not have.",
+        ) => "The endpoint requires a client certificate. We do not send one.",
         TlsError::AlertReceived(AlertDescription::NoApplicationProtocol)
-        | TlsError::NoApplicationProtocol => "The endpoint does not offer HTTP/1.1 over TLS.",
-        TlsError::InvalidMessage(_) => "The endpoint does not speak TLS at this port. Is it plain HTTP?",
-        TlsError::AlertReceived(_) => "The endpoint broke TLS off with an alert.",
-        _ => "TLS with the endpoint failed.",
+        | TlsError::NoApplicationProtocol => "The endpoint does not support HTTP/1.1 over TLS.",
+        TlsError::InvalidMessage(_) => "The endpoint does not speak TLS on this port. Is it plain HTTP?",
+        TlsError::AlertReceived(_) => "The endpoint ended the TLS connection with an alert.",
+        _ => "The TLS connection to the endpoint failed.",
     }
 }
 
@@ -125,21 +125,21 @@ fn certificate(error: &CertificateError) -> &'static str {
         C::Expired | C::ExpiredContext { .. } => "The endpoint's certificate has expired.",
         C::NotValidYet | C::NotValidYetContext { .. } => "The endpoint's certificate is not valid yet.",
         C::NotValidForName | C::NotValidForNameContext { .. } => {
-            "The endpoint's certificate is for another name than the URL's host."
+            "The endpoint's certificate was issued for another name than the URL's host."
         }
         C::Other(other) if other.0.downcast_ref::<SelfSigned>().is_some() => {
-            "The endpoint's certificate is self-signed. Use one of a public certificate authority."
+            "The endpoint's certificate is self-signed. Use one from a public certificate authority."
         }
         C::UnknownIssuer => {
-            "The issuer of the endpoint's certificate is not known. Use a public certificate authority, and send \
-             the intermediate certificates too."
+            "The issuer of the endpoint's certificate is not trusted. Use a public certificate authority, \
+             and send the intermediate certificates, too."
         }
-        C::Revoked => "The endpoint's certificate is revoked.",
-        _ => "The endpoint's certificate does not hold.",
+        C::Revoked => "The endpoint's certificate has been revoked.",
+        _ => "The endpoint's certificate is not valid.",
     }
 }
 
-/// What an `io::Error` was made of. (`source()` skips one level: it is the source *of* what it was made of.)
+/// Finds an error of type `T` inside an `io::Error`. `source()` cannot: it skips the error that is wrapped directly.
 fn inner<T: StdError + 'static>(error: &io::Error) -> Option<&T> {
     let mut error: &(dyn StdError + 'static) = error.get_ref()?;
     loop {

@@ -1,37 +1,37 @@
-//! The guarded way out: the one place from which addresses are called that strangers gave us.
+//! The guarded HTTPS client. Only this crate connects to addresses that customers supply.
 //!
-//! [`Outbound`] is the adapter behind core's [`Sender`](statuspulse_core::ports::Sender): one POST, one answer, nothing else. It keeps
-//! no account, knows no webhook and decides nothing about retries.
+//! [`Outbound`] implements core's [`Sender`](statuspulse_core::ports::Sender): one POST, one response. It knows no
+//! accounts and no webhooks, and decides nothing about retries.
 //!
-//! # How an attempt goes
+//! # Steps of an attempt
 //!
-//! 1. **Vet** (`vetting`): a literal address is checked; a name is looked up, once, and *every* address it has
-//!    is checked ([`TargetPolicy::vet`](statuspulse_core::target::TargetPolicy::vet)). Nothing is opened before that.
-//! 2. **Connect** (`connect`, `tls`), or take a kept connection (`pool`). Either leads to an address of the list
-//!    just vetted; the name is not looked up again, so there is no moment at which it could flip.
-//! 3. **Exchange** (`connection`, `exchange`): the request is written, the head and at most
-//!    [`RESPONSE_READ_BYTES`](statuspulse_core::limits::RESPONSE_READ_BYTES) of the body are read.
+//! 1. **Vet** (`vetting`): check a literal address, or look up a name once and check *all* its addresses
+//!    ([`TargetPolicy::vet`](statuspulse_core::target::TargetPolicy::vet)). No socket is opened before that.
+//! 2. **Connect** (`connect`, `tls`), or take a kept connection (`pool`). Both lead to an address that was just vetted.
+//!    The name is not looked up again, so DNS rebinding is not possible.
+//! 3. **Exchange** (`connection`, `exchange`): write the request, read the head and at most
+//!    [`RESPONSE_READ_BYTES`](statuspulse_core::limits::RESPONSE_READ_BYTES) of the body.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
-//! - Look-up, TCP and TLS together end within `CONNECT_TIMEOUT`, the call within its own timeout: total
-//!   deadlines, so that a receiver that drips bytes gains nothing by it.
-//! - TLS 1.2 or higher, the certificate and the name in it checked against the built-in roots. Plain http only
-//!   to addresses inside the development CIDRs. Redirects are answers like others. There is no proxy, whatever
-//!   the environment says. Nothing is decompressed.
-//! - What a receiver sends is bounded: the head, the fields in it, the body, and by a count of bytes below the
-//!   HTTP parser whatever is none of these, such as `103 Early Hints` without end.
-//! - No background task belongs to a call: dropping its future closes its connection.
-//! - A kept connection that the receiver closed meanwhile costs one more try on a fresh one, within the same
-//!   deadline, which the caller never sees. A receiver that *acts* on a request and then closes a kept
-//!   connection without a byte of answer gets that request twice, with the same `webhook-id`.
+//! - Look-up, TCP and TLS together end within `CONNECT_TIMEOUT`, and the call within its own timeout. These are total
+//!   deadlines, so a receiver cannot extend them by dripping bytes.
+//! - TLS is 1.2 or later. The certificate and its name are checked against the built-in roots. Plain http goes only to
+//!   addresses inside the development CIDRs. Redirects are not followed. Proxy settings of the environment are ignored.
+//!   Nothing is decompressed.
+//! - Everything a receiver sends is bounded: the head, its fields and the body. A byte count below the HTTP parser
+//!   bounds the rest, such as an endless series of `103 Early Hints`.
+//! - A call has no background task. Dropping its future closes its connection.
+//! - If the receiver has closed a kept connection, the request is repeated once on a new one, within the same deadline.
+//!   A receiver that processes a request and then closes a kept connection without a byte of a response gets that
+//!   request twice, with the same `webhook-id`.
 //!
-//! # Why not a ready-made client
+//! # Why not an existing client
 //!
-//! reqwest and hyper-util's `Client` separate the request from the connector, so that a vetted address would
-//! have to travel beside it through a cache, and hide whether a failed request used a kept connection. hyper's
-//! connection is used directly instead: the pool around it is a hundred lines, it is polled by the task that
-//! waits for the answer (no task, no wake-up per request), and all of the above is visible in one place.
+//! reqwest and hyper-util's `Client` separate the request from the connector: the vetted addresses would have to reach
+//! the connector through a cache. They also hide whether a failed request used a kept connection. So this crate uses
+//! hyper's connection directly. The pool around it is about a hundred lines, and the task that waits for the response
+//! polls the connection, without a task or wake-up per request.
 
 mod clock;
 mod connect;

@@ -1,9 +1,9 @@
-//! A count of bytes below the HTTP parser.
+//! Counts bytes below the HTTP parser.
 //!
-//! The parser bounds a head and its fields, and we stop reading a body; but it also passes over things that
-//! have no bound of their own: interim answers (1xx), chunk extensions, empty chunks. All of them are bytes, and
-//! one exchange may read only so many of these. The same goes for TLS, its empty records and session tickets; so
-//! there is a meter below TLS and one above it, where "not a byte of an answer" can be told from TLS's goodbye.
+//! The parser bounds a head and its fields, and `exchange` bounds the body. But the parser also skips things that it
+//! does not bound: interim responses (1xx), chunk extensions, empty chunks. So the number of bytes that one exchange
+//! may read is limited. TLS has such things too: empty records and session tickets. So one meter is below TLS and one
+//! above it. The one above can tell whether a byte of a response arrived, or only TLS's closing alert.
 
 use std::fmt;
 use std::io;
@@ -15,22 +15,22 @@ use std::task::{Context, Poll};
 use statuspulse_core::limits::{RESPONSE_HEAD_BYTES, RESPONSE_READ_BYTES};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A head, a body, and as much again for what frames it.
+/// Maximum number of bytes per exchange: a head and a body, and the same again for framing.
 const ALLOWANCE: usize = 2 * (RESPONSE_HEAD_BYTES + RESPONSE_READ_BYTES);
 
-/// More was sent than one exchange may read.
+/// The receiver sent more than [`ALLOWANCE`] bytes in one exchange.
 #[derive(Debug)]
 pub(crate) struct Flood;
 
 impl fmt::Display for Flood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("more bytes than an exchange may read")
+        f.write_str("more bytes than one exchange may read")
     }
 }
 
 impl std::error::Error for Flood {}
 
-/// How many bytes the current exchange has read. The connection is deep inside hyper; this handle is not.
+/// A handle to the number of bytes that the current exchange has read. The stream itself is owned by hyper.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter(Arc<AtomicUsize>);
 
@@ -39,13 +39,13 @@ impl Meter {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the receiver has sent nothing at all in this exchange.
+    /// Whether this exchange has read no byte.
     pub(crate) fn is_silent(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 }
 
-/// The stream whose reads are counted.
+/// A stream whose reads are counted and limited.
 #[derive(Debug)]
 pub(crate) struct Metered<S> {
     stream: S,

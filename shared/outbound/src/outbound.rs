@@ -1,4 +1,4 @@
-//! The sender itself: vet, connect or reuse, exchange.
+//! The sender: vets, connects or reuses a connection, and exchanges.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,19 +24,19 @@ use crate::resolve::{Resolve, SystemResolver};
 use crate::tls::{self, BadRoot};
 use crate::vetting::{Vetted, Vetting};
 
-/// What an [`Outbound`] is made of.
+/// The configuration of an [`Outbound`].
 #[derive(Debug, Clone)]
 pub struct OutboundConfig {
     /// Which addresses may be called.
     pub policy: TargetPolicy,
-    /// Certificate authorities trusted besides the public ones: for development and tests.
+    /// Certificate authorities trusted in addition to the public ones. For development and tests.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Who looks up names.
+    /// Looks up host names.
     pub resolver: Arc<dyn Resolve>,
 }
 
 impl Default for OutboundConfig {
-    /// What is deployed.
+    /// The configuration for production: only public addresses, no extra roots.
     fn default() -> Self {
         Self {
             policy: TargetPolicy::deployed(),
@@ -46,7 +46,7 @@ impl Default for OutboundConfig {
     }
 }
 
-/// The guarded way out. See the [crate](crate).
+/// The guarded HTTPS client. See the [crate](crate).
 pub struct Outbound {
     vetting: Vetting,
     tls: Arc<ClientConfig>,
@@ -54,10 +54,10 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Makes one, to be shared: its connections and TLS sessions are what makes the next call cheap.
+    /// Creates a sender. Share it: its connections and TLS sessions make later calls cheaper.
     ///
     /// # Errors
-    /// If an extra root cannot be used.
+    /// Fails if an extra root is not a valid certificate.
     pub fn new(config: OutboundConfig) -> Result<Self, BadRoot> {
         Ok(Self {
             vetting: Vetting::new(config.policy, config.resolver),
@@ -66,24 +66,24 @@ impl Outbound {
         })
     }
 
-    /// Whether the URL's host may be called now. Nothing is opened for it.
+    /// Checks whether the URL's host may be called now. Opens no connection to it.
     ///
     /// # Errors
-    /// What a call would fail with.
+    /// Fails with the failure that a call would have.
     pub async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure> {
         let by = Deadlines::new(clock::now(), CONNECT_TIMEOUT);
         self.vetting.vet(url, by.connected).await.map(drop)
     }
 
-    /// The call at addresses that were vetted.
+    /// Makes the call to one of the vetted addresses.
     async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, Failure> {
-        // First, so that nothing is opened for a request that cannot be made.
+        // First, so that no connection is opened for a request that cannot be built.
         let mut request = request(call)?;
         if let Some(kept) = self.pool.take(call.url.origin(), addresses).await {
             let asked = clock::now();
             match self.exchange_on(kept, request, call, by.answer).await {
                 Ok(reply) => return Ok(reply),
-                // Closed while it was idle, and the news had not reached us: it does not count.
+                // The receiver had closed the idle connection. The request is repeated on a new one.
                 Err(stale) if stale.silent && asked.elapsed() < STALE_WITHIN => {}
                 Err(no_answer) => return Err(no_answer.failure),
             }
@@ -93,7 +93,7 @@ impl Outbound {
         self.exchange_on(fresh, request, call, by.answer).await.map_err(|no_answer| no_answer.failure)
     }
 
-    /// The exchange, after which the connection is kept if it can be.
+    /// Makes the exchange, and keeps the connection if it can be reused.
     async fn exchange_on(
         &self,
         mut connection: Connection,
@@ -124,12 +124,11 @@ impl Sender for Outbound {
     }
 }
 
-/// By when what has to be done.
 #[derive(Debug, Clone, Copy)]
 struct Deadlines {
-    /// Look-up, TCP and TLS.
+    /// For look-up, TCP and TLS.
     connected: Instant,
-    /// Everything.
+    /// For the whole call.
     answer: Instant,
 }
 

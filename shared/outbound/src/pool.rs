@@ -1,7 +1,7 @@
-//! Connections that are kept for the next request to the same origin.
+//! Keeps connections for later requests to the same origin.
 //!
-//! A kept connection is given out only if its address is among those vetted for the attempt that wants it: a
-//! name that has moved elsewhere takes its connections with it.
+//! A connection is reused only if its address is among those vetted for the new attempt. So when a name moves to other
+//! addresses, its old connections are no longer used.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -18,19 +18,19 @@ pub(crate) struct Pool {
     idle: Mutex<Idle>,
 }
 
-/// Nobody polls an idle connection; whether it still lives is seen when it is wanted.
+/// The idle connections. They are not polled; [`Pool::take`] checks whether a connection is still alive.
 #[derive(Default)]
 struct Idle {
-    /// Each queue oldest first; none is empty.
+    /// By origin, oldest first. No queue is empty.
     origins: HashMap<Box<str>, VecDeque<(Instant, Connection)>>,
     count: usize,
-    /// Whether the task runs that closes those kept too long.
+    /// Whether the task that closes expired connections is running.
     swept: bool,
 }
 
 impl Pool {
-    /// A connection to this origin that leads to one of the addresses, the most recently used first: the
-    /// likeliest to be alive.
+    /// Takes a usable connection to this origin and to one of these addresses. Prefers the most recently used, which is
+    /// the most likely to be alive.
     pub(crate) async fn take(&self, origin: &str, addresses: &[IpAddr]) -> Option<Connection> {
         loop {
             let mut connection = self.lock().take(origin, addresses)?;
@@ -40,7 +40,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection that can take another request.
+    /// Keeps a connection that can be reused.
     pub(crate) fn put(self: &Arc<Self>, origin: &str, connection: Connection) {
         let mut idle = self.lock();
         idle.put(origin, connection);
@@ -97,7 +97,7 @@ impl Idle {
         }
     }
 
-    /// Drops those kept too long; answers when the next one will be.
+    /// Drops expired connections. Returns when the next one expires.
     fn expire(&mut self) -> Option<Instant> {
         let now = clock::now();
         let mut next = None;
@@ -115,7 +115,7 @@ impl Idle {
     }
 }
 
-/// Closes connections when their time is over. It ends when none is left, or the pool is gone.
+/// Closes connections when they expire. Ends when none is left or the pool is dropped.
 async fn sweep(pool: Weak<Pool>) {
     while let Some(pool_now) = pool.upgrade() {
         let Some(next) = pool_now.lock().expire() else { return };

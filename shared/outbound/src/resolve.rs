@@ -1,4 +1,4 @@
-//! Looking up names.
+//! Looks up host names.
 
 use std::fmt;
 use std::io;
@@ -9,28 +9,28 @@ use async_trait::async_trait;
 use statuspulse_core::limits::LOOKUPS_AT_ONCE;
 use tokio::sync::Semaphore;
 
-/// Looks up a name. A trait so that a test can be the DNS.
+/// Looks up host names. Tests replace the DNS with it.
 #[async_trait]
 pub trait Resolve: Send + Sync + fmt::Debug {
-    /// Every address of the host, IPv4 and IPv6, at the end of whatever chain of CNAMEs.
+    /// Returns all addresses of the host, IPv4 and IPv6. CNAMEs are followed.
     ///
     /// # Errors
-    /// If there is no answer, or one that says there is no such name. The text is for logs, not for customers.
+    /// Fails if there is no answer, or if the name does not exist. The text is not shown to customers.
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
 /// The operating system's resolver.
 ///
-/// It is a blocking call that takes a thread of tokio's blocking pool for as long as the name servers like. The
-/// pool belongs to others too, so at most [`LOOKUPS_AT_ONCE`] threads of it are ever used: the permit stays
-/// with the thread, even when nobody waits for its answer any more.
+/// A look-up blocks a thread of tokio's blocking pool until the name servers answer. Other code uses that pool too, so
+/// look-ups use at most [`LOOKUPS_AT_ONCE`] of its threads. The thread holds the permit, even if its caller has timed
+/// out.
 #[derive(Debug, Clone)]
 pub struct SystemResolver {
     permits: Arc<Semaphore>,
 }
 
 impl SystemResolver {
-    /// A resolver with its own share of threads.
+    /// Creates a resolver with its own [`LOOKUPS_AT_ONCE`] permits.
     pub fn new() -> Self {
         Self { permits: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)) }
     }

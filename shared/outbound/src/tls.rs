@@ -1,4 +1,4 @@
-//! TLS: 1.2 or higher, the certificate and the name in it checked, and a reason a person can act on if not.
+//! TLS 1.2 or later, with a verified certificate and name, and failures that tell people what to fix.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
-/// An extra root that is no certificate, or cannot be an authority.
+/// An extra root is not a certificate, or cannot be a certificate authority.
 #[derive(Debug, thiserror::Error)]
-#[error("the extra root certificate cannot be used: {0}")]
+#[error("the extra root certificate is not valid: {0}")]
 pub struct BadRoot(Error);
 
-/// Made once: it is what a connection shares with all others, the tickets to resume a session among it.
+/// Creates the configuration that all connections share, including the cache of TLS sessions.
 ///
-/// The roots are webpki's built-in table: parsing the system's costs milliseconds at each cold start.
+/// The roots are webpki's built-in table, because parsing the system's roots costs milliseconds at each cold start.
 pub(crate) fn config(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, BadRoot> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for root in extra_roots {
@@ -32,7 +32,7 @@ pub(crate) fn config(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<Cl
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(BadRoot)?
-        // Not as dangerous as it is called: see the verifier.
+        // Safe here: the verifier only delegates to webpki's.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Explaining { trusted }))
         .with_no_client_auth();
@@ -40,8 +40,8 @@ pub(crate) fn config(extra_roots: Vec<CertificateDer<'static>>) -> Result<Arc<Cl
     Ok(Arc::new(config))
 }
 
-/// The certificate is signed by its own key: "self-signed" and "of an issuer we do not know" are the same to
-/// webpki, but not to who has to mend it.
+/// The certificate is signed with its own key. webpki does not distinguish this from an unknown issuer, but the fix is
+/// different.
 #[derive(Debug)]
 pub(crate) struct SelfSigned;
 
@@ -53,8 +53,8 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
-/// webpki's verifier. Every question is answered by it, and what it refuses stays refused: only the words of
-/// one refusal are made more precise.
+/// Delegates every check to webpki's verifier. What it refuses stays refused; only one of its errors is replaced with a
+/// more precise one.
 #[derive(Debug)]
 struct Explaining {
     trusted: Arc<WebPkiServerVerifier>,
@@ -78,7 +78,7 @@ impl ServerCertVerifier for Explaining {
         let unknown = matches!(
             refused,
             Error::InvalidCertificate(CertificateError::UnknownIssuer)
-                | Error::InvalidCertificate(CertificateError::Other(_)) // such as "an authority used as a server"
+                | Error::InvalidCertificate(CertificateError::Other(_)) // such as a CA used as a server
         );
         if unknown && intermediates.is_empty() && is_self_signed(end_entity, server_name, now) {
             return Err(CertificateError::Other(OtherError(Arc::new(SelfSigned))).into());
@@ -109,7 +109,7 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
-/// Whether the certificate holds once it is trusted itself.
+/// Whether the certificate would be valid if it were a trusted root.
 fn is_self_signed(end_entity: &CertificateDer<'_>, server_name: &ServerName<'_>, now: UnixTime) -> bool {
     let mut itself = RootCertStore::empty();
     if itself.add(end_entity.clone().into_owned()).is_err() {
@@ -121,7 +121,7 @@ fn is_self_signed(end_entity: &CertificateDer<'_>, server_name: &ServerName<'_>,
     };
     match verifier.verify_server_cert(end_entity, &[], server_name, &[], now) {
         Ok(_) => true,
-        // Its own signature held, if all that is wrong is what is checked after it.
+        // These are checked after the signature, so the signature is valid.
         Err(Error::InvalidCertificate(reason)) => matches!(
             reason,
             CertificateError::NotValidForName
@@ -156,7 +156,7 @@ mod tests {
                 let tcp = TcpStream::connect(receiver.addr()).await.unwrap();
                 let mut stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
                 kinds.push(stream.get_ref().1.handshake_kind());
-                // TLS 1.3 hands out its tickets after the handshake: they are read with the answer.
+                // TLS 1.3 sends its tickets after the handshake. They are read with the response.
                 stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
                 stream.read_u8().await.unwrap();
             }

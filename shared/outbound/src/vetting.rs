@@ -1,8 +1,8 @@
-//! Which addresses a URL may be called at, now.
+//! Looks up and checks the addresses of a URL's host.
 //!
-//! One look-up serves all attempts to a host that begin within [`LOOKUP_REUSE`] of it: attempts that come
-//! while it runs wait for it. What is remembered are the addresses found; the policy looks at them at each
-//! attempt. That a name has no answer is remembered too.
+//! A look-up is reused for all attempts to a host that begin within [`LOOKUP_REUSE`] after it, and attempts that begin
+//! while it runs wait for it. Only the result of the look-up is cached, failures included. The policy checks the
+//! addresses at each attempt.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,10 +20,10 @@ use crate::resolve::Resolve;
 /// The addresses of a host, all of them vetted, in the resolver's order.
 pub(crate) type Vetted = Arc<[IpAddr]>;
 
-/// What a look-up came to; `None`: there is no answer.
+/// The result of a look-up, not yet vetted; `None` if it failed.
 type Found = Option<Vetted>;
 
-/// The last look-up of a host. Whoever holds the lock is the one who looks it up.
+/// The last look-up of a host. The task that holds the lock does the look-up.
 #[derive(Default)]
 struct Lookup {
     found: tokio::sync::Mutex<Option<(Instant, Found)>>,
@@ -40,14 +40,14 @@ impl Vetting {
         Self { policy, resolver, lookups: Mutex::default() }
     }
 
-    /// The addresses the URL may be called at. The answer comes by the deadline.
+    /// Returns the addresses that the URL may be called at, or fails by the deadline.
     pub(crate) async fn vet(&self, url: &EndpointUrl, deadline: Instant) -> Result<Vetted, Failure> {
         let addresses = match url.host() {
             Host::Address(address) => Arc::from([address]),
             Host::Name(name) => match timeout_at(deadline, self.look_up(name)).await {
                 Ok(Some(addresses)) => addresses,
                 Ok(None) => {
-                    return Err(dns("The host's name could not be looked up. Check its DNS records."));
+                    return Err(dns("The host name could not be resolved. Check its DNS records."));
                 }
                 Err(_) => return Err(dns("The host's name servers did not answer in time.")),
             },
@@ -78,7 +78,7 @@ impl Vetting {
             return Arc::clone(lookup);
         }
         if lookups.len() >= LOOKUPS_KEPT {
-            // One that runs is in somebody's hands and goes on; it is only no longer found here.
+            // A look-up that is running continues; its task holds the `Arc`.
             lookups.retain(|_, lookup| lookup.is_fresh());
             if lookups.len() >= LOOKUPS_KEPT {
                 lookups.clear();

@@ -1,4 +1,4 @@
-//! The bill: what AWS is asked for a thousand events that are delivered at once, counted from the emulator's log.
+//! The bill: the AWS calls for 1,000 events that are delivered at the first attempt, counted from the emulator's log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,10 +9,10 @@ use statuspulse_kit::api::{Api, payload};
 use crate::stack::Stack;
 
 const EVENTS: usize = 1_000;
-/// Calls of the API under way at once: what makes batches of messages, as a burst of incidents does.
+/// Concurrent calls of the API. They lead to batches of messages, as a burst of incidents does.
 const PUBLISHERS: usize = 16;
 
-/// us-east-1 list prices in dollars a million, on demand: `docs/cost.md` names the sources.
+/// List prices in us-east-1, on demand, in dollars per million. `docs/cost.md` names the sources.
 const WRITE_UNIT: f64 = 0.625;
 const READ_UNIT: f64 = 0.125;
 const SQS_REQUEST: f64 = 0.40;
@@ -36,12 +36,12 @@ async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
 
     let bill = Bill::of(&calls);
     eprintln!("{}", bill.table());
-    // One query of the account's webhooks; the webhook before and after the attempt.
-    assert!(bill.reads() < 3.2, "{:.2} reads an event", bill.reads());
+    // A query of the account's webhooks; the webhook before and after the attempt.
+    assert!(bill.reads() < 3.2, "{:.2} reads per event", bill.reads());
     // Event, delivery, lane, claim, record.
-    assert!(bill.writes() < 5.2, "{:.2} writes an event", bill.writes());
-    // One an event, and one an environment, to connect.
-    assert!(bill.sends() <= 1.05, "{:.2} SQS requests of ours an event", bill.sends());
+    assert!(bill.writes() < 5.2, "{:.2} writes per event", bill.writes());
+    // One per event, and one per execution environment, to connect.
+    assert!(bill.sends() <= 1.05, "{:.2} sends to SQS per event", bill.sends());
     let documented =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cost.md")).unwrap();
     for call in bill.per_event.keys() {
@@ -56,7 +56,7 @@ async fn publish(api: Api, publisher: usize) {
 }
 
 struct Bill {
-    /// Calls an event, by `function service:Action`.
+    /// Calls per event, by `function service:Action`.
     per_event: BTreeMap<String, f64>,
     write_units: f64,
     read_units: f64,
@@ -93,20 +93,20 @@ impl Bill {
     }
 
     fn table(&self) -> String {
-        let mut table = String::from("| call | an event |\n|---|---|\n");
+        let mut table = String::from("| call | per event |\n|---|---|\n");
         for (call, count) in &self.per_event {
             writeln!(table, "| {call} | {count:.2} |").unwrap();
         }
         let dynamodb = self.write_units * WRITE_UNIT + self.read_units * READ_UNIT;
         writeln!(
             table,
-            "\nDynamoDB: {:.2} write units, {:.2} read units: ${dynamodb:.2} a million",
+            "\nDynamoDB: {:.2} write units, {:.2} read units: ${dynamodb:.2} per million",
             self.write_units, self.read_units
         )
         .unwrap();
         writeln!(
             table,
-            "SQS: {:.2} sends of ours: ${:.2} a million",
+            "SQS: {:.2} requests to send: ${:.2} per million",
             self.sends(),
             self.sends() * SQS_REQUEST
         )

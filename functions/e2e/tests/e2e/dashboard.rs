@@ -1,4 +1,4 @@
-//! The dashboard as a function of its own, behind the API's routes.
+//! The dashboard as a Lambda function, behind the API's routes.
 
 use serde_json::json;
 use statuspulse_kit::Mood;
@@ -18,7 +18,7 @@ impl Browser<'_> {
         self.stack.admin.page(path, None, &self.cookie).await
     }
 
-    /// Sends a form, which is answered with a place to look at.
+    /// Sends a form. Returns the location that the answer redirects to.
     async fn submit(&self, path: &str, form: &str) -> String {
         let answer = self.stack.admin.page(path, Some(form), &self.cookie).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.html);
@@ -36,7 +36,7 @@ pub(crate) async fn shows_and_does_the_same(stack: &Stack) {
     let cookie = signed_in.cookie.unwrap();
     assert!(cookie.starts_with("__Host-statuspulse=spd_") && cookie.ends_with("SameSite=Strict"), "{cookie}");
     let again = stack.admin.page("/dashboard/sign-in", Some(&format!("link={link}")), "").await;
-    assert_eq!(again.status, 401, "a link is good once");
+    assert_eq!(again.status, 401, "a link must work only once");
     browser.cookie = cookie.split(';').next().unwrap().to_owned();
 
     let url = stack.receiver.url(HOOK);

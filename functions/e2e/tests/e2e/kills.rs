@@ -1,5 +1,6 @@
-//! Functions that are killed at any moment: in the middle of an attempt, between a record and its message, while a call of
-//! the API is answered. What was answered with 202 arrives, in order, and is made twice only where a worker died.
+//! Kills functions at any moment: during an attempt, between a record and its message, during a call of the API.
+//! Every event that was answered with 202 must arrive, in order, and an attempt may be repeated only if a worker
+//! died.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::process::Command;
@@ -19,9 +20,9 @@ const KILLS: usize = 200;
 const STEADY: &str = "/hooks/steady";
 const FLAKY: &str = "/hooks/flaky";
 const PUBLISHERS: usize = 4;
-/// Calls that are made again because a worker died under them: far fewer than this.
+/// Tries of a call of the API. Calls fail when their worker is killed, but far less often than this.
 const TRIES_MAX: usize = 500;
-/// Longer than any queue keeps a message from others that a dead worker had in hand.
+/// Longer than the visibility timeout of every queue. After it, the messages of a dead worker are received again.
 const AFTER_A_DEATH: Duration = Duration::from_secs(181);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -54,7 +55,7 @@ async fn functions_killed_two_hundred_times_lose_nothing_and_keep_every_invarian
     call_until_answered(&stack.admin, &format!("/v1/webhooks/{steady}/resume"), &json!({})).await;
     until_all_is_done(&stack, &[&steady, &flaky]).await;
     eprintln!("killed {by_function:?}; {} events accepted", accepted.iter().map(Vec::len).sum::<usize>());
-    assert!(accepted.iter().map(Vec::len).sum::<usize>() > 50, "too little was published to prove anything");
+    assert!(accepted.iter().map(Vec::len).sum::<usize>() > 50, "too few events were published for this test");
 
     for (webhook, path) in [(&steady, STEADY), (&flaky, FLAKY)] {
         let received = stack.receiver.received(path);
@@ -62,20 +63,21 @@ async fn functions_killed_two_hundred_times_lose_nothing_and_keep_every_invarian
         bodies_and_ids_stay_the_same(&received);
         incidents_arrive_in_order(&received, &accepted);
         let deaths = by_function.get("delivery").copied().unwrap_or(0);
-        // A batch of ten dies with its worker.
+        // A worker that dies may have had a batch of ten messages.
         let doubled = doubled(&received);
         assert!(doubled <= deaths * 10, "{path}: {doubled} attempts were made twice, {deaths} workers died");
     }
     crate::story::no_message_is_dead(&stack);
 }
 
-/// An event that was answered with 202, in the order of its incident.
+/// An event that was answered with 202.
 struct Accepted {
     event_id: String,
     incident: String,
 }
 
-/// Publishes incidents one after the other, each event until it is answered; gives the accepted events by incident.
+/// Publishes one incident after the other, and repeats each call until it is accepted. Returns the events by
+/// incident, in order.
 async fn publish_until(api: Api, number: usize, over: Arc<AtomicBool>) -> Vec<Vec<Accepted>> {
     let mut incidents = vec![];
     for round in 0.. {
@@ -92,7 +94,7 @@ async fn publish_until(api: Api, number: usize, over: Arc<AtomicBool>) -> Vec<Ve
                 tries += 1;
                 match api.publish(&[], &body, Some(&key)).await {
                     Ok(answer) if answer.status == 202 => break text(&answer.body, "event_id"),
-                    // A worker died under it; the same call again completes what it began.
+                    // The worker died. The same call again completes what it began.
                     Ok(answer) => {
                         assert!(
                             answer.status >= 500 && tries < TRIES_MAX,
@@ -127,14 +129,14 @@ async fn call_until_answered(api: &Api, path: &str, body: &Value) {
     }
 }
 
-/// Kills one process after the other, mostly those that are at work.
+/// Kills processes one after the other, mostly busy ones.
 fn kill(stack: &Stack, kills: &AtomicUsize) -> BTreeMap<String, usize> {
     let mut by_function = BTreeMap::new();
     let mut dice = 0x5eed_u64;
     while kills.load(Ordering::Relaxed) < KILLS {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(30 + (dice >> 33) % 100));
-        // A function first, so that the one with the most processes is not the only one that dies.
+        // Picks a function first, so that processes of all functions die, and not mostly of the busiest.
         let function = FUNCTIONS[usize::try_from(dice >> 50).unwrap() % FUNCTIONS.len()];
         let mut processes = stack.emulator.processes();
         processes.retain(|process| process.function == function);
@@ -150,7 +152,7 @@ fn kill(stack: &Stack, kills: &AtomicUsize) -> BTreeMap<String, usize> {
         if killed {
             kills.fetch_add(1, Ordering::Relaxed);
             *by_function.entry(victim.function.clone()).or_default() += 1;
-            // The emulator rests a second after a death; we have no second for each.
+            // The emulator waits for a second after a death. Advancing its clock skips this.
             stack.emulator.advance(Duration::from_millis(1_100));
         }
     }
@@ -176,7 +178,7 @@ async fn until_all_is_done(stack: &Stack, webhooks: &[&String]) {
             }
         }
     }
-    panic!("deliveries wait on nothing");
+    panic!("deliveries are stuck");
 }
 
 /// I1, I2.
@@ -205,7 +207,7 @@ fn bodies_and_ids_stay_the_same(received: &[Received]) {
     }
 }
 
-/// I5: by the moment each event was first taken.
+/// I5, by when each event was first answered with 200.
 fn incidents_arrive_in_order(received: &[Received], accepted: &[Vec<Accepted>]) {
     let mut taken: HashMap<&str, usize> = HashMap::new();
     for (place, request) in received.iter().enumerate() {
@@ -220,7 +222,7 @@ fn incidents_arrive_in_order(received: &[Received], accepted: &[Vec<Accepted>]) 
     }
 }
 
-/// I7: how often an attempt of the same number was made again, within the same round of its ladder.
+/// I7: counts requests that repeat an attempt of the same delivery, with the same number and the same answer.
 fn doubled(received: &[Received]) -> usize {
     let mut seen = HashSet::new();
     let attempt = |request: &Received| {

@@ -1,5 +1,5 @@
-//! The real bootstraps, invoked by the emulator as Lambda invokes them, wired and permitted as the template says: from a
-//! call of the API, or an event on the bus, to a signed POST on a receiver that speaks TLS.
+//! Runs the real bootstraps in the emulator, with the connections and permissions of the template: from a call of the
+//! API or an event on the bus to a signed POST at a receiver with TLS.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 

@@ -1,4 +1,4 @@
-//! What a function is invoked with: the samples in `events/invoke`, and messages that nobody can work on.
+//! Events that functions are invoked with: the samples in `events/invoke`, and unreadable messages.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) fn sample(function: &str) -> Value {
 async fn a_message_that_cannot_be_read_fails_alone_and_samples_are_understood() {
     let stack = Stack::start([1, 1, 1, 1]).await;
 
-    // The samples speak of things that are not there: each function understands them, and says so.
+    // The samples name records that do not exist. Each function must read them, and answer accordingly.
     let answer = stack.emulator.invoke("Registration", &sample("registration"));
     assert_eq!(answer["statusCode"], 401, "{answer}");
     let answer = stack.emulator.invoke("Dashboard", &sample("dashboard"));
@@ -28,9 +28,9 @@ async fn a_message_that_cannot_be_read_fails_alone_and_samples_are_understood() 
         assert_eq!(answer, json!({"batchItemFailures": []}), "{function}");
     }
     let answer = stack.emulator.invoke("Drain", &json!({"reconcile": {}}));
-    assert_eq!(answer, json!({"found": 0}), "nothing waits for nobody");
+    assert_eq!(answer, json!({"found": 0}), "no message was lost");
 
-    // Poison before and behind a first attempt: it arrives at once all the same.
+    // Unreadable messages before and after a first attempt do not delay it.
     let path = "/hooks/poison";
     let (webhook, _) = stack.admin.webhook(&stack.receiver.url(path), &[]).await;
     let first = stack.emulator.output("FirstQueueUrl").to_owned();
@@ -40,9 +40,9 @@ async fn a_message_that_cannot_be_read_fails_alone_and_samples_are_understood() 
     stack.arrived(path, 2).await;
     stack.admin.all_delivered(&webhook).await;
 
-    // After its receives it lies where somebody can look at it, and nothing else does.
+    // After ten receives, only the unreadable messages are in the dead-letter queue.
     stack.quiet().await;
     stack.pass(Duration::from_secs(121), 12).await;
     assert_eq!(stack.emulator.messages_in(&format!("{first}-dlq")), 2);
-    assert_eq!(stack.receiver.count(path), 2, "poison is nothing to deliver");
+    assert_eq!(stack.receiver.count(path), 2, "an unreadable message must not be delivered");
 }

@@ -1,13 +1,12 @@
-//! IAM: what the template grants each function, against what its code was seen to call.
+//! IAM: compares what the template grants to each function with the calls that it made in the tests.
 
 use std::collections::BTreeSet;
 
 use statuspulse_emulator::{Call, Emulator, FUNCTIONS, Grant};
 
-/// What the code calls only where something goes wrong, or two things meet, that the stories do not stage. Each is a
-/// permission that would be missed on the worst day.
+/// Permissions that the code needs only after failures or in races that the tests do not produce.
 const UNSEEN: [(&str, &str, &[&str]); 11] = [
-    // A message that failed because AWS did not answer comes again soon.
+    // To redeliver a failed message soon.
     (
         "delivery",
         "sqs:ChangeMessageVisibility",
@@ -15,24 +14,24 @@ const UNSEEN: [(&str, &str, &[&str]); 11] = [
     ),
     ("drain", "sqs:ChangeMessageVisibility", &["SweepQueue"]),
     ("pause", "sqs:ChangeMessageVisibility", &["NoticeQueue"]),
-    // A fifth attempt that another worker has in hand, or whose schedule would be for the past.
+    // For a fifth attempt that another worker has claimed, or that is due too soon for a schedule.
     ("delivery", "sqs:SendMessage", &["Retry60mQueue"]),
-    // A delivery that was accepted while what is before it in its lane was being dropped.
+    // For a delivery that was accepted while the deliveries ahead of it in its lane were discarded.
     ("drain", "sqs:SendMessage", &["FirstQueue"]),
-    // An event published again after its deliveries were held and let go.
+    // For an event that is published again after its deliveries were held and released.
     ("fanout", "sqs:SendMessage", &["Retry1mQueue"]),
-    // The same, where the way is free by the time it is recorded that it waits.
+    // The same, if the lane becomes free after the delivery was saved as waiting.
     ("fanout", "dynamodb:DeleteItem", &["Table"]),
-    // A redelivered one that finds the next of its lane waiting for nobody.
+    // For a redelivery that finds the next delivery of its lane waiting although the lane is free.
     ("registration", "sqs:SendMessage", &["FirstQueue"]),
     ("dashboard", "sqs:SendMessage", &["FirstQueue"]),
-    // Failed deliveries that are made again, by the same use case as registration's, which is seen to need it.
+    // To redeliver all failed deliveries. The tests see the same code use it in registration.
     ("dashboard", "dynamodb:BatchGetItem", &["Table"]),
-    // Lambda's own, in the function's role: events of the bus that failed for good.
+    // Lambda itself uses the function's role for events of the bus that failed for good.
     ("fanout", "sqs:SendMessage", &["EventsDlq"]),
 ];
 
-/// A permission too few is a call that was denied; one too many is one that no call needed.
+/// Checks that no call was denied, and that every permission was needed.
 pub(crate) fn are_used_and_enough(emulator: &Emulator) {
     let mut needed = BTreeSet::new();
     let mut denied = BTreeSet::new();
@@ -66,12 +65,12 @@ pub(crate) fn are_used_and_enough(emulator: &Emulator) {
     let missing: Vec<_> = expected.difference(&granted).collect();
     assert!(
         denied.is_empty() && unused.is_empty() && missing.is_empty(),
-        "denied: {denied:#?}\ngranted, and never needed: {unused:#?}\nneeded, and not granted: {missing:#?}"
+        "denied: {denied:#?}\ngranted but never needed: {unused:#?}\nneeded but not granted: {missing:#?}"
     );
 }
 
-/// The resource's logical id. The emulator has checked the call against the real one; some of those have names that say
-/// nothing of their place in the template.
+/// The logical id of the resource in the template. The emulator has checked the call against the real resource, whose
+/// name does not always contain the logical id.
 fn resource(call: &Call, action: &str) -> String {
     match action {
         "iam:PassRole" => "ScheduleRole".to_owned(),

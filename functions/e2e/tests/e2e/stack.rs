@@ -1,4 +1,4 @@
-//! A stack that runs, a receiver, and callers.
+//! A running stack, a receiver, and API clients.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use statuspulse_kit::api::{Api, LONG, eventually};
 use statuspulse_kit::{Authority, CertificateSpec, Mood, Receiver, ReceiverOptions};
 use tempfile::TempDir;
 
-/// Where Slack's stand-in is on the receiver.
+/// The path on the receiver that stands in for Slack.
 pub(crate) const SLACK: &str = "/slack/secret-path";
 pub(crate) const PAGERDUTY: &str = "/v2/enqueue";
 
@@ -22,14 +22,14 @@ pub(crate) struct Stack {
     _files: TempDir,
 }
 
-/// Built once for all tests of a run.
+/// Builds the bootstraps once for all tests.
 fn bootstraps() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| statuspulse_emulator::build().unwrap()).clone()
 }
 
 impl Stack {
-    /// A stack whose ladder has these waits in seconds, with an account.
+    /// Starts a stack with an account. `ladder` are the waits of the retries in seconds.
     pub(crate) async fn start(ladder: [u32; 4]) -> Self {
         let files = tempfile::tempdir().unwrap();
         let authority = Authority::fresh().unwrap();
@@ -62,17 +62,17 @@ impl Stack {
         Self { emulator, receiver, admin, account, _files: files }
     }
 
-    /// What came on a path, once that is `n` requests.
+    /// Waits for `n` requests on a path, and returns them.
     pub(crate) async fn arrived(&self, path: &str, n: u64) -> Vec<statuspulse_kit::Received> {
         self.receiver.wait_for(path, n, LONG).await.unwrap()
     }
 
-    /// Returns when nothing goes on any more, whatever the clock.
+    /// Waits until nothing is in progress, without advancing the clock.
     pub(crate) async fn quiet(&self) {
-        eventually("nothing goes on", async || self.emulator.work().quiet).await;
+        eventually("the stack is idle", async || self.emulator.work().quiet).await;
     }
 
-    /// Lets time pass, in steps after which everything that became due is worked on.
+    /// Advances the clock in steps, and after each step waits until all due work is done.
     pub(crate) async fn pass(&self, step: Duration, steps: u32) {
         for _ in 0..steps {
             self.emulator.advance(step);
@@ -80,7 +80,7 @@ impl Stack {
         }
     }
 
-    /// Returns when the webhook is as it should be.
+    /// Waits until the webhook meets the condition, and returns it.
     pub(crate) async fn until(&self, webhook: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         eventually(what, async || is_so(&self.admin.shown(webhook).await)).await;
         self.admin.shown(webhook).await

@@ -1,4 +1,4 @@
-//! The product's story, on AWS.
+//! The whole story of the product, on AWS.
 
 use serde_json::{Value, json};
 use statuspulse_kit::api::{LONG, eventually, payload, text};
@@ -19,7 +19,7 @@ fn deliveries(received: Vec<Received>) -> Vec<Received> {
     received.into_iter().filter(is_delivery).collect()
 }
 
-/// One stack for both stories, as the comparison at the end needs to have seen everything.
+/// One stack for all stories, because the comparison of permissions at the end needs all their calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_grants() {
     let stack = Stack::start([1, 1, 2, 3]).await;
@@ -33,7 +33,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
 async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(stack: &Stack) {
     let (webhook, secret) = stack.admin.webhook(&stack.receiver.url(HOOK), &[]).await;
 
-    // The handshake, and an event: signed both ways, byte for byte.
+    // The handshake, and an event: byte for byte, with both signatures.
     let body = payload("opened", "INC-1", 1);
     stack.admin.published(&[], &body, 1).await;
     let came = stack.arrived(HOOK, 2).await;
@@ -46,7 +46,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
     assert!(verify::standard_webhooks(&secret, id, at, &first.body, header("webhook-signature")));
 
-    // The same over the bus, from an operator for this account.
+    // An event from the bus for this account.
     let over_the_bus = payload("updated", "INC-1", 2);
     let detail = format!("{{\"account_id\":\"{}\",\"payload\":{over_the_bus}}}", stack.account);
     stack.emulator.put_event("statuspulse.incidents", "incident_updated", &detail);
@@ -54,9 +54,9 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     let (sent, got): (Value, Value) =
         (serde_json::from_str(&over_the_bus).unwrap(), serde_json::from_slice(&came[2].body).unwrap());
     assert_eq!(got, sent);
-    assert!(String::from_utf8_lossy(&came[2].body).contains("9223372036854775809"), "digits survive the bus");
+    assert!(String::from_utf8_lossy(&came[2].body).contains("9223372036854775809"), "digits are lost");
 
-    // A key that comes again fans out once; with another body it is refused.
+    // A repeated idempotency key fans out once. With another body it is refused.
     let again = payload("resolved", "INC-1", 3);
     let publish = async |body: &str| stack.admin.publish(&[], body, Some("key-1")).await.unwrap();
     let (one, two) = (publish(&again).await.expect(202), publish(&again).await.expect(202));
@@ -66,7 +66,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     stack.quiet().await;
     assert_eq!(stack.receiver.count(HOOK), 4);
 
-    // What waits behind a retry goes when that is delivered.
+    // A delivery that waits behind a retry is sent after it is delivered.
     stack.receiver.mood(HOOK, Mood::first(1, Mood::status(503), Mood::ok()));
     stack.admin.published(&[], &payload("opened", "INC-4", 8), 1).await;
     stack.admin.published(&[], &payload("resolved", "INC-4", 9), 1).await;
@@ -76,7 +76,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     assert_eq!(events, ["incident_opened", "incident_opened", "incident_resolved"]);
     stack.admin.all_delivered(&webhook).await;
 
-    // An endpoint that fails climbs the whole ladder; what comes of the same incident waits behind it.
+    // A failing endpoint gets all attempts of the ladder. Later events of the incident wait.
     stack.receiver.mood(HOOK, Mood::status(503));
     stack.receiver.mood(SLACK, Mood::Slack);
     stack.admin.published(&[], &payload("opened", "INC-2", 5), 1).await;
@@ -90,12 +90,12 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     let numbers: Vec<_> =
         attempts.iter().map(|request| request.header("x-statuspulse-attempt").unwrap()).collect();
     assert_eq!(numbers, ["1", "2", "3", "4", "5"]);
-    assert!(attempts.iter().all(|request| request.body == attempts[0].body), "the same bytes each time");
+    assert!(attempts.iter().all(|request| request.body == attempts[0].body), "the body changed");
     for (wait, pair) in [1, 1, 2, 3].into_iter().zip(attempts.windows(2)) {
-        assert!(pair[1].at - pair[0].at >= wait * 1_000_000_000, "a retry was early");
+        assert!(pair[1].at - pair[0].at >= wait * 1_000_000_000, "a retry came too early");
     }
 
-    // Engineers are told once, though Slack was down at first; what comes now is held.
+    // Engineers get one notification, although Slack fails at first. New deliveries are held.
     let notice = String::from_utf8(stack.arrived(SLACK, 3).await[2].body.to_vec()).unwrap();
     assert!(
         notice.contains(&webhook) && notice.contains("Acme &amp; Sons") && notice.contains("503"),
@@ -107,7 +107,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     assert_eq!(stack.receiver.count(SLACK), 3);
     assert_eq!(stack.receiver.count(HOOK), 12, "a paused webhook was called");
 
-    // Resumed, what was held is delivered, each incident in its order.
+    // After the resume the held deliveries are sent, each incident in order.
     stack.receiver.mood(HOOK, Mood::ok());
     let resumed = stack.admin.post(&format!("/v1/webhooks/{webhook}/resume"), &json!({})).await.expect(200);
     assert_eq!(resumed, json!({"status": "active", "held": 3}));
@@ -127,14 +127,14 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     stack.receiver.wait_for_text(SLACK, "is answering again, 3 deliveries drained", LONG).await.unwrap();
     assert_eq!(stack.receiver.count(SLACK), 4);
 
-    // Others were told over the bus, and no message was given up.
+    // Domain events were published on the bus, and no message is in a dead-letter queue.
     let news = stack
         .emulator
         .calls()
         .iter()
         .filter(|call| call.action == "PutEvents" && call.function == "pause")
         .count();
-    assert!(news >= 2, "the pause and the resume are announced");
+    assert!(news >= 2, "the pause and the resume must be published");
     stack.quiet().await;
     no_message_is_dead(stack);
 }
@@ -151,7 +151,7 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     let (webhook, _) = api.webhook(&stack.receiver.url(OWNERS), &[]).await;
     let path = format!("/v1/webhooks/{webhook}");
 
-    // Test event, explain, rotation, change.
+    // Test, explain, rotation, change.
     assert_eq!(api.post(&format!("{path}/test"), &json!({})).await.expect(200)["ok"], true);
     api.get(&format!("{path}/explain?event=incident_opened")).await.expect(200);
     api.post(&format!("{path}/rotate-secret"), &json!({})).await.expect(200);
@@ -161,17 +161,17 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     api.post(&format!("{path}/rotate-secret/finish"), &json!({})).await.expect(200);
     api.patch(&path, &json!({"description": "On-call"})).await.expect(200);
 
-    // Keys: made, listed, revoked.
+    // Keys: created, used, listed.
     let key = api.post("/v1/keys", &json!({"role": "viewer"})).await.expect(201);
     let viewer = api.with_key(&text(&key, "key"));
     viewer.get("/v1/webhooks").await.expect(200);
     viewer.post(&format!("{path}/pause"), &json!({})).await.expect(403);
     assert_eq!(api.get("/v1/keys").await.expect(200)["data"].as_array().unwrap().len(), 2);
 
-    // A delivery made again; paused by hand, discarded at the resume.
+    // A redelivery; a pause by hand; held deliveries discarded at the resume.
     api.all_delivered(&webhook).await;
     let delivery = text(&api.deliveries(&webhook).await[0], "id");
-    // Also found by who knows nothing but its id, among all the account's webhooks.
+    // A delivery can be found by its id alone, among all webhooks of the account.
     api.webhook(&stack.receiver.url("/hooks/other"), &["another group"]).await;
     assert_eq!(api.get(&format!("/v1/deliveries/{delivery}")).await.expect(200)["id"], delivery.as_str());
     api.post(&format!("{path}/deliveries/{delivery}/redeliver"), &json!({})).await.expect(202);
@@ -183,7 +183,7 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     api.post(&format!("{path}/resume"), &resume).await.expect(200);
     eventually("it is discarded", async || api.deliveries(&webhook).await[0]["status"] == "discarded").await;
 
-    // Deleted while a retry waits: it is not called any more, and 404.
+    // A webhook that is deleted while a retry waits is no longer called, and answers 404.
     stack.receiver.mood(OWNERS, Mood::status(500));
     api.published(&[], &payload("opened", "INC-3", 3), 1).await;
     stack.arrived(OWNERS, 5).await;
@@ -221,7 +221,7 @@ async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told
     let paged: Value = serde_json::from_slice(&stack.arrived(PAGERDUTY, 2).await[1].body).unwrap();
     assert_eq!((&paged["event_action"], &paged["dedup_key"]), (&json!("trigger"), &json!("INC-PAGES")));
 
-    // The channel is archived: paused at once, and told in the account's own channel.
+    // The channel is archived: the webhook is paused at once, and the account's own channel gets the notification.
     stack.receiver.mood(CHANNEL, Mood::Answer(Answer::status(410).body("channel_is_archived")));
     api.publish(&groups, &payload("opened", "INC-MORE", 2), None).await.unwrap().expect(202);
     stack.until(&channel, "it is paused", |webhook| webhook["paused"]["reason"] == "permanent").await;

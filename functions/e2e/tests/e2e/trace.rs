@@ -1,5 +1,5 @@
-//! X-Ray: the trace that an invocation belongs to goes out with every call of AWS that it makes; SQS and EventBridge pass
-//! it on with the message. The emulator has no traces, so a bootstrap runs here against stand-ins of its own.
+//! X-Ray: an invocation sends its trace id with every call to AWS, and SQS and EventBridge pass it on with the
+//! message. The emulator does not support traces, so a bootstrap runs here against two small servers.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +13,8 @@ use crate::messages::sample;
 
 const TRACE: &str = "Root=1-67442a5c-3f1f5b2a9d0c4e7b8a6f1234;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// A server on loopback: `answer` gets each request's path and gives the head's lines and the body; what came is told.
+/// Starts a server on loopback. `answer` gets the request line and returns header lines and a body. The channel gets
+/// the head and the body of each request.
 fn serve(
     answer: impl Fn(&str) -> Option<(String, String)> + Send + Sync + 'static,
 ) -> (String, Receiver<(String, String)>) {
@@ -48,7 +49,7 @@ fn talk(
         let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
         reader.read_exact(&mut body).unwrap();
         drop(told.send((head.clone(), String::from_utf8_lossy(&body).into_owned())));
-        // A poll with nothing to hand out is left open, as Lambda leaves it.
+        // A poll without an event stays open, as in Lambda.
         let Some((more, body)) = answer(head.lines().next().unwrap()) else { continue };
         let length = body.len();
         write!(connection, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{more}\r\n{body}").unwrap();
@@ -107,7 +108,7 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
     let poll = told.recv_timeout(wait).unwrap();
     assert!(poll.0.starts_with("get "), "{poll:?}");
     let answer = told.recv_timeout(wait).unwrap();
-    assert!(answer.1.contains("there is no such account"), "it looked the event's account up: {answer:?}");
+    assert!(answer.1.contains("there is no such account"), "it must look up the event's account: {answer:?}");
     let calls: Vec<_> = calls.try_iter().collect();
     let header = format!("x-amzn-trace-id: {}", TRACE.to_ascii_lowercase());
     let traced: Vec<bool> = calls.iter().map(|(head, _)| head.contains(&header)).collect();
@@ -115,6 +116,6 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
     assert_eq!(
         traced.first(),
         Some(&false),
-        "what is opened before the first event belongs to none: {calls:?}"
+        "calls that are made before the first event must have no trace id: {calls:?}"
     );
 }

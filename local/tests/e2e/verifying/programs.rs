@@ -1,4 +1,5 @@
-//! The programs of `docs/verify`, made ready and run. One whose language is not here is named, never left out silently.
+//! Builds and runs the programs of `docs/verify`. Prints a line for each program that is skipped because its language
+//! is not installed.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,20 +14,20 @@ use crate::support::{Ended, LONG};
 
 const WITH_LIBRARY: [&str; 2] = ["with-library/verify.mjs", "with-library/verify.py"];
 
-/// Where the programs are, and where what is compiled of them goes. It stays for the next run.
+/// The folder of the programs, and the folder for compiled ones, which is kept for the next run.
 pub(super) struct Place {
     pub(super) root: PathBuf,
     built: PathBuf,
 }
 
-/// A program that is ready to be fed.
+/// A program that is ready to run.
 pub(super) struct Program {
-    /// Its file, below `docs/verify`.
+    /// Its path below `docs/verify`.
     pub(super) file: &'static str,
     command: Vec<String>,
 }
 
-/// A language: what it needs here, how its file is built (an exit of 0 is expected), how it is run.
+/// A program of `docs/verify`: the tool it needs, the command that builds it (if any), and the command that runs it.
 struct Language {
     file: &'static str,
     needs: &'static str,
@@ -46,23 +47,25 @@ impl Place {
         self.root.join("docs/verify")
     }
 
-    /// What there is to test.
+    /// The paths of all programs, below `docs/verify`.
     pub(super) fn files(&self) -> BTreeSet<String> {
         let files = self.languages().into_iter().map(|language| language.file).chain(WITH_LIBRARY);
         files.map(str::to_owned).collect()
     }
 
-    /// One of each language that is here.
+    /// Builds the programs whose languages are installed.
     pub(super) async fn programs(&self) -> Vec<Program> {
         let mut programs = vec![];
         for Language { file, needs, build, run } in self.languages() {
             if !is_here(needs) {
-                say(&format!("docs/verify/{file} was NOT tested: no {needs} here (make test-tools)"));
+                say(&format!(
+                    "docs/verify/{file} was NOT tested: {needs} is not installed (make test-tools)"
+                ));
                 continue;
             }
             if let Some((program, arguments)) = build.split_first() {
                 let mut command = Command::new(program);
-                // Go keeps what it compiled where HOME is, if there is one.
+                // Otherwise Go needs HOME for its cache.
                 command.args(arguments).env("GOCACHE", self.built.join("go-cache"));
                 let Output { status, stderr, .. } = command.output().await.unwrap();
                 assert!(status.success(), "{file}: {}", String::from_utf8_lossy(&stderr));
@@ -81,7 +84,7 @@ impl Place {
         };
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let (manifest, rust) = (file("Cargo.toml"), built("rust"));
-        // Of its own, since the workspace's may be in use.
+        // Its own target directory, because the workspace's may be locked by another cargo.
         let cargo =
             [&*cargo, "build", "--locked", "--quiet", "--manifest-path", &manifest, "--target-dir", &rust];
         let (go, java) = (built("verify-go"), built("java"));
@@ -102,7 +105,7 @@ impl Place {
         ]
     }
 
-    /// The same with the Standard Webhooks project's own libraries.
+    /// The programs that use the libraries of the Standard Webhooks project, if these are installed.
     pub(super) async fn with_libraries(&self) -> Vec<Program> {
         let mut programs = vec![];
         let python = text(&self.root.join("target/venv/bin/python"));
@@ -127,16 +130,16 @@ impl Place {
 }
 
 impl Program {
-    /// Some lines of Python.
+    /// A program of these lines of Python; `None` if Python is not installed.
     pub(super) fn python(file: &'static str, lines: String) -> Option<Self> {
         if !is_here("python3") {
-            say(&format!("the Python of {file} was NOT tested: no python3 here"));
+            say(&format!("the Python of {file} was NOT tested: python3 is not installed"));
             return None;
         }
         Some(Self { file, command: vec!["python3".to_owned(), "-c".to_owned(), lines] })
     }
 
-    /// Runs it on a request. Without a secret the setting is not there at all.
+    /// Runs the program on a request. With an empty secret the variable is not set.
     pub(super) async fn judges(&self, request: &Request, secret: &str) -> Ended {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).env_remove("STATUSPULSE_SECRET").kill_on_drop(true);
@@ -145,14 +148,14 @@ impl Program {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // It reads all of it before it says anything. The pipe is closed when this is dropped.
+        // The programs read everything before they write. Dropping the pipe closes it.
         child.stdin.take().unwrap().write_all(&request.bytes()).await.unwrap();
         let output = tokio::time::timeout(LONG, child.wait_with_output()).await.expect("it ends by itself");
         Ended::from(output.unwrap())
     }
 }
 
-/// Past what the test runner keeps to itself of a test that passes.
+/// Writes to the real standard error, which the test runner does not capture.
 fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

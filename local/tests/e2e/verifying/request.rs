@@ -1,4 +1,4 @@
-//! A request as it arrived at a customer's server, and what somebody in between can make of it.
+//! A request as it arrived at a customer's server, and changed copies of it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,14 +25,14 @@ impl Request {
         Self { headers: headers.collect(), body: received.body.to_vec(), line_end: "\n" }
     }
 
-    /// What the programs read: header lines, an empty one, the body as it is.
+    /// The input of the programs: header lines, an empty line, and the raw body.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let end = self.line_end.as_bytes();
         let lines = self.headers.iter().map(|(name, value)| [name.as_bytes(), b": ", value, end].concat());
         [lines.collect::<Vec<_>>().concat(), end.to_vec(), self.body.clone()].concat()
     }
 
-    /// Empty where there is none.
+    /// The value of a header; empty if it is missing.
     pub(super) fn header(&self, name: &str) -> String {
         let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
@@ -54,12 +54,12 @@ impl Request {
         Self { body: body.as_ref().to_vec(), ..self.clone() }
     }
 
-    /// The product's own form anew, by a key that need not be a secret.
+    /// With an `X-StatusPulse-Signature` by this key, which need not be a secret.
     pub(super) fn plainly_signed(&self, secret: &str) -> Self {
         self.without(PLAIN_NEXT).with(PLAIN, verify::statuspulse_digest(secret, &self.body))
     }
 
-    /// The standard's form anew, for id and time as they stand.
+    /// With a `webhook-signature` by this key, for its current id and time.
     pub(super) fn standard_signed(&self, secret: &str) -> Self {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).unwrap();
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
@@ -68,7 +68,7 @@ impl Request {
         self.with(STANDARD_LIST, format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
     }
 
-    /// With nothing wrong but, perhaps, the time.
+    /// With this time and a `webhook-signature` that covers it.
     pub(super) fn signed_at(&self, secret: &str, time: &str) -> Self {
         self.with(TIME, time).standard_signed(secret)
     }

@@ -1,4 +1,4 @@
-//! The API as a customer calls it, through the real router.
+//! A client of the API, over the real router.
 
 use axum::Router;
 use axum::body::Body;
@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -20,14 +20,14 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
-    /// The body of an answer that had to have this status.
+    /// Asserts the status and returns the body.
     #[track_caller]
     pub(crate) fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// The `code` of a problem document that had to have this status.
+    /// Asserts that this is a problem document with this status, and returns its `code`.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> String {
         let problem = self.expect(status);
@@ -35,7 +35,7 @@ impl Answer {
         text(&problem["code"]).to_owned()
     }
 
-    /// The fields a 422 names.
+    /// Asserts that the status is 422 and returns the pointers of the refused fields.
     #[track_caller]
     pub(crate) fn refused(&self) -> Vec<String> {
         let problem = self.expect(422);
@@ -43,20 +43,20 @@ impl Answer {
     }
 }
 
-/// A JSON text's own text.
+/// The content of a JSON string.
 #[track_caller]
 pub(crate) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
 }
 
-/// A caller with a key.
+/// A client with one API key.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) key: String,
 }
 
-/// A webhook and what only its creation told.
+/// A webhook with its secret, which is shown only once.
 #[derive(Debug, Clone)]
 pub(crate) struct Hook {
     pub(crate) id: String,
@@ -107,12 +107,12 @@ impl Api {
         self.call("DELETE", path, &[], Body::empty()).await
     }
 
-    /// Registers an endpoint for all types of event.
+    /// Registers an endpoint for all event types.
     pub(crate) async fn register(&self, url: &str) -> Hook {
         self.register_with(url, json!({})).await
     }
 
-    /// The same, with more fields or others.
+    /// Like [`register`](Self::register), with additional or changed fields.
     pub(crate) async fn register_with(&self, url: &str, more: Value) -> Hook {
         let mut body =
             json!({"url": url, "events": ["incident_opened", "incident_updated", "incident_resolved"]});
@@ -135,7 +135,7 @@ impl Api {
         text(&self.webhook(hook).await["status"]).to_owned()
     }
 
-    /// `POST /v1/webhooks/{id}/{action}` without a body, which has to be taken.
+    /// `POST /v1/webhooks/{id}/{action}` without a body, which must be answered with 200.
     pub(crate) async fn act(&self, hook: &Hook, action: &str) -> Value {
         self.act_with(hook, action, Value::Null).await.expect(200)
     }
@@ -144,7 +144,7 @@ impl Api {
         self.post(&format!("/v1/webhooks/{}/{action}", hook.id), &body).await
     }
 
-    /// Publishes a payload, as the bytes it is; answers with the event's id.
+    /// Publishes a payload without changing its bytes, and returns the event's id.
     pub(crate) async fn publish(&self, payload: &str) -> String {
         let published = self.publish_with(payload, &[], None).await.expect(202);
         text(&published["event_id"]).to_owned()
@@ -161,7 +161,7 @@ impl Api {
         self.call("POST", "/v1/events", &headers, envelope).await
     }
 
-    /// All entries of a list, page by page.
+    /// All entries of a list, from all pages.
     pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
         let mut all = vec![];
         let mut cursor = None;
@@ -177,14 +177,14 @@ impl Api {
         }
     }
 
-    /// A webhook's deliveries, oldest first.
+    /// All deliveries of a webhook, oldest first.
     pub(crate) async fn deliveries(&self, hook: &Hook) -> Vec<Value> {
         let mut all = self.all(&format!("/v1/webhooks/{}/deliveries", hook.id)).await;
         all.reverse();
         all
     }
 
-    /// How a webhook's deliveries stand, oldest first.
+    /// The statuses of a webhook's deliveries, oldest first.
     pub(crate) async fn statuses(&self, hook: &Hook) -> Vec<String> {
         self.deliveries(hook).await.iter().map(|delivery| text(&delivery["status"]).to_owned()).collect()
     }
@@ -192,6 +192,6 @@ impl Api {
     /// The delivery of this event.
     pub(crate) async fn delivery(&self, hook: &Hook, event_id: &str) -> Value {
         let all = self.deliveries(hook).await;
-        all.into_iter().find(|delivery| delivery["event_id"] == event_id).expect("there is such a delivery")
+        all.into_iter().find(|delivery| delivery["event_id"] == event_id).expect("a delivery of this event")
     }
 }

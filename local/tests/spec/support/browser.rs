@@ -1,4 +1,4 @@
-//! The dashboard as a browser uses it: cookies, redirects, and where a request comes from.
+//! The dashboard as a browser uses it, with cookies, redirects and the headers that tell a request's origin.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::{Api, World, text};
 
-/// A page.
+/// A page of the dashboard.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
@@ -28,7 +28,7 @@ impl Page {
         self
     }
 
-    /// What is read: tags left out, spaces joined, entities as what they stand for.
+    /// The visible text: without tags, with single spaces and decoded entities.
     pub(crate) fn words(&self) -> String {
         let mut words = String::new();
         let mut in_tag = false;
@@ -58,10 +58,10 @@ impl Page {
     }
 }
 
-/// Where a request of a browser comes from, as it says itself.
+/// The headers in which a browser states where a request comes from.
 pub(crate) type Origin<'a> = &'a [(&'a str, &'a str)];
 
-/// From a page of ours.
+/// A request from the dashboard's own pages.
 pub(crate) const SAME: Origin<'_> = &[("Sec-Fetch-Site", "same-origin")];
 
 pub(crate) struct Browser {
@@ -74,7 +74,7 @@ impl Browser {
         Self { router: api.router.clone(), cookies: Mutex::default() }
     }
 
-    /// One that has opened a link which this key bought.
+    /// A browser that is signed in with this key.
     pub(crate) async fn signed_in(api: &Api) -> Self {
         let browser = Self::new(api);
         let link = link(api).await;
@@ -93,7 +93,7 @@ impl Browser {
         }
     }
 
-    /// Sends a form of ours, and opens the page it answers with.
+    /// Submits a form of the dashboard and follows the redirect.
     pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         let answer = self.send(path, fields, SAME).await;
         match answer.headers().get(LOCATION) {
@@ -102,7 +102,7 @@ impl Browser {
         }
     }
 
-    /// Sends a form from wherever.
+    /// Submits a form with the given origin, without following a redirect.
     pub(crate) async fn send(&self, path: &str, fields: &[(&str, &str)], from: Origin<'_>) -> Response<Body> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -139,14 +139,14 @@ pub(crate) async fn page(answer: Response<Body>) -> Page {
     Page { status: parts.status, headers: parts.headers, html: String::from_utf8(bytes.to_vec()).unwrap() }
 }
 
-/// The text of a new link.
+/// Creates a sign-in link and returns its token.
 pub(crate) async fn link(api: &Api) -> String {
     let bought = api.post("/v1/dashboard-sessions", &Value::Null).await.expect(201);
     text(&bought["url"]).split_once("?link=").unwrap().1.to_owned()
 }
 
 impl World {
-    /// Signed in as the account's administrator.
+    /// A browser that is signed in with the account's admin key.
     pub(crate) async fn browser(&self) -> Browser {
         Browser::signed_in(self).await
     }

@@ -1,20 +1,20 @@
-//! Payloads as the monitoring side sends them.
+//! Payloads as the monitoring system publishes them.
 
-/// An incident begins.
+/// An `incident_opened` payload.
 pub(crate) fn opened(incident: &str) -> String {
     format!(
         r#"{{"event_type":"incident_opened","incident_id":"{incident}","monitor_name":"checkout-api-prod","status":"investigating","triggered_at":"2024-03-15T14:22:01Z","details":{{"endpoint":"https://api.yourcompany.com/v2/checkout","response_code":503,"latency_ms":1240,"region":"us-east-1"}}}}"#
     )
 }
 
-/// Its status changes.
+/// An `incident_updated` payload.
 pub(crate) fn updated(incident: &str) -> String {
     format!(
         r#"{{"event_type":"incident_updated","incident_id":"{incident}","monitor_name":"checkout-api-prod","status":"identified","updated_at":"2024-03-15T14:31:12Z","details":{{"previous_status":"investigating","message":"Cache nodes are being replaced"}}}}"#
     )
 }
 
-/// It ends.
+/// An `incident_resolved` payload.
 pub(crate) fn resolved(incident: &str) -> String {
     format!(
         r#"{{"event_type":"incident_resolved","incident_id":"{incident}","monitor_name":"checkout-api-prod","status":"resolved","resolved_at":"2024-03-15T15:05:44Z","details":{{"downtime_duration_seconds":2623,"auto_resolved":true}}}}"#

@@ -1,4 +1,4 @@
-//! Time, dice and counters that a test holds in its hands, and a store whose writes can be cut off.
+//! Ports that the test controls: clock, randomness and counters, and a store whose writes can fail.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use statuspulse_core::ports::{
 use statuspulse_core::webhook::Webhook;
 use statuspulse_embedded::Embedded;
 
-/// A clock that only a test moves.
+/// A clock that only the test moves.
 pub(crate) struct VirtualClock(AtomicI64);
 
 impl VirtualClock {
@@ -28,7 +28,7 @@ impl VirtualClock {
         Self(AtomicI64::new(start.as_millisecond()))
     }
 
-    /// Moves forward to this time; never back.
+    /// Moves forward to this time. Does nothing if the time has passed.
     pub(crate) fn set(&self, time: Timestamp) {
         self.0.fetch_max(time.as_millisecond(), Ordering::SeqCst);
     }
@@ -44,7 +44,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// The same numbers for the same seed (splitmix64).
+/// Deterministic random numbers (splitmix64).
 pub(crate) struct Dice(Mutex<u64>);
 
 impl Dice {
@@ -75,7 +75,7 @@ impl Random for Dice {
     }
 }
 
-/// What was counted.
+/// Metrics that record each value.
 #[derive(Default)]
 pub(crate) struct Counted {
     pub(crate) began: Mutex<Vec<(bool, Duration)>>,
@@ -102,23 +102,23 @@ impl Metrics for Counted {
     }
 }
 
-/// Something that happens in the middle of something else.
+/// A future that runs in the middle of a write or a call.
 pub(crate) type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What the store is about to write when a test steps in.
+/// The kind of write before which a test can act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Write {
-    /// That a delivery is held.
+    /// A delivery that becomes held.
     Held,
-    /// A webhook's change.
+    /// A change of a webhook.
     Webhook,
 }
 
-/// How many more writes the store takes before it dies, and what happens right before a write.
+/// Makes the store fail after a number of writes, and runs a test's code right before a write.
 pub(crate) struct Fuse {
-    /// Negative: as many as you like.
+    /// Writes before the store fails. Negative: no limit.
     left: AtomicI64,
-    /// Whether the next write is done and its caller hears of a failure.
+    /// Whether the next write succeeds, but reports an error.
     loses_answer: AtomicBool,
     before: Mutex<HashMap<Write, Happening>>,
 }
@@ -128,12 +128,12 @@ impl Fuse {
         Self { left: AtomicI64::new(-1), loses_answer: AtomicBool::new(false), before: Mutex::default() }
     }
 
-    /// The store dies after so many writes.
+    /// Makes every write after this many fail.
     pub(crate) fn light(&self, writes: usize) {
         self.left.store(i64::try_from(writes).unwrap(), Ordering::SeqCst);
     }
 
-    /// The next write is done, and its answer lost: its caller is told that it failed.
+    /// Makes the next write succeed, but report an error, as if its answer were lost.
     pub(crate) fn lose_answer(&self) {
         self.loses_answer.store(true, Ordering::SeqCst);
     }
@@ -146,12 +146,12 @@ impl Fuse {
         self.left.load(Ordering::SeqCst) == 0
     }
 
-    /// How many writes are left, if it was lit.
+    /// Writes left before the store fails, if it was lit.
     pub(crate) fn left(&self) -> Option<u64> {
         u64::try_from(self.left.load(Ordering::SeqCst)).ok()
     }
 
-    /// This happens right before the next write of that kind.
+    /// Runs `happening` right before the next write of this kind.
     pub(crate) fn before(&self, write: Write, happening: impl Future<Output = ()> + Send + 'static) {
         self.before.lock().unwrap().insert(write, Box::pin(happening));
     }
@@ -172,7 +172,7 @@ impl Fuse {
 
     fn spend(&self) -> PortResult<()> {
         if self.is_burnt_out() {
-            return Err(Unavailable { doing: "writing", source: "the test cut the store off".into() });
+            return Err(Unavailable { doing: "writing", source: "the test made the store fail".into() });
         }
         if self.left.load(Ordering::SeqCst) > 0 {
             self.left.fetch_sub(1, Ordering::SeqCst);
@@ -181,7 +181,7 @@ impl Fuse {
     }
 }
 
-/// The real store, whose writes go through a fuse.
+/// The real store, with a [`Fuse`] in front of its writes.
 pub(crate) struct Fused {
     pub(crate) store: Arc<Embedded>,
     pub(crate) fuse: Arc<Fuse>,

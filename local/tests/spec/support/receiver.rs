@@ -1,4 +1,4 @@
-//! Everybody's endpoint, Slack included: answers as it was told to, and remembers every call.
+//! All endpoints, Slack and PagerDuty included: answer as the test sets, and record every call.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use statuspulse_kit::services::{self, Rate};
 
 use super::ports::{Happening, VirtualClock};
 
-/// What an endpoint does with one request.
+/// How an endpoint answers one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     result: Result<Taken, Failure>,
@@ -59,18 +59,18 @@ impl Reply {
         self
     }
 
-    /// The attempt takes so long: the clock is that much further when it ends.
+    /// The attempt takes this long: the clock advances by it.
     pub(crate) fn lasting(self, lasts: Duration) -> Self {
         Self { lasts, ..self }
     }
 
-    /// The connect begins so long after the call was made.
+    /// The connection is opened this long after the call was made.
     pub(crate) fn beginning_after(self, began_after: Duration) -> Self {
         Self { began_after, ..self }
     }
 }
 
-/// One call, as the endpoint saw it.
+/// One call, as the endpoint received it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Timestamp,
@@ -78,7 +78,7 @@ pub(crate) struct Seen {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) timeout: Duration,
-    /// The status it was answered with; `None` for a failure without one.
+    /// The status of the answer; `None` if the call failed without one.
     pub(crate) status: Option<u16>,
 }
 
@@ -131,7 +131,7 @@ impl Endpoint {
     }
 }
 
-/// What an endpoint does that was told nothing: PagerDuty and Slack check what they get.
+/// The default answer. PagerDuty and Slack check the request; other endpoints answer 200.
 fn usual_reply(seen: &Seen, rate: &mut Rate) -> Reply {
     let at = u64::try_from(seen.at.as_nanosecond()).unwrap();
     let answer = if seen.url == PAGERDUTY_EVENTS {
@@ -149,7 +149,7 @@ fn usual_reply(seen: &Seen, rate: &mut Rate) -> Reply {
     }
 }
 
-/// All endpoints there are: 200 to everything, until told otherwise.
+/// All endpoints, by URL.
 pub(crate) struct Receivers {
     clock: Arc<VirtualClock>,
     endpoints: Mutex<HashMap<String, Endpoint>>,
@@ -165,32 +165,32 @@ impl Receivers {
         change(self.endpoints.lock().unwrap().entry(url.to_owned()).or_default());
     }
 
-    /// From now on it does this to whatever it is not told otherwise about.
+    /// Sets the answer to all requests that no other answer is set for.
     pub(crate) fn answers(&self, url: &str, reply: impl Into<Reply>) {
         self.change(url, |endpoint| endpoint.standing = Some(reply.into()));
     }
 
-    /// It does these in turn first.
+    /// Sets the answers to the next requests, in order.
     pub(crate) fn answers_next(&self, url: &str, replies: impl IntoIterator<Item = impl Into<Reply>>) {
         self.change(url, |endpoint| endpoint.next.extend(replies.into_iter().map(Into::into)));
     }
 
-    /// It does this to handshakes, and nothing else does.
+    /// Sets the answer to handshakes, which the other settings do not affect.
     pub(crate) fn answers_handshakes(&self, url: &str, reply: impl Into<Reply>) {
         self.change(url, |endpoint| endpoint.handshakes = Some(reply.into()));
     }
 
-    /// It does this to one event.
+    /// Sets the answer to all attempts of one event.
     pub(crate) fn answers_event(&self, url: &str, event_id: &str, reply: impl Into<Reply>) {
         self.change(url, |endpoint| drop(endpoint.by_event.insert(event_id.to_owned(), reply.into())));
     }
 
-    /// This happens in the middle of its next call, before it answers.
+    /// Runs `happening` during the next call, before it is answered.
     pub(crate) fn meanwhile(&self, url: &str, happening: impl Future<Output = ()> + Send + 'static) {
         self.change(url, |endpoint| endpoint.happening = Some(Box::pin(happening)));
     }
 
-    /// Every call so far.
+    /// All calls so far.
     pub(crate) fn all(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
@@ -200,7 +200,7 @@ impl Receivers {
         self.all().into_iter().filter(|seen| seen.url == url).collect()
     }
 
-    /// The attempts made at this URL.
+    /// The calls to this URL that are neither handshakes nor tests.
     pub(crate) fn attempts(&self, url: &str) -> Vec<Seen> {
         let is_attempt = |seen: &Seen| !matches!(seen.event(), "handshake" | "test");
         self.calls(url).into_iter().filter(is_attempt).collect()
@@ -215,7 +215,7 @@ impl Sender for Receivers {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::try_from(value).unwrap()))
             .collect();
-        assert_eq!(headers.len(), call.headers.len(), "no header stands twice");
+        assert_eq!(headers.len(), call.headers.len(), "no header appears more than once");
         let mut seen = Seen {
             at: self.clock.now(),
             url: call.url.as_str().to_owned(),
@@ -231,7 +231,7 @@ impl Sender for Receivers {
         };
         seen.status = reply.result.as_ref().ok().map(|taken| taken.status);
         self.seen.lock().unwrap().push(seen);
-        // Others may run meanwhile, as on a network.
+        // Lets other tasks run, as a network call would.
         tokio::task::yield_now().await;
         if let Some(happening) = happening {
             happening.await;

@@ -1,4 +1,4 @@
-//! Signatures as a customer checks them, written anew and from the specifications: nothing here is ours.
+//! Verifies signatures as a customer would. Written from the specifications, without code of the product.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use super::Seen;
 
-/// The recipe of the product page: HMAC-SHA256 of the raw body, keyed with the secret's own characters.
+/// The signature of the product page: the HMAC-SHA256 of the raw body, keyed with the text of the secret.
 pub(crate) fn hex_digest(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
@@ -17,14 +17,14 @@ pub(crate) fn hex_digest(secret: &str, body: &[u8]) -> String {
     })
 }
 
-/// What the Standard Webhooks library signs this call with.
+/// The signature that the Standard Webhooks library computes for this call.
 pub(crate) fn standard_signature(secret: &str, seen: &Seen) -> String {
     let timestamp = seen.header("webhook-timestamp").parse().unwrap();
     let library = standardwebhooks::Webhook::new(secret).unwrap();
     library.sign(seen.header("webhook-id"), timestamp, &seen.body).unwrap()
 }
 
-/// Checks both signatures of a call that one secret signed.
+/// Checks both signatures of a call that was signed with one secret.
 #[track_caller]
 pub(crate) fn verify_all(seen: &Seen, secret: &str) {
     assert_eq!(seen.header("X-StatusPulse-Signature"), hex_digest(secret, &seen.body));

@@ -1,5 +1,5 @@
-//! Accounts and API keys. A key is kept twice: under its hash, to be found by every call, and with its account, to
-//! be listed.
+//! Accounts and API keys. A key is stored twice: under its hash, where every call finds it, and with its account, for
+//! lists.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::item::{Item, Read, binary, number, text, time};
 use super::keys::{ALL_ACCOUNTS, Key, SK, account_partition};
 use super::table::{Change, Condition, Written, readable};
 
-/// Tries of a revocation that others get in the way of.
+/// Tries of a revocation that conflicts with other changes.
 const REVOKE_TRIES: usize = 5;
 
 #[async_trait]
@@ -128,12 +128,12 @@ impl Accounts for Table {
                 revoked(Key::CredentialOfAccount(Some(account), key))?,
                 revoked(Key::Credential(known.hash))?,
             ];
-            // Refused: somebody else revokes it at this moment, or it only seems so.
+            // Refused: another call revoked it, or a transaction conflicted. Read it again.
             if self.transact(writes, doing).await?.is_ok() {
                 return Ok(true);
             }
         }
-        Err(Unavailable { doing, source: "others keep changing it".into() })
+        Err(Unavailable { doing, source: "too many concurrent changes".into() })
     }
 }
 
@@ -150,7 +150,6 @@ impl Table {
     }
 }
 
-/// Ids and keys are random: one that is there already was written by this very call, or the dice are loaded.
 impl Table {
     async fn sealed_slack(&self, account: &Account) -> PortResult<Option<AttributeValue>> {
         let Some(url) = &account.slack else { return Ok(None) };
@@ -164,8 +163,9 @@ fn read_slack(id: AccountId, item: &Item, sealer: &Sealer) -> Result<EndpointUrl
     EndpointUrl::restore(&url).map_err(Unreadable::because)
 }
 
+/// Ids and keys are random, so this cannot happen with working randomness.
 fn exists(doing: &'static str) -> Unavailable {
-    Unavailable { doing, source: "an item of this key exists".into() }
+    Unavailable { doing, source: "an item with this key exists".into() }
 }
 
 fn account_item(account: &Account) -> Item {
@@ -177,7 +177,7 @@ fn account_item(account: &Account) -> Item {
     ])
 }
 
-/// A domain has no spaces.
+/// The domains, separated by spaces. A domain contains no space.
 fn domains_text(account: &Account) -> String {
     account.allowed_domains.as_strings().join(" ")
 }
@@ -225,14 +225,14 @@ fn read_key(item: &Item) -> Result<ApiKey, Unreadable> {
     })
 }
 
-/// Keys that were read lately: every call of the API begins with one. A revoked key is refused everywhere when
-/// [`KEYS_SEEN_FOR`] has passed, and at once where it was revoked.
+/// A cache of API keys, because every call of the API reads one. A revoked key is refused at once in the environment
+/// that revoked it, and after [`KEYS_SEEN_FOR`] at the latest everywhere else.
 #[derive(Debug, Default, Clone)]
 pub(super) struct KeysSeen(std::sync::Arc<std::sync::Mutex<HashMap<KeyHash, (ApiKey, Timestamp)>>>);
 
-/// How long a key that was read is taken as read.
+/// How long a key is cached.
 const KEYS_SEEN_FOR: Duration = Duration::from_secs(10);
-/// Keys remembered; past it all are forgotten.
+/// Maximum number of cached keys. When it is reached, the cache is cleared.
 const KEYS_SEEN: usize = 1_000;
 
 impl KeysSeen {

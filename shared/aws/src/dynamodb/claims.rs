@@ -1,5 +1,5 @@
-//! A claim is a time until which a delivery is one worker's alone. Taking it is one conditional write that answers
-//! with the delivery: an attempt needs no read of its own for it.
+//! Claims. A claim is a time until which one worker has the exclusive right to a delivery. Taking it is one conditional
+//! write that returns the delivery, so an attempt does not need to read it separately.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Deliveries: written, changed and read. Their order within an incident is in [`lanes`](super::lanes).
+//! Writes, changes and reads deliveries. [`lanes`](super::lanes) keeps their order within an incident.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use super::item::{Item, Read, expiry, number, text, time};
 use super::keys::{Key, Mark};
 use super::table::{Change, Condition, Written, pause_before, readable, side_by_side};
 
-/// Tries of a change that others keep getting in the way of: a flag set by a later delivery of the lane is one.
+/// Tries of a change that conflicts with others, for example with a later delivery that sets `followed`.
 const CHANGE_TRIES: u32 = 7;
 
-/// Records and messages are two services: the outbox sends.
+/// Records and messages are in different services, so the outbox sends the messages.
 #[async_trait]
 impl Records for Table {
     fn sends(&self) -> bool {
@@ -39,7 +39,7 @@ impl Records for Table {
         let accepted: Vec<Delivery> = match self.keep_event(event, &deliveries).await? {
             None => self.begin_all(deliveries).await?,
             Some(kept) if kept.event.fingerprint != event.fingerprint => return Ok(Acceptance::Different),
-            // By now some of its webhooks may want something else: it goes where it went.
+            // Its webhooks may have changed since. It keeps the deliveries of the first acceptance.
             Some(Kept { event, webhooks }) => {
                 let again = webhooks.into_iter().map(|webhook| Delivery::new(&event, webhook)).collect();
                 self.begin_all(again).await?
@@ -97,7 +97,7 @@ impl Deliveries for Table {
     async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()> {
         let State::Scheduled { number, timing, .. } = delivery.state else { return Ok(()) };
         let released = delivery.clone().with_state(State::Scheduled { number, at, timing });
-        // Its place in the lane stays.
+        // The place in the lane does not change.
         self.write_delivery(&released).await.map(drop)
     }
 
@@ -128,7 +128,7 @@ impl Deliveries for Table {
         self.count_marked(webhook, Mark::Held).await
     }
 
-    /// Every write of DynamoDB is in several data centres when it returns.
+    /// DynamoDB has stored each write in several data centres when it returns.
     async fn settled(&self) -> PortResult<()> {
         Ok(())
     }
@@ -139,11 +139,12 @@ impl Table {
         side_by_side(deliveries.into_iter().map(|delivery| self.begin(delivery).boxed()).collect()).await
     }
 
-    /// Keeps a delivery and gives it its place in the lane. One that a broken call left in between is completed.
+    /// Stores a delivery and gives it its place in the lane. Completes one that an interrupted call left without a
+    /// place.
     async fn begin(&self, delivery: Delivery) -> PortResult<Delivery> {
         let kept = match self.put_new(&delivery).await? {
             None => delivery,
-            // Its place in the lane comes second, so only one that nobody touched yet may lack it.
+            // The place in the lane is written second, so only an unchanged delivery can lack it.
             Some(kept) if kept.version > 0 || !kept.attempts.is_empty() => return Ok(kept),
             Some(kept) => kept,
         };
@@ -153,9 +154,9 @@ impl Table {
         }
     }
 
-    /// Writes a delivery that is not there yet; else answers with the one that is.
+    /// Stores a new delivery. If it exists already, returns the stored one.
     async fn put_new(&self, delivery: &Delivery) -> PortResult<Option<Delivery>> {
-        let doing = "keeping a delivery";
+        let doing = "storing a delivery";
         let mut item = readable(delivery_item(delivery), doing)?;
         item.extend(Key::Delivery(delivery.webhook_id, delivery.id).item());
         let found = self.put_if_new(item, doing).await?;
@@ -172,7 +173,7 @@ impl Table {
         readable(item.map(|item| read_delivery(&item)).transpose(), doing)
     }
 
-    /// Those that exist, in the order of their ids.
+    /// Returns the deliveries that exist, in the order of their ids.
     pub(super) async fn read_deliveries(
         &self,
         ids: Vec<(WebhookId, DeliveryId)>,
@@ -186,13 +187,13 @@ impl Table {
         Ok(found)
     }
 
-    /// Replaces a delivery if it has this version, and keeps its mark true. One write where the mark stays as it
-    /// is, as in a delivery that goes well; else a transaction.
+    /// Replaces a delivery if it still has this version, and updates its mark. This is a single write if the mark does
+    /// not change, as for a delivery that succeeds at once, and a transaction otherwise.
     pub(super) async fn write_delivery(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         self.write_if(asked, asked.claimed_until.map_or(Holder::Anybody, Holder::Until)).await
     }
 
-    /// The same for one that is in no worker's hands: a repeated acceptance comes at any time.
+    /// Like `write_delivery`, but fails if the delivery has a claim. A repeated acceptance may come at any time.
     pub(super) async fn write_unclaimed(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         self.write_if(asked, Holder::Nobody).await
     }
@@ -222,7 +223,7 @@ impl Table {
             {
                 return Ok(Err(Conflict));
             }
-            // A transaction does not answer with the item: what it would say stands in its condition.
+            // A transaction does not return the item, so its condition includes `followed`.
             let followed = item.contains_key("followed");
             let before = Before {
                 mark: item.maybe_text("mark").and_then(Mark::from_letter),
@@ -245,10 +246,10 @@ impl Table {
                 return saved(followed);
             }
         }
-        Err(Unavailable { doing, source: "others keep changing it".into() })
+        Err(Unavailable { doing, source: "too many concurrent changes".into() })
     }
 
-    /// The change to this delivery, from one of the version before that is as `before` says.
+    /// The change that writes `next` if the stored delivery has the previous version and matches `before`.
     fn change(&self, next: &Delivery, before: Before, token: &str) -> Result<Change<'static>, Unreadable> {
         let mut item = delivery_item(next)?;
         item.insert("token".to_owned(), text(token));
@@ -272,7 +273,7 @@ impl Table {
             .chain(["claimed_until"])
             .map(|name| format!("#{name}"))
             .collect();
-        // What a delivery is of never changes.
+        // These attributes never change.
         item.retain(|name, _| !FIXED.contains(&name.as_str()));
         let mut set: Vec<String> = item.keys().map(|name| format!("#{name} = :{name}")).collect();
         set.sort_unstable();
@@ -307,7 +308,7 @@ impl Table {
 
     fn mark_item(&self, mark: Mark) -> Item {
         match mark {
-            // Goes with its delivery.
+            // Expires together with its delivery.
             Mark::Failed => {
                 Item::from([("expires".to_owned(), expiry(later(self.clock.now(), limits::RETENTION)))])
             }
@@ -316,22 +317,23 @@ impl Table {
     }
 }
 
-/// What a change goes from.
+/// What a change expects of the stored delivery.
 #[derive(Clone, Copy)]
 struct Before {
     mark: Option<Mark>,
-    /// `None` where it does not matter.
+    /// `None` means either.
     followed: Option<bool>,
     holder: Holder,
 }
 
-/// Who may hold a delivery's claim when it is changed.
+/// Which claim a delivery may have when it is changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holder {
-    /// Whoever changes it, or nobody.
+    /// Any claim, or none.
     Anybody,
+    /// No claim.
     Nobody,
-    /// The worker that claimed it until then.
+    /// The claim until this time.
     Until(Timestamp),
 }
 

@@ -1,5 +1,5 @@
-//! Events: the payload, and which webhooks it goes to. The event is written first: from then on a repeated call
-//! finds it, and completes what a broken one left undone.
+//! Events: the payload, and the webhooks it goes to. The event is written before its deliveries, so a repeated call
+//! finds it and completes what an interrupted call left undone.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ use super::item::{Item, Read, binary, expiry, text, time};
 use super::keys::Key;
 use super::table::{Change, Written, readable};
 
-/// An event as kept, with the webhooks it went to when it was accepted.
+/// A stored event, with the webhooks it went to when it was accepted.
 pub(super) struct Kept {
     pub(super) event: Event,
     pub(super) webhooks: Vec<WebhookId>,
 }
 
 impl Table {
-    /// Keeps the event; answers with the one of its id that was there before, if one was.
+    /// Stores the event. If an event with this id exists already, returns the stored one.
     pub(super) async fn keep_event(
         &self,
         event: &Event,
@@ -41,7 +41,7 @@ impl Table {
         readable(item.map(|item| read_event(&item)).transpose(), doing).map(|kept| Some(kept?.event))
     }
 
-    /// What is held may stay so for long; its payload must not be deleted meanwhile.
+    /// Extends the lifetime of an event whose delivery is held, so that its payload is not deleted meanwhile.
     pub(super) async fn keep_event_longer(&self, id: EventId) -> PortResult<()> {
         let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
         let change = Change {
@@ -50,7 +50,7 @@ impl Table {
             condition: "attribute_exists(#pk)".into(),
             values: HashMap::from([(":until".to_owned(), expiry(until))]),
         };
-        match self.update(change, "keeping an event").await? {
+        match self.update(change, "extending the life of an event").await? {
             Written::Done(_) | Written::Refused(_) => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Attributes in and out of items.
+//! Writes and reads the attributes of items.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub(crate) fn time(value: Timestamp) -> AttributeValue {
     number(value.as_millisecond())
 }
 
-/// A time as DynamoDB's TTL wants it: seconds.
+/// A time for DynamoDB's TTL, in seconds since 1970.
 pub(crate) fn expiry(value: Timestamp) -> AttributeValue {
     number(value.as_second())
 }
@@ -31,7 +31,7 @@ pub(crate) fn binary(value: impl Into<Vec<u8>>) -> AttributeValue {
     AttributeValue::B(Blob::new(value))
 }
 
-/// Typed reading. A missing or foreign attribute makes a record unreadable; nothing is guessed.
+/// Typed access to attributes. A missing attribute, or one of another type, makes the record unreadable.
 pub(crate) trait Read {
     fn maybe_text(&self, name: &str) -> Option<&str>;
     fn maybe_number(&self, name: &str) -> Result<Option<i64>, Unreadable>;
@@ -45,7 +45,7 @@ pub(crate) trait Read {
         self.maybe_number(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A number that fits a smaller type.
+    /// A number, converted to a smaller type.
     fn small<T: TryFrom<i64>>(&self, name: &str) -> Result<T, Unreadable> {
         let value = self.number(name)?;
         T::try_from(value).map_err(|_| Unreadable::unknown(name, &value.to_string()))
@@ -63,7 +63,7 @@ pub(crate) trait Read {
         self.maybe_number(name)?.map(from_millis).transpose()
     }
 
-    /// A text that names an id or another thing that parses.
+    /// A text, parsed as an id or another type.
     fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<T, Unreadable> {
         let text = self.text(name)?;
         text.parse().map_err(|_| Unreadable::unknown(name, text))
@@ -91,5 +91,5 @@ impl Read for Item {
 }
 
 fn missing(name: &str) -> Unreadable {
-    Unreadable::because(format!("{name} is missing, or of another type"))
+    Unreadable::because(format!("{name} is missing or has another type"))
 }

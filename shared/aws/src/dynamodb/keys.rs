@@ -1,27 +1,32 @@
-//! Where everything stands in the one table: one enum, one row of this page a kind of item.
+//! The layout of the table: one row per kind of item.
 //!
-//! | item | `pk` | `sk` | lives |
+//! | item | `pk` | `sk` | lifetime |
 //! |---|---|---|---|
-//! | [`Account`](Key::Account) | `A#<account>` | `a` | for good |
-//! | [`AccountListed`](Key::AccountListed): that it exists | `A#all` | `a#<account>` | for good |
-//! | [`WebhookOfAccount`](Key::WebhookOfAccount): a copy, for the fan-out | `A#<account>` | `w#<webhook>` | until it is deleted |
-//! | [`CredentialOfAccount`](Key::CredentialOfAccount): a copy, for lists | `A#<account>` or `A#operator` | `k#<key>` | for good |
-//! | [`Credential`](Key::Credential) | `K#<hash>` | `k` | for good |
-//! | [`Webhook`](Key::Webhook) | `W#<webhook>` | `w` | for good; deleted ones a year |
-//! | [`Event`](Key::Event) | `E#<event>` | `e` | 30 days; a year where a delivery is held |
+//! | [`Account`](Key::Account) | `A#<account>` | `a` | unlimited |
+//! | [`AccountListed`](Key::AccountListed) | `A#all` | `a#<account>` | unlimited |
+//! | [`WebhookOfAccount`](Key::WebhookOfAccount) | `A#<account>` | `w#<webhook>` | until it is deleted |
+//! | [`CredentialOfAccount`](Key::CredentialOfAccount) | `A#<account>` or `A#operator` | `k#<key>` | unlimited |
+//! | [`Credential`](Key::Credential): an API key | `K#<hash>` | `k` | unlimited |
+//! | [`Webhook`](Key::Webhook) | `W#<webhook>` | `w` | unlimited; a year after it is deleted |
+//! | [`Event`](Key::Event) | `E#<event>` | `e` | 30 days; a year if a delivery is held |
 //! | [`Delivery`](Key::Delivery) | `D#<webhook>#<shard>` | `d#<delivery>` | 30 days after it is finished |
-//! | [`Mark`](Key::Mark): what a sweep goes through | `D#<webhook>#<shard>` | `h#`, `m#`, `r#` or `f#<delivery>` | as long as it is true |
+//! | [`Mark`](Key::Mark) | `D#<webhook>#<shard>` | `h#`, `m#`, `r#` or `f#<delivery>` | until the state changes |
 //! | [`Lane`](Key::Lane) | `L#<webhook>#<incident>` | `l` | a year after its last event |
-//! | [`Sealing`](Key::Sealing) | `S#data-key` | `s` | for good |
+//! | [`RateLimit`](Key::RateLimit) | `T#<name>` | `t` | until its slot is free |
+//! | [`Session`](Key::Session) | `B#<hash>` | `b` | until it expires |
+//! | [`Sealing`](Key::Sealing): the wrapped data key | `S#data-key` | `s` | unlimited |
 //!
-//! **No index.** A secondary index is written beside the table, so it costs a write each and shows yesterday's
-//! truth; every question here is answered by a strongly consistent read of the table.
+//! `AccountListed` is an entry in the list of accounts. `WebhookOfAccount` is a copy for the fan-out, and
+//! `CredentialOfAccount` a copy for lists. Jobs find deliveries by their marks.
 //!
-//! **No hot partition.** A partition takes 1,000 writes and 3,000 reads a second. A webhook's deliveries are
-//! spread over [`SHARDS`] partitions: 1,000 deliveries a second (three writes each) are 375 writes a second in
-//! each. Delivery ids begin with the time of acceptance, so each shard is a list in that order, and lists are
-//! merged from them. Lanes have a partition an incident, events one each. What every attempt reads is the webhook,
-//! twice: 2,000 reads a second.
+//! **No index.** A secondary index costs an additional write for each write, and is only eventually consistent. Every
+//! query here is a strongly consistent read of the table.
+//!
+//! **No hot partition.** A partition takes 1,000 writes and 3,000 reads per second. The deliveries of a webhook are
+//! spread over [`SHARDS`] partitions: 1,000 deliveries per second, with three writes each, are 375 writes per second
+//! in each partition. Delivery ids begin with the time of acceptance, so each shard is sorted by it, and lists are
+//! merged from the shards. Each incident's lane and each event has its own partition. Every attempt reads the webhook
+//! twice: 2,000 reads per second.
 
 use std::collections::HashMap;
 
@@ -31,7 +36,7 @@ use statuspulse_core::access::KeyHash;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::ports::RateLimit;
 
-/// Partitions that a webhook's deliveries are spread over.
+/// The number of partitions for the deliveries of a webhook.
 pub(crate) const SHARDS: u8 = 8;
 
 /// The name of the partition key.
@@ -45,7 +50,7 @@ pub(crate) enum Key<'a> {
     Account(AccountId),
     AccountListed(AccountId),
     WebhookOfAccount(AccountId, WebhookId),
-    /// An operator's key has no account.
+    /// The keys of operators have no account.
     CredentialOfAccount(Option<AccountId>, KeyId),
     Credential(KeyHash),
     Webhook(WebhookId),
@@ -58,14 +63,14 @@ pub(crate) enum Key<'a> {
     Sealing,
 }
 
-/// Which part of a webhook's deliveries an unfinished or failed one belongs to. A first attempt that is due has no
-/// mark: its message comes at once and sees what became of the webhook. So a delivery that goes well is never marked.
+/// Lets jobs find an unfinished or failed delivery. A delivery as accepted has no mark, because its message is
+/// received at once and its worker reads the webhook. So a delivery that succeeds at once never has a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Held,
-    /// Waiting in its lane, or on a rung of its ladder.
+    /// Waiting in its lane, or on a rung of the ladder.
     Moving,
-    /// Let go by a resume or a redelivery, and not attempted since.
+    /// Released by a resume or a redelivery, and not attempted since.
     Released,
     Failed,
 }
@@ -107,7 +112,7 @@ impl Key<'_> {
             Key::Delivery(webhook, id) => (delivery_partition(*webhook, shard(*id)), delivery_sort(*id)),
             Key::Mark(mark, webhook, id) => (delivery_partition(*webhook, shard(*id)), mark.sort(*id)),
             Key::Lane(webhook, incident) => {
-                // Hashed: an incident's id may be longer than what a key is good for.
+                // Hashed, because an incident's id may be too long for a key.
                 let digest: [u8; 32] = Sha256::digest(incident.as_bytes()).into();
                 (format!("L#{webhook}#{}", hex(&digest[..16])), "l".to_owned())
             }
@@ -123,10 +128,10 @@ impl Key<'_> {
     }
 }
 
-/// The partition that lists the accounts. It is written when one is made, and read now and then.
+/// The partition that lists the accounts. It is written when an account is created, and read rarely.
 pub(crate) const ALL_ACCOUNTS: &str = "A#all";
 
-/// What an account has: itself, its webhooks, its keys.
+/// The partition of an account, with its webhooks and keys.
 pub(crate) fn account_partition(account: Option<AccountId>) -> String {
     account.map_or_else(|| "A#operator".to_owned(), |account| format!("A#{account}"))
 }
@@ -142,7 +147,7 @@ pub(crate) fn delivery_sort(id: DeliveryId) -> String {
 }
 
 fn shard(id: DeliveryId) -> u8 {
-    // The last byte comes from a digest: any delivery is as likely in one shard as in another.
+    // The last byte comes from a digest, so deliveries are spread evenly.
     id.to_bytes()[15] % SHARDS
 }
 

@@ -1,17 +1,17 @@
-//! The lane: the deliveries of one incident to one webhook, in the order their events were accepted.
+//! Lanes: the deliveries of one incident to one webhook, in the order of acceptance.
 //!
-//! # How order is kept without a transaction
+//! # Order without transactions
 //!
-//! A lane is one item with a list of delivery ids; a delivery is appended to it in one write, which answers with the
-//! list. So the order is total, and whoever stands in the list is in the table: a delivery is written before its place.
+//! A lane is one item with a list of delivery ids. Appending an id is one write that returns the list, so the order is
+//! total. A delivery is stored before its place in the list, so every listed delivery exists.
 //!
-//! A delivery that finds an unfinished one ahead of it (1) is written as waiting, and then (2) flags the nearest
-//! unfinished one ahead as `followed`, on the condition that it is unfinished still. Either the flag is set before the
-//! end of the one ahead, and whoever writes that end is told of the flag by the same write, and wakes the next; or the
-//! condition fails, and the one that wanted to wait sees that the way is free. No moment lies between the two.
+//! A delivery with an unfinished one ahead of it is (1) written as waiting, and then (2) sets the flag `followed` on
+//! the nearest unfinished delivery ahead, on the condition that this is still unfinished. If the flag is set in time,
+//! the write that finishes the delivery ahead returns the flag, and its worker promotes the next delivery. If the
+//! condition fails, the lane is free, and the delivery need not wait. There is no gap between the two cases.
 //!
-//! In a delivery that goes well this costs one write. Ends do not touch the list: finished deliveries at its front are
-//! taken off when somebody walks it and there are more than [`TRIM_AT`].
+//! A delivery that succeeds at once costs one write here. Finishing a delivery does not change the list. Finished
+//! deliveries at its front are removed when the lane is read and there are more than [`TRIM_AT`] of them.
 
 use std::collections::HashMap;
 
@@ -28,15 +28,15 @@ use super::item::{Item, binary, expiry, text};
 use super::keys::Key;
 use super::table::{Change, Written, pause_before};
 
-/// Deliveries that are read at a time when a lane is walked.
+/// Deliveries that are read at a time when a lane is searched.
 const WALKED_AT_ONCE: usize = 16;
-/// Finished deliveries at the front of a lane that are left where they are.
+/// Finished deliveries at the front of a lane that are not worth removing.
 const TRIM_AT: usize = 8;
-/// Looks at a lane whose deliveries end while it is looked at.
+/// Tries to read a lane that changes while it is read.
 const LOOKS: u32 = 7;
 
 impl Table {
-    /// Gives a delivery that was just kept its place, and lets it wait if one ahead of it is unfinished.
+    /// Gives a newly stored delivery its place. If one ahead of it is unfinished, it waits.
     pub(super) async fn enter_lane(&self, kept: Delivery) -> PortResult<Result<Delivery, Conflict>> {
         let places = self.append(&kept).await?;
         let Some(unfinished) = self.nearest_unfinished(&kept, &places).await? else { return Ok(Ok(kept)) };
@@ -44,7 +44,7 @@ impl Table {
         Ok(self.wait_behind(kept, asked, unfinished).await?.map(|saved| saved.delivery))
     }
 
-    /// Replaces a delivery that asks for its turn: it gets it, or waits.
+    /// Saves a delivery as scheduled, or as waiting if one ahead of it is unfinished.
     pub(super) async fn schedule_in_lane(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         let places = self.places_around(asked).await?;
         match self.nearest_unfinished(asked, &places).await? {
@@ -53,7 +53,7 @@ impl Table {
         }
     }
 
-    /// The first unfinished delivery of a lane. If others stand behind it, whoever writes its end will hear of them.
+    /// Returns the first unfinished delivery of a lane. If others are behind it, flags it as `followed`.
     pub(super) async fn head_of_lane(
         &self,
         webhook: WebhookId,
@@ -72,11 +72,11 @@ impl Table {
                 return Ok(Some(head));
             }
         }
-        Err(Unavailable { doing: "reading a lane", source: "it keeps changing".into() })
+        Err(Unavailable { doing: "reading a lane", source: "too many concurrent changes".into() })
     }
 
-    /// The lane of a delivery that was in it before. One that was taken off it since goes back in, before those whose events
-    /// were accepted after its own.
+    /// Returns the list of the lane of a delivery that was in it before. If the delivery has been removed since,
+    /// inserts it again, before the deliveries of later events.
     pub(super) async fn places_around(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
         for again in 0..LOOKS {
             pause_before(again).await;
@@ -91,7 +91,7 @@ impl Table {
                 return Ok(with_it);
             }
         }
-        Err(Unavailable { doing: "entering a lane again", source: "it keeps changing".into() })
+        Err(Unavailable { doing: "entering a lane again", source: "too many concurrent changes".into() })
     }
 
     async fn wait_behind(
@@ -116,7 +116,7 @@ impl Table {
                 None => return self.write_delivery(&waiting.delivery.with_state(asked)).await,
             }
         }
-        Err(Unavailable { doing: "waiting in a lane", source: "it keeps changing".into() })
+        Err(Unavailable { doing: "waiting in a lane", source: "too many concurrent changes".into() })
     }
 
     async fn places(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Vec<DeliveryId>> {
@@ -124,7 +124,7 @@ impl Table {
         Ok(item.map(|item| read_places(&item)).unwrap_or_default())
     }
 
-    /// Appends a delivery's id, once. Answers with the list as it is then.
+    /// Appends a delivery's id, unless the list has it already. Returns the list after the write.
     async fn append(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
         let id = binary(delivery.id.to_bytes());
         let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
@@ -145,7 +145,8 @@ impl Table {
         }
     }
 
-    /// Sees to it that who writes this delivery's end is told of company. `false` if it is finished.
+    /// Sets `followed`, so that the write that finishes this delivery learns that another one waits. Returns `false`
+    /// if it is already finished.
     async fn flag(&self, delivery: &Delivery) -> PortResult<bool> {
         let change = Change {
             key: Key::Delivery(delivery.webhook_id, delivery.id),
@@ -161,7 +162,7 @@ impl Table {
         Ok(matches!(self.update(change, "waiting in a lane").await?, Written::Done(_)))
     }
 
-    /// The last unfinished delivery ahead of this one in its lane.
+    /// Returns the last unfinished delivery ahead of this one in its lane.
     async fn nearest_unfinished(
         &self,
         delivery: &Delivery,
@@ -175,13 +176,13 @@ impl Table {
             }
         }
         if ahead.len() > TRIM_AT {
-            // Somebody else changed it: then it is trimmed another time.
+            // If the lane has changed since, another call will trim it.
             self.replace(delivery.webhook_id, &delivery.incident_id, places, &places[ahead.len()..]).await?;
         }
         Ok(None)
     }
 
-    /// The first unfinished delivery among these places, and how many places stand before it.
+    /// Returns the first unfinished delivery among these places, and how many places are before it.
     async fn first_unfinished(
         &self,
         webhook: WebhookId,
@@ -197,14 +198,14 @@ impl Table {
         Ok(None)
     }
 
-    /// The deliveries of these places that are in the table still, in the lane's order.
+    /// Returns the deliveries of these places that still exist, in the order of the lane.
     async fn in_places(&self, webhook: WebhookId, places: &[DeliveryId]) -> PortResult<Vec<Delivery>> {
         let mut found = self.read_deliveries(places.iter().map(|id| (webhook, *id)).collect()).await?;
         found.sort_by_key(|delivery| places.iter().position(|id| *id == delivery.id));
         Ok(found)
     }
 
-    /// Writes a lane's list anew, unless it is not as it was read any more.
+    /// Replaces the list of a lane with `new`. Returns `false` if it is no longer as it was `read`.
     async fn replace(
         &self,
         webhook: WebhookId,

@@ -1,5 +1,5 @@
-//! Lists of a webhook's deliveries: what its owner looks at, and what a job goes through. Each shard is a list in the
-//! order of acceptance; they are read side by side and merged.
+//! Lists of a webhook's deliveries, for its owner and for jobs. Each shard is a list in the order of acceptance. All
+//! shards are read concurrently and merged.
 
 use std::collections::HashMap;
 
@@ -16,16 +16,16 @@ use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort};
 use super::table::{names_in, readable, side_by_side};
 use crate::error::failed;
 
-/// Pages read of one shard for one page of a filtered list. A filter that matches next to nothing then gets a short
-/// page with a cursor, instead of a call that reads a month of deliveries.
+/// Maximum number of pages that are read from a shard for one page of a filtered list. If a filter matches almost
+/// nothing, the result is a short page with a cursor, and one call need not read a month of deliveries.
 const SHARD_PAGES: usize = 4;
-/// Deliveries looked at in one page of a shard.
+/// Deliveries that are read in one page of a shard.
 const SHARD_PAGE: i32 = 500;
 
-/// What one shard has to say to a list.
+/// The part of a list that comes from one shard.
 struct ShardList {
     found: Vec<Delivery>,
-    /// Everything from here on was not looked at.
+    /// The last delivery that was read; older ones were not. `None` if all were read.
     rest: Option<DeliveryId>,
 }
 
@@ -40,7 +40,8 @@ impl Table {
         let shards =
             (0..SHARDS).map(|shard| self.list_of_shard(webhook, shard, filter, after, limit + 1).boxed());
         let lists = side_by_side(shards.collect()).await?;
-        // What lies beyond the nearest end of a shard's look may have something of that shard before it.
+        // A shard that was not read to its end may have more matches past `rest`. So the page ends at the newest
+        // `rest`.
         let looked_at = lists.iter().filter_map(|list| list.rest).max();
         let mut items: Vec<Delivery> = lists.into_iter().flat_map(|list| list.found).collect();
         items.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
@@ -53,7 +54,7 @@ impl Table {
         Ok(Page { items, next })
     }
 
-    /// Newest first, up to `wanted` that match.
+    /// Returns matching deliveries, newest first. Stops when it has at least `wanted`.
     async fn list_of_shard(
         &self,
         webhook: WebhookId,
@@ -73,7 +74,7 @@ impl Table {
             (":lowest".to_owned(), text(lowest)),
             (":highest".to_owned(), text(highest)),
         ]);
-        // Nothing to filter by: what is read is what is shown, and no more need be read.
+        // Without a filter, every delivery that is read is shown, so no more need be read.
         let at_once = match &conditions {
             None => i32::try_from(wanted).unwrap_or(SHARD_PAGE).min(SHARD_PAGE),
             Some(_) => SHARD_PAGE,
@@ -107,7 +108,7 @@ impl Table {
         Ok(list)
     }
 
-    /// The deliveries that a job asks for, oldest first.
+    /// Returns the deliveries that match a job's query, oldest first. Finds them by their marks.
     pub(super) async fn marked_page(
         &self,
         webhook: WebhookId,
@@ -135,14 +136,14 @@ impl Table {
             }
             let mut ids: Vec<DeliveryId> = side_by_side(calls).await?.into_iter().flatten().collect();
             ids.sort_unstable();
-            // One that moved between two of these reads is in both.
+            // A delivery whose mark changed between two of these reads is in both.
             ids.dedup();
             ids.truncate(limit);
             let whole = ids.len() == limit;
             from = ids.last().and_then(|last| just_above(*last));
             let found = self.read_deliveries(ids.into_iter().map(|id| (webhook, id)).collect()).await?;
             page.extend(found.into_iter().filter(|delivery| belongs(delivery, query)));
-            // A page that is short because its deliveries were faster than their marks is not the last one.
+            // Deliveries that changed after their mark was read were filtered out, so a short page may not be the last.
             if !whole || from.is_none() || page.len() >= limit {
                 page.truncate(limit);
                 return Ok(page);
@@ -161,7 +162,7 @@ impl Table {
         let from = from.map_or_else(|| format!("{}#", mark.letter()), |id| mark.sort(id));
         let to = format!("{}#~", mark.letter());
         let partition = delivery_partition(webhook, shard);
-        let items = self.range(partition, from, to, limit, "reading a page of a sweep").await?;
+        let items = self.range(partition, from, to, limit, "reading a page of a job").await?;
         let id = |item: &Item| item.maybe_text(SK)?.split_once('#')?.1.parse().ok();
         Ok(items.iter().filter_map(id).collect())
     }
@@ -195,17 +196,17 @@ impl Table {
     }
 }
 
-/// The sort keys that a list goes through, both ends included.
+/// The lowest and the highest sort key of a list, both included.
 fn range(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, String) {
     let lowest =
         filter.since.map_or_else(|| "d#".to_owned(), |since| delivery_sort(DeliveryId::lowest_at(since)));
-    // The one that a page ended with, and the first of a later time, are not in it.
+    // `after` and `until` are exclusive.
     let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
     let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(just_below(below)));
     (lowest, highest)
 }
 
-/// The id after this one.
+/// The next higher id.
 fn just_above(id: DeliveryId) -> Option<DeliveryId> {
     let above = u128::from_be_bytes(id.to_bytes()).checked_add(1)?;
     Some(DeliveryId::from_bytes(above.to_be_bytes()))
@@ -215,7 +216,7 @@ fn just_below(id: DeliveryId) -> DeliveryId {
     DeliveryId::from_bytes(u128::from_be_bytes(id.to_bytes()).saturating_sub(1).to_be_bytes())
 }
 
-/// What key ranges cannot say.
+/// The conditions that cannot be expressed as a range of keys.
 fn conditions(filter: &DeliveryFilter) -> (Option<String>, HashMap<String, AttributeValue>) {
     let mut conditions = vec![];
     let mut values = HashMap::new();

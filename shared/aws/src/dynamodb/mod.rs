@@ -1,17 +1,17 @@
-//! Accounts, webhooks, events and deliveries in one DynamoDB table. [`keys`] says where everything stands.
+//! Accounts, webhooks, events and deliveries in one DynamoDB table. [`keys`] shows the layout.
 //!
-//! # What a delivery that goes well costs
+//! # The cost of a delivery that succeeds at once
 //!
-//! Publishing reads the account's webhooks (one query) and writes the event, the delivery and its place in the lane;
-//! the attempt writes its claim and its record, and reads the webhook before and after. All writes are single ones:
-//! a transaction counts double. Where two items must change together (a webhook and its copy, a delivery and its
-//! mark) a transaction is used: none of that lies on the way of a delivery that goes well.
+//! Publishing reads the account's webhooks with one query, and writes the event, the delivery and its place in the
+//! lane. The attempt writes its claim and its record, and reads the webhook before and after. All of these are single
+//! writes, because a transaction costs twice as much. Transactions are used only where two items must change
+//! together: a webhook and its copy, a delivery and its mark. A delivery that succeeds at once needs none.
 //!
-//! # Writing twice
+//! # Retried writes
 //!
-//! The SDK repeats a call whose answer did not come, though the first one may have taken effect. A repeated transaction
-//! is recognised by DynamoDB (its client token). A repeated single write would find its own condition broken by itself,
-//! and take its own success for somebody else's: so each leaves a `token`, and one that finds its own token has succeeded.
+//! The SDK repeats a call that got no response, although the first one may have taken effect. DynamoDB recognises a
+//! repeated transaction by its client token. A repeated single write would fail on its own condition, and look like a
+//! conflict. So each such write stores a `token`, and if it then finds its own token, it has succeeded.
 
 mod accounts;
 mod claims;

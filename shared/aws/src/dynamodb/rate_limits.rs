@@ -1,4 +1,4 @@
-//! A rate limit is one item: until when its slot is taken. Taking it is one conditional write.
+//! Rate limits. Each is one item with the time until which its slot is taken. Taking a slot is one conditional write.
 
 use std::collections::HashMap;
 

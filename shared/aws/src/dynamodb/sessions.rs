@@ -1,4 +1,4 @@
-//! Sessions of the dashboard: one item each, which the table deletes by itself when it is over.
+//! Sessions of the dashboard, one item each. DynamoDB's TTL deletes them after they expire.
 
 use std::collections::HashMap;
 
@@ -24,8 +24,8 @@ impl Sessions for Table {
             ("expires_at".to_owned(), time(session.expires_at)),
             ("expires".to_owned(), expiry(session.expires_at)),
         ]));
-        // One that is there already was written by this very call.
-        self.put_if_new(item, "keeping a session").await.map(drop)
+        // If it exists already, an earlier try of this call wrote it.
+        self.put_if_new(item, "storing a session").await.map(drop)
     }
 
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {

@@ -1,4 +1,4 @@
-//! The table, and the few forms in which it is called.
+//! The table, and the calls that the other modules make.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,16 +24,16 @@ use super::keys::{Key, PK, SK};
 use crate::error::{failed, unreadable};
 use crate::sealing::DataKey;
 
-/// Items that one BatchGetItem takes.
+/// Maximum number of items in one BatchGetItem.
 const BATCH_GET: usize = 100;
-/// Tries of what a BatchGetItem left out because the table was throttled.
+/// Tries for the items that a BatchGetItem leaves unprocessed because the table is throttled.
 const BATCH_GET_TRIES: u32 = 5;
-/// Tries of a write whose item is part of a transaction at that moment.
+/// Tries of a write that conflicts with a running transaction.
 const CONFLICT_TRIES: u32 = 7;
-/// Calls of one use case that are under way side by side: an event may go to 500 webhooks.
+/// Maximum number of concurrent calls for one use case. An event may go to 500 webhooks.
 const SIDE_BY_SIDE: usize = 32;
 
-/// Accounts, webhooks, events and deliveries, in one table.
+/// The store in one DynamoDB table: accounts, webhooks, events and deliveries.
 #[derive(Clone)]
 pub struct Table {
     pub(super) client: Client,
@@ -50,17 +50,17 @@ impl std::fmt::Debug for Table {
     }
 }
 
-/// What came of a write with a condition.
+/// The result of a conditional write.
 #[derive(Debug)]
 pub(super) enum Written {
-    /// It is written; the item as it is now.
+    /// It was written. Contains the new item.
     Done(Item),
-    /// The condition does not hold; the item as it is, empty if there is none.
+    /// The condition is false. Contains the current item, which is empty if there is none.
     Refused(Item),
 }
 
 impl Table {
-    /// The table of this name. `data_key` seals the secrets in it.
+    /// Uses the table with this name. `data_key` seals the secrets in it.
     pub fn new(
         client: Client,
         name: impl Into<String>,
@@ -71,21 +71,21 @@ impl Table {
         Self { client, name: name.into(), data_key, random, clock, keys_seen: KeysSeen::default() }
     }
 
-    /// Sixteen characters that no other call has.
+    /// A unique token for one call: 16 hex digits.
     pub(super) fn token(&self) -> String {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes);
         format!("{:016x}", u64::from_be_bytes(bytes))
     }
 
-    /// The item as the last write left it.
+    /// Reads an item, strongly consistent.
     pub(super) async fn get(&self, key: Key<'_>, doing: &'static str) -> PortResult<Option<Item>> {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key.item()));
         let found = request.consistent_read(true).send().await.map_err(failed(doing))?;
         Ok(found.item)
     }
 
-    /// The items that exist, by their keys, in no order.
+    /// Reads the items with these keys, strongly consistent and in no particular order. Missing items are left out.
     pub(super) async fn get_all(&self, keys: Vec<Item>, doing: &'static str) -> PortResult<Vec<Item>> {
         let calls = keys.chunks(BATCH_GET).map(|keys| self.get_batch(keys.to_vec(), doing).boxed()).collect();
         Ok(side_by_side(calls).await?.into_iter().flatten().collect())
@@ -112,7 +112,7 @@ impl Table {
         Err(Unavailable { doing, source: "the table is throttled".into() })
     }
 
-    /// Writes an item that is not there yet; else answers with the one that is.
+    /// Writes a new item. If it exists already, returns the stored one.
     pub(super) async fn put_if_new(&self, item: Item, doing: &'static str) -> PortResult<Option<Item>> {
         let put = self
             .client
@@ -133,7 +133,7 @@ impl Table {
         }
     }
 
-    /// Changes an item by an expression in which `#name` stands for the attribute `name`.
+    /// Changes an item on a condition. In the expressions, `#name` is the attribute `name`.
     pub(super) async fn update(&self, change: Change<'_>, doing: &'static str) -> PortResult<Written> {
         let Change { key, update, condition, values } = change;
         let request = self
@@ -155,17 +155,17 @@ impl Table {
                     UpdateItemError::ConditionalCheckFailedException(refused) => {
                         return Ok(Written::Refused(refused.item.unwrap_or_default()));
                     }
-                    // A transaction has the item for a few milliseconds; the SDK takes that for final.
+                    // A transaction locks the item for a few milliseconds. The SDK does not retry this.
                     UpdateItemError::TransactionConflictException(_) => {}
                     other => return Err(failed(doing)(other)),
                 },
                 Err(error) => return Err(failed(doing)(error)),
             }
         }
-        Err(Unavailable { doing, source: "transactions keep getting in the way".into() })
+        Err(Unavailable { doing, source: "too many conflicts with transactions".into() })
     }
 
-    /// Writes all or nothing. A conflict with another transaction is a conflict like one of versions.
+    /// Writes all or nothing. A false condition and a conflict with another transaction are both a [`Conflict`].
     pub(super) async fn transact(
         &self,
         writes: Vec<TransactWriteItem>,
@@ -193,7 +193,7 @@ impl Table {
         }
     }
 
-    /// What stands in a partition between two sort keys, in its order; `limit` items at most.
+    /// Returns the items of a partition between two sort keys, both included, in order; at most `limit`.
     pub(super) async fn range(
         &self,
         partition: String,
@@ -215,7 +215,7 @@ impl Table {
         Ok(request.send().await.map_err(failed(doing))?.items.unwrap_or_default())
     }
 
-    /// Everything in a partition whose sort key begins so, in its order.
+    /// Returns all items of a partition whose sort key has this prefix, in order.
     pub(super) async fn all_with_prefix(
         &self,
         partition: String,
@@ -273,8 +273,8 @@ impl Table {
     }
 }
 
-/// A change of one item. Each `#name` in the expressions is the attribute of that name: many good names are
-/// reserved words in DynamoDB's expressions.
+/// A change of one item. Each `#name` in the expressions is the attribute of that name, because many names are reserved
+/// words in DynamoDB's expressions.
 #[derive(Debug)]
 pub(super) struct Change<'a> {
     pub(super) key: Key<'a>,
@@ -283,7 +283,7 @@ pub(super) struct Change<'a> {
     pub(super) values: HashMap<String, AttributeValue>,
 }
 
-/// A condition of a put.
+/// The condition of a put.
 #[derive(Debug, Default)]
 pub(super) struct Condition<'a> {
     pub(super) text: Option<&'a str>,
@@ -291,7 +291,7 @@ pub(super) struct Condition<'a> {
 }
 
 impl Condition<'_> {
-    /// There is no such item yet.
+    /// The item does not exist yet.
     pub(super) const IS_NEW: Condition<'static> =
         Condition { text: Some("attribute_not_exists(#pk)"), values: None };
 
@@ -304,7 +304,8 @@ impl Condition<'_> {
     }
 }
 
-/// What is in the way goes within milliseconds, or is a partition that must be given time: 10 ms, doubling.
+/// Sleeps before a retry: 10 ms, then twice as long each time. Conflicts end within milliseconds, and a throttled
+/// partition needs time.
 #[expect(
     clippy::disallowed_methods,
     reason = "between two tries of one call, as the SDK does between its own"
@@ -315,7 +316,7 @@ pub(super) async fn pause_before(again: u32) {
     }
 }
 
-/// The names that stand as `#name` in the expressions.
+/// Finds the attribute names that occur as `#name` in the expressions.
 pub(super) fn names_in<'a>(expressions: impl IntoIterator<Item = &'a str>) -> HashMap<String, String> {
     let mut names = HashMap::new();
     for expression in expressions {
@@ -327,7 +328,7 @@ pub(super) fn names_in<'a>(expressions: impl IntoIterator<Item = &'a str>) -> Ha
     names
 }
 
-/// Many calls, several at a time; answers in their order, or the first failure.
+/// Makes many calls, up to [`SIDE_BY_SIDE`] at a time. Returns the results in order, or the first failure.
 pub(super) async fn side_by_side<T>(calls: Vec<BoxFuture<'_, PortResult<T>>>) -> PortResult<Vec<T>> {
     let mut answers = stream::iter(calls).buffered(SIDE_BY_SIDE);
     let mut all = vec![];
@@ -337,7 +338,7 @@ pub(super) async fn side_by_side<T>(calls: Vec<BoxFuture<'_, PortResult<T>>>) ->
     Ok(all)
 }
 
-/// Reads a record, or says that it cannot be read.
+/// Turns an unreadable record into [`Unavailable`].
 pub(super) fn readable<T>(record: Result<T, Unreadable>, doing: &'static str) -> PortResult<T> {
     record.map_err(unreadable(doing))
 }

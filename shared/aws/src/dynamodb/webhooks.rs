@@ -1,5 +1,5 @@
-//! Webhooks. Each is kept twice, and always changed in both places at once: under its own id, for attempts, and with
-//! its account, so that a fan-out reads all of an account's in one query.
+//! Webhooks. Each is stored twice: under its own id, for attempts, and with its account, so that the fan-out reads all
+//! webhooks of an account in one query. A transaction always changes both.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Table {
             self.put_write(Key::Webhook(webhook.id), item.clone(), Condition::IS_NEW)?,
             self.put_write(Key::WebhookOfAccount(webhook.account_id, webhook.id), item, Condition::IS_NEW)?,
         ];
-        let exists = |Conflict| Unavailable { doing, source: "a webhook of this id exists".into() };
+        let exists = |Conflict| Unavailable { doing, source: "a webhook with this id exists".into() };
         self.transact(writes, doing).await?.map_err(exists)
     }
 

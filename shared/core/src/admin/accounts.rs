@@ -1,4 +1,4 @@
-//! Accounts and API keys are made, listed and revoked.
+//! Creates accounts, and creates, lists and revokes API keys.
 
 use super::Admin;
 use super::commands::{AccountPatch, NewAccount, NewKey};
@@ -12,7 +12,7 @@ use crate::target::{AllowedDomains, EndpointUrl};
 use crate::worker::message_to;
 
 impl Admin {
-    /// Whose key this is. A wrong, a revoked and an expired one are told apart by nobody.
+    /// The caller that this API key belongs to. Unknown, revoked and expired keys give the same error.
     pub async fn authenticate(&self, key: &str) -> Result<Caller> {
         self.caller_of_key(&KeyHash::of(key)).await
     }
@@ -21,7 +21,7 @@ impl Admin {
         access::caller_of_key(&*self.accounts, hash, self.clock.now()).await
     }
 
-    /// Makes an account and its first admin key.
+    /// Creates an account and its first admin key.
     pub async fn create_account(&self, caller: Caller, asked: NewAccount) -> Result<(Account, KeyText)> {
         caller.may(Action::CreateAccount)?;
         let now = self.clock.now();
@@ -37,8 +37,8 @@ impl Admin {
         Ok((account, text))
     }
 
-    /// Restricts an account's webhooks to listed domains, or lifts that: refused while a webhook stands outside the list, as
-    /// what is registered keeps to it. Sets or removes the Slack channel of its engineers.
+    /// Changes an account. Sets or removes its list of allowed domains: this is refused while a webhook is outside of
+    /// the new list. Sets or removes the Slack channel of its engineers.
     pub async fn update_account(&self, account: AccountId, patch: AccountPatch) -> Result<Account> {
         let mut refused = patch.refused;
         let domains = patch.allowed_domains.and_then(|names| checked_domains(&names, &mut refused));
@@ -71,26 +71,27 @@ impl Admin {
         match webhooks.iter().find(|webhook| !webhook.settings.keeps_to(domains)) {
             Some(outside) => Err(Error::Conflict {
                 code: "webhook_outside_domains",
-                detail: format!("webhook {} is registered at a domain that is not on the list", outside.id),
+                detail: format!("webhook {} uses a domain that is not on the list", outside.id),
             }),
             None => Ok(()),
         }
     }
 
-    /// Sends a message to the account's own channel, so that whoever set it sees that it works.
+    /// Sends a test message to the account's own channel.
     pub async fn test_slack(&self, account: AccountId) -> Result<TestResult> {
         let Some(slack) = self.account(account).await?.slack else {
             return Err(Error::Conflict {
                 code: "no_slack_url",
-                detail: "the account has no slack_url; PATCH /v1/account sets one".to_owned(),
+                detail: "the account has no slack_url; set one with PATCH /v1/account".to_owned(),
             });
         };
-        let text = ":white_check_mark: StatusPulse tells this channel when a webhook fails, is paused, or answers again.";
+        let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
+                    or answers again.";
         let sent = self.sender.send(message_to(slack, text)).await;
         Ok(TestResult::of(&Destination::Slack, &sent))
     }
 
-    /// Makes a key for the account.
+    /// Creates a key for the account.
     pub async fn create_key(&self, account: AccountId, asked: NewKey) -> Result<(ApiKey, KeyText)> {
         let now = self.clock.now();
         let NewKey { role, expires_at, mut refused } = asked;
@@ -105,7 +106,7 @@ impl Admin {
         let valid = self.accounts.keys(account).await?.iter().filter(|key| key.is_valid(now)).count();
         if valid >= limits::KEYS_PER_ACCOUNT {
             let detail =
-                format!("an account may have {} valid keys; revoke one first", limits::KEYS_PER_ACCOUNT);
+                format!("an account can have {} valid keys; revoke one first", limits::KEYS_PER_ACCOUNT);
             return Err(Error::Conflict { code: "too_many_keys", detail });
         }
         let (key, text) = ApiKey::generate(Some(account), role, expires_at, now, &*self.random);
@@ -118,7 +119,7 @@ impl Admin {
         Ok(self.accounts.keys(account).await?)
     }
 
-    /// Revokes a key: it is refused from the next call on.
+    /// Revokes a key. It is refused from the next call on.
     pub async fn revoke_key(&self, account: AccountId, key: KeyId) -> Result<()> {
         let known = self.accounts.revoke_key(account, key, self.clock.now()).await?;
         if known { Ok(()) } else { Err(Error::NotFound("key")) }
@@ -127,7 +128,7 @@ impl Admin {
 
 fn checked_domains(names: &[String], refused: &mut Refusals) -> Option<AllowedDomains> {
     if names.len() > limits::ALLOWED_DOMAINS {
-        refused.add("/allowed_domains", format!("may name {} domains at most", limits::ALLOWED_DOMAINS));
+        refused.add("/allowed_domains", format!("must have at most {} domains", limits::ALLOWED_DOMAINS));
         return None;
     }
     let domains = AllowedDomains::parse(names);

@@ -1,5 +1,6 @@
-//! What is asked of the use cases, as a door could read it: the rules on it are the use cases'. What a door could not read
-//! goes along as `refused`, so that every wrong field is named at once.
+//! Commands: the typed input of the admin service. The HTTP API and the dashboard parse their input into them; the
+//! service checks the values. Fields that could not be parsed are passed along as `refused`, so that one error names
+//! all wrong fields.
 
 use std::fmt;
 
@@ -7,75 +8,75 @@ use jiff::Timestamp;
 
 use crate::error::Refusals;
 
-/// A webhook to be registered.
+/// Registers a webhook.
 #[derive(Debug, Clone, Default)]
 pub struct NewWebhook {
-    /// `json`, `slack` or `pagerduty`; `json` if nothing is said.
+    /// `json`, `slack` or `pagerduty`; `json` if absent.
     pub destination: Option<String>,
-    /// Its settings. The events are required, and so is the URL, or with PagerDuty the routing key.
+    /// Its settings. Required are the events, and the URL or (for PagerDuty) the routing key.
     pub settings: WebhookPatch,
 }
 
-/// What is set on a webhook; `None` leaves as it is.
+/// Changes a webhook's settings. `None` leaves a setting as it is.
 #[derive(Clone, Default)]
 pub struct WebhookPatch {
-    /// Where deliveries go. With PagerDuty the deployment decides that.
+    /// The endpoint. Must be absent for PagerDuty, whose URL the deployment decides.
     pub url: Option<String>,
-    /// PagerDuty's, and nobody else's.
+    /// For PagerDuty only.
     pub routing_key: Option<String>,
-    /// The names of event types.
+    /// Names of event types.
     pub events: Option<Vec<String>>,
     /// Empty for all.
     pub monitor_groups: Option<Vec<String>>,
     /// `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// Names and values, as a name in two spellings is refused.
+    /// Names and values. A list, so that a name in two spellings can be refused.
     pub headers: Option<Vec<(String, String)>>,
-    /// What could not be read.
+    /// The fields that could not be parsed.
     pub refused: Refusals,
 }
 
-/// An account to be made.
+/// Creates an account.
 #[derive(Debug, Clone, Default)]
 pub struct NewAccount {
-    /// What its owner calls it; required.
+    /// Its name; required.
     pub name: Option<String>,
     /// The domains its webhooks are restricted to; empty for no restriction.
     pub allowed_domains: Vec<String>,
-    /// What could not be read.
+    /// The fields that could not be parsed.
     pub refused: Refusals,
 }
 
-/// What is set on an account; `None` leaves as it is.
+/// Changes an account. `None` leaves a setting as it is.
 #[derive(Clone, Default)]
 pub struct AccountPatch {
     /// The domains its webhooks are restricted to; empty for no restriction.
     pub allowed_domains: Option<Vec<String>>,
-    /// Its engineers' Slack channel; `Some(None)` removes it.
+    /// The URL of its engineers' Slack channel; `Some(None)` removes it.
     pub slack_url: Option<Option<String>>,
-    /// What could not be read.
+    /// The fields that could not be parsed.
     pub refused: Refusals,
 }
 
-/// A key to be made.
+/// Creates an API key.
 #[derive(Debug, Clone, Default)]
 pub struct NewKey {
-    /// A role's name; required.
+    /// Name of its role; required.
     pub role: Option<String>,
-    /// Until when it is valid; `None` for ever.
+    /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
-    /// What could not be read.
+    /// The fields that could not be parsed.
     pub refused: Refusals,
 }
 
-/// URLs, keys and headers may be secrets: none is shown.
+/// Shows no values, because URLs, keys and headers may be secrets.
 impl fmt::Debug for WebhookPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookPatch").field("refused", &self.refused).finish_non_exhaustive()
     }
 }
 
-/// The channel's URL is a secret.
+/// Shows no values, because the channel's URL is a secret.
 impl fmt::Debug for AccountPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountPatch").field("refused", &self.refused).finish_non_exhaustive()

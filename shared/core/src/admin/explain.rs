@@ -1,4 +1,4 @@
-//! Would this event reach this webhook, and if not, which rule said no?
+//! Explains whether an event would reach a webhook, and if not, which rule excludes it.
 
 use super::Admin;
 use crate::error::{Error, Result};
@@ -9,14 +9,14 @@ use crate::webhook::{State, Unwanted};
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The rule that said no; `None` if the event reaches the webhook.
+    /// The rule that excludes the event; `None` if the event reaches the webhook.
     pub rule: Option<&'static str>,
-    /// The same in words.
+    /// The explanation as a sentence.
     pub reason: String,
 }
 
 impl Admin {
-    /// `event` is an event's type, together with `groups`, or the id of an event that was published.
+    /// Explains for an event type together with `groups`, or for the id of a published event.
     pub async fn explain(
         &self,
         account: AccountId,
@@ -34,7 +34,7 @@ impl Admin {
                 (event.event_type, event.monitor_groups.clone())
             }
             (None, Err(_)) => {
-                let detail = format!("must be an event's id, or one of {}", EventType::names());
+                let detail = format!("must be an event id, or one of {}", EventType::names());
                 return Err(Error::invalid("event", detail));
             }
         };
@@ -49,7 +49,7 @@ impl Admin {
                 let bound: Vec<_> = settings.events.iter().map(|event| event.name()).collect();
                 no(
                     "events",
-                    format!("The webhook is bound to {}, not to {}.", bound.join(", "), event_type.name()),
+                    format!("The webhook receives {}, but not {}.", bound.join(", "), event_type.name()),
                 )
             }
             Err(Unwanted::MonitorGroups) => no(

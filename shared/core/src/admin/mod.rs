@@ -1,4 +1,4 @@
-//! The service behind the API and the dashboard: accounts, keys, webhooks and what their owners do to them.
+//! The service behind the API and the dashboard: accounts, keys, webhooks, and what their owners do with them.
 
 pub mod accounts;
 pub mod commands;
@@ -33,15 +33,15 @@ pub struct Admin {
     pub webhooks: Arc<dyn Webhooks>,
     /// Events and deliveries.
     pub deliveries: Arc<dyn Deliveries>,
-    /// What is written and sent.
+    /// Writes records and sends messages.
     pub outbox: Outbox,
-    /// The way out: handshakes and tests.
+    /// Makes the calls for handshakes and tests.
     pub sender: Arc<dyn Sender>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// What the deployment decides.
+    /// The deployment's settings.
     pub deployment: Deployment,
 }
 
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// A webhook of this account; another's, or a deleted one, is none.
+    /// The account's webhook with this id. The webhooks of other accounts and deleted webhooks are not found.
     pub async fn webhook(&self, account: AccountId, id: WebhookId) -> Result<Arc<Webhook>> {
         self.webhooks
             .webhook(id)
@@ -61,9 +61,9 @@ impl Admin {
             .ok_or(Error::NotFound("webhook"))
     }
 
-    /// Changes a webhook by compare-and-set, as often as others are faster, and sends what that calls for. `change` sees the
-    /// latest state and refuses or changes it; it does no I/O. `None` from it means: nothing to change. What an earlier call
-    /// that broke off left unsent is sent then.
+    /// Changes a webhook by compare-and-set, retries after each conflict, and sends the resulting messages. `change`
+    /// gets the latest record and does no I/O. It refuses with an error, or returns `None` if there is nothing to
+    /// change. In that case the messages that an interrupted earlier call left unsent are sent.
     async fn change_webhook(
         &self,
         account: AccountId,
@@ -89,7 +89,7 @@ impl Admin {
     }
 }
 
-/// A line for who keeps every change longer than the webhook's own log does.
+/// Logs a change, for operators who keep changes longer than the webhook's own audit log does.
 fn log_change(webhook: WebhookId, change: &str, by: Option<KeyId>) {
     let key = by.map(|key| key.to_string()).unwrap_or_default();
     tracing::info!(webhook.id = %webhook, key.id = key, change, "webhook changed");

@@ -1,4 +1,4 @@
-//! An owner pauses, resumes or deletes a webhook.
+//! Pauses, resumes and deletes webhooks for their owners.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use crate::error::Result;
 use crate::ids::{AccountId, WebhookId};
 use crate::webhook::{JobKind, PauseReason, State, Webhook};
 
-/// What a resume does with what is held.
+/// What a resume does with held deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HeldDeliveries {
-    /// Delivers it.
+    /// Delivers them.
     #[default]
     Deliver,
-    /// Drops it.
+    /// Drops them.
     Discard,
 }
 
 impl Admin {
-    /// Pauses a webhook by hand: nobody needs to be told. A paused one stays as it is.
+    /// Pauses a webhook by hand, which sends no notification. A paused webhook stays as it is.
     pub async fn pause(&self, by: Manager, id: WebhookId) -> Result<Arc<Webhook>> {
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |webhook| match webhook.state {
@@ -34,7 +34,7 @@ impl Admin {
         .await
     }
 
-    /// Makes a paused webhook active, and says how many deliveries were held. An active one stays as it is: a
+    /// Makes a paused webhook active, and returns how many deliveries were held. An active webhook stays as it is, so a
     /// second resume delivers nothing twice.
     pub async fn resume(&self, by: Manager, id: WebhookId, held: HeldDeliveries) -> Result<u64> {
         let now = self.clock.now();
@@ -56,7 +56,7 @@ impl Admin {
         Ok(count)
     }
 
-    /// Deletes a webhook; its deliveries are cancelled, those already scheduled included.
+    /// Deletes a webhook and cancels its deliveries, scheduled retries included.
     pub async fn delete(&self, by: Manager, id: WebhookId) -> Result<()> {
         let now = self.clock.now();
         loop {
@@ -69,14 +69,14 @@ impl Admin {
             };
             webhook.delete(now);
             if let Ok(deleted) = self.outbox.save_webhook(webhook).await? {
-                // Its own log is seen by nobody any more.
+                // The webhook's own audit log can no longer be read.
                 log_change(id, "deleted", Some(by.key_id));
                 return self.outbox.settle(&deleted).await;
             }
         }
     }
 
-    /// A call that broke off before it sent anything is completed by its repetition, which finds no webhook.
+    /// Sends the messages of a delete that was interrupted. The repeated call no longer finds the webhook.
     async fn complete_delete(&self, account: AccountId, id: WebhookId) -> Result<()> {
         match self.webhooks.webhook(id).await? {
             Some(webhook) if webhook.account_id == account => self.outbox.settle(&webhook).await,

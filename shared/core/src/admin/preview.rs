@@ -1,4 +1,4 @@
-//! What a webhook would be sent, without sending it.
+//! Shows the request that a webhook would receive, without sending it.
 
 use bytes::Bytes;
 
@@ -14,42 +14,42 @@ use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
 use crate::target::HIDDEN;
 use crate::webhook::Webhook;
 
-/// What a webhook would be sent.
+/// What to show a preview of.
 #[derive(Debug, Clone)]
 pub enum PreviewOf<'a> {
-    /// A sample of the first type it is bound to.
+    /// A sample of the first event type that the webhook receives.
     FirstType,
     /// A sample of this type.
     Type(EventType),
-    /// A payload of somebody's own.
+    /// A payload from the caller.
     Payload(Payload<'a>),
 }
 
-/// A request as its owner may see it: no secret is in it. One that is not made is not signed either, so that nothing in it could
-/// pass for ours.
+/// A request without its secrets. A request that is not sent is not signed either, so that it cannot be passed off as a
+/// real one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
-    /// Where to.
+    /// The URL.
     pub url: String,
-    /// Its headers; custom ones are hidden.
+    /// The headers. The values of custom headers are hidden.
     pub headers: Vec<(String, String)>,
-    /// Its body; a routing key is hidden.
+    /// The body. A routing key is hidden.
     pub body: String,
 }
 
-/// An attempt's request, put together again from what is kept.
+/// An attempt's request, rebuilt from what is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
     /// The request. Custom headers and a routing key are hidden.
     pub request: Preview,
-    /// Whether nothing has changed since: then signatures and all are as they were sent.
+    /// Whether it is certain that the request was sent exactly like this. Only then are signatures shown.
     pub is_exact: bool,
 }
 
 impl Admin {
-    /// The request of an attempt; `None` once its event is gone. What is rebuilt is as good as what was kept: the bytes are a
-    /// function of payload, settings and keys, and it is known since when those are as they are. In a Slack channel a delivery
-    /// may have been told among others.
+    /// Rebuilds the request of an attempt; `None` if the event is no longer stored. The bytes are a function of
+    /// payload, settings and keys, and the webhook's record says since when those have been the same. For a Slack
+    /// channel the result is never exact, because the delivery may have been part of a burst.
     pub async fn request_of(
         &self,
         account: AccountId,
@@ -87,7 +87,7 @@ impl Admin {
         };
         let now = self.clock.now();
         let about = self.about_now(&webhook, event_type.name(), now);
-        // The payload is not signed: a signature of whatever somebody likes would be worth as much as the secret.
+        // The payload is not signed: a way to have any payload signed would be worth as much as the secret.
         let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", now).into_iter();
         let rendered = webhook.settings.render(event_type, &payload, || self.deployment.page_of(id));
         Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
@@ -101,7 +101,7 @@ fn without_signature((name, value): (&'static str, String)) -> (&'static str, St
     }
 }
 
-/// A request without its secrets.
+/// Shows a request without its secrets.
 pub(super) fn shown(
     webhook: &Webhook,
     about: &About,

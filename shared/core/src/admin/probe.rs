@@ -1,5 +1,5 @@
-//! Calls that are not deliveries: the handshake that proves an endpoint, and the test event its owner asks for.
-//! Signed like a delivery, made in the call that asks for them, answered with what came of it.
+//! Probes: calls that are not deliveries. The handshake proves an endpoint, and a test event shows its owner that
+//! events arrive. They are signed like deliveries, and the result is in the answer of the API call.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use crate::limits;
 use crate::ports::Sent;
 use crate::webhook::{Handshake, State, Webhook};
 
-/// What came of a call that somebody asked for to see whether it works.
+/// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestResult {
-    /// Whether it was answered with a 2xx.
+    /// Whether the destination accepted it.
     pub ok: bool,
-    /// What was answered, if anything was.
+    /// The status of the answer, if there was one.
     pub status_code: Option<u16>,
-    /// Why it failed, if it did.
+    /// Why it failed; `None` if it succeeded.
     pub reason: Option<String>,
     /// The start of the answer's body, as text.
     pub response: Option<String>,
-    /// How long it took.
+    /// Time to the last byte read.
     pub duration: Duration,
 }
 
 /// A test event that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tested {
-    /// The request as it was made; custom headers and a routing key are hidden.
+    /// The request as it was sent. Custom headers and a routing key are hidden.
     pub request: Preview,
-    /// What came of it.
+    /// The result.
     pub result: TestResult,
 }
 
@@ -59,12 +59,12 @@ impl TestResult {
 /// A handshake's outcome.
 pub(super) struct Shake {
     pub(super) handshake: Handshake,
-    /// The target may not be called at all: the URL is at fault, not the endpoint.
+    /// Set if the target must not be called at all: the URL is wrong, not the endpoint.
     pub(super) refused_target: Option<String>,
 }
 
 impl Admin {
-    /// Calls the webhook's endpoint once; it has five seconds.
+    /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer.
     pub(super) async fn shake_hands(&self, webhook: &Webhook) -> Shake {
         let at = self.clock.now();
         let body = webhook.settings.render_probe(Probe::Handshake, webhook.id, at);
@@ -80,13 +80,13 @@ impl Admin {
         Shake { handshake, refused_target }
     }
 
-    /// Tries the handshake again; a pending webhook that passes it becomes active.
+    /// Tries the handshake again. A pending webhook that passes it becomes active.
     pub async fn verify(&self, by: Manager, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
         let webhook = self.webhook(by.account_id, id).await?;
         let shake = self.shake_hands(&webhook).await;
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |latest| {
-            // It is somewhere else by now: this handshake says nothing of the new one.
+            // The endpoint has changed in the meantime: this handshake says nothing about the new one.
             if !latest.settings.same_endpoint(&webhook.settings) {
                 return Ok(None);
             }
@@ -99,8 +99,8 @@ impl Admin {
         .await
     }
 
-    /// Sends a test event now, to an active or paused webhook. It counts for nothing. Of an event type it is a sample, to the
-    /// byte as a delivery of it would be; a payload of somebody's own is never signed.
+    /// Sends a test event now, to an active or paused webhook. Its result does not affect the webhook's health. For an
+    /// event type this is a sample, byte for byte like a delivery of it. A payload from the caller is never signed.
     pub async fn send_test(
         &self,
         account: AccountId,
@@ -124,14 +124,14 @@ impl Admin {
         Ok(Tested { request, result: TestResult::of(&settings.destination, &sent) })
     }
 
-    /// Ids for a call that is no delivery.
+    /// New ids for a call that is not a delivery.
     pub(super) fn about_now(&self, webhook: &Webhook, event: &'static str, now: Timestamp) -> About {
         let event_id = EventId::new(now, &*self.random);
         About { event, event_id, delivery_id: DeliveryId::derive(event_id, now, webhook.id), number: 1 }
     }
 }
 
-/// What cannot be done before a handshake was passed.
+/// The error for an operation on a webhook that has not passed its handshake.
 pub(super) fn not_verified() -> Error {
     Error::Conflict {
         code: "webhook_pending",

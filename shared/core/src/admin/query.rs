@@ -1,4 +1,4 @@
-//! What an account can look at.
+//! What an account can read.
 
 use std::sync::Arc;
 
@@ -13,24 +13,24 @@ use crate::ids::{AccountId, DeliveryId, KeyId, WebhookId};
 use crate::ports::Page;
 use crate::webhook::Webhook;
 
-/// An entry of an audit log as it is shown.
+/// An entry of an audit log, as shown to its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audited {
-    /// When.
+    /// When it was made.
     pub at: Timestamp,
-    /// What.
+    /// The change.
     pub change: Change,
-    /// With which key, and how that begins; `None` where StatusPulse did it by itself.
+    /// Id and prefix of the API key; `None` if StatusPulse made the change itself.
     pub by: Option<(KeyId, String)>,
 }
 
 impl Admin {
-    /// The account itself.
+    /// The account.
     pub async fn account(&self, id: AccountId) -> Result<Account> {
         self.accounts.account(id).await?.ok_or(Error::NotFound("account"))
     }
 
-    /// The account's webhooks, oldest first, past `after`.
+    /// A page of the account's webhooks, oldest first, starting after `after`.
     pub async fn webhook_page(
         &self,
         account: AccountId,
@@ -44,10 +44,10 @@ impl Admin {
         Ok(Page { items, next })
     }
 
-    /// Who did what to this webhook, newest first.
+    /// The webhook's latest changes, newest first.
     pub async fn audit_log(&self, webhook: &Webhook) -> Result<Vec<Audited>> {
         let keys = self.accounts.keys(webhook.account_id).await?;
-        // Keys are never forgotten; should one be all the same, its id still says which it was.
+        // Keys are never deleted. If one is missing all the same, its id still identifies it.
         let prefix =
             |id| keys.iter().find(|key| key.id == id).map(|key| key.prefix.clone()).unwrap_or_default();
         let entries = webhook.audit.entries().iter().rev();
@@ -65,7 +65,7 @@ impl Admin {
         Ok(self.deliveries.held(webhook).await?)
     }
 
-    /// A webhook's deliveries, newest first, past `after`.
+    /// A page of a webhook's deliveries, newest first, starting after `after`.
     pub async fn delivery_page(
         &self,
         account: AccountId,
@@ -84,7 +84,7 @@ impl Admin {
         self.deliveries.delivery(&[webhook], id).await?.ok_or(Error::NotFound("delivery"))
     }
 
-    /// The same, for who knows only the delivery's id: it stands in a header of every attempt.
+    /// A delivery by its id alone, which is in a header of every attempt.
     pub async fn delivery_by_id(&self, account: AccountId, id: DeliveryId) -> Result<Delivery> {
         let own: Vec<WebhookId> =
             self.webhooks.webhooks(account).await?.iter().map(|webhook| webhook.id).collect();

@@ -1,4 +1,4 @@
-//! A finished delivery is made again, because its owner asks for it.
+//! Redelivery: sends finished deliveries again because their owner asks for it.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::ports::DeliveryQuery;
 use crate::webhook::JobKind;
 
 impl Admin {
-    /// Delivers a finished delivery once more, now; on a paused webhook it is held instead.
+    /// Delivers a finished delivery again now. On a paused webhook it is held instead.
     pub async fn redeliver(
         &self,
         account: AccountId,
@@ -22,20 +22,20 @@ impl Admin {
         loop {
             let delivery = self.delivery(account, webhook.id, id).await?;
             if !delivery.is_finished() {
-                // A call that broke off before its message was sent is completed by its repetition.
+                // An earlier call may have been interrupted before it sent the message.
                 if delivery.is_released() || matches!(delivery.state, State::Waiting | State::Held) {
                     self.outbox.reconcile_and_recheck(&delivery).await?;
                 }
                 let detail = match delivery.status() {
-                    Status::Held => "it is held; resume the webhook to deliver it",
-                    _ => "it is not finished; it will be delivered by itself",
+                    Status::Held => "the delivery is held; resume the webhook to deliver it",
+                    _ => "the delivery is not finished; it will be attempted without a redelivery",
                 };
                 return Err(Error::Conflict { code: "delivery_unfinished", detail: detail.to_owned() });
             }
             let asked = delivery.requested_again();
             let again = if webhook.is_active() { asked.restarted(self.clock.now()) } else { asked };
             if let Ok(saved) = self.outbox.save(&again).await? {
-                // It may wait, or be held on a webhook that was resumed just now.
+                // It may be waiting, or held on a webhook that was resumed in the meantime.
                 if saved.due_attempt().is_none() {
                     self.outbox.reconcile_and_recheck(&saved).await?;
                 }
@@ -44,8 +44,8 @@ impl Admin {
         }
     }
 
-    /// Delivers all of a webhook's failed deliveries again whose events were accepted at `since` or later: they
-    /// are held, and let go at a bounded rate like those of a resume. Answers how many.
+    /// Delivers all of a webhook's failed deliveries again whose events were accepted at `since` or later. They are
+    /// held, and released at a bounded rate as after a resume. Returns their number.
     pub async fn redeliver_failed(
         &self,
         account: AccountId,
@@ -54,7 +54,7 @@ impl Admin {
     ) -> Result<u64> {
         let webhook = self.webhook(account, webhook).await?;
         if webhook.job.is_some_and(|job| job.kind == JobKind::Discard) {
-            let detail = "held deliveries are being discarded; ask again when that is done".to_owned();
+            let detail = "held deliveries are being discarded; try again when that is done".to_owned();
             return Err(Error::Conflict { code: "discard_in_progress", detail });
         }
         let mut count = 0;

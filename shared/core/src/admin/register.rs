@@ -1,4 +1,4 @@
-//! A webhook is registered or changed: the endpoint proves itself before it gets anything.
+//! Registers and changes webhooks. An endpoint must pass a handshake before it receives events.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::signature::SigningKeys;
 use crate::webhook::{Handshake, Webhook};
 
 impl Admin {
-    /// Registers an endpoint: the handshake runs in this call, and only then is the webhook kept, so that a call
-    /// that breaks off leaves nothing behind. Without a passed handshake it is pending, with the reason.
+    /// Registers a webhook. The handshake runs in this call, and the webhook is stored after it, so that an interrupted
+    /// call leaves nothing behind. If the handshake fails, the webhook is pending, with the reason.
     pub async fn register(&self, by: Manager, asked: NewWebhook) -> Result<Arc<Webhook>> {
         let account = self.account(by.account_id).await?;
         let settings = settings::new(asked, self.target_rules(&account))?;
         if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
                 code: "too_many_webhooks",
-                detail: format!("an account may have {} webhooks", limits::WEBHOOKS_PER_ACCOUNT),
+                detail: format!("an account can have {} webhooks", limits::WEBHOOKS_PER_ACCOUNT),
             });
         }
         let now = self.clock.now();
@@ -44,7 +44,8 @@ impl Admin {
         Ok(Arc::new(webhook))
     }
 
-    /// Changes a webhook's settings. A new URL or routing key passes its handshake first; if it fails, nothing has changed.
+    /// Changes a webhook's settings. A new URL or routing key must pass a handshake first. If it fails, nothing is
+    /// changed.
     pub async fn update(&self, by: Manager, id: WebhookId, patch: WebhookPatch) -> Result<Arc<Webhook>> {
         let webhook = self.webhook(by.account_id, id).await?;
         let account = self.account(by.account_id).await?;
@@ -63,7 +64,7 @@ impl Admin {
             latest.requests_since = now;
             latest.audit.add(Change::Updated, Some(by.key_id), now);
             if let Some(handshake) = &handshake {
-                // What the old endpoint did is not the new one's fault.
+                // Failures of the old endpoint do not count for the new one.
                 latest.handshake = handshake.clone();
                 latest.health = latest.health.recovered();
                 latest.verified(now);

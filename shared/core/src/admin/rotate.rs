@@ -1,4 +1,4 @@
-//! A webhook's secret is replaced, with a window in which both sign.
+//! Rotates a webhook's secret, with a window in which both secrets sign.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::signature::{RotationStyle, WindowOpen};
 
 impl Admin {
-    /// Makes a new secret; for 24 hours the old one signs too. Answers with the new secret and the window's end.
+    /// Creates a new secret. For 24 hours the old one signs too. Returns the new secret and the end of the window.
     pub async fn rotate_secret(
         &self,
         by: Manager,
@@ -24,8 +24,8 @@ impl Admin {
             .change_webhook(by.account_id, id, |webhook| {
                 if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), style, now) {
                     let detail = format!(
-                        "the secret was rotated before and both are valid until {until}; \
-                         POST to /rotate-secret/finish to end the window now"
+                        "a rotation is in progress, and both secrets are valid until {until}; \
+                         POST to /rotate-secret/finish to end the old one now"
                     );
                     return Err(Error::Conflict { code: "rotation_in_progress", detail });
                 }
@@ -38,14 +38,14 @@ impl Admin {
         Ok((secret, until))
     }
 
-    /// Ends the window now: the old secret signs nothing any more.
+    /// Ends the window now. The old secret no longer signs.
     pub async fn finish_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |webhook| {
             if !webhook.keys.finish(now) {
                 return Err(Error::Conflict {
                     code: "no_rotation",
-                    detail: "no rotation is in progress: one secret signs".to_owned(),
+                    detail: "no rotation is in progress: there is only one secret".to_owned(),
                 });
             }
             (webhook.updated_at, webhook.requests_since) = (now, now);

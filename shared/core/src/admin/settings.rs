@@ -1,4 +1,4 @@
-//! What an owner may set on a webhook: each field checked, all that is wrong named at once.
+//! Checks the settings of a webhook. All wrong fields are reported at once.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::limits;
 use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
 use crate::webhook::{Headers, Settings};
 
-/// The order in which wrong fields are named.
+/// The order in which wrong fields are reported.
 const FIELDS: [&str; 7] =
     ["/url", "/routing_key", "/destination", "/events", "/monitor_groups", "/description", "/headers"];
 
-/// Who may be registered.
+/// Which endpoints can be registered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TargetRules<'a> {
     pub(super) policy: &'a TargetPolicy,
     pub(super) domains: &'a AllowedDomains,
-    /// Where PagerDuty takes events.
+    /// PagerDuty's URL for events.
     pub(super) pagerduty: &'a EndpointUrl,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings>
     })
 }
 
-/// What a change sets, checked; `None` leaves as it is.
+/// The checked settings of a change. `None` leaves a setting as it is.
 #[derive(Debug)]
 pub(super) struct Patch {
     url: Option<EndpointUrl>,
@@ -111,7 +111,7 @@ impl Patch {
 
 fn url(text: &str, destination: &str, rules: TargetRules<'_>) -> std::result::Result<EndpointUrl, String> {
     if destination == "pagerduty" {
-        return Err("cannot be set: PagerDuty's address is that of the deployment".to_owned());
+        return Err("cannot be set: the deployment decides PagerDuty's URL".to_owned());
     }
     let url = EndpointUrl::parse(text, rules.policy).map_err(|refused| refused.detail)?;
     if rules.domains.admits(url.host_text()) {
@@ -123,7 +123,7 @@ fn url(text: &str, destination: &str, rules: TargetRules<'_>) -> std::result::Re
 
 fn routing_key(text: &str, destination: &str) -> std::result::Result<RoutingKey, String> {
     if matches!(destination, "json" | "slack") {
-        return Err("is for the destination pagerduty alone".to_owned());
+        return Err("can only be set for the destination pagerduty".to_owned());
     }
     RoutingKey::parse(text).map_err(|refused| refused.to_string())
 }
@@ -143,14 +143,14 @@ fn events(names: &[String], refused: &mut Refusals) -> Vec<EventType> {
 fn check_description(text: &str) -> std::result::Result<(), String> {
     let limit = limits::DESCRIPTION_CHARS;
     if text.chars().count() > limit || text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(format!("may have {limit} characters at most, none of them a control character"));
+        return Err(format!("must have at most {limit} characters, and no control characters but newlines"));
     }
     Ok(())
 }
 
 fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
     if named.len() > limits::CUSTOM_HEADERS {
-        refused.add("/headers", format!("may name {} headers at most", limits::CUSTOM_HEADERS));
+        refused.add("/headers", format!("must have at most {} headers", limits::CUSTOM_HEADERS));
     }
     let mut headers = BTreeMap::new();
     for (name, value) in named {
@@ -158,7 +158,7 @@ fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
         if refused.check(&pointer, check_header(&name, &value)).is_none() {
             continue;
         }
-        // Names are the same in any case: two spellings would be one header sent twice.
+        // Header names are case-insensitive: two spellings would be one header sent twice.
         if headers.keys().any(|known: &String| known.eq_ignore_ascii_case(&name)) {
             refused.add(pointer, "appears more than once");
         } else {
@@ -168,8 +168,8 @@ fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
     Headers(headers)
 }
 
-/// Headers that are ours, or that say how a message is framed or routed: whoever sets those may split a request
-/// or pass for us.
+/// Headers that StatusPulse sets, or that control the framing and routing of a request. A customer who could set them
+/// could split requests or imitate StatusPulse.
 const RESERVED: [&str; 21] = [
     "accept-encoding",
     "connection",
@@ -199,14 +199,14 @@ fn check_header(name: &str, value: &str) -> std::result::Result<(), String> {
     // RFC 9110, section 5.6.2.
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || name.len() > limits::HEADER_NAME_BYTES || !name.bytes().all(is_token) {
-        return Err("is not a header's name".to_owned());
+        return Err("is not a valid header name".to_owned());
     }
     let lower = name.to_ascii_lowercase();
     if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
     {
         return Err("is set by StatusPulse or by the protocol, and cannot be replaced".to_owned());
     }
-    // Visible ASCII, and spaces inside: no line breaks, no NUL, nothing receivers read differently.
+    // Visible ASCII and inner spaces only: no line breaks, no NUL, nothing that receivers may interpret differently.
     let visible = value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && value.trim() == value;
     if value.len() > limits::HEADER_VALUE_BYTES || value.is_empty() || !visible {
         let limit = limits::HEADER_VALUE_BYTES;

@@ -1,5 +1,5 @@
-//! A browser signs in: an API key buys a link, the link is exchanged for a cookie, once. Neither is the key, and both end with
-//! it.
+//! Signs a browser in: an API key creates a link, and the link is exchanged once for a cookie. Neither contains the
+//! key, and both stop working when the key does.
 
 use jiff::Timestamp;
 
@@ -9,17 +9,17 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::time::later;
 
-/// A link that signs in whoever opens it first. No `Debug`: it would show it.
+/// A link that signs in the first person who opens it. It has no `Debug`, because it is a secret.
 #[expect(missing_debug_implementations, reason = "it is a secret")]
 pub struct SignInLink {
-    /// Where to.
+    /// The link.
     pub url: String,
-    /// When it is too late.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl Admin {
-    /// Makes a link for whoever has this API key, which may read an account at the least.
+    /// Creates a link for the holder of this API key, whose role must be able to read an account.
     pub async fn buy_link(&self, key: &str) -> Result<SignInLink> {
         self.authenticate(key).await?.account_for(Action::Read)?;
         let until = later(self.clock.now(), limits::DASHBOARD_LINK);
@@ -28,7 +28,7 @@ impl Admin {
         Ok(SignInLink { url: format!("{page}?link={}", text.reveal()), expires_at })
     }
 
-    /// Exchanges a link for a browser's own session. Nobody can do so again.
+    /// Exchanges a link for a browser's session. A link can be used once.
     pub async fn use_link(&self, link: &str) -> Result<(KeyText, Timestamp)> {
         let now = self.clock.now();
         let taken = self.sessions.take_session(&KeyHash::of(link)).await?;
@@ -38,7 +38,7 @@ impl Admin {
         self.begin_session(SessionKind::Browser, link.key, later(now, limits::DASHBOARD_SESSION)).await
     }
 
-    /// Who shows this session.
+    /// The caller that this session belongs to.
     pub async fn signed_in(&self, session: &str) -> Result<Caller> {
         let now = self.clock.now();
         let found = self.sessions.session(&KeyHash::of(session)).await?;

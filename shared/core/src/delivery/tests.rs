@@ -1,4 +1,4 @@
-//! What becomes of a delivery after a failure, as a table.
+//! The changes of a delivery, as tables.
 
 use super::*;
 use crate::attempt::{Class, Failure};
@@ -50,7 +50,7 @@ fn early(number: u8, ladder_at: i64) -> State {
 fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
     let climb = Consequence::Climb;
     let minutes = |count: u64| Some(Duration::from_secs(60 * count));
-    // State before, its number, what follows from the answer, Retry-After, state after. It is second 1000.
+    // State before, attempt number, consequence of the answer, Retry-After, state after. The time is second 1000.
     let table = [
         (on_time(1, 1000), 1, climb, None, on_time(2, 1060)),
         (on_time(2, 1000), 2, climb, None, on_time(3, 1300)),
@@ -59,7 +59,7 @@ fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
         (on_time(1, 1000), 1, climb, minutes(10), on_time(2, 1600)),
         (on_time(4, 1000), 4, climb, minutes(10), on_time(5, 4600)),
         (on_time(1, 1000), 1, Consequence::GiveUp, None, State::Failed),
-        // An early attempt leaves the ladder's own where it is, or later if the receiver asks for that.
+        // An early attempt leaves the ladder's own at its time, or later if the receiver asks for it.
         (
             early(3, 1300),
             3,
@@ -74,7 +74,7 @@ fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
             minutes(10),
             State::Scheduled { number: 3, at: at(1600), timing: Timing::AfterEarly },
         ),
-        // Where the ladder's own time is at hand it is the ladder's own: the next rung counts from there.
+        // If the ladder's own time is near, the early attempt replaces it: the next rung counts from there.
         (early(3, 1010), 3, climb, None, on_time(4, 1910)),
         (early(3, 1030), 3, climb, None, on_time(4, 1930)),
         (early(5, 1010), 5, climb, None, State::Failed),
@@ -109,7 +109,7 @@ fn what_its_webhook_became_meanwhile_decides() {
         (Some(&paused), None, State::Held),
         (Some(&deleted), None, State::Cancelled),
         (None, None, State::Cancelled),
-        // The ladder lived through a pause and a resume: it begins afresh.
+        // The webhook was paused and resumed since the first failure: the ladder starts over.
         (Some(&resumed), before_the_resume, State::Held),
         (Some(&resumed), None, on_time(3, 1300)),
     ];
@@ -152,11 +152,11 @@ fn each_state_says_what_it_calls_for() {
         assert_eq!(due(&delivery(state, None)), None, "{state:?}");
     }
     let accepted = |state| delivery(state, None).accepted_message(&body).is_some();
-    assert!(accepted(on_time(1, 0)) && accepted(State::Waiting), "whatever is accepted has a message");
+    assert!(accepted(on_time(1, 0)) && accepted(State::Waiting), "every accepted delivery has a message");
     let retried = Delivery { attempts: vec![attempt(1)], ..delivery(on_time(2, 60), None) };
-    assert!(retried.accepted_message(&body).is_none(), "it was sent for long ago");
+    assert!(retried.accepted_message(&body).is_none(), "its message was sent before");
     let mut given_up = delivery(State::Failed, None);
-    assert_eq!(given_up.failed_event(), None, "it was never tried");
+    assert_eq!(given_up.failed_event(), None, "it was never attempted");
     given_up.attempts.push(attempt(5));
     assert!(given_up.failed_event().is_some());
     assert_eq!(Delivery { state: State::Delivered, ..given_up }.failed_event(), None);
@@ -173,14 +173,14 @@ fn what_is_let_go_begins_afresh() {
         assert_eq!(
             (next.round, next.failed_in),
             (2, None),
-            "an outage of an earlier round says nothing of this one"
+            "the outages of an earlier round do not count for this one"
         );
     }
 }
 
 #[test]
 fn a_delivery_says_who_set_it_going() {
-    // Round, version, state; was it let go, and is it as it was accepted?
+    // Round, version, state; whether it is released, and whether it is as accepted.
     let table = [
         (1, 0, on_time(1, 0), false, true),
         (1, 3, on_time(1, 0), false, false),

@@ -1,5 +1,5 @@
-//! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/events-api-v2/overview/>. One event opens an incident
-//! there, `resolve` with the same `dedup_key` ends it.
+//! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/events-api-v2/overview/>. An event opens an
+//! incident there, and `resolve` with the same `dedup_key` ends it.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,26 +16,26 @@ use crate::ids::WebhookId;
 use crate::limits;
 use crate::webhook::PauseReason;
 
-/// The integration key of a PagerDuty service: whoever has it can page. `Debug` does not show it.
+/// The integration key of a PagerDuty service. It is a secret, because it is enough to page. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RoutingKey(String);
 
-/// This is not a routing key.
+/// The text is not a routing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the 32 letters and digits of an Events API v2 integration key")]
 pub struct RoutingKeyRefused;
 
 impl RoutingKey {
-    /// Reads a key.
+    /// Parses a key.
     ///
     /// # Errors
-    /// If it does not have the form of one.
+    /// Returns an error if the text does not have the form of a key.
     pub fn parse(text: &str) -> Result<Self, RoutingKeyRefused> {
         let fits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if fits { Ok(Self(text.to_owned())) } else { Err(RoutingKeyRefused) }
     }
 
-    /// The key itself, to be sent or sealed.
+    /// The key itself, for sending and sealing.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -73,8 +73,8 @@ struct Payload<'a> {
     custom_details: Option<&'a RawValue>,
 }
 
-/// The event for a payload. The group is the webhook's, if it is bound to exactly one; the link leads from the webhook's page
-/// to the incident's deliveries.
+/// The event for a payload. `group` is the webhook's monitor group, if it has exactly one. The link opens the
+/// incident's deliveries in the dashboard.
 pub(super) fn event(
     key: &RoutingKey,
     event_type: EventType,
@@ -135,7 +135,8 @@ fn summary(event_type: EventType, told: &Told<'_>, details: &Details<'_>) -> Str
     }
 }
 
-/// By what the monitored system answered: no answer or a 5xx is an outage, a 4xx an error, all else merely not right.
+/// The severity, from what the monitored system answered: no answer or a 5xx is critical, a 4xx is an error, all else
+/// is a warning.
 fn severity(response_code: Option<&str>) -> &'static str {
     match response_code.and_then(|digits| digits.parse::<f64>().ok()) {
         None => "critical",
@@ -145,8 +146,8 @@ fn severity(response_code: Option<&str>) -> &'static str {
     }
 }
 
-/// A handshake ends an incident that does not exist, which pages nobody and proves the key's form; a test event opens one
-/// of the least severity.
+/// A handshake resolves an incident that does not exist, which pages no one and proves the form of the key. A test
+/// event opens one with the lowest severity.
 pub(super) fn probe(key: &RoutingKey, probe: Probe, webhook: WebhookId, now: Timestamp) -> Bytes {
     let dedup_key = format!("statuspulse-{}-{webhook}", probe.name());
     body(&match probe {
@@ -168,7 +169,7 @@ pub(super) fn probe(key: &RoutingKey, probe: Probe, webhook: WebhookId, now: Tim
     })
 }
 
-/// What PagerDuty says of an event it does not take.
+/// PagerDuty's answer to an event that it rejects.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Refusal {
@@ -184,7 +185,7 @@ pub(super) fn verdict(reply: &Reply) -> Verdict {
             let words = [vec![refusal.message], refusal.errors].concat().join(": ");
             let words = response_text(words.as_bytes()).unwrap_or_else(|| "it gave no reason".to_owned());
             let failure =
-                Failure::new(Class::Http4xx, format!("PagerDuty does not take the event: {words}."));
+                Failure::new(Class::Http4xx, format!("PagerDuty did not accept the event: {words}."));
             let key_is_wrong = words.contains("routing_key") || words.to_lowercase().contains("routing key");
             let consequence =
                 if key_is_wrong { Consequence::Pause(PauseReason::Permanent) } else { Consequence::GiveUp };
@@ -195,7 +196,7 @@ pub(super) fn verdict(reply: &Reply) -> Verdict {
                 Failure::new(
                     Class::BadResponse,
                     format!(
-                        "The answer was {status}; PagerDuty answers 202. Something else answers in its place."
+                        "The answer was {status}; PagerDuty answers 202. Another server answers in its place."
                     ),
                 )
             });

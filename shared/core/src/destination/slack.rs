@@ -1,5 +1,5 @@
-//! A message in a Slack channel: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>. What stands
-//! before the fields is what a phone shows in its notification.
+//! A message in a Slack channel: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>. A phone
+//! shows the text before the fields in its notification.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::event::EventType;
 use crate::limits;
 use crate::webhook::PauseReason;
 
-/// The message for a payload.
+/// The message for a single payload.
 pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     let told = Told::of(payload);
     let details = told.details();
@@ -40,10 +40,10 @@ pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     body(&json!({"text": headline, "attachments": [{"color": colour(event_type), "blocks": blocks}]}))
 }
 
-/// The one message for all that is due: how many of each type, and a line each for those whose payloads are here.
+/// The message for a burst: how many events of each type, and a line each for those whose payloads are given.
 pub(crate) fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
     let of = |event_type| types.iter().filter(|known| **known == event_type).count();
-    // The worst comes first.
+    // The most severe type comes first.
     let worst = EventType::ALL.into_iter().find(|event_type| of(*event_type) > 0);
     let worst = worst.unwrap_or(EventType::IncidentOpened);
     let counts: Vec<String> = EventType::ALL
@@ -70,7 +70,7 @@ pub(crate) fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes 
     body(&json!({"text": headline, "attachments": [{"color": colour(worst), "blocks": blocks}]}))
 }
 
-/// What happened to which monitor, for a phone's notification. Escaped.
+/// What happened to which monitor, for a phone's notification. Already escaped.
 struct Headline {
     sign: &'static str,
     monitor: String,
@@ -128,7 +128,7 @@ fn field(name: &str, value: &str) -> Value {
     json!({"type": "mrkdwn", "text": format!("*{name}*\n{text}")})
 }
 
-/// The start of an escaped text. An entity is left whole.
+/// The start of an escaped text, without a partial entity at its end.
 fn cut(escaped: &str, characters: usize) -> String {
     let short = shortened(escaped, characters);
     match short.strip_suffix('…').map(|start| (start, start.rfind('&'))) {
@@ -137,7 +137,7 @@ fn cut(escaped: &str, characters: usize) -> String {
     }
 }
 
-/// In the reader's own time zone, as Slack does it.
+/// Formats a time so that Slack shows it in the reader's time zone.
 fn date(at: &str) -> String {
     let text = escaped(at);
     match at.parse::<jiff::Timestamp>() {
@@ -146,12 +146,12 @@ fn date(at: &str) -> String {
     }
 }
 
-/// Slack's three control characters; nothing else needs escaping.
+/// Escapes Slack's three control characters.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A handshake is seen in the channel: who put it there knows that it works.
+/// A handshake is visible in the channel, so that its owner sees that it works.
 pub(super) fn probe(probe: Probe) -> Bytes {
     let text = match probe {
         Probe::Handshake => {
@@ -162,23 +162,23 @@ pub(super) fn probe(probe: Probe) -> Bytes {
     self::text(text)
 }
 
-/// A message of nothing but text, escaped where it has to be.
+/// A message with this text, which must already be escaped.
 pub(crate) fn text(text: &str) -> Bytes {
     body(&json!({ "text": text }))
 }
 
-/// What Slack's errors mean, in words that say what to fix.
+/// What Slack's error codes mean, and what to fix.
 const ERRORS: [(&str, &str); 10] = [
     ("invalid_payload", "Slack does not understand our message."),
     ("no_text", "Slack does not understand our message."),
-    ("user_not_found", "the user it was to go to does not exist."),
+    ("user_not_found", "the recipient does not exist."),
     ("action_prohibited", "the workspace's administrators forbid it."),
-    ("posting_to_general_channel_denied", "only administrators may write in this channel."),
-    ("invalid_token", "this incoming webhook does not exist any more. Make another one in Slack."),
-    ("no_service", "this incoming webhook was removed or turned off. Make another one in Slack."),
-    ("no_team", "the workspace does not exist any more."),
-    ("channel_not_found", "the channel does not exist any more."),
-    ("channel_is_archived", "the channel is archived. Make it active again in Slack, or choose another one."),
+    ("posting_to_general_channel_denied", "only administrators can post in this channel."),
+    ("invalid_token", "this incoming webhook no longer exists. Create a new one in Slack."),
+    ("no_service", "this incoming webhook was removed or turned off. Create a new one in Slack."),
+    ("no_team", "the workspace no longer exists."),
+    ("channel_not_found", "the channel no longer exists."),
+    ("channel_is_archived", "the channel is archived. Unarchive it in Slack, or choose another channel."),
 ];
 
 pub(super) fn verdict(reply: &Reply) -> Verdict {
@@ -191,7 +191,7 @@ pub(super) fn verdict(reply: &Reply) -> Verdict {
             let reason = match known {
                 Some((code, words)) => format!("Slack answered {} {code}: {words}", reply.status),
                 None => {
-                    format!("Slack answered {}: it does not take messages here. Check the URL.", reply.status)
+                    format!("Slack answered {}: it accepts no messages here. Check the URL.", reply.status)
                 }
             };
             Verdict::Failed(Failure::new(Class::Http4xx, reason), Consequence::Pause(PauseReason::Permanent))
@@ -201,7 +201,7 @@ pub(super) fn verdict(reply: &Reply) -> Verdict {
                 Failure::new(
                     Class::BadResponse,
                     format!(
-                        "The answer was {status} without Slack's ok. Something else answers in its place."
+                        "The answer was {status} without Slack's ok. Another server answers in its place."
                     ),
                 )
             });

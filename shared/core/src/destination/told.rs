@@ -1,12 +1,12 @@
-//! What a payload tells, for forms other than its own.
+//! The fields of a payload that PagerDuty and Slack messages show.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The fields of a payload that are told in words. It was checked when it was accepted; what is not there, or is of a kind
-/// that nothing was promised about, is left out.
+/// The fields of a payload that messages show. The payload was checked when it was accepted. Missing fields, and
+/// optional fields of another kind than expected, are left out.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Told<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Told<'a> {
     updated_at: Option<Cow<'a, str>>,
     #[serde(borrow)]
     resolved_at: Option<Cow<'a, str>>,
-    /// As it was published, digit for digit.
+    /// As published, digit for digit.
     #[serde(borrow)]
     pub(super) details: Option<&'a RawValue>,
 }
@@ -43,7 +43,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// What `details` may hold.
+/// The known fields of `details`.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Details<'a> {
@@ -70,12 +70,12 @@ impl Details<'_> {
         as_text(self.endpoint)
     }
 
-    /// Its digits.
+    /// The number as published.
     pub(super) fn response_code(&self) -> Option<&str> {
         as_number(self.response_code.or(self.final_response_code))
     }
 
-    /// Its digits.
+    /// The number as published.
     pub(super) fn latency_ms(&self) -> Option<&str> {
         as_number(self.latency_ms)
     }
@@ -84,12 +84,12 @@ impl Details<'_> {
         as_text(self.region)
     }
 
-    /// What somebody wrote.
+    /// The message or the engineer's notes.
     pub(super) fn words(&self) -> Option<String> {
         as_text(self.message.or(self.engineer_notes))
     }
 
-    /// "43 min 43 s".
+    /// The downtime for people, such as "43 min 43 s".
     pub(super) fn downtime(&self) -> Option<String> {
         let digits = as_number(self.downtime_duration_seconds)?;
         let Ok(seconds) = digits.parse::<u64>() else { return Some(format!("{digits} s")) };
@@ -112,7 +112,7 @@ fn as_number(raw: Option<&RawValue>) -> Option<&str> {
         .filter(|text| text.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
 }
 
-/// The start of a text, with a mark where it was cut.
+/// The text, or its start with `…` if it is too long.
 pub(crate) fn shortened(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! A delivery's attempts, as one text.
+//! A delivery's attempts as JSON.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::attempt::{Attempt, Class, Failure, ResponseHeaders, Trigger};
 #[derive(Serialize, Deserialize)]
 struct AttemptRecord {
     number: u8,
-    /// Where it is another than the event.
+    /// Absent if it is the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trigger: Option<String>,
     at: i64,
-    /// Where it is another time than `at`.
+    /// Absent if it is the same as `at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,14 +24,14 @@ struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     micros: u64,
-    /// Not in records of old.
+    /// Absent if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: ResponseHeaders,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<String>,
 }
 
-/// The attempts as a text.
+/// Serialises attempts.
 pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
     let records: Vec<AttemptRecord> = attempts
         .iter()
@@ -51,7 +51,7 @@ pub fn write_attempts(attempts: &[Attempt]) -> Result<String, Unreadable> {
     serde_json::to_string(&records).map_err(Unreadable::because)
 }
 
-/// The attempts of a text.
+/// Parses attempts.
 pub fn read_attempts(text: &str) -> Result<Vec<Attempt>, Unreadable> {
     if text == "[]" {
         return Ok(vec![]);
@@ -82,7 +82,7 @@ fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
     })
 }
 
-/// The trigger of that name.
+/// Parses a trigger.
 pub fn read_trigger(name: &str) -> Result<Trigger, Unreadable> {
     Trigger::from_name(name).ok_or_else(|| Unreadable::unknown("trigger", name))
 }

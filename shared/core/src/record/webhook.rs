@@ -1,4 +1,4 @@
-//! A webhook: a record of what is no secret, and one of what is sealed.
+//! A webhook's record: one part without secrets, and one part that is sealed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,22 +20,22 @@ use crate::webhook::{
     BulkJob, Handshake, Headers, Health, JobKind, Pause, PauseReason, Settings, State, Webhook,
 };
 
-/// A webhook as a store keeps it, `secrets` still to be sealed. No `Debug`: it would show them.
+/// A webhook's record. The store seals `secrets`. It has no `Debug`, which would show them.
 #[expect(missing_debug_implementations, reason = "one of its fields holds secrets")]
 pub struct WebhookParts {
-    /// Its id.
+    /// Unique id.
     pub id: WebhookId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
-    /// All that is no secret, as a text.
+    /// Everything that is not secret, as JSON.
     pub record: String,
-    /// What is to be sealed, as a text.
+    /// The secrets, as JSON. Must be sealed.
     pub secrets: String,
-    /// Counts its changes.
+    /// Incremented with each save, for compare-and-set.
     pub version: u64,
 }
 
-/// Takes a webhook apart.
+/// Serialises a webhook.
 pub fn write_webhook(webhook: &Webhook) -> Result<WebhookParts, Unreadable> {
     Ok(WebhookParts {
         id: webhook.id,
@@ -46,12 +46,12 @@ pub fn write_webhook(webhook: &Webhook) -> Result<WebhookParts, Unreadable> {
     })
 }
 
-/// Puts a webhook together.
+/// Parses a webhook.
 pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
     let record: Record = serde_json::from_str(&parts.record).map_err(Unreadable::because)?;
-    // Without the parser's own words: they quote what they cannot read.
+    // Without the parser's error text, which may quote a secret.
     let secrets: Secrets = serde_json::from_str(&parts.secrets)
-        .map_err(|_| Unreadable::because("the sealed part is of another form"))?;
+        .map_err(|_| Unreadable::because("the sealed part has an unknown format"))?;
     Ok(Webhook {
         id: parts.id,
         account_id: parts.account_id,
@@ -83,7 +83,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
     })
 }
 
-/// All of a webhook that is no secret.
+/// Everything of a webhook that is not secret.
 #[derive(Serialize, Deserialize)]
 struct Record {
     url: String,
@@ -102,10 +102,10 @@ struct Record {
     job: Option<JobRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     notification: Option<NotificationRecord>,
-    /// When it is due, and the message.
+    /// Due time and message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outbox: Vec<(i64, Message)>,
-    /// When, what, by whom.
+    /// Time, change and API key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     audit: Vec<(i64, String, Option<KeyId>)>,
     generation: u64,
@@ -166,7 +166,7 @@ struct JobRecord {
     let_go: u64,
 }
 
-/// What is sealed.
+/// The part that is sealed.
 #[derive(Serialize, Deserialize)]
 struct Secrets {
     current: String,
@@ -174,7 +174,7 @@ struct Secrets {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rotated_at: Option<i64>,
     headers: BTreeMap<String, String>,
-    /// The whole URL, where it is a secret.
+    /// The whole URL, if it is secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -365,7 +365,7 @@ impl NotificationRecord {
 
 impl Secrets {
     fn of(webhook: &Webhook) -> Self {
-        // A window that is over is forgotten with the next write; which one that is, is for `restore` to see.
+        // `Timestamp::MIN` is before every window's end, so that an old secret whose window has ended is stored too.
         let outgoing = webhook.keys.outgoing(Timestamp::MIN).map(|outgoing| OutgoingRecord {
             secret: outgoing.secret.reveal().to_owned(),
             until: millis(outgoing.until),

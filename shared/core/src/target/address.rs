@@ -1,15 +1,15 @@
 //! Which addresses are on the public internet.
 //!
-//! The std library's `is_global` is unstable and `to_canonical` knows only mapped addresses, so here is the
-//! whole table, with the source of every line: the IANA special-purpose registries of IPv4 and IPv6, the RFCs
-//! they name, and what clouds put beside them.
+//! The standard library's `is_global` is unstable, and its `to_canonical` knows only mapped addresses. So this is the
+//! whole table, with the source of every line: the IANA special-purpose registries of IPv4 and IPv6, the RFCs they
+//! name, and the addresses that clouds add.
 //!
-//! IPv6 is decided the other way round: nothing outside 2000::/3 is global unicast, so nothing outside is
-//! public, and the table lists what is not public *inside*. That settles most ways of writing an IPv4 address
-//! as an IPv6 one at a stroke: mapped `::ffff:a.b.c.d`, compatible `::a.b.c.d`, translated `::ffff:0:a.b.c.d`,
-//! NAT64 `64:ff9b::/96` and `64:ff9b:1::/48` lie outside. 6to4 and Teredo are in the table, whatever address is
-//! in them: both are long dead, and no receiver needs them. ISATAP can be in any prefix, and so can the
-//! translation prefix of an own NAT64 (RFC 6052): they are recognised by their form.
+//! IPv6 is decided the other way round: nothing outside of 2000::/3 is global unicast, so nothing outside is public,
+//! and the table lists what is not public *inside*. That excludes most ways of writing an IPv4 address as an IPv6 one:
+//! mapped `::ffff:a.b.c.d`, compatible `::a.b.c.d`, translated `::ffff:0:a.b.c.d`, and NAT64 `64:ff9b::/96` and
+//! `64:ff9b:1::/48` are outside. 6to4 and Teredo are in the table, whatever address they contain: both are obsolete,
+//! and no receiver needs them. ISATAP can have any prefix, and so can the translation prefix of a network's own NAT64
+//! (RFC 6052): they are recognised by their form.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,7 +22,7 @@ pub struct Cidr {
     prefix: u8,
 }
 
-/// A text that is not a block of addresses.
+/// Why a text is not a block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text} is not a block of addresses: {detail}")]
 pub struct CidrRefused {
@@ -40,7 +40,7 @@ impl Cidr {
         Self { network: IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)), prefix }
     }
 
-    /// Whether the address is in the block. An IPv4 address is never in an IPv6 block, nor the other way round.
+    /// Whether the address is in the block. IPv4 addresses are never in IPv6 blocks, and vice versa.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -88,14 +88,14 @@ impl FromStr for Cidr {
         let refuse = |detail| CidrRefused { text: text.to_owned(), detail };
         let (network, prefix) =
             text.split_once('/').ok_or_else(|| refuse("write address/length, as in 127.0.0.0/8"))?;
-        let network: IpAddr = network.parse().map_err(|_| refuse("the part before the / is no address"))?;
+        let network: IpAddr = network.parse().map_err(|_| refuse("the part before / is not an address"))?;
         let digits = prefix.bytes().all(|b| b.is_ascii_digit());
         let longest = if network.is_ipv4() { 32 } else { 128 };
         let prefix: u8 = match prefix.parse() {
-            // An empty list is "nothing allowed"; "everything allowed" must not be one keystroke away from it.
-            Ok(0) => return Err(refuse("a length of 0 would allow every address there is")),
+            // An empty list allows nothing. A list that allows everything must not be one keystroke away from it.
+            Ok(0) => return Err(refuse("a length of 0 would allow every address")),
             Ok(prefix) if digits && prefix <= longest => prefix,
-            _ => return Err(refuse("the length after the / is not possible")),
+            _ => return Err(refuse("the length after the / is not valid")),
         };
         let ignored = u32::from(longest - prefix);
         let beyond = match network {
@@ -144,10 +144,10 @@ const NOT_PUBLIC: &[(Cidr, &str)] = &[
     (Cidr::v6(0x3fff, 0, 0, 20), "IANA6, RFC 9637: documentation"),
 ];
 
-/// RFC 4291: what is global unicast. (RFC 4291 leaves room for more outside; IANA has given out none of it.)
+/// RFC 4291: global unicast. (RFC 4291 leaves room for more outside of it, but IANA has not allocated any.)
 const GLOBAL_UNICAST: Cidr = Cidr::v6(0x2000, 0, 0, 3);
 
-/// Whether the address is on the public internet. Everything that is not known to be is not.
+/// Whether the address is on the public internet. An address that is not known to be public is not.
 pub fn is_public(address: IpAddr) -> bool {
     let listed = NOT_PUBLIC.iter().any(|(cidr, _)| cidr.contains(address));
     match address {
@@ -156,21 +156,20 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// RFC 5214: the interface identifier `0:5efe` or `200:5efe` and an IPv4 address, in any prefix. (The two bits
-/// by which the forms differ, "universal" and "group", are not looked at.)
+/// RFC 5214: the interface identifier `0:5efe` or `200:5efe` and an IPv4 address, with any prefix. (The bits in which
+/// the two differ, "universal" and "group", are ignored.)
 fn is_isatap(address: Ipv6Addr) -> bool {
     let [.., high, low, _, _] = address.segments();
     high & !0x0300 == 0 && low == 0x5efe
 }
 
-/// RFC 6052: an IPv4 address that is not public, embedded behind a network's own translation prefix of 32,
-/// 40, 48, 56, 64 or 96 bits. Such a prefix is not to be told from any other, so it is the form that is
-/// looked for: octet 8 is zero, and so is all behind the IPv4 address; for 96 bits, octets 8 to 11 are zero.
+/// RFC 6052: an IPv4 address that is not public, embedded behind a network's own translation prefix of 32, 40, 48, 56,
+/// 64 or 96 bits. Such a prefix looks like any other, so the form decides: octet 8 and everything behind the IPv4
+/// address are zero; for 96 bits, octets 8 to 11 are zero.
 ///
 /// Real hosts have such addresses too: `2001:4860:4860::8888` (0.0.136.136), and Google's load balancers are
-/// `2600:1901:0:xxxx::` (x.x.0.0). So the IPv4 address has to be one that a single host can have: not in
-/// 0.0.0.0/8, not multicast or reserved, not ending in 0. It may still happen to a host numbered `...::a00:1`
-/// (10.0.0.1) that it is refused.
+/// `2600:1901:0:xxxx::` (x.x.0.0). So the IPv4 address must be one that a single host can have: not in 0.0.0.0/8, not
+/// multicast or reserved, and not ending in 0. A host numbered `...::a00:1` (10.0.0.1) may still be refused.
 fn is_translated(address: Ipv6Addr) -> bool {
     let o = address.octets();
     let [_, _, _, _, a, b, c, d, u, e, f, g, h, ..] = o;
@@ -191,7 +190,7 @@ fn is_translated(address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
 
-    /// The neighbour of a block's edge, `step` being 1 or -1.
+    /// The address next to the edge of a block; `step` is 1 or -1.
     fn neighbour(edge: IpAddr, step: i8) -> Option<IpAddr> {
         match edge {
             IpAddr::V4(v4) => {

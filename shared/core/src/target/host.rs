@@ -1,14 +1,14 @@
-//! Which names a host may have.
+//! Which host names are allowed.
 
 use super::UrlRefused;
 
-/// A whole name, by RFC 1035.
+/// Limit of a whole name (RFC 1035).
 const NAME_BYTES: usize = 253;
-/// One label of it.
+/// Limit of one label.
 const LABEL_BYTES: usize = 63;
 
-/// Names that mean "this machine" or "this network", wherever they are looked up. Single-label names are
-/// refused besides: a resolver's search list decides what they are.
+/// Names that mean "this machine" or "this network" wherever they are looked up. Single-label names are refused too,
+/// because a resolver's search list decides what they mean.
 const PRIVATE_SUFFIXES: &[&str] = &[
     "localhost",   // RFC 6761
     "localdomain", // the default of many a distribution's /etc/hosts
@@ -23,7 +23,7 @@ const PRIVATE_SUFFIXES: &[&str] = &[
     "onion", // RFC 7686: must not be looked up
 ];
 
-/// Checks the parsed name against what was typed.
+/// Checks the parsed name, also against the text that was entered.
 pub(super) fn check_name(typed: &str, name: &str) -> Result<(), UrlRefused> {
     let refuse = |detail: &str| Err(UrlRefused::new("url_host", detail));
     if name.len() > NAME_BYTES {
@@ -43,13 +43,12 @@ pub(super) fn check_name(typed: &str, name: &str) -> Result<(), UrlRefused> {
             return refuse("A part of the host's name begins or ends with a hyphen.");
         }
     }
-    // An underscore is no host name by RFC 952, but it resolves, and wildcard certificates cover it: taken.
+    // RFC 952 does not allow underscores, but such names resolve and wildcard certificates cover them: accepted.
     check_typed(typed, name)
 }
 
-/// Refuses a name of which the owner sees another than we call: one with characters that are dropped (soft
-/// hyphen, zero width) or replaced (full width, circled) on the way to punycode. Letter case is all that may
-/// change.
+/// Refuses a name that looks different from the name that would be called: one with characters that are dropped (soft
+/// hyphen, zero width) or replaced (full width, circled) on the way to punycode. Only letter case may change.
 fn check_typed(typed: &str, name: &str) -> Result<(), UrlRefused> {
     let unicode = in_unicode(name);
     let shown = unicode.as_deref().unwrap_or(name);
@@ -60,12 +59,12 @@ fn check_typed(typed: &str, name: &str) -> Result<(), UrlRefused> {
     }
     Err(UrlRefused::new(
         "url_host",
-        "The host contains invisible characters, or ones that stand for others (soft hyphen, zero-width, \
+        "The host contains invisible characters, or characters that are replaced (soft hyphen, zero-width, \
          full-width). Type it in plain letters, or as punycode.",
     ))
 }
 
-/// Characters that no reader sees. U+200C and U+200D are legal within some scripts; a webhook can do without.
+/// Invisible characters. U+200C and U+200D are legal within some scripts, but a webhook can do without them.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -73,7 +72,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The name in Unicode, if that is another than in ASCII.
+/// The name in Unicode, if it differs from the ASCII form.
 pub(super) fn in_unicode(name: &str) -> Option<String> {
     if !name.contains("xn--") {
         return None;
@@ -81,7 +80,7 @@ pub(super) fn in_unicode(name: &str) -> Option<String> {
     Some(url::quirks::domain_to_unicode(name)).filter(|unicode| unicode != name && !unicode.is_empty())
 }
 
-/// Whether the name by itself means something that is not on the public internet.
+/// Whether the name itself means a host that is not on the public internet.
 pub(super) fn is_private_name(name: &str) -> bool {
     !name.contains('.')
         || PRIVATE_SUFFIXES.iter().any(|suffix| {

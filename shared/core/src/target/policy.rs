@@ -1,13 +1,13 @@
-//! What a deployment allows to be called.
+//! Which targets a deployment allows.
 
 use std::net::IpAddr;
 
 use super::{Cidr, EndpointUrl, Host, UrlRefused, address, host};
 
-/// Ports from 1024 up on which a service listens that is not a webhook's receiver. TLS alone would stop most
-/// attacks on them; that nobody is even connected to is the second wall. Sources: IANA's service registry,
-/// the "bad ports" of the WHATWG Fetch standard, and what scanners of cloud networks look for.
-/// Below 1024 only 443 is taken.
+/// Ports from 1024 up that belong to services other than a webhook receiver. TLS alone would stop most attacks on them;
+/// not connecting at all is a second line of defence. Sources: IANA's service registry, the "bad ports" of the WHATWG
+/// Fetch standard, and the ports that scanners of cloud networks look for. Below 1024 only the scheme's own port is
+/// allowed.
 pub const REFUSED_PORTS: &[(u16, &str)] = &[
     (1080, "SOCKS"),
     (1433, "SQL Server"),
@@ -69,22 +69,22 @@ pub const REFUSED_PORTS: &[(u16, &str)] = &[
     (27019, "MongoDB config server"),
 ];
 
-/// Why the addresses of a host may not be called. The sentences name none of them: what a name resolves to
-/// inside somebody's network is not ours to tell.
+/// Why the addresses of a host may not be called. The texts contain no address, because that could reveal what a name
+/// resolves to inside a private network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// An address is not public.
     #[error("The host does not resolve to public addresses only. Use a host that the internet can reach.")]
     NotPublic,
-    /// There is no address at all.
+    /// There is no address.
     #[error("The host's name has no address.")]
     NoAddress,
-    /// Plain http to an address that is not inside the development CIDRs.
+    /// Plain http to an address outside of the development CIDRs.
     #[error("Plain http is only possible to the addresses allowed for development. Use https.")]
     PlainHttp,
 }
 
-/// Which targets may be called. The default is what is deployed: public addresses, https, nothing else.
+/// Which targets may be called. The default is the policy of a deployment: public addresses over https only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetPolicy {
     development: Vec<Cidr>,
@@ -96,13 +96,13 @@ impl TargetPolicy {
         Self::default()
     }
 
-    /// For development and tests alone: the given addresses may be called too, over plain http as well, and
-    /// by names such as localhost. With an empty list this is [`deployed`](Self::deployed).
+    /// A policy for development and tests: these addresses may be called too, even over plain http and by names such as
+    /// localhost. With an empty list this is [`deployed`](Self::deployed).
     pub fn development(cidrs: Vec<Cidr>) -> Self {
         Self { development: cidrs }
     }
 
-    /// Whether anything is allowed that a deployment does not allow.
+    /// Whether it allows more than a deployment does.
     pub fn is_development(&self) -> bool {
         !self.development.is_empty()
     }
@@ -116,12 +116,12 @@ impl TargetPolicy {
         self.development.iter().any(|cidr| cidr.contains(address))
     }
 
-    /// Decides, at registration and again at every attempt, whether the URL may be called at these addresses:
-    /// its literal one, or *all* that its name resolved to. One bad address refuses the name, since the owner
-    /// of a name could otherwise hide a private address among public ones and wait for the day it is picked.
+    /// Decides, at registration and at every attempt, whether the URL may be called at these addresses: its literal
+    /// address, or *all* that its name resolved to. One address that is not allowed refuses the name. Otherwise the
+    /// owner of a name could hide a private address among public ones and wait until it is picked.
     ///
     /// # Errors
-    /// If it may not.
+    /// Returns why it may not be called.
     pub fn vet(&self, url: &EndpointUrl, addresses: &[IpAddr]) -> Result<(), Refused> {
         if addresses.is_empty() {
             return Err(Refused::NoAddress);
@@ -139,10 +139,10 @@ impl TargetPolicy {
         if https || self.is_development() {
             return Ok(());
         }
-        Err(UrlRefused::new("url_scheme", "The URL must begin with https://; plain http is not taken."))
+        Err(UrlRefused::new("url_scheme", "The URL must begin with https://; plain http is not allowed."))
     }
 
-    /// Checks what can be said of the host before it is looked up.
+    /// Checks what is known about the host before it is looked up.
     pub(super) fn check_host(&self, host: Host<'_>) -> Result<(), UrlRefused> {
         let public = match host {
             Host::Address(address) => self.admits(address),
@@ -162,14 +162,14 @@ impl TargetPolicy {
         if port != own && port < 1024 {
             return Err(UrlRefused::new(
                 "url_port",
-                format!("Port {port} is not taken. Use {own}, or one from 1024 up."),
+                format!("Port {port} is not allowed. Use {own}, or a port from 1024 up."),
             ));
         }
         match REFUSED_PORTS.iter().find(|(refused, _)| *refused == port) {
             None => Ok(()),
             Some((_, service)) => Err(UrlRefused::new(
                 "url_port",
-                format!("Port {port} is not taken, as another service is usual there ({service})."),
+                format!("Port {port} is not allowed, because another service usually has it ({service})."),
             )),
         }
     }

@@ -1,17 +1,17 @@
-//! The strict shape a URL's text must have before any parser reads it.
+//! The strict shape that a URL's text must have before a parser reads it.
 
 use super::{Host, UrlRefused};
 use crate::limits::URL_BYTES;
 
-/// What the text says, read by the letter.
+/// The parts of the text, read literally.
 pub(super) struct Shape<'a> {
     pub(super) https: bool,
-    /// Without port; an IPv6 address with its brackets.
+    /// Without the port; an IPv6 address has its brackets.
     pub(super) host: &'a str,
     pub(super) port: Option<u16>,
 }
 
-/// Reads `scheme://host[:port]` and checks the characters of the rest.
+/// Reads `scheme://host[:port]`, and checks the characters of the rest.
 pub(super) fn read(text: &str) -> Result<Shape<'_>, UrlRefused> {
     if text.len() > URL_BYTES {
         return Err(UrlRefused::new("url_too_long", format!("The URL is longer than {URL_BYTES} bytes.")));
@@ -65,7 +65,7 @@ fn scheme(text: &str) -> Result<(bool, &str), UrlRefused> {
 }
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), UrlRefused> {
-    // The colons inside the brackets of an IPv6 address are its own.
+    // Colons inside the brackets belong to the IPv6 address.
     let host_end = match (authority.starts_with('['), authority.find(']')) {
         (true, Some(bracket)) => bracket + 1,
         (true, None) => return Err(UrlRefused::new("url_host", "The IPv6 address has no closing bracket.")),
@@ -87,7 +87,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), UrlRefused> {
         Some(port) => Ok((host, Some(port))),
         None => Err(UrlRefused::new(
             "url_port",
-            "After the host there may only be a port, a number from 1 to 65535. (An IPv6 address needs brackets.)",
+            "Only a port, a number from 1 to 65535, may follow the host. (An IPv6 address needs brackets.)",
         )),
     }
 }
@@ -99,21 +99,21 @@ fn check_characters(host: &str) -> Result<(), UrlRefused> {
     if host.contains('*') {
         return Err(UrlRefused::new(
             "url_host",
-            "The host contains a *. A webhook goes to one host: name it.",
+            "The host contains a *. A webhook has one host: enter its name.",
         ));
     }
     if let Some(c) = host.chars().find(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && !"-._".contains(*c))
     {
         return Err(UrlRefused::new(
             "url_host",
-            format!("The host contains the character {c}, which no host has."),
+            format!("The host contains the character {c}, which is not allowed."),
         ));
     }
     Ok(())
 }
 
-/// Refuses an address that is not written as addresses are: whoever writes 134744072 for 8.8.8.8 wants to
-/// get past somebody. (That it is not a private one is checked before, for the better sentence.)
+/// Refuses an address in an unusual form: 134744072 for 8.8.8.8 is only written to evade a check. (Private addresses
+/// are refused before this, with a better text.)
 pub(super) fn check_spelling(shape: &Shape<'_>, host: Host<'_>) -> Result<(), UrlRefused> {
     match host {
         Host::Address(std::net::IpAddr::V4(address)) if address.to_string() != shape.host => {
@@ -136,11 +136,11 @@ pub(super) fn refused_by_parser(error: &url::ParseError) -> UrlRefused {
         P::EmptyHost => no_host(),
         P::InvalidPort => UrlRefused::new("url_port", "The port is not a number from 1 to 65535."),
         P::InvalidIpv4Address | P::InvalidIpv6Address => {
-            UrlRefused::new("url_host", "The host looks like an IP address, but is none.")
+            UrlRefused::new("url_host", "The host looks like an IP address, but is not a valid one.")
         }
         P::IdnaError | P::InvalidDomainCharacter => {
             UrlRefused::new("url_host", "The host is not a valid (internationalised) domain name.")
         }
-        _ => UrlRefused::new("url_shape", "The URL cannot be read."),
+        _ => UrlRefused::new("url_shape", "The URL is not valid."),
     }
 }

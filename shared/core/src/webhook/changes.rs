@@ -1,5 +1,5 @@
-//! What may become of a webhook: each change goes from one state to the next, and puts what it calls for into the next one's
-//! outbox.
+//! The changes of a webhook. Each takes the current state to the next, and puts the messages it calls for into the next
+//! state's outbox.
 
 use jiff::Timestamp;
 
@@ -14,13 +14,14 @@ use crate::notification::{Notification, NotificationKind, NotificationState, Sen
 use crate::retry;
 
 impl Webhook {
-    /// After an attempt got a 2xx; `None` if that changes nothing, as on every ordinary day.
+    /// The webhook after a successful attempt; `None` if nothing changes, which is the usual case.
     ///
-    /// With `recover` the end of an outage begins to retry early what waits on the ladder. An outage is one in which a retry
-    /// failed too, and nothing got through in between: a poison payload among others that are taken is none.
+    /// With `recover`, the end of an outage starts a job that retries early what waits on the ladder. Only an outage in
+    /// which a retry failed counts: a poison payload among successful ones is not an outage.
     #[must_use]
     pub(crate) fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
-        // Once it answers the end of the job is awaited, whose count is told; one that failed meanwhile has to answer again.
+        // Once the webhook has answered, the notification waits for the end of the job, which has the count. If the
+        // webhook is failing when the job ends, it has to answer again.
         let is_awaited = |notification: &Notification| notification.answered && self.job.is_some();
         let is_news = self
             .notification
@@ -45,7 +46,7 @@ impl Webhook {
         Some(next)
     }
 
-    /// After an attempt failed; `None` if that changes nothing.
+    /// The webhook after a failed attempt; `None` if nothing changes.
     #[must_use]
     pub(crate) fn after_failure(&self, failed: FailedAttempt<'_>, now: Timestamp) -> Option<Self> {
         if !self.is_active() || failed.consequence == Consequence::GiveUp {
@@ -81,7 +82,7 @@ impl Webhook {
         Some(next)
     }
 
-    /// Pauses an active webhook; without anybody's key it is its failures that do.
+    /// Pauses an active webhook. `by` is `None` if its failures caused the pause.
     pub(crate) fn pause(
         &mut self,
         reason: PauseReason,
@@ -90,7 +91,7 @@ impl Webhook {
         now: Timestamp,
     ) {
         self.audit.add(Change::Paused, by, now);
-        // If it answered, that news does not wait for the rest to be let go, which is held now.
+        // If it had answered again, report that now: the job that the report waits for is replaced.
         let let_go = self.job.map_or(0, |job| job.let_go);
         self.end_job(let_go, now);
         let failing_since = self.health.failing_since;
@@ -101,8 +102,8 @@ impl Webhook {
         self.publish(event, now);
     }
 
-    /// Makes a webhook active that was paused: it starts with a clean slate, and its held deliveries, so many, are let go
-    /// or dropped.
+    /// Resumes a paused webhook: resets its failures, and starts the job that releases or discards its held deliveries.
+    /// `held` is their number.
     pub(crate) fn resume(&mut self, kind: JobKind, held: u64, by: KeyId, now: Timestamp) {
         let drops = kind == JobKind::Discard;
         self.audit.add(if drops { Change::ResumedDiscarding } else { Change::Resumed }, Some(by), now);
@@ -114,7 +115,7 @@ impl Webhook {
         self.stop_notifying_of_pause();
     }
 
-    /// Whoever resumed it knows that it was paused.
+    /// Drops a pause notification that is not sent yet: the person who resumed the webhook knows of the pause.
     fn stop_notifying_of_pause(&mut self) {
         let Some(notification) = &mut self.notification else { return };
         match (&notification.kind, notification.state) {
@@ -126,7 +127,7 @@ impl Webhook {
         }
     }
 
-    /// Makes a pending webhook active; `false` if it was no pending one.
+    /// Makes a pending webhook active. Returns `false` if it was not pending.
     pub(crate) fn verified(&mut self, now: Timestamp) -> bool {
         let is_news = self.state == State::Pending;
         if is_news {
@@ -135,14 +136,15 @@ impl Webhook {
         is_news
     }
 
-    /// Deletes it; its deliveries are cancelled.
+    /// Deletes the webhook, and starts the job that cancels its deliveries.
     pub(crate) fn delete(&mut self, now: Timestamp) {
         self.enter(State::Deleted, now);
         self.begin_job(JobKind::Cancel, 0, now);
         self.notification = None;
     }
 
-    /// Begins to let go of what is held; `None` if it is not active, or a job is under way, which looks again at its end.
+    /// Starts a release of held deliveries. Returns `None` if the webhook is not active, or if a job is running, which
+    /// checks for held deliveries at its end.
     #[must_use]
     pub(crate) fn with_release(&self, now: Timestamp) -> Option<Self> {
         if !self.is_active() || self.job.is_some() {
@@ -153,7 +155,8 @@ impl Webhook {
         Some(next)
     }
 
-    /// Begins a try to send its notification; `None` if that is another one by now, or may not be sent yet.
+    /// Claims the next try to send the notification. Returns `None` if it was replaced by another, or may not be sent
+    /// yet.
     #[must_use]
     pub(crate) fn with_notification_claimed(&self, id: u64, now: Timestamp) -> Option<Self> {
         let notification = self.sendable_notification(now).filter(|notification| notification.id == id)?;
@@ -161,14 +164,15 @@ impl Webhook {
         Some(Self { notification: Some(claimed), ..self.clone() })
     }
 
-    /// Drops its notification, as there is no channel for it; `None` if it has another one by now.
+    /// Drops the notification, because there is no channel for it. Returns `None` if it was replaced by another.
     #[must_use]
     pub(crate) fn without_notification(&self, id: u64) -> Option<Self> {
         self.notification.as_ref().filter(|notification| notification.id == id)?;
         Some(Self { notification: None, ..self.clone() })
     }
 
-    /// After a try to send the notification that was claimed; `None` if it is another's, or another one by now.
+    /// The webhook after a try to send the claimed notification. Returns `None` if another worker has claimed it since,
+    /// or if it was replaced.
     #[must_use]
     pub(crate) fn after_notification(
         &self,
@@ -181,7 +185,7 @@ impl Webhook {
         Some(Self { notification: Some(notification), ..self.clone() })
     }
 
-    /// After these messages were sent.
+    /// The webhook without these messages in its outbox, after they were sent.
     #[must_use]
     pub(crate) fn without_sent(&self, sent: &[ScheduledMessage]) -> Self {
         let outbox = self.outbox.iter().filter(|owed| !sent.contains(owed)).cloned().collect();
@@ -204,7 +208,7 @@ impl Webhook {
         self.outbox.push(job.message(self));
     }
 
-    /// Ends the job. What waited for its end is told now.
+    /// Ends the job, and raises the notification that waited for its end.
     pub(super) fn end_job(&mut self, let_go: u64, now: Timestamp) {
         self.job = None;
         let Some(notification) = &self.notification else { return };
@@ -218,7 +222,7 @@ impl Webhook {
         }
     }
 
-    /// Who was told of no trouble is not told of its end.
+    /// Raises the notification of a recovery, unless the notification of the trouble was never sent.
     fn notify_recovered(&mut self, drained: u64, now: Timestamp) {
         let told =
             self.notification.as_ref().is_some_and(|trouble| trouble.state != NotificationState::Pending);
@@ -228,7 +232,7 @@ impl Webhook {
         }
     }
 
-    /// Raises a notification. It is sent at once, but for one that waits for the end of a job.
+    /// Raises a notification. It is sent at once, unless it waits for the end of a hold job.
     fn notify(&mut self, kind: NotificationKind, now: Timestamp) {
         let notification = Notification::new(kind, self.version, now);
         if !self.is_holding_for(&notification) {
@@ -238,7 +242,7 @@ impl Webhook {
         self.notification = Some(notification);
     }
 
-    /// The message that its notification waits for.
+    /// The message that sends the notification.
     pub(crate) fn notify_message(&self, notification: &Notification, due: Timestamp) -> ScheduledMessage {
         let message = NotifyMessage { webhook_id: self.id, notification: notification.id };
         ScheduledMessage { message: Message::Notify(message), due }
@@ -250,14 +254,14 @@ impl Webhook {
     }
 }
 
-/// What [`Webhook::after_failure`] needs to know of an attempt.
+/// What [`Webhook::after_failure`] needs to know about the attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailedAttempt<'a> {
-    /// Which attempt of the ladder it was.
+    /// Its place on the ladder, 1 to 5.
     pub(crate) number: u8,
-    /// Why it failed.
+    /// Why the attempt failed.
     pub(crate) failure: &'a Failure,
-    /// What follows from that.
+    /// What follows from the failure.
     pub(crate) consequence: Consequence,
     /// The outage in which this round of the delivery first failed; `None` if this is its first failure.
     pub(crate) first_outage: Option<u32>,

@@ -1,8 +1,8 @@
-//! A bulk job: what a change of a webhook's state does to its deliveries, a page at a time.
+//! A bulk job: applies a change of a webhook's state to its deliveries, page by page.
 //!
-//! **One worker at a time.** The job is part of the webhook's record. Who works on a page takes a lease on it first, by
-//! compare-and-set; a second worker with the same message waits until the lease has ended, which is when the first one has
-//! crashed.
+//! **One worker at a time.** The job is part of the webhook's record. Before a worker changes any delivery, it takes a
+//! lease on the page by compare-and-set. A second worker with the same message waits until the lease expires, which
+//! normally happens only if the first one has crashed.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use crate::limits;
 use crate::message::{JobMessage, Message, ScheduledMessage};
 use crate::time::later;
 
-/// What is being done to a webhook's deliveries.
+/// A job on a webhook's deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkJob {
-    /// What.
+    /// What the job does.
     pub kind: JobKind,
-    /// The page that is next: counts up.
+    /// The number of the next page, from 0.
     pub page: u32,
-    /// Not before this time.
+    /// When the next page may start.
     pub due: Timestamp,
-    /// Until when the page is one worker's alone.
+    /// When the worker's lease on the page expires; `None` without a lease.
     pub leased_until: Option<Timestamp>,
-    /// Of a recovery: the outage that ended. What fails in a later one is not retried early.
+    /// Recovery only: the outage that ended. Deliveries that failed in a later outage are not retried early.
     pub outage: u32,
-    /// Of a release: pages on end while the webhook was well; the page's size doubles with it.
+    /// Release and recovery: pages in a row without failures of the webhook. The page size doubles with each.
     pub ramp: u32,
-    /// Of a release: pages on end while the webhook was failing; the wait doubles with it.
+    /// Release and recovery: pages in a row while the webhook was failing. The wait doubles with each.
     pub setbacks: u32,
-    /// How many deliveries it lets go to their receiver, as engineers are told: of a resume all that were held then, of a
+    /// The number of deliveries that is reported to engineers: for a resume all that were held at that time, for a
     /// recovery those retried early so far.
     pub let_go: u64,
 }
@@ -38,15 +38,15 @@ pub struct BulkJob {
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
-    /// Holds what is scheduled or waiting, after a pause.
+    /// Holds scheduled and waiting deliveries, after a pause.
     Hold,
-    /// Lets go what is held, after a resume, at a bounded rate.
+    /// Releases held deliveries at a bounded rate, after a resume.
     Release,
-    /// Drops what is held, after a resume that says so.
+    /// Drops held deliveries, after a resume that asks for it.
     Discard,
-    /// Cancels all that is unfinished, after a delete.
+    /// Cancels all unfinished deliveries, after a delete.
     Cancel,
-    /// Retries early what waits on the ladder, when a webhook that was failing answers again.
+    /// Retries early what waits on the ladder, after an outage has ended.
     Recover,
 }
 
@@ -66,34 +66,34 @@ impl JobKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// What came of asking for a page.
+/// The result of [`Webhook::claim_page`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PageClaim {
-    /// The webhook to be saved; then the page is this worker's.
+    /// The webhook with the lease. The worker has the page once this is saved.
     Taken(Box<Webhook>),
-    /// Not due yet, or another worker's. Ask again then.
+    /// Not due yet, or leased by another worker. Try again at this time.
     Later(Timestamp),
-    /// The job is past this page, has ended, or was replaced.
+    /// The job has passed this page, has ended, or was replaced.
     Over,
 }
 
-/// What was done with a page.
+/// What was done on a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PageResult {
-    /// How many deliveries were changed.
+    /// Number of deliveries changed.
     pub(crate) changed: usize,
-    /// How many of them are more on their way to the receiver than were known before.
+    /// Number of deliveries to add to [`BulkJob::let_go`].
     pub(crate) let_go: u64,
-    /// Whether there may be more behind it.
+    /// Whether the query returned a full page, so that there may be more.
     pub(crate) full: bool,
-    /// How long until the next look, where nothing could be done: something that was let go has not been attempted yet, or
-    /// is in a worker's hands.
+    /// How long to wait before the next check, if nothing could be changed now: a released delivery has not been
+    /// attempted yet, or another worker holds a claim.
     pub(crate) again_after: Option<Duration>,
 }
 
@@ -102,13 +102,13 @@ impl BulkJob {
         Self { kind, page: 0, due: now, leased_until: None, outage, ramp: 0, setbacks: 0, let_go }
     }
 
-    /// The message that its next page waits for.
+    /// The message for its next page.
     pub(crate) fn message(&self, webhook: &Webhook) -> ScheduledMessage {
         let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: self.page };
         ScheduledMessage { message: Message::Job(message), due: self.due }
     }
 
-    /// How many deliveries a release lets go on this page.
+    /// How many deliveries a release or a recovery sends on this page: one while the webhook is failing.
     pub(crate) fn release_size(&self, webhook: &Webhook) -> usize {
         if webhook.health.is_failing() {
             return 1;
@@ -116,10 +116,10 @@ impl BulkJob {
         limits::DRAIN_FIRST_PAGE.checked_shl(self.ramp).unwrap_or(usize::MAX).min(limits::DRAIN_PAGE_MAX)
     }
 
-    /// The job after a page; `None` at its end.
+    /// The job after a page; `None` if it has ended.
     fn after_page(self, page: PageResult, failing: bool, now: Timestamp) -> Option<Self> {
         let releases = matches!(self.kind, JobKind::Release | JobKind::Recover);
-        // An outage that goes on is none that has ended: what waits is left where it is.
+        // The webhook keeps failing, so the outage has not ended: leave the rest on the ladder.
         let relapsed = self.kind == JobKind::Recover && self.setbacks >= RELAPSES;
         let full = page.full && self.kind != JobKind::Recover;
         if relapsed || page.changed == 0 && !full && page.again_after.is_none() {
@@ -129,7 +129,7 @@ impl BulkJob {
             Some(wait) => (wait, 0, 0),
             None if releases && failing => (probe_wait(self.setbacks), 0, self.setbacks.saturating_add(1)),
             None if releases => (limits::DRAIN_INTERVAL, self.ramp.saturating_add(1).min(16), 0),
-            // A page that is all in workers' hands hides what is behind it until they are done.
+            // All deliveries of this page are claimed by workers. The pages behind it come up once those are done.
             None if page.changed == 0 => (limits::DRAIN_INTERVAL, 0, 0),
             None => (Duration::ZERO, 0, 0),
         };
@@ -139,7 +139,7 @@ impl BulkJob {
     }
 }
 
-/// Pages on end at which a webhook that was to be well again fails.
+/// Pages in a row with a failing webhook after which a recovery ends.
 const RELAPSES: u32 = 3;
 
 fn probe_wait(setbacks: u32) -> Duration {
@@ -147,7 +147,7 @@ fn probe_wait(setbacks: u32) -> Duration {
 }
 
 impl Webhook {
-    /// Asks for a page of the job.
+    /// Leases a page of the job.
     pub(crate) fn claim_page(&self, message: JobMessage, now: Timestamp) -> PageClaim {
         let asked = |job: &BulkJob| self.generation == message.generation && job.page == message.page;
         let Some(job) = self.job.filter(asked) else { return PageClaim::Over };
@@ -161,7 +161,8 @@ impl Webhook {
         }
     }
 
-    /// The webhook after a page on which this worker had the lease; `None` if the job is another's by now.
+    /// The webhook after a page that this worker had leased; `None` if the lease has passed to another worker, or if
+    /// the job was replaced.
     #[must_use]
     pub(crate) fn after_page(
         &self,

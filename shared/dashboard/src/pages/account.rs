@@ -1,4 +1,4 @@
-//! What is the account's: its engineers' Slack channel, its domains, the addresses we call from.
+//! The account: the Slack channel of its engineers, its allowed domains, and the egress addresses.
 
 use askama::Template;
 use axum::body::Body;
@@ -40,7 +40,7 @@ pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer
     let patch = AccountPatch { slack_url, ..AccountPatch::default() };
     let flash = match viewer.admin.update_account(viewer.account, patch).await {
         Ok(_) if removes => Flash::good("The channel was removed."),
-        Ok(_) => Flash::good("The channel is kept. Send a test to see that it works."),
+        Ok(_) => Flash::good("The channel was saved. Send a test to check that it works."),
         Err(refused @ (Error::Invalid(_) | Error::Conflict { .. })) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),
     };
@@ -50,10 +50,10 @@ pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer
 pub(super) async fn test_slack(Manager(viewer, _): Manager) -> Answer {
     let flash = match viewer.admin.test_slack(viewer.account).await {
         Ok(result) if result.ok => {
-            Flash::good(format!("Slack took the test after {}.", length(result.duration)))
+            Flash::good(format!("Slack accepted the test after {}.", length(result.duration)))
         }
         Ok(result) => {
-            Flash::bad(format!("Slack did not take the test. {}", result.reason.unwrap_or_default()))
+            Flash::bad(format!("Slack did not accept the test. {}", result.reason.unwrap_or_default()))
         }
         Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),

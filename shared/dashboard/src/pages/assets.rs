@@ -1,4 +1,4 @@
-//! The pages' files, which are part of the program.
+//! The style sheet, script and icon, which are compiled into the program.
 
 use axum::extract::Path;
 use axum::response::IntoResponse;

@@ -1,4 +1,4 @@
-//! A webhook's deliveries: filtered, newest first.
+//! A webhook's deliveries, newest first, with filters.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::guard::{html, see};
 use crate::session::{Flash, Manager, Viewer};
 use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, maybe_time, millis, time};
 
-/// Deliveries on a page.
+/// Deliveries per page.
 const PAGE: usize = 50;
 
-/// How far back, by name.
+/// The choices for a period: name, label and hours.
 const RANGES: [(&str, &str, u64); 4] = [
     ("1h", "last hour", 1),
     ("24h", "last 24 hours", 24),
@@ -55,7 +55,7 @@ struct Filled {
     id: String,
 }
 
-/// A line of the table.
+/// A row of the table.
 pub(super) struct Row {
     pub(super) id: String,
     pub(super) accepted: Markup,
@@ -117,16 +117,16 @@ pub(super) async fn list(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
     Ok(viewer.said(html(&page)))
 }
 
-/// All failed deliveries since a time are made again.
+/// Redelivers all failed deliveries of a period.
 pub(super) async fn redeliver_failed(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let since = since(form.text("range"), viewer.admin.clock.now());
     let flash = match since {
-        None => Flash::bad("Say since when."),
+        None => Flash::bad("Choose a period."),
         Some(since) => {
             let count = viewer.admin.redeliver_failed(viewer.account, id, since).await?;
-            Flash::good(format!("{} made again.", deliveries_are(count, "failed")))
+            Flash::good(format!("{} being sent again.", deliveries_are(count, "failed")))
         }
     };
     Ok(flash.on(see(&format!("webhooks/{id}/deliveries"))))

@@ -1,4 +1,4 @@
-//! One delivery: its attempts, the request as it was sent, and what was answered.
+//! A delivery: its attempts, the request, and the responses.
 
 use askama::Template;
 use axum::extract::Path;
@@ -42,7 +42,7 @@ struct AttemptRow {
     class: Option<&'static str>,
     reason: Option<String>,
     took: String,
-    /// A line each.
+    /// One per line.
     response_headers: String,
     response: Option<String>,
 }
@@ -89,7 +89,7 @@ pub(super) async fn redeliver(
 ) -> Answer {
     let (webhook, delivery) = ids(&webhook, &delivery)?;
     let flash = match viewer.admin.redeliver(viewer.account, webhook, delivery).await {
-        Ok(_) => Flash::good("It is delivered again."),
+        Ok(_) => Flash::good("Redelivery requested."),
         Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),
     };
@@ -102,7 +102,7 @@ fn ids(webhook: &str, delivery: &str) -> Result<(WebhookId, DeliveryId), Refused
 
 impl AttemptRow {
     fn of(attempt: &Attempt) -> Self {
-        let (class, word) = if attempt.succeeded() { ("good", "Taken") } else { ("bad", "Failed") };
+        let (class, word) = if attempt.succeeded() { ("good", "Succeeded") } else { ("bad", "Failed") };
         Self {
             number: attempt.number,
             begun_by: begun_by(attempt.trigger),
@@ -131,13 +131,13 @@ impl Request {
     }
 }
 
-/// Headers, a line each.
+/// Headers, one per line.
 fn lines(headers: &[(String, String)]) -> String {
     let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     lines.join("\n")
 }
 
-/// The same request, for a shell.
+/// A curl command that sends the same request.
 fn curl(request: &Preview) -> String {
     let headers = request
         .headers
@@ -147,7 +147,7 @@ fn curl(request: &Preview) -> String {
     format!("curl -i {}{headers} \\\n  --data-binary {}", quoted(&request.url), quoted(&request.body))
 }
 
-/// For a shell, whatever is in it.
+/// Quotes text for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

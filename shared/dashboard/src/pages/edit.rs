@@ -1,4 +1,5 @@
-//! A webhook is made or changed. What was filled in stays when something is wrong with it, and the error stands at its field.
+//! The form that creates or changes a webhook. If a field is invalid, the form is shown again with the input, and each
+//! error is at its field.
 
 use askama::Template;
 use axum::body::Body;
@@ -22,7 +23,7 @@ use crate::show::{Frame, millis};
 #[template(path = "edit.html")]
 struct EditPage {
     frame: Frame,
-    /// `None` where one is made.
+    /// `None` for a new webhook.
     id: Option<String>,
     name: String,
     filled: Filled,
@@ -30,21 +31,21 @@ struct EditPage {
     egress: Vec<String>,
 }
 
-/// What stands in the form.
+/// The content of the form.
 struct Filled {
     destination: String,
     url: String,
-    /// The URL that stays if none is given: of Slack's the rest is not shown again.
+    /// The current URL, which is kept if the field is empty. The secret part of a Slack URL is hidden.
     kept_url: Option<String>,
     events: Vec<(&'static str, &'static str, bool)>,
     groups: String,
     description: String,
     headers: String,
-    /// The names of headers that stay if none are given.
+    /// The names of the current headers, which are kept if the field is empty.
     kept_headers: Vec<String>,
 }
 
-/// What is wrong, by field.
+/// The errors, by field.
 struct Errors(Vec<FieldError>);
 
 impl Errors {
@@ -53,7 +54,7 @@ impl Errors {
         self.0.iter().filter(|error| error.is_at(&pointer)).map(|error| error.detail.as_str()).collect()
     }
 
-    /// What stands at no field of the form.
+    /// The errors that belong to no field of the form.
     fn others(&self) -> Vec<&str> {
         const FIELDS: [&str; 7] =
             ["url", "routing_key", "destination", "events", "monitor_groups", "description", "headers"];
@@ -69,8 +70,8 @@ impl Errors {
 
 const TYPES: [(EventType, &str); 3] = [
     (EventType::IncidentOpened, "A monitor is down."),
-    (EventType::IncidentUpdated, "Somebody wrote or changed something about an incident."),
-    (EventType::IncidentResolved, "It is up again."),
+    (EventType::IncidentUpdated, "An incident was updated."),
+    (EventType::IncidentResolved, "The monitor is up again."),
 ];
 
 pub(super) async fn new(Manager(viewer, _): Manager) -> Answer {
@@ -96,10 +97,10 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     match viewer.admin.register(by, NewWebhook { destination: Some(destination), settings }).await {
         Ok(webhook) => {
             let shaken = match &webhook.handshake.reason {
-                None => "The handshake passed: it is active.",
-                Some(_) => "The handshake failed: see below.",
+                None => "The handshake passed. The webhook is active.",
+                Some(_) => "The handshake failed. See below.",
             };
-            let text = format!("{shaken} This is its secret, shown only now.");
+            let text = format!("{shaken} This is its secret; it is shown only once.");
             let flash =
                 Flash { good: webhook.handshake.ok, ..Flash::secret(text, webhook.keys.current().reveal()) };
             Ok(flash.on(see(&format!("webhooks/{}", webhook.id))))
@@ -132,7 +133,7 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let form = Form::read(body).await?;
     let mut patch = settings(&form);
-    // What is left empty stays, where it is not shown.
+    // An empty field keeps a value that the form does not show.
     if webhook.settings.destination.name() != "pagerduty"
         && !(form.text("url").is_empty() && kept_url(&webhook).is_some())
     {
@@ -142,17 +143,17 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
         patch.headers = None;
     }
     match viewer.admin.update(by, id, patch).await {
-        Ok(_) => Ok(Flash::good("Changed.").on(see(&format!("webhooks/{id}")))),
+        Ok(_) => Ok(Flash::good("Changes saved.").on(see(&format!("webhooks/{id}")))),
         Err(error) => wrong(&viewer, Some(&webhook), &form, error).await,
     }
 }
 
-/// Slack's URL and PagerDuty's address are not filled in.
+/// The URL as shown, for destinations whose URL is not filled in: it is secret for Slack and fixed for PagerDuty.
 fn kept_url(webhook: &Webhook) -> Option<String> {
     (webhook.settings.destination.name() != "json").then(|| webhook.settings.shown_url())
 }
 
-/// The fields that are the same for a new webhook and a changed one.
+/// The fields that new and changed webhooks have in common.
 fn settings(form: &Form) -> WebhookPatch {
     let given = |name| Some(form.text(name).to_owned()).filter(|text| !text.is_empty());
     let header = |line: &str| {
@@ -169,7 +170,7 @@ fn settings(form: &Form) -> WebhookPatch {
     }
 }
 
-/// The form again, with what is wrong.
+/// The form again, with its input and the errors.
 async fn wrong(viewer: &Viewer, webhook: Option<&Webhook>, form: &Form, error: Error) -> Answer {
     let errors = match error {
         Error::Invalid(errors) => errors,

@@ -1,4 +1,4 @@
-//! The pages, one file each, and their files.
+//! The pages, one file each, and their assets.
 
 mod account;
 mod assets;
@@ -55,12 +55,12 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/{*rest}", get(async || Refused::NotFound("page")))
 }
 
-/// An id in a path; one that is none is unknown, like any other.
+/// Parses an id in a path. A malformed id is a 404, like an unknown one.
 fn id<T: std::str::FromStr>(Path(text): &Path<String>, what: &'static str) -> Result<T, Refused> {
     text.parse().map_err(|_| Refused::NotFound(what))
 }
 
-/// What a webhook is called: as its owner calls it, or else where it is.
+/// The name of a webhook: its description, or else its URL.
 fn name_of(webhook: &Webhook) -> String {
     webhook
         .settings
@@ -70,10 +70,10 @@ fn name_of(webhook: &Webhook) -> String {
         .unwrap_or_else(|| webhook.settings.shown_url())
 }
 
-/// Deliveries looked at for a picture of a day.
+/// Deliveries that are counted for the diagram of a day.
 const LOOKED_AT: usize = 100;
 
-/// What became of a webhook's latest deliveries within 24 hours, newest first.
+/// The latest deliveries of a webhook within 24 hours, newest first, and their summary.
 async fn day_of(
     admin: &Arc<Admin>,
     account: AccountId,

@@ -1,4 +1,5 @@
-//! Signing in with a link, and out. A link is used up by a button, not by being opened: mail programs and chats open links too.
+//! Signing in with a link, and signing out. Opening a link does not use it up, because mail and chat programs open
+//! links too; the button on its page does.
 
 use askama::Template;
 use axum::body::Body;

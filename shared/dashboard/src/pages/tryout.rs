@@ -1,4 +1,4 @@
-//! Would this event reach the webhook, and what would it be sent?
+//! Shows whether an event would reach the webhook, and the request that would be sent.
 
 use askama::Template;
 use axum::extract::{Path, RawQuery};

@@ -1,4 +1,4 @@
-//! One webhook: how it is, why, and what can be done about it.
+//! A webhook: its state, the reason, and the actions.
 
 use askama::Template;
 use axum::body::Body;
@@ -37,10 +37,10 @@ struct DetailPage {
     standing: Standing,
     day: Day,
     latest: Vec<Row>,
-    /// How the secret begins that signs.
+    /// The first characters of the current secret.
     secret: String,
     secret_since: Markup,
-    /// How the one begins that signs too, for a while.
+    /// The first characters of the old secret, during a rotation.
     old_secret: String,
     window_ends: Option<Markup>,
     window_left: String,
@@ -49,15 +49,15 @@ struct DetailPage {
     log: Vec<Entry>,
 }
 
-/// Who changed it.
+/// An entry of the audit log.
 struct Entry {
     at: Markup,
     what: &'static str,
-    /// How the key begins that it was done with.
+    /// The first characters of the API key; `None` if StatusPulse made the change.
     by: Option<String>,
 }
 
-/// What does not change while one looks.
+/// The settings of the webhook.
 struct Shown {
     id: String,
     url: String,
@@ -69,7 +69,7 @@ struct Shown {
     updated: Markup,
 }
 
-/// How it is now: the part of the page that looks again by itself.
+/// The current state of the webhook: the part of the page that refreshes itself.
 #[derive(Template)]
 #[template(path = "standing.html")]
 struct Standing {
@@ -94,7 +94,7 @@ enum How {
         last_error: Option<String>,
         plan: String,
     },
-    /// Held deliveries go out.
+    /// A resume is sending held deliveries.
     Draining {
         done: u64,
         of: u64,
@@ -122,7 +122,7 @@ impl Standing {
         })
     }
 
-    /// Whether it will be another in a moment.
+    /// Whether the state can change soon, so that the page refreshes more often.
     fn looks_again(&self) -> bool {
         !matches!(self.state, How::Well | How::Unverified { .. })
     }
@@ -166,14 +166,14 @@ impl Entry {
     }
 }
 
-/// What a resume will do.
+/// What a resume would do with the held deliveries.
 fn plan(held: u64) -> String {
     match held {
-        0 => "Nothing is held. Resume lets new events through.".to_owned(),
-        1 => "Resume delivers it at once.".to_owned(),
+        0 => "Nothing is held. Resume delivers new events.".to_owned(),
+        1 => "Resume delivers it immediately.".to_owned(),
         _ => format!(
-            "Resume delivers them oldest first, beginning at once: {DRAIN_FIRST_PAGE} in the first second, twice as many each second \
-             up to {DRAIN_PAGE_MAX} a second. Each incident keeps its order."
+            "Resume delivers them oldest first, starting immediately: {DRAIN_FIRST_PAGE} in the first second, \
+             then twice as many each second, up to {DRAIN_PAGE_MAX} per second. Each incident keeps its order."
         ),
     }
 }
@@ -217,14 +217,14 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     Ok(viewer.said(html(&page)))
 }
 
-/// The part of the page that looks again by itself.
+/// The part of the page that refreshes itself.
 pub(super) async fn state(viewer: Viewer, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
     Ok(html(&Standing::of(&viewer, &webhook).await?))
 }
 
-/// Back to the webhook, with what came of it.
+/// Redirects to the webhook, with the result of the action.
 fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
     let flash = match done {
         Ok(flash) => flash,
@@ -254,7 +254,7 @@ pub(super) async fn verify(Manager(viewer, by): Manager, path: Path<String>) -> 
 pub(super) async fn pause(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let paused = viewer.admin.pause(by, id).await;
-    said(id, paused.map(|_| Flash::good("Paused. What comes now is held.")))
+    said(id, paused.map(|_| Flash::good("Paused. New deliveries are held.")))
 }
 
 pub(super) async fn resume(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
@@ -273,7 +273,7 @@ async fn resume_and(
 ) -> Answer {
     let id = id(path, "webhook")?;
     let resumed = viewer.admin.resume(by, id, held).await;
-    let verb = if held == HeldDeliveries::Deliver { "delivered now" } else { "dropped" };
+    let verb = if held == HeldDeliveries::Deliver { "being delivered" } else { "being discarded" };
     said(id, resumed.map(|count| Flash::good(format!("Resumed. {} {verb}.", deliveries_are(count, "held")))))
 }
 
@@ -288,18 +288,18 @@ pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>, b
     said(id, sent.map(tested))
 }
 
-/// What came of a test event, with what was sent and answered.
+/// The result of a test event, with the request and response bodies.
 fn tested(Tested { request, result }: Tested) -> Flash {
     let took = length(result.duration);
     let flash = match (result.ok, result.status_code, result.reason) {
-        (true, Some(code), _) => Flash::good(format!("The test event was taken: {code} after {took}.")),
+        (true, Some(code), _) => Flash::good(format!("The test event was accepted: {code} after {took}.")),
         (_, _, reason) => {
             Flash::bad(format!("The test event failed after {took}. {}", reason.unwrap_or_default()))
         }
     };
-    let flash = flash.showing("What was sent", &request.body);
+    let flash = flash.showing("Request body", &request.body);
     match result.response {
-        Some(response) => flash.showing("What was answered", &response),
+        Some(response) => flash.showing("Response body", &response),
         None => flash,
     }
 }
@@ -313,7 +313,7 @@ pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, bod
         id,
         rotated.map(|(secret, until)| {
             Flash::secret(
-                format!("The new secret. The old one signs too until {}.", moment(until)),
+                format!("This is the new secret. The old one also signs until {}.", moment(until)),
                 secret.reveal(),
             )
         }),
@@ -323,7 +323,7 @@ pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, bod
 pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let done = viewer.admin.finish_rotation(by, id).await;
-    said(id, done.map(|()| Flash::good("The old secret signs nothing any more.")))
+    said(id, done.map(|()| Flash::good("The old secret no longer signs requests.")))
 }
 
 pub(super) async fn delete(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
@@ -333,7 +333,7 @@ pub(super) async fn delete(Manager(viewer, by): Manager, path: Path<String>) -> 
     Ok(Flash::good(format!("{} was deleted.", name_of(&webhook))).on(see("webhooks")))
 }
 
-/// What cannot be taken back is asked once more, by name.
+/// Asks to confirm an action that cannot be undone, with the name of the webhook.
 #[derive(Template)]
 #[template(path = "confirm.html")]
 struct ConfirmPage {
@@ -368,7 +368,8 @@ pub(super) async fn ask_delete(manager: Manager, path: Path<String>) -> Answer {
     let about = |name: &str, _| {
         (
             format!("Delete {name}?"),
-            "It gets nothing any more, and what is still to be delivered to it is cancelled. This cannot be taken back.".to_owned(),
+            "It receives no more events, and its unfinished deliveries are cancelled. This cannot be undone."
+                .to_owned(),
         )
     };
     confirm(manager, &path, about, ("delete", "Delete this webhook")).await
@@ -377,35 +378,38 @@ pub(super) async fn ask_delete(manager: Manager, path: Path<String>) -> Answer {
 pub(super) async fn ask_discard(manager: Manager, path: Path<String>) -> Answer {
     let about = |name: &str, held: u64| {
         (
-            format!("Resume {name} without what is held?"),
+            format!("Resume {name} and discard held deliveries?"),
             format!(
-                "{} dropped, and new events go through. This cannot be taken back.",
+                "{} discarded, and new events are delivered. This cannot be undone.",
                 deliveries_are(held, "held")
             ),
         )
     };
-    confirm(manager, &path, about, ("discard", "Drop what is held and resume")).await
+    confirm(manager, &path, about, ("discard", "Discard and resume")).await
 }
 
 pub(super) async fn ask_rotate(manager: Manager, path: Path<String>) -> Answer {
     let about = |name: &str, _| {
         (
             format!("Rotate the secret of {name}?"),
-            "A new secret is made and shown once. For 24 hours the old one signs too, so that you can change your receiver without missing anything.".to_owned(),
+            "A new secret is created and shown once. For 24 hours both secrets sign, so that you can update your \
+             receiver without missing an event."
+                .to_owned(),
         )
     };
-    confirm(manager, &path, about, ("rotate", "Make a new secret")).await
+    confirm(manager, &path, about, ("rotate", "Create new secret")).await
 }
 
 pub(super) async fn ask_finish(manager: Manager, path: Path<String>) -> Answer {
     let about = |name: &str, _| {
         (
             format!("End the old secret of {name} now?"),
-            "From now on only the new secret signs. A receiver that still checks the old one refuses every delivery.".to_owned(),
+            "Only the new secret will sign. A receiver that still uses the old one will refuse every delivery."
+                .to_owned(),
         )
     };
     confirm(manager, &path, about, ("rotate/finish", "End the old secret now")).await
 }
 
-/// For the template: the ladder's end.
+/// For the template: the number of failed retries that pause a webhook.
 const LADDER_END: u8 = FAILURES_TO_PAUSE;

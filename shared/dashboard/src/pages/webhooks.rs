@@ -1,4 +1,4 @@
-//! All webhooks of the account.
+//! The list of the account's webhooks.
 
 use askama::Template;
 use axum::extract::RawQuery;
@@ -13,14 +13,14 @@ use crate::guard::html;
 use crate::session::Viewer;
 use crate::show::{Day, Frame, Pill, webhook_pill};
 
-/// Webhooks on a page: each is looked up with its latest deliveries.
+/// Webhooks per page. For each one the latest deliveries are read.
 const PAGE: usize = 20;
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
 struct ListPage {
     frame: Frame,
-    /// Whether the account has any at all.
+    /// Whether the account has no webhooks yet.
     is_new: bool,
     search: String,
     status: String,

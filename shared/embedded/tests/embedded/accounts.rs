@@ -1,4 +1,4 @@
-//! Accounts and keys, as the command line finds them.
+//! How the command line finds accounts and keys.
 
 use statuspulse_core::access::{ApiKey, Role};
 use statuspulse_core::ports::Accounts;
@@ -27,10 +27,10 @@ async fn the_command_line_revokes_a_key_by_id_or_prefix_if_exactly_one_is_meant(
     }
     let revoke = async |text: &str| stage.store.revoke_any_key(text, stage.now()).await.unwrap();
     assert!(revoke(&one.prefix).await);
-    assert!(!revoke(&one.prefix).await, "it is revoked already");
-    assert!(!revoke(&two.prefix).await, "two keys begin like this");
+    assert!(!revoke(&one.prefix).await, "already revoked");
+    assert!(!revoke(&two.prefix).await, "two keys have this prefix");
     assert!(revoke(&two.id.to_string()).await);
-    assert!(revoke(&twin.prefix).await, "only one valid key begins like this now");
+    assert!(revoke(&twin.prefix).await, "only one key with this prefix is not revoked");
     assert!(!revoke("").await);
     let all = stage.store.all_keys().unwrap();
     assert_eq!(all.len(), 3);

@@ -1,7 +1,7 @@
-//! The one writer: group commit, the disk, and what happens when the file refuses.
+//! The writer: group commit, syncs, and failed writes.
 //!
-//! That `fdatasync` puts bytes on the platter is the kernel's to promise and cannot be tested here; what is tested is
-//! that nobody is told "settled" without one.
+//! Whether `fdatasync` really makes bytes durable cannot be tested here. These tests check that `settled` does not
+//! succeed without it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
                 assert_eq!(saved.unwrap().delivery.version, 1);
                 stage.store.settled().await.unwrap();
                 let read = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().unwrap();
-                assert_eq!(read.state, State::Held, "a write is visible to every later read");
+                assert_eq!(read.state, State::Held, "every later read sees the write");
             }
         });
     }
@@ -73,7 +73,7 @@ async fn everybody_who_waits_for_the_disk_is_told() {
     waiting.join_all().await;
 }
 
-/// With its log taken away, what is written there can no longer be made durable: nobody may be told that it is.
+/// Without the log, writes can no longer become durable, so `settled` must fail.
 #[tokio::test]
 async fn a_sync_that_fails_is_told_to_everyone_from_then_on() {
     let stage = Stage::new();
@@ -99,7 +99,7 @@ async fn a_write_that_waits_for_another_program_s_is_done_after_it() {
     assert!(stage.store.event(event.id).await.unwrap().is_some());
 }
 
-/// Makes every new account fail: the nearest thing to a disk that refuses.
+/// Makes the creation of any account fail, to simulate a failing disk.
 const REFUSE_ACCOUNTS: &str =
     "CREATE TRIGGER refuse BEFORE INSERT ON accounts BEGIN SELECT RAISE(ABORT, 'no'); END";
 
@@ -115,7 +115,7 @@ async fn a_batch_that_fails_leaves_nothing_behind_and_everyone_in_it_is_told() {
     let file = file_of(&stage);
     file.execute_batch(REFUSE_ACCOUNTS).unwrap();
     let (good, fine) = (stage.event("INC-1"), stage.event("INC-2"));
-    // While another program writes, the three stand in line, and are one batch afterwards.
+    // While another program writes, the three jobs wait. Afterwards they run in one batch.
     file.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (accepted, created, also, ()) = tokio::join!(
         stage.store.accept(&good, vec![]),
@@ -126,13 +126,13 @@ async fn a_batch_that_fails_leaves_nothing_behind_and_everyone_in_it_is_told() {
     assert!(!created);
     for (told, event) in [(accepted, &good), (also, &fine)] {
         let kept = stage.store.event(event.id).await.unwrap().is_some();
-        assert_eq!(told.is_ok(), kept, "what was told is what is there");
+        assert_eq!(told.is_ok(), kept, "the answer must match what is stored");
     }
     file.execute_batch("DROP TRIGGER refuse").unwrap();
-    assert!(create_account(&stage).await, "and the next write works");
+    assert!(create_account(&stage).await, "the next write works");
 }
 
-/// I2: the messages that were about to be made ready must not be forgotten with the batch.
+/// I2: if the batch that makes messages ready is rolled back, the messages must still be due.
 #[tokio::test]
 async fn messages_that_could_not_be_made_ready_are_still_due() {
     let stage = Stage::new();
@@ -146,13 +146,13 @@ async fn messages_that_could_not_be_made_ready_are_still_due() {
         tokio::join!(stage.store.make_due_ready(), create_account(&stage), async {
             file.execute_batch("COMMIT").unwrap()
         },);
-    assert!(made_ready.is_err() && !created, "they were in one batch");
+    assert!(made_ready.is_err() && !created, "both were in one batch, which failed");
     file.execute_batch("DROP TRIGGER refuse").unwrap();
     assert!(stage.store.next_due().is_some_and(|due| due <= stage.now()));
     assert_eq!(stage.drained().await.len(), 1);
 }
 
-/// I2: the worker is gone and the row could not be changed; the message must come again all the same.
+/// I2: if the worker has finished but the row cannot be changed, the message must be delivered again.
 #[tokio::test]
 async fn a_message_whose_end_could_not_be_written_comes_again() {
     let stage = Stage::new();
@@ -170,15 +170,15 @@ async fn a_message_whose_end_could_not_be_written_comes_again() {
             _ => drop(received),
         }
         stage.flushed().await;
-        assert!(stage.receive(QueueName::First).is_none(), "{settle}: not at once, while the disk refuses");
+        assert!(stage.receive(QueueName::First).is_none(), "{settle}: it came again while writes fail");
         file.execute_batch("DROP TRIGGER refuse").unwrap();
-        let due = stage.store.next_due().expect("something will wake it");
+        let due = stage.store.next_due().expect("the message is due again");
         stage.pass(Duration::try_from(due.duration_since(stage.clock.now())).unwrap_or_default());
         let again = stage.drained().await;
         assert_eq!(again.len(), 1, "{settle}");
         assert_eq!(again[0].delivery_id, sent[0].id, "{settle}");
         stage.flushed().await;
-        assert!(stage.receive_due().await.is_none(), "{settle}: and not twice");
+        assert!(stage.receive_due().await.is_none(), "{settle}: it came twice");
     }
 }
 
@@ -188,7 +188,7 @@ async fn the_log_is_copied_back_and_nothing_is_lost_by_it() {
     let webhook = stage.webhook_id();
     let body = Bytes::from(format!("{{\"x\":\"{}\"}}", "x".repeat(60_000)));
     let mut all = vec![];
-    // Some 24 MiB, well past where the checkpoint starts.
+    // About 24 MiB, well past the size at which the checkpoint starts.
     for n in 0..400 {
         let event = statuspulse_core::event::Event { body: body.clone(), ..stage.event(&format!("INC-{n}")) };
         all.push(stage.accepted_event(&event, webhook).await);
@@ -200,5 +200,5 @@ async fn the_log_is_copied_back_and_nothing_is_lost_by_it() {
             assert_eq!(stage.store.event(delivery.event_id).await.unwrap().unwrap().body, body);
         }
     }
-    assert!(main > 1024 * 1024, "the main file had {main} bytes: the log was never copied back");
+    assert!(main > 1024 * 1024, "the database file has {main} bytes: no checkpoint ran");
 }

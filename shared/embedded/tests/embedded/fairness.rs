@@ -1,4 +1,4 @@
-//! A slow receiver ties up its own share, and a backlog costs disk, not memory.
+//! A slow receiver occupies only its own share of the slots, and a backlog uses disk, not memory.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use statuspulse_embedded::Received;
 
 use crate::stage::{Stage, attempt};
 
-/// What is handed out while nothing is ever done.
+/// Receives messages until there is no more, without completing any.
 fn hanging(stage: &Stage, queue: QueueName) -> Vec<Received> {
     std::iter::from_fn(|| stage.receive(queue)).collect()
 }
@@ -22,11 +22,11 @@ fn share_of(received: &[Received], webhook: WebhookId) -> usize {
 
 const SLOTS: usize = 1024;
 
-/// Work that is done at once opens a webhook's window as far as its share goes.
+/// Completes 500 messages at once, so that the webhook's window no longer limits it.
 async fn opened(stage: &Stage, webhook: WebhookId) {
     stage.sent_many(webhook, 500).await;
     for _ in 0..500 {
-        stage.receive(QueueName::First).expect("it is there").done();
+        stage.receive(QueueName::First).expect("a message is ready").done();
     }
 }
 
@@ -41,16 +41,16 @@ async fn a_webhook_of_which_nothing_is_known_is_called_64_times_at_once() {
 async fn a_webhook_takes_a_third_of_the_slots_at_most_and_holds_up_no_other() {
     let stage = Stage::new();
     let (busy, other) = (stage.webhook_id(), stage.webhook_id());
-    // In work all the time, so that the window is not forgotten.
+    // One message is always in progress, so that the webhook's window is kept.
     stage.sent_many(busy, 1).await;
     let _first = stage.receive(QueueName::First).unwrap();
     opened(&stage, busy).await;
     stage.sent_many(busy, 5_000).await;
     let in_work = hanging(&stage, QueueName::First);
-    assert!((SLOTS / 4..=SLOTS / 3 + 1).contains(&in_work.len()), "{} in work", in_work.len());
+    assert!((SLOTS / 4..=SLOTS / 3 + 1).contains(&in_work.len()), "{} in progress", in_work.len());
 
     let sent = stage.sent_many(other, 1).await;
-    let received = stage.receive(QueueName::First).expect("it comes at once");
+    let received = stage.receive(QueueName::First).expect("the other webhook has a slot");
     assert_eq!(attempt(&received).delivery_id, sent[0].id);
     assert!(stage.receive(QueueName::First).is_none());
 }
@@ -124,7 +124,7 @@ async fn a_long_backlog_comes_completely_and_in_order_though_more_is_sent_meanwh
     let mut kept = std::collections::VecDeque::new();
     while let Some(received) = stage.receive(QueueName::First) {
         came.push(attempt(&received).delivery_id);
-        // A few are always in work, as with a receiver that takes its time; more is sent at every odd moment.
+        // A few messages are always in progress, as with a slow receiver. More are sent now and then.
         kept.push_back(received);
         if kept.len() > 5
             && let Some(oldest) = kept.pop_front()
@@ -178,8 +178,8 @@ async fn a_backlog_that_many_work_on_and_many_add_to_comes_completely_and_once()
     }
 }
 
-/// The message that is sent carries another body than its event, which never happens but shows where a body that
-/// comes was kept: in memory, or on disk with the event.
+/// The messages carry another body than their event. This never happens in reality, but shows where a received body
+/// came from: from memory, or from the event on disk.
 #[tokio::test]
 async fn of_a_backlog_only_the_first_few_bodies_are_in_memory() {
     let stage = Stage::new();
@@ -190,12 +190,12 @@ async fn of_a_backlog_only_the_first_few_bodies_are_in_memory() {
         stage.sent(&delivery, &in_memory).await;
     }
     let came = stage.drained().await;
-    assert_eq!(came.len(), 600, "each acceptance sent one too");
+    assert_eq!(came.len(), 600, "each acceptance sent one as well");
     let from_memory = came.iter().filter(|message| message.body == in_memory).count();
-    assert!((1..=100).contains(&from_memory), "{from_memory} bodies of one webhook were kept in memory");
+    assert!((1..=100).contains(&from_memory), "{from_memory} bodies of one webhook were in memory");
 }
 
-/// The last of a backlog is read from disk just when more comes.
+/// Messages are sent while the end of the backlog is read from disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_comes_while_the_backlog_is_read_is_not_forgotten() {
     let stage = std::sync::Arc::new(Stage::new());

@@ -1,5 +1,5 @@
-//! The embedded adapters against what the ports promise: one file a promise. Time is a watch that the test sets, and
-//! a death is a copy of the folder, opened while the first store still has its hands in it.
+//! Tests of the SQLite store beyond the conformance suite, one file per topic. The tests control the clock. The death
+//! of a process is simulated by a copy of the folder, which is opened while the first store is still running.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
 

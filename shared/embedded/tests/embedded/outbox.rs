@@ -1,4 +1,4 @@
-//! Records and the messages they call for are committed together: a death between the two cannot be.
+//! Records and the messages they call for are committed together, so the process cannot die between the two.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ async fn an_accepted_event_is_set_going_by_its_acceptance() {
     let stage = Stage::new();
     let webhook = stage.webhook_id();
     let first = stage.accepted(webhook, "INC-1").await;
-    // Behind it one waits, and has a message too: its webhook may be paused.
+    // The next delivery of the lane waits, but has a message too, because its webhook may be paused.
     let waiting = stage.accepted(webhook, "INC-1").await;
     let event = stage.event("INC-2");
     let other = stage.accepted_event(&event, webhook).await;
-    // A publisher that repeats itself gets the same answer, and nothing is sent twice.
+    // A publisher that repeats its call gets the same answer, and nothing is sent twice.
     let again = stage.store.accept(&event, vec![Delivery::new(&event, webhook)]).await.unwrap();
     assert!(matches!(again, Acceptance::Accepted(found) if found == [other.clone()]));
 
@@ -70,7 +70,7 @@ async fn what_a_webhook_owes_is_sent_with_its_record() {
     let job = JobMessage { webhook_id: webhook.id, generation: 3, page: 0 };
     webhook.outbox = vec![ScheduledMessage { message: Message::Job(job), due: stage.now() }];
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
-    // Who loses the race sends nothing.
+    // A failed compare-and-set sends nothing.
     assert!(stage.store.save_webhook(&webhook).await.unwrap().is_err());
     let after = stage.reopened_after_a_death().await;
     let received = after.receive(QueueName::Upkeep).unwrap();
@@ -78,7 +78,7 @@ async fn what_a_webhook_owes_is_sent_with_its_record() {
     assert!(after.receive(QueueName::Upkeep).is_none());
 }
 
-/// What the caller began is committed whole, though nobody waits for the answer.
+/// The record and its messages are committed even if the caller no longer waits for the answer.
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_no_record_without_its_messages() {
     let stage = Stage::new();
@@ -87,7 +87,7 @@ async fn a_caller_that_goes_away_leaves_no_record_without_its_messages() {
     for n in 0..50 {
         let event = stage.event(&format!("INC-{n}"));
         let mut accepting = Box::pin(stage.store.accept(&event, vec![Delivery::new(&event, webhook)]));
-        // Polled once, and dropped.
+        // Polls once, then drops the call.
         let asked = std::future::poll_fn(|context| {
             std::task::Poll::Ready(accepting.as_mut().poll(context).is_ready())
         });
@@ -102,7 +102,7 @@ async fn a_caller_that_goes_away_leaves_no_record_without_its_messages() {
             kept.push(Delivery::new(event, webhook).id);
         }
     }
-    assert_eq!(kept.len(), 50, "each was begun");
+    assert_eq!(kept.len(), 50, "each call had begun");
     let came: Vec<_> = stage.drained().await.iter().map(|message| message.delivery_id).collect();
     assert_eq!(came, kept);
 }

@@ -1,4 +1,4 @@
-//! What is older than the retention goes, and nothing else.
+//! Pruning deletes what is older than the retention, and nothing else.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn finished_deliveries_and_their_events_go_when_they_are_older_than_the_re
     let young = stage.saved(young, State::Delivered).await.delivery;
 
     stage.pass(limits::RETENTION - MOMENT);
-    assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 0, "a retention old is not older");
+    assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 0, "exactly as old as the retention is kept");
     stage.pass(MOMENT);
     assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 8, "four deliveries and their events");
     for gone in old {
@@ -53,7 +53,7 @@ async fn unfinished_deliveries_stay_however_old_with_the_events_they_need() {
     stage.store.accept(&unwanted, vec![]).await.unwrap();
 
     stage.pass(limits::RETENTION * 2);
-    assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 2, "the delivered one, and the unwanted event");
+    assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 2, "a delivery, and an unwanted event");
     assert!(stage.store.delivery(&[kept[0].webhook_id], kept[0].id).await.unwrap().is_none());
     assert!(stage.store.event(unwanted.id).await.unwrap().is_none());
     for delivery in [held, waiting, scheduled] {
@@ -65,7 +65,7 @@ async fn unfinished_deliveries_stay_however_old_with_the_events_they_need() {
     }
 }
 
-/// Old and young, finished and not, over several pages of the work.
+/// Finished and unfinished deliveries, over several pages.
 #[tokio::test]
 async fn a_long_history_is_pruned_to_its_end() {
     let stage = Stage::new();
@@ -106,7 +106,7 @@ async fn a_deleted_webhook_goes_once_it_is_old_and_none_of_its_deliveries_is_kep
 
     stage.pass(limits::RETENTION + MOMENT);
     stage.store.prune(stage.now()).await.unwrap();
-    assert!(is_known(&stage).await, "a delivery of it may still wake");
+    assert!(is_known(&stage).await, "it still has an unfinished delivery");
     stage.saved(delivery, State::Cancelled).await;
     stage.store.prune(stage.now()).await.unwrap();
     assert!(!is_known(&stage).await);

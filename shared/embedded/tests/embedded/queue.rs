@@ -1,4 +1,4 @@
-//! Messages: at least once, not before their time, and gone when they are done.
+//! Messages are delivered at least once, never before they are due, and never again when they are done.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn a_message_does_not_come_before_its_time() {
     stage.sent_in(&late, 3, Duration::from_secs(300), &NOTHING).await;
     stage.sent_in(&soon, 2, Duration::from_secs(60), &NOTHING).await;
     let first_due = stage.now().checked_add(Duration::from_secs(60)).unwrap();
-    assert_eq!(stage.store.next_due(), Some(first_due), "the nearer one counts");
+    assert_eq!(stage.store.next_due(), Some(first_due), "the earlier one counts");
 
     stage.pass(Duration::from_secs(60) - Duration::from_millis(1));
     assert!(stage.receive_due().await.is_none());
@@ -64,7 +64,7 @@ async fn each_kind_of_message_comes_in_its_own_queue() {
     assert_eq!(attempt(&stage.receive(QueueName::Retry).unwrap()).key.round, 2);
     let Message::Job(job) = stage.receive(QueueName::Upkeep).unwrap().message else { panic!("the job") };
     assert_eq!(job, JobMessage { webhook_id, generation: 4, page: 7 });
-    // Taken and dropped above, the job is not in the notification's way.
+    // The job was received and dropped above. It does not delay the notification.
     let Message::Notify(notify) = stage.receive(QueueName::Upkeep).unwrap().message else {
         panic!("the notification")
     };
@@ -118,7 +118,7 @@ async fn a_message_that_is_to_come_again_does_so_at_its_time_without_a_mark_of_f
     assert_eq!(stage.store.dead_letters().unwrap(), 0);
 }
 
-/// Drops the message as often as it takes to be given up; the waits before each time but the first.
+/// Drops the message until it is a dead letter. Returns the waits between its deliveries.
 async fn given_up(stage: &Stage) -> Vec<Duration> {
     let mut waits = vec![];
     drop(stage.receive_due().await.unwrap());
@@ -148,7 +148,7 @@ async fn a_dropped_message_comes_again_after_growing_waits_until_it_is_a_dead_le
     stage.pass(Duration::from_secs(24 * 3600));
     assert!(stage.receive_due().await.is_none());
 
-    // The next start puts it back, for as many tries as a new one.
+    // The next start puts it back. It is tried as often as a new message.
     let stage = stage.reopened();
     assert_eq!(stage.store.dead_letters().unwrap(), 0);
     assert_eq!(given_up(&stage).await, waits);
@@ -171,7 +171,7 @@ async fn a_command_beside_the_server_puts_no_dead_letter_back() {
     assert_eq!(stage.store.dead_letters().unwrap(), 1);
 }
 
-/// More than one transaction's worth at one moment.
+/// More messages than one transaction moves, all due at once.
 #[tokio::test]
 async fn a_flood_that_is_due_at_one_moment_comes_completely_and_once() {
     let stage = Stage::new();

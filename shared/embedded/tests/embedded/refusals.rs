@@ -1,4 +1,4 @@
-//! Folders that are not opened, and that a refusal leaves as they were.
+//! Folders that cannot be opened. A refusal leaves their files unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn database(folder: &Path) -> PathBuf {
     folder.join("statuspulse.db")
 }
 
-/// A folder with a history of some pages, closed in good order.
+/// A folder whose database has several pages and was closed properly.
 async fn closed_folder() -> tempfile::TempDir {
     let stage = Stage::new();
     for n in 0..50 {
@@ -36,7 +36,7 @@ async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     assert!(error.to_string().contains(&stage.path().display().to_string()), "{error}");
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
 
-    let beside = stage.open_beside(Purpose::Administer).expect("keys are made while a server runs");
+    let beside = stage.open_beside(Purpose::Administer).expect("keys can be created while a server runs");
     assert!(beside.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
     drop(beside);
     stage.accepted(stage.webhook_id(), "INC-2").await;
@@ -88,7 +88,7 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
         assert!(matches!(error, OpenError::Database(..)), "{what}: {error:?}");
         assert!(fs::read(database(whole.path())).unwrap() == damaged, "{what}: it was changed");
     }
-    // Put back, it works: the refusals left nothing beside it that spoils it.
+    // With the original file it opens again: the refusals left nothing harmful in the folder.
     fs::write(database(whole.path()), &original).unwrap();
     let store = Embedded::open(whole.path(), Purpose::Serve, Stage::new().clock).unwrap();
     assert!(store.try_receive(statuspulse_core::message::QueueName::First).unwrap().is_some());

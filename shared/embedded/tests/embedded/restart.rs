@@ -1,4 +1,4 @@
-//! What a death leaves behind is taken up by the next start.
+//! A start continues where the process before it stopped or died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn messages_in_work_at_a_death_come_again_at_once_with_those_that_waited()
     let came: Vec<_> = after.drained().await.iter().map(|message| message.delivery_id).collect();
     let expected: Vec<_> =
         sent.iter().map(|delivery| delivery.id).filter(|id| !settled.contains(id)).collect();
-    assert_eq!(came, expected, "in order, and nothing that was done");
+    assert_eq!(came, expected, "in order, without those that were done");
     drop(in_work);
 }
 
@@ -99,7 +99,7 @@ async fn a_copy_of_the_folder_is_a_backup() {
 async fn an_orderly_end_leaves_all_in_one_file() {
     let stage = Stage::new();
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
-    // A read leaves a connection in the pool, which may only read.
+    // A read leaves a read-only connection in the pool.
     assert!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
     let Stage { store, folder, clock, .. } = stage;
     drop(store);

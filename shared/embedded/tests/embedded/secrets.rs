@@ -19,7 +19,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Every byte of every file in the folder but the key file.
+/// The bytes of all files in the folder except the key file.
 fn all_bytes(folder: &Path) -> Vec<u8> {
     let mut all = vec![];
     let mut names = vec![];
@@ -77,13 +77,13 @@ async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
     let check = |folder: &Path| {
         let bytes = all_bytes(folder);
-        assert!(holds(&bytes, "a text that is no secret"), "the search finds what is there");
+        assert!(holds(&bytes, "a text that is no secret"), "the search must find a text that is not sealed");
         for secret in &secrets {
             assert!(!holds(&bytes, secret));
             assert!(!holds(&bytes, secret.trim_start_matches("whsec_")));
         }
     };
-    // With the write-ahead log, as it stands while the server runs; and without, after an orderly end.
+    // With the write-ahead log, as while the server runs, and without it, after an orderly end.
     assert!(stage.path().join("statuspulse.db-wal").exists());
     check(stage.path());
     let stage = stage.reopened();
@@ -127,7 +127,7 @@ async fn a_webhook_sealed_twice_or_for_another_looks_different_each_time() {
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
     assert_ne!(first, sealed(), "a nonce was used twice");
 
-    // Moved to another webhook's row, it does not open. The first row is tried when the folder is opened, so it is the last.
+    // In another webhook's row it does not open. It is copied to the last row, as opening the folder tries the first.
     let other = stage.webhook(webhook.account_id);
     stage.store.create_webhook(&other).await.unwrap();
     let (from, to) = (webhook.id.min(other.id), webhook.id.max(other.id));
@@ -140,7 +140,7 @@ async fn a_webhook_sealed_twice_or_for_another_looks_different_each_time() {
     assert_eq!(error.doing, "reading a webhook");
 }
 
-/// A server that started all the same would answer every call and every attempt with an error.
+/// If the server started anyway, every call and every attempt would fail.
 #[tokio::test]
 async fn a_wrong_or_missing_key_file_is_refused_before_anything_is_served() {
     let stage = Stage::new();
@@ -160,13 +160,13 @@ async fn a_wrong_or_missing_key_file_is_refused_before_anything_is_served() {
     }
     fs::remove_file(&file).unwrap();
     assert!(matches!(open(Purpose::Serve).unwrap_err(), OpenError::Key(_)));
-    assert!(!file.exists(), "no new key is made beside secrets that it cannot open");
+    assert!(!file.exists(), "a new key was created that cannot open the secrets");
     fs::write(&file, &right[..31]).unwrap();
-    let OpenError::Folder(_, why) = open(Purpose::Serve).unwrap_err() else { panic!("it is too short") };
+    let OpenError::Folder(_, why) = open(Purpose::Serve).unwrap_err() else { panic!("the key is too short") };
     assert!(why.to_string().contains("32 bytes"), "{why}");
 
     fs::write(&file, &right).unwrap();
-    assert!(all_bytes(folder.path()) == before, "the refusals left the files as they were");
+    assert!(all_bytes(folder.path()) == before, "a refusal changed the files");
     let store = open(Purpose::Serve).unwrap();
     assert_eq!(store.webhook(webhook.id).await.unwrap().as_deref(), Some(&webhook));
 }

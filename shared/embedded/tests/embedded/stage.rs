@@ -1,4 +1,4 @@
-//! A folder, a watch, and things to keep in the store.
+//! A store in a temporary folder with a clock that tests control, and records to store in it.
 
 use std::fs;
 use std::path::Path;
@@ -52,14 +52,14 @@ impl Stage {
         Embedded::open(self.path(), purpose, self.clock.clone())
     }
 
-    /// An orderly end and a new start.
+    /// Closes the store properly and opens the folder again.
     pub(crate) fn reopened(self) -> Self {
         let Self { store, folder, clock, dice } = self;
         drop(Arc::into_inner(store).expect("nothing else holds the store"));
         Self::on(folder, clock, dice)
     }
 
-    /// A start on what this process would leave behind if it died now.
+    /// Opens a copy of the files as they would be if the process died now.
     pub(crate) async fn reopened_after_a_death(&self) -> Self {
         self.flushed().await;
         let folder = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ impl Stage {
         Self::on(folder, self.clock.clone(), self.dice.clone())
     }
 
-    /// Returns when every write that nobody waits for is committed: they stand in one line.
+    /// Waits until all submitted writes are committed. The writer runs them in order.
     pub(crate) async fn flushed(&self) {
         self.store.send(vec![]).await.unwrap();
     }
@@ -82,7 +82,7 @@ impl Stage {
         self.clock.pass(time);
     }
 
-    // --- Things to keep ----------------------------------------------------------------------------------
+    // --- Records -----------------------------------------------------------------------------------------
 
     pub(crate) fn account(&self, name: &str) -> Account {
         Account::new(name, self.now(), &*self.dice).unwrap()
@@ -125,7 +125,7 @@ impl Stage {
         }
     }
 
-    /// Accepts a new event for one webhook; the delivery as it was kept.
+    /// Accepts a new event for one webhook. Returns the delivery as it was stored.
     pub(crate) async fn accepted(&self, webhook: WebhookId, incident: &str) -> Delivery {
         self.accepted_event(&self.event(incident), webhook).await
     }
@@ -134,11 +134,11 @@ impl Stage {
         let asked = vec![Delivery::new(event, webhook)];
         match self.store.accept(event, asked).await.unwrap() {
             Acceptance::Accepted(mut kept) => kept.pop().unwrap(),
-            Acceptance::Different => panic!("a new event is like no other"),
+            Acceptance::Different => panic!("a new event cannot conflict"),
         }
     }
 
-    /// Keeps the delivery in a new state.
+    /// Saves the delivery in a new state.
     pub(crate) async fn saved(&self, delivery: Delivery, state: State) -> Saved {
         self.store.save_delivery(&delivery.with_state(state)).await.unwrap().unwrap()
     }
@@ -150,7 +150,7 @@ impl Stage {
 
     // --- Messages ----------------------------------------------------------------------------------------
 
-    /// Sends a first attempt of a delivery, due at once.
+    /// Sends the message for a first attempt, due now.
     pub(crate) async fn sent(&self, delivery: &Delivery, body: &Bytes) {
         self.sent_in(delivery, 1, Duration::ZERO, body).await;
     }
@@ -161,7 +161,7 @@ impl Stage {
         self.store.send(vec![ScheduledMessage { message, due }]).await.unwrap();
     }
 
-    /// Sends that many first attempts to one webhook, in one call; answers the deliveries they name.
+    /// Sends messages for `count` first attempts of one webhook, in one call. Returns their deliveries.
     pub(crate) async fn sent_many(&self, webhook: WebhookId, count: usize) -> Vec<Delivery> {
         let deliveries: Vec<_> =
             (0..count).map(|_| Delivery::new(&self.event("INC-MANY"), webhook)).collect();
@@ -178,13 +178,13 @@ impl Stage {
         self.store.try_receive(queue).unwrap()
     }
 
-    /// The next message whose time has come, whichever queue it is in.
+    /// Receives the next due message from any queue.
     pub(crate) async fn receive_due(&self) -> Option<Received> {
         self.store.make_due_ready().await.unwrap();
         statuspulse_embedded::queues().into_iter().find_map(|queue| self.receive(queue))
     }
 
-    /// All that is due, each done.
+    /// Receives all due messages and completes each.
     pub(crate) async fn drained(&self) -> Vec<AttemptMessage> {
         let mut all = vec![];
         while let Some(received) = self.receive_due().await {
@@ -208,11 +208,11 @@ fn message_of(delivery: &Delivery, number: u8, body: &Bytes) -> Message {
 pub(crate) fn attempt(received: &Received) -> AttemptMessage {
     match &received.message {
         Message::Attempt(message) => message.clone(),
-        other => panic!("an attempt was sent, {other:?} came"),
+        other => panic!("expected an attempt, received {other:?}"),
     }
 }
 
-/// Waits for what comes without a call of ours: bounded, so that a test that would hang fails instead.
+/// Waits for at most a minute, so that a test fails instead of hanging.
 pub(crate) async fn within_a_minute<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it comes within a minute")
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("nothing came within a minute")
 }

@@ -1,4 +1,4 @@
-//! Accounts, described.
+//! The OpenAPI description of accounts.
 
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
@@ -14,23 +14,26 @@ pub(crate) fn operations() -> Vec<Operation> {
     let new = closed(
         &["name"],
         [
-            ("name", short_text(limits::ACCOUNT_NAME_CHARS, "No control characters.")),
+            ("name", short_text(limits::ACCOUNT_NAME_CHARS, "Without control characters.")),
             ("allowed_domains", or_null(domains())),
         ],
     );
     let mut shown = account();
     shown["key"] = "spk_Hs2vVbqz6cX1mJ8yQe0rTfLwKd4nPgUaZi7oBx3SyM5".into();
     vec![
-        operation("post", "/v1/accounts", "createAccount", "Make an account")
-            .describe("Its first admin key is in the answer, and nowhere after.")
+        operation("post", "/v1/accounts", "createAccount", "Create an account")
+            .describe("The answer contains the first admin key, which is not shown again.")
             .by(Action::CreateAccount)
             .body("NewAccount", new, limits::REQUEST_BYTES, &json!({ "name": "Your company" }))
             .answers::<CreatedView<'_>>(201, "The account and its first key.", &shown),
-        operation("get", "/v1/account", "getAccount", "Show the key's own account")
+        operation("get", "/v1/account", "getAccount", "Show the account")
             .by(Action::Read)
             .answers::<AccountView<'_>>(200, "The account.", &account()),
-        operation("patch", "/v1/account", "updateAccount", "Change the key's own account")
-            .describe("What is not named stays. `null` lifts the restriction, and removes the channel.")
+        operation("patch", "/v1/account", "updateAccount", "Change the account")
+            .describe(
+                "Fields that are left out keep their values. `null` removes the restriction to domains, or \
+                 the Slack channel.",
+            )
             .by(Action::Manage)
             .body(
                 "AccountChange",
@@ -41,24 +44,19 @@ pub(crate) fn operations() -> Vec<Operation> {
             .answers::<AccountView<'_>>(200, "The changed account.", &account())
             .conflicts(
                 &["webhook_outside_domains"],
-                "A webhook is registered at a domain that is not on the list.",
+                "A registered webhook has a domain that is not on the new list.",
             ),
-        operation(
-            "post",
-            "/v1/account/slack/test",
-            "testSlack",
-            "Send a message to the account's Slack channel",
-        )
-        .by(Action::Manage)
-        .no_fields()
-        .answers::<TestView<'_>>(
-            200,
-            "What came of it.",
-            &json!({
-                "ok": true, "status_code": 200, "reason": null, "duration_ms": 184, "response": "ok",
-            }),
-        )
-        .conflicts(&["no_slack_url"], "The account has no `slack_url`."),
+        operation("post", "/v1/account/slack/test", "testSlack", "Send a test message to the Slack channel")
+            .by(Action::Manage)
+            .no_fields()
+            .answers::<TestView<'_>>(
+                200,
+                "The result.",
+                &json!({
+                    "ok": true, "status_code": 200, "reason": null, "duration_ms": 184, "response": "ok",
+                }),
+            )
+            .conflicts(&["no_slack_url"], "The account has no `slack_url`."),
     ]
 }
 
@@ -67,15 +65,15 @@ fn domains() -> Value {
     list(
         &domain,
         limits::ALLOWED_DOMAINS,
-        "The domains webhooks are restricted to: `example.com` is that host alone, `*.example.com` every host below it. \
-         Empty for no restriction.",
+        "The domains that webhooks are restricted to: `example.com` is only this host, `*.example.com` is \
+         every host below it. Empty means no restriction.",
     )
 }
 
 fn change() -> Value {
     let slack = json!({
         "type": "string", "maxLength": limits::URL_BYTES,
-        "description": "An incoming webhook of the engineers' Slack channel: they are told when a webhook fails.",
+        "description": "An incoming webhook of the engineers' Slack channel, for notifications.",
     });
     closed(&[], [("allowed_domains", or_null(domains())), ("slack_url", or_null(slack))])
 }

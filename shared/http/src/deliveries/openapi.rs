@@ -1,4 +1,4 @@
-//! Deliveries, described.
+//! The OpenAPI description of deliveries.
 
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
@@ -9,9 +9,9 @@ use crate::openapi::wire::{self, DELIVERY, EVENT, WEBHOOK, closed, described};
 use crate::openapi::{Operation, reference};
 
 const UNFINISHED: &str =
-    "It is not finished: it will be delivered by itself, or is held until the webhook is resumed.";
+    "The delivery is not finished: it has an attempt scheduled, waits for an earlier event, or is held.";
 
-const AGAIN: &str = "It is delivered once more, now; on a paused webhook it is held instead.";
+const AGAIN: &str = "Sends a finished delivery again, immediately. On a paused webhook it is held instead.";
 
 pub(crate) fn operations() -> Vec<Operation> {
     [shown(), made_again()].concat()
@@ -26,7 +26,10 @@ fn of_webhook(method: &'static str, path: &'static str, id: &str, summary: &str)
 }
 
 fn shown() -> Vec<Operation> {
-    let kept = format!("With all its attempts. Kept for {} days.", limits::RETENTION.as_secs() / 86_400);
+    let kept = format!(
+        "With all its attempts. Kept for {} days after it is finished.",
+        limits::RETENTION.as_secs() / 86_400
+    );
     vec![
         filters(of_webhook(
             "get",
@@ -34,7 +37,10 @@ fn shown() -> Vec<Operation> {
             "listDeliveries",
             "List a webhook's deliveries",
         ))
-        .describe("Newest first. A page of long deliveries may hold fewer than `limit`; `next_cursor` goes on behind it.")
+        .describe(
+            "Newest first. If entries are long, a page can have fewer than `limit`; `next_cursor` leads to \
+             the rest.",
+        )
         .by(Action::Read)
         .paged()
         .lists::<DeliveryView<'_>>("A page of deliveries.", &delivered()),
@@ -43,16 +49,11 @@ fn shown() -> Vec<Operation> {
             .describe(kept.clone())
             .by(Action::Read)
             .answers::<DeliveryView<'_>>(200, "The delivery.", &delivered()),
-        operation(
-            "get",
-            "/v1/deliveries/{delivery_id}",
-            "getDeliveryById",
-            "Show a delivery by its id alone",
-        )
-        .id::<wire::DeliveryId>("delivery_id", DELIVERY)
-        .describe(format!("For who has only the `X-StatusPulse-Delivery-Id` of a request. {kept}"))
-        .by(Action::Read)
-        .answers::<DeliveryView<'_>>(200, "The delivery.", &delivered()),
+        operation("get", "/v1/deliveries/{delivery_id}", "getDeliveryById", "Show a delivery by its id")
+            .id::<wire::DeliveryId>("delivery_id", DELIVERY)
+            .describe(format!("If you only know the `X-StatusPulse-Delivery-Id` of a request. {kept}"))
+            .by(Action::Read)
+            .answers::<DeliveryView<'_>>(200, "The delivery.", &delivered()),
     ]
 }
 
@@ -62,56 +63,81 @@ fn made_again() -> Vec<Operation> {
             "post",
             "/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver",
             "redeliver",
-            "Deliver once more",
+            "Redeliver a delivery",
         )
         .id::<wire::DeliveryId>("delivery_id", DELIVERY)
         .describe(AGAIN)
         .by(Action::Manage)
         .no_fields()
-        .answers::<DeliveryView<'_>>(202, "The delivery, which is under way again.", &retried())
+        .answers::<DeliveryView<'_>>(202, "The delivery, with its new status.", &retried())
         .conflicts(&["delivery_unfinished"], UNFINISHED),
         of_webhook(
             "post",
             "/v1/webhooks/{id}/redeliver",
             "redeliverFailed",
-            "Deliver all failed ones once more",
+            "Redeliver all failed deliveries",
         )
-        .describe("They are held and let go at a bounded rate, like those of a resume.")
+        .describe("The deliveries are held first and then sent at a bounded rate, as after a resume.")
         .by(Action::Manage)
         .body("RedeliverFailed", since(), limits::REQUEST_BYTES, &json!({ "since": "2026-11-24T00:00:00Z" }))
-        .answers::<RedeliveredView>(202, "How many there are.", &json!({ "deliveries": 12 }))
+        .answers::<RedeliveredView>(202, "The number of deliveries.", &json!({ "deliveries": 12 }))
         .conflicts(
             &["discard_in_progress"],
-            "Held deliveries are being discarded; ask again when that is done.",
+            "Held deliveries are being discarded; repeat the call when that is finished.",
         ),
         operation(
             "post",
             "/v1/deliveries/{delivery_id}/redeliver",
             "redeliverById",
-            "Deliver once more, by the id alone",
+            "Redeliver a delivery by its id",
         )
         .id::<wire::DeliveryId>("delivery_id", DELIVERY)
         .describe(AGAIN)
         .by(Action::Manage)
         .no_fields()
-        .answers::<DeliveryView<'_>>(202, "The delivery, which is under way again.", &retried())
+        .answers::<DeliveryView<'_>>(202, "The delivery, with its new status.", &retried())
         .conflicts(&["delivery_unfinished"], UNFINISHED),
     ]
 }
 
 fn filters(operation: Operation) -> Operation {
     operation
-        .query("status", &reference::<wire::DeliveryStatus>(), "Those in this state.", Some("delivered"))
-        .query("event_type", &reference::<wire::EventType>(), "Those of this type.", Some("incident_opened"))
-        .query("incident_id", &json!({ "type": "string" }), "Those of this incident.", Some("INC-8842-ALPHA"))
-        .query("since", &reference::<wire::Time>(), "Accepted then or later.", Some("2026-11-24T00:00:00Z"))
-        .query("until", &reference::<wire::Time>(), "Accepted before then.", Some("2099-12-31T00:00:00Z"))
+        .query(
+            "status",
+            &reference::<wire::DeliveryStatus>(),
+            "Deliveries with this status.",
+            Some("delivered"),
+        )
+        .query(
+            "event_type",
+            &reference::<wire::EventType>(),
+            "Deliveries of this event type.",
+            Some("incident_opened"),
+        )
+        .query(
+            "incident_id",
+            &json!({ "type": "string" }),
+            "Deliveries of this incident.",
+            Some("INC-8842-ALPHA"),
+        )
+        .query(
+            "since",
+            &reference::<wire::Time>(),
+            "Accepted at this time or later.",
+            Some("2026-11-24T00:00:00Z"),
+        )
+        .query(
+            "until",
+            &reference::<wire::Time>(),
+            "Accepted before this time.",
+            Some("2099-12-31T00:00:00Z"),
+        )
 }
 
 fn since() -> Value {
     closed(
         &["since"],
-        [("since", described::<wire::Time>("Those whose events were accepted then or later."))],
+        [("since", described::<wire::Time>("Redeliver only events accepted at this time or later."))],
     )
 }
 

@@ -1,4 +1,4 @@
-//! The document as a page: what the template shows, in the order it shows it.
+//! Converts the OpenAPI document into the data of the page template, and renders it.
 
 use askama::Template;
 use serde_json::Value;
@@ -18,7 +18,7 @@ struct Page<'a> {
     objects: Vec<Object<'a>>,
 }
 
-/// A resource.
+/// The operations of one tag.
 struct Section<'a> {
     name: &'a str,
     description: String,
@@ -45,7 +45,7 @@ struct Body<'a> {
     object: Object<'a>,
 }
 
-/// A success.
+/// A 2xx answer.
 struct Answer<'a> {
     status: &'a str,
     description: String,
@@ -59,7 +59,7 @@ struct Refusal<'a> {
     description: String,
 }
 
-/// A code, and where it occurs with which meaning.
+/// A problem code, with all its descriptions.
 struct Problem<'a> {
     code: &'a str,
     status: String,
@@ -71,7 +71,7 @@ struct Problem<'a> {
 struct Object<'a> {
     name: &'a str,
     description: String,
-    /// What it has besides its own fields, or is, if it has none.
+    /// The type of a schema without fields, or the schemas that this one extends.
     kind: String,
     rows: Vec<Row<'a>>,
 }
@@ -79,17 +79,17 @@ struct Object<'a> {
 /// A field or a parameter.
 struct Row<'a> {
     name: String,
-    /// Of a parameter: where it stands.
+    /// `path`, `query` or `header` for a parameter; empty for a field.
     place: &'a str,
     required: bool,
     kind: String,
     description: String,
 }
 
-/// The page of this document.
+/// Renders the page.
 pub(super) fn render(document: &str, style: &str) -> String {
-    // A test renders the very document that is served here.
-    #[expect(clippy::expect_used, reason = "the document is a constant, and so is whether it can be read")]
+    // A test renders the same document.
+    #[expect(clippy::expect_used, reason = "the document is a constant, and a test parses it")]
     let document: Value = serde_json::from_str(document).expect("the document is JSON");
     let info = &document["info"];
     let page = Page {
@@ -120,7 +120,7 @@ fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-/// What a reference refers to, or the value itself.
+/// The target of a reference, or the value itself.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let pointer = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     pointer.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
@@ -164,7 +164,7 @@ fn operation<'a>(document: &'a Value, path: &'a str, method: &'a str, value: &'a
 fn parameter(value: &Value) -> Row<'_> {
     let mut kind = kind(&value["schema"]);
     if let Some(default) = value["schema"].get("default") {
-        kind += &format!(", {default} if nothing is said");
+        kind += &format!(", default {default}");
     }
     Row {
         name: text(&value["name"]).to_owned(),
@@ -208,7 +208,7 @@ fn refusal<'a>(status: &'a str, response: &'a Value) -> Refusal<'a> {
     Refusal { status, codes: codes(response), description: line(text(&response["description"])) }
 }
 
-/// Every code there is: those that all share first, then those of single operations.
+/// All problem codes, of the shared responses and of single operations, by status and code.
 fn problems(document: &Value) -> Vec<Problem<'_>> {
     let shared = entries(&document["components"]["responses"]).map(|(_, response)| response);
     let own = all_operations(document).flat_map(|(_, _, operation)| entries(&operation["responses"]));
@@ -232,7 +232,7 @@ fn problems(document: &Value) -> Vec<Problem<'_>> {
     problems
 }
 
-/// A response's status, as its schema says it: it may stand alone.
+/// The status in a response's schema. A shared response has no other status.
 fn status(response: &Value) -> String {
     let schema = &response["content"]["application/problem+json"]["schema"];
     schema["allOf"][1]["properties"]["status"]["const"].to_string()
@@ -250,7 +250,7 @@ fn object<'a>(name: &'a str, schema: &'a Value) -> Object<'a> {
     Object { name, description, kind, rows }
 }
 
-/// An object's fields, those that must be there first, and the fields of fields.
+/// The fields of an object, required ones first, and the fields of nested objects.
 fn rows(schema: &Value) -> Vec<Row<'_>> {
     let required: Vec<_> = items(&schema["required"]).iter().map(text).collect();
     let place = |name: &str| required.iter().position(|one| *one == name);
@@ -272,7 +272,7 @@ fn rows(schema: &Value) -> Vec<Row<'_>> {
     rows
 }
 
-/// A field that may be null is described inside the choice.
+/// The description of a field. For a field that can be null it is inside the choice.
 fn described(value: &Value) -> &str {
     let inside = ["oneOf", "anyOf"]
         .iter()

@@ -1,13 +1,13 @@
-//! The document's prose as HTML, and its schemas in words.
+//! Renders descriptions as HTML, schemas as words, and calls as curl commands.
 
 use serde_json::Value;
 
-/// Text with what HTML would take for its own replaced.
+/// Escapes text for HTML.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A line: `code` between backticks becomes code.
+/// One line of text; parts between backticks become code.
 pub(super) fn line(text: &str) -> String {
     let mut html = String::new();
     for (index, part) in text.split('`').enumerate() {
@@ -17,7 +17,7 @@ pub(super) fn line(text: &str) -> String {
     html
 }
 
-/// Paragraphs, and lists of lines that begin with a dash.
+/// Paragraphs, separated by empty lines, and lists, whose lines begin with a dash.
 pub(super) fn prose(text: &str) -> String {
     let block = |block: &str| match block.strip_prefix("- ") {
         Some(items) => {
@@ -29,13 +29,13 @@ pub(super) fn prose(text: &str) -> String {
     text.split("\n\n").map(block).collect()
 }
 
-/// A named schema's name, and its link.
+/// A link to a named schema.
 pub(super) fn link(reference: &str) -> String {
     let name = escaped(reference.rsplit('/').next().unwrap_or_default());
     format!("<a href=\"#schema-{name}\">{name}</a>")
 }
 
-/// What a value of this schema is.
+/// The type of a schema in words.
 pub(super) fn kind(schema: &Value) -> String {
     if let Some(reference) = schema["$ref"].as_str() {
         return link(reference);
@@ -63,10 +63,10 @@ fn of_type(name: &str, schema: &Value) -> String {
     let number = |key: &str| schema[key].as_u64();
     match name {
         "string" => match (number("minLength"), number("maxLength"), schema["pattern"].as_str()) {
-            (_, _, Some(pattern)) => format!("text like <code>{}</code>", escaped(pattern)),
-            (Some(min), Some(max), None) => format!("text of {min} to {max} characters"),
-            (None, Some(max), None) => format!("text of at most {max} characters"),
-            _ => "text".to_owned(),
+            (_, _, Some(pattern)) => format!("string matching <code>{}</code>", escaped(pattern)),
+            (Some(min), Some(max), None) => format!("string of {min} to {max} characters"),
+            (None, Some(max), None) => format!("string of at most {max} characters"),
+            _ => "string".to_owned(),
         },
         "integer" => match (number("minimum"), number("maximum")) {
             (Some(min), Some(max)) => format!("{min} to {max}"),
@@ -78,12 +78,12 @@ fn of_type(name: &str, schema: &Value) -> String {
                 (None, Some(max)) => format!("at most {max}: "),
                 (None, None) => String::new(),
             };
-            format!("list of {bounds}{}", kind(&schema["items"]))
+            format!("array of {bounds}{}", kind(&schema["items"]))
         }
         "object" if schema["additionalProperties"].is_object() => {
-            format!("object of {}", kind(&schema["additionalProperties"]))
+            format!("object with values of type {}", kind(&schema["additionalProperties"]))
         }
-        "boolean" => "true or false".to_owned(),
+        "boolean" => "boolean".to_owned(),
         other => escaped(other),
     }
 }
@@ -97,12 +97,12 @@ fn either(kinds: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// A text without its quotes.
+/// A JSON value as text, strings without quotes.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A call that can be pasted into a shell where `$URL` and `$KEY` are set.
+/// A curl command for a shell where `$URL` and `$KEY` are set.
 pub(super) fn curl(method: &str, path: &str, operation: &Value) -> String {
     let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     let (mut path, mut query, mut headers) = (path.to_owned(), String::new(), String::new());

@@ -1,4 +1,4 @@
-//! Publishing, described.
+//! The OpenAPI description of publishing.
 
 use serde_json::{Map, Value, json};
 use statuspulse_core::access::Action;
@@ -14,8 +14,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         "name": IDEMPOTENCY_KEY, "in": "header", "example": "INC-8842-opened",
         "schema": { "type": "string", "minLength": 1, "maxLength": limits::IDEMPOTENCY_KEY_CHARS },
         "description": format!(
-            "Visible ASCII characters. A call with a key that was seen in the last {} days makes no second fan-out: it \
-             completes the first one, if that broke off.",
+            "Visible ASCII characters. A call with a key that was used in the last {} days does not create a \
+             second event. If the first call was interrupted, its missing deliveries are created.",
             limits::RETENTION.as_secs() / 86_400,
         ),
     });
@@ -25,17 +25,21 @@ pub(crate) fn operations() -> Vec<Operation> {
     });
     let mut operation = Operation::new("events", "post", "/v1/events", "publishEvent", "Publish an event")
         .describe(
-            "202 is answered when the event can no longer be lost. Each webhook that wants it gets the payload byte for byte, \
-             fields that are not named here included.",
+            "The answer is 202 only when the event can no longer be lost. Each matching webhook receives the \
+             payload byte for byte, including fields that are not described here.",
         )
         .by(Action::Publish)
         .parameter(key)
         .body("Envelope", envelope(), limits::ENVELOPE_BYTES, &example)
-        .answers::<PublishedView>(202, "The event's id, and how many webhooks it goes to.", &json!({
-            "event_id": EVENT, "deliveries": 2,
-        }))
+        .answers::<PublishedView>(
+            202,
+            "The event id and the number of deliveries.",
+            &json!({
+                "event_id": EVENT, "deliveries": 2,
+            }),
+        )
         .refuses("NotFound")
-        .conflicts(&["idempotency_key_reused"], "The Idempotency-Key was used before, with another body.");
+        .conflicts(&["idempotency_key_reused"], "The Idempotency-Key was used before with a different body.");
     operation.add::<wire::AccountId>();
     for event_type in EventType::ALL {
         operation.schemas.insert(payload_name(event_type), payload(event_type));
@@ -45,24 +49,24 @@ pub(crate) fn operations() -> Vec<Operation> {
 
 fn envelope() -> Value {
     let payload = json!({
-        "description": format!("What customers receive; at most {} KiB.", limits::PAYLOAD_BYTES / 1024),
+        "description": format!("What webhooks receive, at most {} KiB.", limits::PAYLOAD_BYTES / 1024),
         "oneOf": EventType::ALL.map(|event_type| json!({
             "$ref": format!("#/components/schemas/{}", payload_name(event_type)),
         })),
     });
     let account = json!({
         "anyOf": [reference::<wire::AccountId>(), { "type": "null" }],
-        "description": "Whose event it is: required with an operator's key, and needless with any other.",
+        "description": "The account of the event. Required with an operator key, otherwise optional.",
     });
     closed(&["payload"], [("payload", payload), ("monitor_groups", groups()), ("account_id", account)])
 }
 
 fn groups() -> Value {
-    let group = short_text(limits::MONITOR_GROUP_CHARS, "An exact name.");
-    or_null(list(&group, limits::MONITOR_GROUPS, "The monitor groups the event concerns."))
+    let group = short_text(limits::MONITOR_GROUP_CHARS, "An exact name; case-sensitive.");
+    or_null(list(&group, limits::MONITOR_GROUPS, "The monitor groups of the event."))
 }
 
-/// `incident_opened` becomes `IncidentOpened`.
+/// The schema name of a type's payload: `IncidentOpened` for `incident_opened`.
 pub(crate) fn payload_name(event_type: EventType) -> String {
     let words = event_type.name().split('_');
     words
@@ -70,7 +74,7 @@ pub(crate) fn payload_name(event_type: EventType) -> String {
         .collect()
 }
 
-/// A payload of this type. What it holds beside is kept and delivered.
+/// The schema of a payload of this type. It is open: additional fields are kept and delivered.
 pub(crate) fn payload(event_type: EventType) -> Value {
     let details: Map<_, _> = event_type
         .details()
@@ -89,7 +93,7 @@ pub(crate) fn payload(event_type: EventType) -> Value {
         "required": ["event_type", "incident_id", "monitor_name", "status", event_type.time_field(), "details"],
         "properties": {
             "event_type": { "const": event_type.name() },
-            "incident_id": short_text(limits::INCIDENT_ID_CHARS, "Events of one incident arrive in the order they were accepted."),
+            "incident_id": short_text(limits::INCIDENT_ID_CHARS, "Events of one incident are delivered in the order of acceptance."),
             "monitor_name": { "type": "string", "minLength": 1 },
             "status": { "type": "string", "enum": event_type.statuses() },
             event_type.time_field(): reference::<wire::Time>(),

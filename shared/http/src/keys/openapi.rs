@@ -1,4 +1,4 @@
-//! API keys, described.
+//! The OpenAPI description of API keys.
 
 use serde_json::json;
 use statuspulse_core::access::Action;
@@ -13,8 +13,13 @@ pub(crate) fn operations() -> Vec<Operation> {
     let new = closed(
         &["role"],
         [
-            ("role", described::<wire::AccountRole>("What it may do.")),
-            ("expires_at", or_null(described::<wire::Time>("Until when it is valid; in the future."))),
+            ("role", described::<wire::AccountRole>("What the key is allowed to do.")),
+            (
+                "expires_at",
+                or_null(described::<wire::Time>(
+                    "When the key stops being valid. Must be in the future; null means never.",
+                )),
+            ),
         ],
     );
     let key = json!({
@@ -24,8 +29,8 @@ pub(crate) fn operations() -> Vec<Operation> {
     let mut shown = key.clone();
     shown["key"] = "spk_p3Xw9Lq0Vb2HsyQe6mJ8cX1rTfLwKd4nPgUaZi7oBx3".into();
     vec![
-        operation("post", "/v1/keys", "createKey", "Make a key")
-            .describe("The key itself is in the answer, and nowhere after.")
+        operation("post", "/v1/keys", "createKey", "Create a key")
+            .describe("The answer contains the key itself, which is not shown again.")
             .by(Action::Manage)
             .body(
                 "NewKey",
@@ -35,10 +40,13 @@ pub(crate) fn operations() -> Vec<Operation> {
                     "role": "publisher", "expires_at": "2099-12-31T23:59:59Z",
                 }),
             )
-            .answers::<CreatedView<'_>>(201, "The key.", &shown)
+            .answers::<CreatedView<'_>>(201, "The new key.", &shown)
             .conflicts(
                 &["too_many_keys"],
-                &format!("The account has {} valid keys; revoke one first.", limits::KEYS_PER_ACCOUNT),
+                &format!(
+                    "The account has {} valid keys, which is the maximum; revoke one first.",
+                    limits::KEYS_PER_ACCOUNT
+                ),
             ),
         operation("get", "/v1/keys", "listKeys", "List keys")
             .describe("Oldest first, revoked ones included.")
@@ -46,9 +54,11 @@ pub(crate) fn operations() -> Vec<Operation> {
             .paged()
             .lists::<KeyView<'_>>("A page of keys.", &key),
         operation("delete", "/v1/keys/{id}", "revokeKey", "Revoke a key")
-            .describe("It is refused from the next call on; on AWS everywhere after ten seconds.")
+            .describe(
+                "The next call with the key is refused; on AWS it can still work for up to ten seconds.",
+            )
             .by(Action::Manage)
             .id::<wire::KeyId>("id", KEY)
-            .answers_nothing("It is revoked."),
+            .answers_nothing("The key was revoked."),
     ]
 }

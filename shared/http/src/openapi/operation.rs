@@ -1,4 +1,5 @@
-//! One operation: built by what it takes and what it answers, so that what follows from that is said everywhere alike.
+//! A builder for one operation. Each step also adds the refusals that it implies, so that all operations describe them
+//! in the same way.
 
 use serde_json::{Map, Value, json};
 use statuspulse_core::access::{Action, Role};
@@ -12,23 +13,23 @@ use crate::page::PageView;
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
-/// Refusals that are the same wherever they occur: name, status, codes, what they mean.
+/// Refusals that are the same for all operations: name, status, code, description.
 const REFUSALS: [(&str, u16, &str, &str); 10] = [
     ("Malformed", 400, "malformed_body", "The body is not a JSON object."),
-    ("Unauthenticated", 401, "unauthenticated", "There is no key, or it is not valid."),
-    ("Forbidden", 403, "forbidden", "The key's role may not do this."),
-    ("NotFound", 404, "not_found", "There is no such thing, or it is another account's."),
-    ("UnknownPath", 404, "unknown_path", "There is nothing at this path."),
+    ("Unauthenticated", 401, "unauthenticated", "The API key is missing or not valid."),
+    ("Forbidden", 403, "forbidden", "The role of the key does not allow this call."),
+    ("NotFound", 404, "not_found", "The object does not exist, or belongs to another account."),
+    ("UnknownPath", 404, "unknown_path", "This path does not exist."),
     (
         "MethodNotAllowed",
         405,
         "method_not_allowed",
-        "The path does not take this method; `Allow` names those it takes.",
+        "The path does not support this method; the `Allow` header lists those it supports.",
     ),
     ("TooLarge", 413, "too_large", "The body is larger than its limit."),
-    ("Invalid", 422, "invalid_fields", "Fields or parameters are wrong; `errors` names each."),
-    ("Internal", 500, "internal", "The call failed inside StatusPulse."),
-    ("Unavailable", 503, "unavailable", "A part of StatusPulse does not answer; make the same call again."),
+    ("Invalid", 422, "invalid_fields", "Fields, parameters or headers are invalid; `errors` lists them."),
+    ("Internal", 500, "internal", "The call failed because of an internal error."),
+    ("Unavailable", 503, "unavailable", "StatusPulse is temporarily unavailable; repeat the same call."),
 ];
 
 #[derive(Clone)]
@@ -52,7 +53,7 @@ impl Operation {
         self
     }
 
-    /// Which keys may: asked of the core, as the handlers do.
+    /// The roles that may call the operation. They come from the core, which also decides at run time.
     pub(crate) fn by(mut self, action: Action) -> Self {
         let may = Role::ALL.into_iter().filter(|role| role.may(action));
         let roles: Vec<_> = may.map(|role| json!({ "key": [role.name()] })).collect();
@@ -60,7 +61,7 @@ impl Operation {
         self.refuses("Unauthenticated").refuses("Forbidden").refuses("Unavailable")
     }
 
-    /// An id in the path.
+    /// Adds an id in the path.
     pub(crate) fn id<T: ToSchema>(mut self, name: &str, example: &str) -> Self {
         self.add::<T>();
         let parameter = json!({ "name": name, "in": "path", "required": true, "schema": reference::<T>(), "example": example });
@@ -83,17 +84,17 @@ impl Operation {
         self
     }
 
-    /// A body that has to be there.
+    /// Adds a required body.
     pub(crate) fn body(self, name: &str, schema: Value, limit: usize, example: &Value) -> Self {
         self.takes(name, schema, true, limit, example)
     }
 
-    /// A body that may be left out.
+    /// Adds an optional body.
     pub(crate) fn optional_body(self, name: &str, schema: Value, example: &Value) -> Self {
         self.takes(name, schema, false, limits::REQUEST_BYTES, example)
     }
 
-    /// No body, or an object without fields.
+    /// Adds an optional body that is an empty object.
     pub(crate) fn no_fields(self) -> Self {
         self.takes("Nothing", closed(&[], []), false, limits::REQUEST_BYTES, &json!({}))
     }
@@ -115,7 +116,7 @@ impl Operation {
         self.answer(status, json!({ "description": description, "content": content }))
     }
 
-    /// A page of a list of these.
+    /// Answers with a page of a list of `T`.
     pub(crate) fn lists<T: ToSchema>(mut self, description: &str, example: &Value) -> Self {
         self.add::<T>();
         let name = format!("{}List", T::name());
@@ -125,13 +126,13 @@ impl Operation {
         self.answer(200, json!({ "description": description, "content": content }))
     }
 
-    /// `limit` and `cursor`.
+    /// Adds the parameters `limit` and `cursor`.
     pub(crate) fn paged(self) -> Self {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT });
-        self.query("limit", &limit, "Entries of a page at most.", Some("20")).query(
+        self.query("limit", &limit, "Maximum number of entries per page.", Some("20")).query(
             "cursor",
             &json!({ "type": "string" }),
-            "`next_cursor` of the page before, asked with the same filter.",
+            "The `next_cursor` of the previous page; use the same filter.",
             None,
         )
     }
@@ -140,7 +141,7 @@ impl Operation {
         self.answer(204, json!({ "description": description }))
     }
 
-    /// An answer that is not made from a type.
+    /// Answers with 200 and a schema that is not derived from a type.
     pub(crate) fn answers_with(
         self,
         media_type: &str,
@@ -155,14 +156,14 @@ impl Operation {
         self.answer(200, json!({ "description": description, "content": content }))
     }
 
-    /// A header of the answer with this status.
+    /// Adds a header to the answer with this status. Call it after the answer was added.
     pub(crate) fn answers_header(mut self, status: u16, name: &str, description: &str) -> Self {
         let header = json!({ "description": description, "required": true, "schema": { "type": "string" } });
         self.value["responses"][status.to_string()]["headers"] = json!({ name: header });
         self
     }
 
-    /// A refusal of this operation's own: a status, its codes, and what they mean.
+    /// Adds a refusal that is specific to this operation.
     pub(crate) fn refused(self, status: u16, codes: &[&str], description: &str) -> Self {
         self.answer(status, problem(status, codes, description))
     }
@@ -171,13 +172,13 @@ impl Operation {
         self.refused(409, codes, description)
     }
 
-    /// A refusal that is the same wherever it occurs.
+    /// Adds one of [`REFUSALS`] by name.
     pub(crate) fn refuses(self, name: &str) -> Self {
         let status = REFUSALS.iter().find(|refusal| refusal.0 == name).map_or(500, |refusal| refusal.1);
         self.answer(status, json!({ "$ref": format!("#/components/responses/{name}") }))
     }
 
-    /// Adds a type's schema.
+    /// Adds the schema of `T`.
     pub(crate) fn add<T: ToSchema>(&mut self) {
         wire::collect::<T>(&mut self.schemas);
     }
@@ -188,7 +189,7 @@ impl Operation {
     }
 }
 
-/// What operations refer to.
+/// The shared responses, which operations refer to by name.
 pub(crate) fn responses() -> Map<String, Value> {
     let shared = |(name, status, code, description): (&str, u16, &str, &str)| {
         let mut response = problem(status, &[code], description);
@@ -196,11 +197,12 @@ pub(crate) fn responses() -> Map<String, Value> {
             |description: &str, schema: Value| json!({ "description": description, "schema": schema });
         match status {
             401 => {
-                let value = header("How to authenticate.", json!({ "const": "Bearer" }));
+                let value = header("The authentication scheme.", json!({ "const": "Bearer" }));
                 response["headers"] = json!({ "WWW-Authenticate": value });
             }
             503 => {
-                let value = header("Seconds to wait.", json!({ "type": "integer" }));
+                let value =
+                    header("Seconds to wait before repeating the call.", json!({ "type": "integer" }));
                 response["headers"] = json!({ "Retry-After": value });
             }
             _ => {}

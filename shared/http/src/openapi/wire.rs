@@ -1,4 +1,4 @@
-//! Schemas of what has a name on the wire and is the core's own type, which knows nothing of OpenAPI.
+//! Schemas for types of the core that appear on the wire. They are here because the core does not depend on OpenAPI.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Schemas;
 
-/// Ids in examples.
+/// Ids for examples.
 pub(crate) const ACCOUNT: &str = "acc_01JD8V1Q8MZ4T4K0D8N6S2W3Y1";
 pub(crate) const KEY: &str = "key_01JD8V1Q8MZ4T4K0D8N6S2W3Y2";
 pub(crate) const WEBHOOK: &str = "whe_01JD8V1Q8MZ4T4K0D8N6S2W3Y3";
 pub(crate) const EVENT: &str = "evt_01JD8V1Q8MZ4T4K0D8N6S2W3Y4";
 pub(crate) const DELIVERY: &str = "dlv_01JD8V1Q8MZ4T4K0D8N6S2W3Y5";
 
-/// Types without values: each stands for its schema, and gives it its name.
+/// Declares types without values, each of which names a schema.
 macro_rules! named {
     ($($name:ident = $schema:expr;)*) => {$(
         pub(crate) enum $name {}
@@ -39,38 +39,44 @@ macro_rules! named {
 
 named! {
     AccountId = id("acc", "An account's id.");
-    KeyId = id("key", "An API key's id, which is not the key.");
+    KeyId = id("key", "An API key's id. It is not the key itself.");
     WebhookId = id("whe", "A webhook's id.");
     EventId = id("evt", "An event's id.");
     DeliveryId = id("dlv", "A delivery's id.");
     Time = time();
     Secret = text("^whsec_[A-Za-z0-9+/]{43}=$", "A webhook's secret.");
     EventType = names("What happened to the incident.", Kind::ALL.map(Kind::name));
-    DeliveryStatus = names("`waiting` is behind an earlier event of its incident.", Status::ALL.map(Status::name));
+    DeliveryStatus = names(
+        "`waiting`: an earlier event of the incident is not finished. `retrying`: an attempt is scheduled, \
+         possibly the first one. `held`: sent when the webhook is resumed.",
+        Status::ALL.map(Status::name),
+    );
     Trigger = names(
-        "The event itself, its webhook's resume, or its owner's wish.",
+        "Why the attempts were started: the event, a resume of the webhook, or a requested redelivery.",
         Begun::ALL.map(Begun::name),
     );
     FailureClass = names("Why an attempt failed.", Class::ALL.map(Class::name));
     PauseReason = names(
-        "Four failures in a row, a 410, its owner's wish, or an answer that nothing will be taken any more.",
+        "`failures`: four failed retries in a row. `gone`: the endpoint answered 410. `manual`: paused by \
+         hand. `permanent`: the destination answered that it no longer accepts events.",
         Reason::ALL.map(Reason::name),
     );
     Change = names(
-        "`verified` is a handshake that passed after the first had not; `resumed_discarding` dropped what was held.",
+        "`verified`: a handshake passed after the first one had failed. `resumed_discarding`: resumed, and \
+         the held deliveries were discarded.",
         Audited::ALL.map(Audited::name),
     );
-    AccountRole = names("What a key may do.", account_roles());
+    AccountRole = names("What a key is allowed to do.", account_roles());
     WebhookStatus = names(
-        "`pending` until the handshake is passed; a `paused` one holds its deliveries.",
+        "`pending` until the handshake passes. While a webhook is `paused`, its deliveries are held.",
         ["pending", "active", "paused"],
     );
-    Destination = names("In which form it is told.", ["json", "slack", "pagerduty"]);
+    Destination = names("The format in which events are sent.", ["json", "slack", "pagerduty"]);
     Address = text("^[0-9a-f.:]+$", "An IP address.");
-    Rule = names("Which rule keeps an event away.", ["status", "events", "monitor_groups"]);
+    Rule = names("The rule that excludes the event.", ["status", "events", "monitor_groups"]);
 }
 
-/// An operator's key belongs to no account.
+/// All roles except the operator, whose keys belong to no account.
 fn account_roles() -> Vec<&'static str> {
     Role::ALL.into_iter().filter(|role| *role != Role::Operator).map(Role::name).collect()
 }
@@ -80,7 +86,7 @@ fn text(pattern: &str, description: &str) -> Object {
     object.description(Some(description)).build()
 }
 
-/// What `fields.rs` of the core takes; the format alone would allow other offsets.
+/// The form that `fields.rs` of the core accepts. `format: date-time` alone would also allow other offsets.
 fn time() -> Object {
     let mut time = text(
         "^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?Z$",
@@ -90,7 +96,7 @@ fn time() -> Object {
     time
 }
 
-/// A ULID behind a prefix: `ids.rs` of the core.
+/// A prefix and a ULID, as in `ids.rs` of the core.
 fn id(prefix: &str, description: &str) -> Object {
     text(&format!("^{prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"), description)
 }
@@ -100,16 +106,16 @@ fn names(description: &str, names: impl IntoIterator<Item = &'static str>) -> Ob
     object.description(Some(description)).build()
 }
 
-/// Adds a type's schema and those it names.
+/// Adds the schema of `T` and the schemas that it refers to.
 pub(crate) fn collect<T: ToSchema>(schemas: &mut Schemas) {
     let mut found = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut found);
     schemas.extend(found.into_iter().map(|(name, schema)| (name, json!(schema))));
 }
 
-// --- What requests hold ----------------------------------------------------------------------------------
+// --- Request bodies --------------------------------------------------------------------------------------
 
-/// An object that takes these fields and no others.
+/// An object with these fields and no others.
 pub(crate) fn closed<const N: usize>(required: &[&str], properties: [(&str, Value); N]) -> Value {
     let mut schema = json!({
         "type": "object",
@@ -122,17 +128,17 @@ pub(crate) fn closed<const N: usize>(required: &[&str], properties: [(&str, Valu
     schema
 }
 
-/// A text of one to so many characters.
+/// A string of 1 to `max` characters.
 pub(crate) fn short_text(max: usize, description: &str) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": max, "description": description })
 }
 
-/// A list of at most so many.
+/// An array of at most `max` items.
 pub(crate) fn list(items: &Value, max: usize, description: &str) -> Value {
     json!({ "type": "array", "items": items, "maxItems": max, "description": description })
 }
 
-/// The same schema, which takes `null` too.
+/// The same schema, or `null`.
 pub(crate) fn or_null(mut schema: Value) -> Value {
     match schema.get("type").cloned() {
         Some(kind) => {
@@ -143,7 +149,7 @@ pub(crate) fn or_null(mut schema: Value) -> Value {
     }
 }
 
-/// The schema of that type, with what it means here.
+/// A reference to the schema of `T`, with its own description.
 pub(crate) fn described<T: ToSchema>(description: &str) -> Value {
     let mut reference = super::reference::<T>();
     reference["description"] = description.into();

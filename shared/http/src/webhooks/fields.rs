@@ -1,4 +1,4 @@
-//! What the bodies of calls to a webhook ask for.
+//! Reads the request bodies of `/v1/webhooks` into commands of the core.
 
 use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
 use statuspulse_core::admin::pause::HeldDeliveries;
@@ -24,7 +24,7 @@ pub(super) fn patch(body: &[u8]) -> Result<WebhookPatch> {
     Ok(settings(fields))
 }
 
-/// `null` clears what may be empty.
+/// A `null` for `monitor_groups`, `description` or `headers` clears the field.
 fn settings(mut fields: Fields<'_>) -> WebhookPatch {
     WebhookPatch {
         url: fields.text("url").map(String::from),
@@ -58,7 +58,7 @@ pub(super) fn style(body: &[u8]) -> Result<RotationStyle> {
     choice(body, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)])
 }
 
-/// The only field of a body: one of two names, or the default.
+/// Reads a body whose only field, `name`, is one of two choices. An absent field gives the default.
 fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -> Result<T> {
     let mut fields = Fields::of_body(body)?;
     let chosen = fields.text(name).and_then(|text| {
@@ -83,7 +83,7 @@ pub(super) fn preview(body: &[u8]) -> Result<PreviewOf<'_>> {
         .raw("payload")
         .and_then(|raw| Payload::parse(raw).map_err(|refused| fields.refused.extend(refused)).ok());
     if event_type.is_some() && payload.is_some() {
-        fields.refuse("event", "cannot stand beside a payload, which names its own");
+        fields.refuse("event", "cannot be combined with a payload, which has an event type of its own");
     }
     fields.finish()?;
     Ok(match (payload, event_type) {

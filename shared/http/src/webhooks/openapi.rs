@@ -1,4 +1,4 @@
-//! Webhooks, described.
+//! The OpenAPI description of `/v1/webhooks`.
 
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
@@ -29,21 +29,27 @@ fn registration() -> Vec<Operation> {
     vec![
         operation("post", "/v1/webhooks", "createWebhook", "Register an endpoint")
             .describe(format!(
-                "The handshake runs in this call: one signed POST, which must be answered with exactly 200 (PagerDuty: 202) \
-                 within {} seconds. Otherwise the webhook stays `pending`, and `handshake` says what to fix.",
+                "The call runs the handshake: one signed POST, which the endpoint must answer with exactly \
+                 200 (PagerDuty: 202) within {} seconds. Otherwise the webhook is `pending`, and `handshake` \
+                 says what to fix.",
                 limits::HANDSHAKE_TIMEOUT.as_secs()
             ))
             .by(Action::Manage)
-            .body("NewWebhook", new(), limits::REQUEST_BYTES, &json!({
-                "url": "https://hooks.yourcompany.com/statuspulse",
-                "events": ["incident_opened", "incident_resolved"],
-                "monitor_groups": ["payment-processing"],
-            }))
-            .answers::<CreatedView<'_>>(201, "The webhook and, only now, its secret.", &created)
+            .body(
+                "NewWebhook",
+                new(),
+                limits::REQUEST_BYTES,
+                &json!({
+                    "url": "https://hooks.yourcompany.com/statuspulse",
+                    "events": ["incident_opened", "incident_resolved"],
+                    "monitor_groups": ["payment-processing"],
+                }),
+            )
+            .answers::<CreatedView<'_>>(201, "The webhook and its secret, which is shown once.", &created)
             .answers_header(201, "Location", "The webhook's path.")
             .conflicts(
                 &["too_many_webhooks"],
-                &format!("The account has {} webhooks, the most it may have.", limits::WEBHOOKS_PER_ACCOUNT),
+                &format!("The account has {} webhooks, which is the maximum.", limits::WEBHOOKS_PER_ACCOUNT),
             ),
         operation("get", "/v1/webhooks", "listWebhooks", "List webhooks")
             .by(Action::Read)
@@ -55,23 +61,29 @@ fn registration() -> Vec<Operation> {
             .answers::<WebhookView<'_>>(200, "The webhook.", &webhook()),
         operation("patch", "/v1/webhooks/{id}", "updateWebhook", "Change a webhook")
             .describe(
-                "What is not named stays; `null` clears `monitor_groups`, `description` and `headers`. A new `url` passes its \
-                 handshake first: if that fails, nothing has changed.",
+                "Fields that are left out keep their values. `null` clears `monitor_groups`, `description` \
+                 and `headers`, and is refused for the other fields. A new `url` or `routing_key` must pass \
+                 a handshake; if it fails, nothing changes.",
             )
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
-            .body("WebhookChange", change(), limits::REQUEST_BYTES, &json!({ "description": "Pager of the payments team" }))
+            .body(
+                "WebhookChange",
+                change(),
+                limits::REQUEST_BYTES,
+                &json!({ "description": "Pager of the payments team" }),
+            )
             .answers::<WebhookView<'_>>(200, "The changed webhook.", &webhook())
             .refused(
                 422,
                 &["invalid_fields", "handshake_failed"],
-                "Fields are wrong, and `errors` names each; or the new URL did not pass its handshake.",
+                "Fields are invalid, or the new `url` or `routing_key` did not pass its handshake.",
             ),
         operation("delete", "/v1/webhooks/{id}", "deleteWebhook", "Delete a webhook")
-            .describe("Its deliveries are cancelled, those already scheduled included.")
+            .describe("Its unfinished deliveries are cancelled, scheduled retries included.")
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
-            .answers_nothing("It is deleted."),
+            .answers_nothing("The webhook was deleted."),
     ]
 }
 
@@ -79,28 +91,33 @@ fn state() -> Vec<Operation> {
     let held = choice(
         "held",
         ["deliver", "discard"],
-        "Whether what is held is delivered (if nothing is said) or dropped.",
+        "Whether held deliveries are sent (the default) or discarded.",
     );
     vec![
         operation("post", "/v1/webhooks/{id}/verify", "verifyWebhook", "Try the handshake again")
-            .describe("A `pending` webhook that passes becomes `active`. `handshake` says how it went.")
+            .describe(
+                "If the handshake passes, a `pending` webhook becomes `active`. `handshake` has the result.",
+            )
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .no_fields()
             .answers::<WebhookView<'_>>(200, "The webhook.", &webhook()),
         operation("post", "/v1/webhooks/{id}/pause", "pauseWebhook", "Pause a webhook")
-            .describe("What is due or new is held; nothing is lost. A paused one stays as it is.")
+            .describe("New and scheduled deliveries are held. Pausing a paused webhook changes nothing.")
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .no_fields()
             .answers::<WebhookView<'_>>(200, "The paused webhook.", &paused())
             .conflicts(&["webhook_pending"], PENDING),
         operation("post", "/v1/webhooks/{id}/resume", "resumeWebhook", "Resume a webhook")
-            .describe("What is held is delivered oldest first, beginning at once, at a bounded rate. Twice delivers nothing twice.")
+            .describe(
+                "Held deliveries are sent immediately, oldest first, at a bounded rate. A second resume \
+                 delivers nothing twice.",
+            )
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .optional_body("Resume", held, &json!({ "held": "deliver" }))
-            .answers::<ResumedView>(200, "It is active.", &json!({ "status": "active", "held": 42 }))
+            .answers::<ResumedView>(200, "The webhook is active.", &json!({ "status": "active", "held": 42 }))
             .conflicts(&["webhook_pending"], PENDING),
     ]
 }
@@ -109,13 +126,13 @@ fn secret() -> Vec<Operation> {
     let style = choice(
         "style",
         ["joined", "split"],
-        "`joined`: X-StatusPulse-Signature holds both digests, the new one first. `split`: it keeps the old one alone, and \
-         X-StatusPulse-Signature-Next has the new one.",
+        "`joined` (the default): X-StatusPulse-Signature has both signatures, the new one first. `split`: it \
+         has only the old one, and X-StatusPulse-Signature-Next has the new one.",
     );
     vec![
-        operation("post", "/v1/webhooks/{id}/rotate-secret", "rotateSecret", "Replace the secret")
+        operation("post", "/v1/webhooks/{id}/rotate-secret", "rotateSecret", "Rotate the secret")
             .describe(format!(
-                "For {} hours attempts are signed with both secrets.",
+                "For {} hours, attempts are signed with both the old and the new secret.",
                 limits::ROTATION_WINDOW.as_secs() / 3600
             ))
             .by(Action::Manage)
@@ -124,37 +141,43 @@ fn secret() -> Vec<Operation> {
             .answers::<RotatedView<'_>>(200, "The new secret.", &json!({
                 "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", "window_ends_at": "2026-11-25T12:00:00Z",
             }))
-            .conflicts(&["rotation_in_progress"], "Two secrets are valid already; finish that rotation first."),
+            .conflicts(&["rotation_in_progress"], "A rotation is in progress; finish it first."),
         operation("post", "/v1/webhooks/{id}/rotate-secret/finish", "finishRotation", "End the rotation now")
-            .describe("The old secret signs nothing any more: for one that has leaked.")
+            .describe("The old secret stops signing immediately. Use this if it has leaked.")
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .no_fields()
             .answers::<WebhookView<'_>>(200, "The webhook.", &webhook())
             .conflicts(&["no_rotation"], "No rotation is in progress."),
-        operation("get", "/v1/webhooks/{id}/audit-log", "auditWebhook", "Who changed it")
+        operation("get", "/v1/webhooks/{id}/audit-log", "auditWebhook", "Show the audit log")
             .describe(format!("The latest {} changes, newest first.", limits::AUDIT_ENTRIES_KEPT))
             .by(Action::Read)
             .id::<wire::WebhookId>("id", WEBHOOK)
-            .lists::<AuditEntryView<'_>>("The log.", &json!({
+            .lists::<AuditEntryView<'_>>("The audit log.", &json!({
                 "at": "2026-11-24T13:00:00Z", "change": "paused", "by": { "key_id": KEY, "key_prefix": "spk_p3Xw9Lq0" },
             })),
     ]
 }
 
 fn trying() -> Vec<Operation> {
-    let of_type = closed(&[], [("event", or_null(described::<wire::EventType>("A sample of this type.")))]);
+    let of_type =
+        closed(&[], [("event", or_null(described::<wire::EventType>("Send a sample of this type.")))]);
     let groups = json!({ "type": "array", "items": { "type": "string" } });
     let asked = closed(
         &[],
         [
-            ("event", or_null(described::<wire::EventType>("A sample of this type. Not beside a payload."))),
+            (
+                "event",
+                or_null(described::<wire::EventType>(
+                    "Preview a sample of this type. Cannot be combined with `payload`.",
+                )),
+            ),
             (
                 "payload",
                 json!({
                     "anyOf": EventType::ALL.map(|kind| json!({ "$ref": format!("#/components/schemas/{}", payload_name(kind)) }))
                         .into_iter().chain([json!({ "type": "null" })]).collect::<Vec<_>>(),
-                    "description": "A payload of your own.",
+                    "description": "Preview this payload.",
                 }),
             ),
         ],
@@ -162,41 +185,42 @@ fn trying() -> Vec<Operation> {
     vec![
         operation("post", "/v1/webhooks/{id}/test", "testWebhook", "Send a test event now")
             .describe(
-                "To an active or a paused webhook. It counts for nothing. Without `event` it is an event of the type `test`; a \
-                 sample of another type is, to the byte, what a delivery of it would be: PagerDuty opens an incident for it.",
+                "The webhook must be active or paused. The result does not affect its state or its failure \
+                 count. Without `event`, an event of type `test` is sent. A sample of another type is byte \
+                 for byte like a delivery: PagerDuty opens an incident for it.",
             )
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .optional_body("TestOf", of_type, &json!({ "event": "incident_opened" }))
-            .answers::<TestedView<'_>>(200, "What came of it.", &json!({
+            .answers::<TestedView<'_>>(200, "The result.", &json!({
                 "ok": true, "status_code": 200, "reason": null, "duration_ms": 87, "response": "ok", "request": sent(),
             }))
             .conflicts(&["webhook_pending"], PENDING),
-        operation("post", "/v1/webhooks/{id}/preview", "previewWebhook", "Show what it would be sent")
-            .describe("Nothing is sent, and nothing is signed. With neither field: a sample of the first type it is bound to.")
+        operation("post", "/v1/webhooks/{id}/preview", "previewWebhook", "Preview a request")
+            .describe("Nothing is sent or signed. Without fields, a sample of the first event type is shown.")
             .by(Action::Read)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .optional_body("PreviewOf", asked, &json!({ "event": "incident_opened" }))
-            .answers::<PreviewView<'_>>(200, "The request as it would be made.", &previewed()),
-        operation("get", "/v1/webhooks/{id}/explain", "explainWebhook", "Would this event reach it?")
-            .describe("And if not, which rule says no.")
+            .answers::<PreviewView<'_>>(200, "The request that would be sent.", &previewed()),
+        operation("get", "/v1/webhooks/{id}/explain", "explainWebhook", "Explain whether an event matches")
+            .describe("Says whether the webhook would receive an event, and if not, which rule excludes it.")
             .by(Action::Read)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .parameter(json!({
                 "name": "event", "in": "query", "required": true, "example": "incident_opened",
                 "schema": { "anyOf": [reference::<wire::EventType>(), reference::<wire::EventId>()] },
-                "description": "An event's type, together with `monitor_groups`, or the id of one that was published.",
+                "description": "An event type, together with `monitor_groups`, or the id of a published event.",
             }))
-            .query("monitor_groups", &groups, "Its groups: repeated, or separated by commas.", None)
-            .query("monitor_group", &groups, "A group whose name contains a comma; can be repeated.", None)
-            .answers::<ExplanationView<'_>>(200, "The answer.", &json!({
+            .query("monitor_groups", &groups, "Its groups, separated by commas; can be repeated.", None)
+            .query("monitor_group", &groups, "A group whose name contains commas; can be repeated.", None)
+            .answers::<ExplanationView<'_>>(200, "The explanation.", &json!({
                 "would_receive": false, "rule": "monitor_groups",
                 "reason": "The event's groups are []; the webhook wants one of [\"payment-processing\"] (names are exact).",
             })),
     ]
 }
 
-/// A body whose only field is one of two names.
+/// The schema of a body whose only field is one of two names.
 fn choice(name: &str, names: [&str; 2], description: &str) -> Value {
     let field =
         json!({ "type": ["string", "null"], "enum": [names[0], names[1], null], "description": description });
@@ -210,11 +234,16 @@ fn new() -> Value {
             (
                 "url",
                 or_null(url(
-                    "Where to: https, and a public address. Required unless the destination is pagerduty.",
+                    "An https URL with a public address. Required unless the destination is `pagerduty`.",
                 )),
             ),
-            ("destination", or_null(described::<wire::Destination>("`json` if nothing is said."))),
-            ("routing_key", or_null(routing_key("The service's, for the destination pagerduty alone."))),
+            ("destination", or_null(described::<wire::Destination>("The default is `json`."))),
+            (
+                "routing_key",
+                or_null(routing_key(
+                    "The key of the PagerDuty integration. Only for the destination `pagerduty`.",
+                )),
+            ),
             ("events", events()),
             ("monitor_groups", or_null(groups())),
             ("description", or_null(description())),
@@ -227,8 +256,11 @@ fn change() -> Value {
     closed(
         &[],
         [
-            ("url", url("A new address, which passes its handshake first.")),
-            ("routing_key", routing_key("A new one, for a PagerDuty webhook alone.")),
+            ("url", url("A new URL, which must pass a handshake.")),
+            (
+                "routing_key",
+                routing_key("A new key, which must pass a handshake. Only for the destination `pagerduty`."),
+            ),
             ("events", events()),
             ("monitor_groups", or_null(groups())),
             ("description", or_null(description())),
@@ -248,17 +280,21 @@ fn routing_key(description: &str) -> Value {
 fn events() -> Value {
     json!({
         "type": "array", "minItems": 1, "items": reference::<wire::EventType>(),
-        "description": "Which events it is told of.",
+        "description": "The event types that the webhook receives.",
     })
 }
 
 fn groups() -> Value {
-    let group = short_text(limits::MONITOR_GROUP_CHARS, "Exact and case-sensitive.");
-    list(&group, limits::MONITOR_GROUPS, "Only events of these monitor groups; none for all.")
+    let group = short_text(limits::MONITOR_GROUP_CHARS, "An exact name; case-sensitive.");
+    list(
+        &group,
+        limits::MONITOR_GROUPS,
+        "The webhook receives only events of these monitor groups; if empty, of all.",
+    )
 }
 
 fn description() -> Value {
-    json!({ "type": "string", "maxLength": limits::DESCRIPTION_CHARS, "description": "For people." })
+    json!({ "type": "string", "maxLength": limits::DESCRIPTION_CHARS, "description": "A name for people." })
 }
 
 fn headers() -> Value {
@@ -266,7 +302,8 @@ fn headers() -> Value {
         "type": "object", "maxProperties": limits::CUSTOM_HEADERS,
         "propertyNames": { "maxLength": limits::HEADER_NAME_BYTES },
         "additionalProperties": { "type": "string", "minLength": 1, "maxLength": limits::HEADER_VALUE_BYTES },
-        "description": "Sent with every attempt. Values are never shown again. Not those that StatusPulse or the protocol sets.",
+        "description": "Sent with every attempt. The values are not shown again. Headers that StatusPulse or \
+                        HTTP sets are refused.",
     })
 }
 

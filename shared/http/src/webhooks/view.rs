@@ -1,5 +1,5 @@
-//! A webhook in the names of section 12 of docs/behaviour.md. No field of these types can hold a secret but
-//! [`CreatedView::secret`]; of custom headers, which are often credentials, only the names are shown.
+//! A webhook with the names of section 12 of docs/behaviour.md. Only [`CreatedView::secret`] contains a secret. Custom
+//! headers are often credentials, so only their names are shown.
 
 use std::collections::BTreeMap;
 
@@ -20,39 +20,39 @@ use crate::openapi::wire;
 pub(super) struct WebhookView<'a> {
     #[schema(value_type = wire::WebhookId)]
     id: WebhookId,
-    /// Where it is called. Of a Slack channel's URL what makes it a secret is hidden.
+    /// The URL of the endpoint. The secret part of a Slack URL is hidden.
     url: String,
     #[schema(value_type = wire::Destination)]
     destination: &'static str,
-    /// Stands at PagerDuty webhooks alone, and is hidden.
+    /// Only for PagerDuty webhooks; the value is hidden.
     #[schema(value_type = String, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     routing_key: Option<&'static str>,
     #[schema(value_type = Vec<wire::EventType>)]
     events: Vec<&'static str>,
-    /// Exact names; empty for all.
+    /// Exact names; empty means all.
     #[schema(value_type = Vec<String>)]
     monitor_groups: &'a [String],
     #[schema(required = true)]
     description: Option<&'a str>,
-    /// The names of its custom headers; their values are hidden.
+    /// Custom headers; the values are hidden.
     #[schema(value_type = BTreeMap<String, String>)]
     headers: BTreeMap<&'a str, &'static str>,
     #[schema(value_type = wire::WebhookStatus)]
     status: &'static str,
-    /// Why it is paused; null unless it is.
+    /// Details of the pause; null unless the webhook is paused.
     #[schema(required = true)]
     paused: Option<PausedView<'a>>,
-    /// 0 to 4; at the fourth it is paused.
+    /// Failed retries in a row, 0 to 4. At 4 the webhook is paused.
     consecutive_failures: u8,
-    /// The first failure since the last success.
+    /// When the current outage started; null if there is none.
     #[schema(value_type = Option<wire::Time>, required = true)]
     failing_since: Option<Timestamp>,
-    /// How many deliveries wait for a resume.
+    /// The number of held deliveries.
     held_deliveries: u64,
-    /// How its last handshake went.
+    /// The result of the latest handshake.
     handshake: HandshakeView<'a>,
-    /// Until when two secrets sign; null unless a rotation is in progress.
+    /// When the old secret stops signing; null unless a rotation is in progress.
     #[schema(value_type = Option<wire::Time>, required = true)]
     secret_window_ends_at: Option<Timestamp>,
     #[schema(value_type = wire::Time)]
@@ -61,13 +61,13 @@ pub(super) struct WebhookView<'a> {
     updated_at: Timestamp,
 }
 
-/// A webhook at its creation.
+/// A new webhook, with its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CreatedWebhook)]
 pub(super) struct CreatedView<'a> {
     #[serde(flatten)]
     pub(super) shown: WebhookView<'a>,
-    /// What its deliveries are signed with. It is shown here and at a rotation, never again.
+    /// The secret that requests are signed with. It is shown only here.
     #[schema(value_type = wire::Secret)]
     pub(super) secret: &'a str,
 }
@@ -79,7 +79,7 @@ struct PausedView<'a> {
     reason: &'static str,
     #[schema(value_type = wire::Time)]
     since: Timestamp,
-    /// The failure that led to it, in words.
+    /// The failure that caused the pause, as a sentence.
     #[schema(required = true)]
     last_error: Option<&'a str>,
 }
@@ -88,10 +88,10 @@ struct PausedView<'a> {
 #[schema(as = Handshake)]
 struct HandshakeView<'a> {
     ok: bool,
-    /// What was answered; null without an answer.
+    /// The status of the response; null if there was none.
     #[schema(required = true)]
     status_code: Option<u16>,
-    /// What to fix, in words.
+    /// What to fix, as a sentence; null if the handshake passed.
     #[schema(required = true)]
     reason: Option<&'a str>,
     #[schema(value_type = wire::Time)]
@@ -106,7 +106,7 @@ pub(super) struct AuditEntryView<'a> {
     at: Timestamp,
     #[schema(value_type = wire::Change)]
     change: &'static str,
-    /// With which API key; null where StatusPulse did it by itself, after failures or a 410.
+    /// The API key that made the change; null if StatusPulse paused the webhook.
     #[schema(required = true)]
     by: Option<ByView<'a>>,
 }
@@ -116,7 +116,7 @@ pub(super) struct AuditEntryView<'a> {
 struct ByView<'a> {
     #[schema(value_type = wire::KeyId)]
     key_id: KeyId,
-    /// How the key begins.
+    /// The first characters of the key.
     key_prefix: &'a str,
 }
 
@@ -143,7 +143,7 @@ impl<'a> WebhookView<'a> {
             status: status(&webhook.state),
             paused: pause.map(PausedView::of),
             consecutive_failures: webhook.health.consecutive_failures,
-            // A pause remembers since when: the health it was taken from may have been cleared since.
+            // A pause keeps its own copy, because the health may have been reset since.
             failing_since: pause.map_or(webhook.health.failing_since, |pause| pause.failing_since),
             held_deliveries,
             handshake: HandshakeView::of(&webhook.handshake),
@@ -184,7 +184,7 @@ fn status(state: &State) -> &'static str {
         State::Pending => "pending",
         State::Active => "active",
         State::Paused(_) => "paused",
-        // Shown to nobody: its owner gets 404.
+        // Never shown: a deleted webhook is a 404.
         State::Deleted => "deleted",
     }
 }

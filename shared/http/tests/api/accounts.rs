@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{START, World, field_names};
 
 #[tokio::test]
-async fn an_operator_makes_an_account_and_is_shown_its_first_admin_key() {
+async fn an_operator_creates_an_account_and_gets_its_first_admin_key() {
     let world = World::new().await;
     let answer = world.operator().post("/v1/accounts", &json!({ "name": "Initech" })).await;
     let made = answer.expect(StatusCode::CREATED);
@@ -20,7 +20,7 @@ async fn an_operator_makes_an_account_and_is_shown_its_first_admin_key() {
 }
 
 #[tokio::test]
-async fn nobody_but_an_operator_makes_accounts() {
+async fn only_an_operator_creates_accounts() {
     let world = World::new().await;
     for client in [world.admin(), world.viewer(), world.publisher()] {
         client.post("/v1/accounts", &json!({ "name": "Initech" })).await.refused(403, "forbidden");
@@ -55,7 +55,7 @@ async fn an_account_shows_itself_to_those_who_read_it() {
 }
 
 #[tokio::test]
-async fn an_account_restricts_its_domains_and_lifts_that_again() {
+async fn an_account_restricts_its_domains_and_removes_the_restriction() {
     let world = World::new().await;
     let admin = world.admin();
     let body = json!({ "allowed_domains": ["*.Example.com"] });

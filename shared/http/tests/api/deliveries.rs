@@ -1,4 +1,4 @@
-//! Deliveries are listed, shown and made again.
+//! Listing, showing and redelivering deliveries.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use statuspulse_core::limits;
 
 use crate::support::{START, World, failed_attempt};
 
-/// A webhook's id.
+/// Creates a webhook, and returns its id.
 async fn webhook(world: &World) -> String {
     world.webhook().await["id"].as_str().unwrap().to_owned()
 }
@@ -96,7 +96,7 @@ async fn a_list_is_filtered_by_status_type_incident_and_time() {
     assert_eq!(filtered(all).await, [&*second]);
 }
 
-/// Two hundred deliveries of fifty attempts with long answers: some seventeen megabytes.
+/// 200 deliveries with 50 attempts and long responses each: about 17 MB.
 #[tokio::test]
 async fn a_page_ends_early_where_deliveries_are_long_and_the_next_one_goes_on() {
     let world = World::new().await;
@@ -158,7 +158,7 @@ async fn a_delivery_is_found_only_under_its_own_webhook_and_by_its_own_account()
 }
 
 #[tokio::test]
-async fn a_finished_delivery_is_made_again() {
+async fn a_finished_delivery_is_redelivered() {
     let world = World::new().await;
     let id = webhook(&world).await;
     for by_webhook in [true, false] {
@@ -177,7 +177,7 @@ async fn a_finished_delivery_is_made_again() {
 }
 
 #[tokio::test]
-async fn all_failed_ones_since_a_time_are_made_again() {
+async fn all_deliveries_that_failed_since_a_time_are_redelivered() {
     let world = World::new().await;
     let id = webhook(&world).await;
     let path = format!("/v1/webhooks/{id}/redeliver");

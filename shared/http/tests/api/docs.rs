@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs`: for everybody, and from this program alone.
+//! `/openapi.json` and `/docs`: public, and without external files.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ async fn page() -> Answer {
     answer
 }
 
-/// The values of an attribute, wherever it stands.
+/// All values of an attribute.
 fn values<'a>(html: &'a str, attribute: &str) -> Vec<&'a str> {
     let opening = format!(" {attribute}=\"");
     html.split(&opening).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
@@ -48,7 +48,7 @@ async fn the_page_loads_runs_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn every_link_of_the_page_leads_somewhere_and_no_anchor_stands_twice() {
+async fn every_link_of_the_page_has_a_target_and_every_anchor_is_unique() {
     let answer = page().await;
     let ids = values(&answer.text, "id");
     let anchors: BTreeSet<_> = ids.iter().copied().collect();
@@ -89,7 +89,7 @@ async fn every_operation_is_on_the_page_with_its_roles_parameters_and_call() {
     }
 }
 
-/// Problem documents lead here: `type` is `/docs#problem-…`.
+/// Problem documents link here: `type` is `/docs#problem-…`.
 #[tokio::test]
 async fn every_code_of_a_refusal_is_explained() {
     let answer = page().await;

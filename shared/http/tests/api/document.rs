@@ -1,4 +1,4 @@
-//! The OpenAPI document is true: of the types, of the routes, of who may, of what is taken, of its own examples.
+//! The OpenAPI document is correct: types, routes, roles, request bodies and examples.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use statuspulse_core::delivery::State;
 
 use crate::support::{Answer, Client, DOCUMENT, Described, World, assert_fits};
 
-/// Everything an example needs to be there: a webhook as the document registers it, with a failed delivery.
+/// What the examples need: a webhook registered with the documented example, and a failed delivery.
 struct Stage {
     world: World,
     webhook: String,
@@ -31,7 +31,7 @@ impl Stage {
         Self { world, webhook, delivery, key: key["id"].as_str().unwrap().to_owned() }
     }
 
-    /// What the operation's success needs beside.
+    /// Makes the calls that the operation needs before it can succeed.
     async fn prepare(&self, operation: Described) {
         let prepared = match operation.id() {
             "testSlack" => {
@@ -56,7 +56,7 @@ impl Stage {
         }
     }
 
-    /// The documented path with this stage's ids and the documented examples of parameters.
+    /// The documented path, with the ids of this stage and the documented examples of query parameters.
     fn path(&self, operation: Described) -> String {
         let id = if operation.path.starts_with("/v1/keys") { &self.key } else { &self.webhook };
         let mut path = operation.path.replace("{id}", id).replace("{delivery_id}", &self.delivery);
@@ -81,7 +81,7 @@ impl Stage {
             .await
     }
 
-    /// The documented example, an operator's with the account it needs.
+    /// The documented example of the body. An operator's event also gets its required account.
     fn example(&self, role: &str, operation: Described) -> Option<Value> {
         let mut body = operation.body()?["example"].clone();
         if operation.id() == "publishEvent" && role == "operator" {
@@ -99,12 +99,12 @@ fn the_committed_document_is_the_one_the_types_give() {
         std::fs::write(&file, &now).unwrap();
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(committed == now, "docs/openapi.json is not what the types say: `make openapi` writes it anew");
+    assert!(committed == now, "docs/openapi.json is out of date: run `make openapi`");
 }
 
-/// axum tells nobody which paths a router has, but its `Debug`: if that changes, this test fails and says so.
+/// axum shows the paths of a router only in its `Debug` output. If its format changes, this test fails.
 #[tokio::test]
-async fn the_router_has_the_documents_routes_and_no_others() {
+async fn the_router_has_exactly_the_described_routes() {
     let world = World::new().await;
     let shown = format!("{:?}", world.router);
     let (_, after) = shown.split_once("Node { paths: {").unwrap();
@@ -127,7 +127,7 @@ async fn the_router_has_the_documents_routes_and_no_others() {
 }
 
 #[tokio::test]
-async fn each_example_is_answered_as_described_by_the_roles_that_may_and_by_no_others() {
+async fn each_example_succeeds_for_the_described_roles_and_for_no_others() {
     for operation in Described::all() {
         for role in ["admin", "viewer", "publisher", "operator", "nobody"] {
             let stage = Stage::set().await;
@@ -159,11 +159,11 @@ async fn a_field_that_is_not_described_is_refused() {
         stage.call(role, operation, Some(example)).await.names(&["/surprise"]);
         tried += 1;
     }
-    assert!(tried > 10, "the bodies were not found");
+    assert!(tried > 10, "no request bodies were found");
 }
 
 #[tokio::test]
-async fn a_body_is_optional_just_where_the_document_says_so() {
+async fn a_body_is_optional_exactly_where_the_document_says_so() {
     for operation in Described::all().into_iter().filter(|one| one.body().is_some()) {
         let stage = Stage::set().await;
         stage.prepare(operation).await;
@@ -207,10 +207,10 @@ fn every_reference_refers_to_something() {
 }
 
 #[test]
-fn each_operation_says_what_it_is() {
+fn each_operation_has_an_id_a_summary_a_tag_and_its_path_parameters() {
     let mut ids = BTreeSet::new();
     for operation in Described::all() {
-        assert!(ids.insert(operation.id()), "{} stands twice", operation.id());
+        assert!(ids.insert(operation.id()), "{} appears more than once", operation.id());
         assert!(
             operation.value["summary"].as_str().is_some_and(|text| !text.is_empty()),
             "{}",

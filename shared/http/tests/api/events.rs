@@ -14,7 +14,7 @@ async fn publish_with_key(world: &World, client: &Client<'_>, keys: &[&[u8]], bo
     world.send(request.body(body.to_owned().into()).unwrap()).await
 }
 
-/// An envelope whose payload has exactly this many bytes.
+/// An envelope whose payload has exactly this number of bytes.
 fn envelope_of(payload_bytes: usize) -> String {
     let payload = opened("inc-1")["payload"].to_string();
     let padding = payload_bytes - payload.len() - r#","pad":"""#.len();
@@ -117,7 +117,7 @@ async fn a_payload_may_have_128_kib_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn a_viewer_publishes_nothing() {
+async fn a_viewer_cannot_publish() {
     let world = World::new().await;
     world.viewer().post("/v1/events", &opened("inc-1")).await.refused(403, "forbidden");
     world.viewer().call("POST", "/v1/events", "x".repeat(300_000)).await.refused(403, "forbidden");

@@ -1,4 +1,4 @@
-//! `/v1/keys`, and what a key that is no longer valid can do.
+//! `/v1/keys`, and calls with a revoked or expired key.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What the API looks like over HTTP: every route's answer field by field, and every refusal. The ports
-//! behind it are small fakes; what the use cases do is tested with them.
+//! Tests of the API over HTTP: the fields of every route's answer, and every refusal. The services run on in-memory
+//! fakes of the ports, so the tests also cover the use cases.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers may fail it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test may panic")]
 
 mod accounts;
 mod deliveries;

@@ -1,4 +1,4 @@
-//! Lists in pages, and cursors nobody can forge.
+//! Paged lists, and cursors that cannot be forged.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use statuspulse_http::CursorKey;
 
 use crate::support::World;
 
-/// All ids of a list, read in pages of two, and the first cursor seen.
+/// Reads a list in pages of two. Returns all ids, and the first cursor.
 async fn read_by_twos(world: &World, path: &str) -> (Vec<Value>, String) {
     let (mut ids, mut first) = (vec![], None);
     let mut next = format!("{path}?limit=2");
@@ -26,7 +26,7 @@ async fn read_by_twos(world: &World, path: &str) -> (Vec<Value>, String) {
     }
 }
 
-/// A webhook with five deliveries.
+/// Creates a webhook with five deliveries, and returns the path of their list.
 async fn deliveries_path(world: &World) -> String {
     let id = world.webhook().await["id"].as_str().unwrap().to_owned();
     for number in 0..5 {

@@ -1,4 +1,4 @@
-//! Refusals that are the same everywhere: keys, roles, other accounts, bodies, paths.
+//! Refusals that all routes share: keys, roles, other accounts, bodies, paths.
 
 use std::io;
 use std::pin::Pin;
@@ -12,8 +12,7 @@ use statuspulse_core::limits;
 
 use crate::support::World;
 
-/// Every route that needs a key, with whether it changes something. `{w}` stands for a webhook, `{d}` for a
-/// delivery.
+/// Routes that need a key, and whether they make changes. `{w}` is the id of a webhook, `{d}` that of a delivery.
 const ROUTES: [(&str, &str, bool); 23] = [
     ("GET", "/v1/account", false),
     ("PATCH", "/v1/account", true),
@@ -52,7 +51,7 @@ async fn every_route_is_closed_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_role_is_looked_at_before_anything_else() {
+async fn a_role_is_checked_before_anything_else() {
     let world = World::new().await;
     for (method, path, changes) in ROUTES {
         let path = &path.replace(['{', '}'], "");
@@ -112,7 +111,7 @@ async fn a_header_that_holds_no_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_malformed() {
+async fn a_body_that_is_not_a_json_object_is_malformed() {
     let world = World::new().await;
     for body in ["", "{", "[]", "null", "7", "\"x\"", "{} {}", "{'a':1}", "\u{feff}{}"] {
         for (client, path) in [(world.admin(), "/v1/webhooks"), (world.operator(), "/v1/accounts")] {
@@ -149,7 +148,7 @@ async fn a_body_over_its_limit_is_too_large_with_or_without_a_declared_length() 
     }
 }
 
-/// A body that comes in pieces of 1000 bytes and does not say how many.
+/// A body without a declared length, in pieces of 1000 bytes.
 fn in_pieces(whole: &Bytes) -> Body {
     let pieces: Vec<_> =
         whole.chunks(1000).map(|piece| Ok::<_, std::io::Error>(whole.slice_ref(piece))).collect();
@@ -198,7 +197,7 @@ async fn an_unknown_path_and_a_wrong_method_are_problem_documents_too() {
 }
 
 #[tokio::test]
-async fn a_key_that_stands_twice_in_a_body_is_refused_wherever_it_stands() {
+async fn a_key_that_appears_twice_in_a_body_is_refused() {
     let world = World::new().await;
     let body = r#"{"url":"https://a.example/","events":["incident_opened"],"events":["incident_resolved"]}"#;
     world.admin().call("POST", "/v1/webhooks", body).await.refused(422, "invalid_fields");

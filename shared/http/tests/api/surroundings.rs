@@ -1,4 +1,4 @@
-//! What stands around every answer: ids, headers, durability, faults inside us, and which router serves what.
+//! What applies to every answer: request ids, headers, durability, internal errors; and the routes of each router.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use statuspulse_http::CursorKey;
 use crate::support::{Fault, World, opened};
 
 #[tokio::test]
-async fn every_answer_has_an_id_of_its_own_and_is_not_to_be_cached_or_guessed_at() {
+async fn every_answer_has_its_own_id_and_forbids_caching_and_sniffing() {
     let world = World::new().await;
     let mut ids = HashSet::new();
     for path in ["/healthz", "/v1/account", "/v1/webhooks", "/nowhere", "/v1/egress-ips"] {
@@ -24,7 +24,7 @@ async fn every_answer_has_an_id_of_its_own_and_is_not_to_be_cached_or_guessed_at
 }
 
 #[tokio::test]
-async fn a_clients_own_request_id_is_not_taken_over() {
+async fn a_clients_own_request_id_is_ignored() {
     let world = World::new().await;
     let request = world.viewer().request("GET", "/v1/account").header("x-request-id", "forged");
     let answer = world.send(request.body("".into()).unwrap()).await;
@@ -78,7 +78,7 @@ async fn a_change_that_could_still_be_lost_is_not_promised() {
 }
 
 #[tokio::test]
-async fn what_is_broken_inside_is_not_shown() {
+async fn internal_errors_are_not_shown() {
     let world = World::new().await;
     world.store.break_with(Fault::Unavailable);
     for answer in [
@@ -92,7 +92,7 @@ async fn what_is_broken_inside_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_answer_and_ends_nothing_else() {
+async fn a_panic_is_a_500_and_affects_no_other_call() {
     let world = World::new().await;
     world.store.break_with(Fault::Panics);
     let answer = world.admin().get("/v1/webhooks").await;

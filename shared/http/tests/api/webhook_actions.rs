@@ -1,4 +1,4 @@
-//! What an owner does with a webhook besides changing it: verify, pause, resume, rotate, test, explain.
+//! Actions on a webhook: verify, pause, resume, rotate, test, explain.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use statuspulse_core::webhook::{Health, Pause, PauseReason, State};
 
 use crate::support::{START, World};
 
-/// A webhook paused by its failures an hour ago, with one delivery held.
+/// Creates a webhook that was paused by failures an hour ago, with one held delivery. Returns its path.
 async fn paused(world: &World) -> String {
     let id = world.webhook().await["id"].as_str().unwrap().to_owned();
     world.delivery(&id, "inc-1", delivery::State::Held).await;
@@ -154,7 +154,7 @@ async fn a_window_ends_by_itself_or_by_hand() {
 }
 
 #[tokio::test]
-async fn a_test_answers_with_what_came_of_it() {
+async fn a_test_answers_with_its_result() {
     let world = World::new().await;
     let test = format!("{}/test", world.webhook_path().await);
     let result = world.admin().post_nothing(&test).await.expect(StatusCode::OK);
@@ -186,7 +186,7 @@ async fn a_call_without_fields_refuses_fields() {
 }
 
 #[tokio::test]
-async fn explain_says_which_rule_keeps_an_event_away() {
+async fn explain_says_which_rule_excludes_an_event() {
     let world = World::new().await;
     let path = world.webhook_path().await;
     world.admin().patch(&path, &json!({ "monitor_groups": ["Core", "Edge"] })).await.expect(StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Webhooks are registered, shown, changed and deleted.
+//! Registering, showing, changing and deleting webhooks.
 
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What receivers answer: redirects, slow and endless answers, broken ones, and every status.
+//! The responses of receivers: redirects, slow, endless and broken responses, and all statuses.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use tokio::time::Instant;
 
 use crate::stage::{SHORT, Stage, failure, read_request, reply, server};
 
-/// What comes of a receiver in this mood, and how often it was asked.
+/// Posts to a receiver in this mood, and checks that it gets exactly one request.
 async fn with_mood(mood: impl Into<Mood>, timeout: Duration) -> Sent {
     let stage = Stage::new();
     let receiver = stage.receiver();
     receiver.mood("/", mood);
     let sent = stage.post_within(&receiver.url("/"), timeout).await;
-    assert_eq!(receiver.count("/"), 1, "one request, whatever came of it");
+    assert_eq!(receiver.count("/"), 1, "exactly one request");
     sent
 }
 
 const AMPLE: Duration = crate::stage::AMPLE;
 
-/// What comes of a receiver that says this, byte for byte, and closes.
+/// Posts to a receiver that sends exactly these bytes and then closes.
 async fn with_words(words: &'static [u8]) -> Sent {
     let stage = Stage::new();
     let address = server(move |_, mut socket| async move {
@@ -127,7 +127,7 @@ async fn memory_stays_flat_under_endless_bodies() {
         reply(stage.post(&receiver.url("/")).await);
     }
     let grown = resident_kib().saturating_sub(before);
-    // Room for what other tests of this process hold at the moment; unbounded, it would be gigabytes.
+    // Leaves room for other tests that run in this process. Unbounded bodies would need gigabytes.
     assert!(grown < 64 * 1024, "100 endless bodies left {grown} KiB behind");
 }
 
@@ -137,7 +137,7 @@ async fn compressed_bodies_are_not_asked_for_and_not_unpacked() {
     let receiver = stage.receiver();
     receiver.mood("/", Mood::Gzip { status: 200 });
     let reply = reply(stage.post(&receiver.url("/")).await);
-    assert_eq!(reply.body[..2], [0x1f, 0x8b], "as it came");
+    assert_eq!(reply.body[..2], [0x1f, 0x8b], "the body is not decompressed");
     assert_eq!(receiver.received("/")[0].header("accept-encoding"), Some("identity"));
 }
 
@@ -145,7 +145,7 @@ async fn compressed_bodies_are_not_asked_for_and_not_unpacked() {
 async fn a_connection_cut_before_the_answer_fails_as_a_connection() {
     for mood in [Mood::Close, Mood::Reset] {
         let reason = failure(with_mood(mood, AMPLE).await, Class::Connect).reason;
-        assert_eq!(reason, "The connection was closed before an answer came.");
+        assert_eq!(reason, "The connection was closed before the endpoint answered.");
     }
     failure(with_words(b"").await, Class::Connect);
     failure(with_words(b"HTTP/1.1 2").await, Class::Connect);

@@ -1,4 +1,4 @@
-//! Which connections are kept, used again, or given up.
+//! Which connections are kept, reused or closed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ async fn a_body_below_the_limit_is_read_to_its_end_so_that_the_connection_is_kep
     for _ in 0..3 {
         reply(stage.post(&receiver.url("/")).await);
     }
-    assert_eq!(receiver.connections(), 3, "the third and fourth were dropped, as is the fifth");
+    assert_eq!(receiver.connections(), 3, "a connection whose body exceeds the limit is not kept");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced_without_being_n
     let stage = Stage::new();
     let address = server(|_, mut socket| async move {
         read_request(&mut socket).await;
-        let _gone = socket.write_all(OK).await; // and closes, though it did not say so
+        let _gone = socket.write_all(OK).await; // then closes without announcing it
     })
     .await;
     let url = format!("http://127.0.0.1:{}/", address.port());
@@ -147,7 +147,7 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced_without_being_n
     }
 }
 
-/// The receiver closes its end at the very moment the next request is on its way.
+/// The receiver closes the connection when it has read the next request.
 #[tokio::test]
 async fn a_kept_connection_that_dies_under_the_request_is_replaced_once_without_being_noticed() {
     let stage = Stage::new();

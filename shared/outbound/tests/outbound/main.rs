@@ -1,8 +1,8 @@
-//! The guarded way out, against receivers and name servers that do their worst, and what the crate's
-//! documentation promises.
+//! Tests of the guarded HTTPS client against hostile receivers and name servers, and of the guarantees in the crate's
+//! documentation.
 //!
-//! Everything is on loopback, which the policies here allow by name; `targets` shows that a deployment does not.
-//! Where a receiver has to be waited out, the call's own timeout is short.
+//! Everything runs on loopback, which the policies here explicitly allow. `targets` shows that the production policy
+//! does not. Tests that wait for a timeout use a short one.
 
 mod answers;
 mod connections;

@@ -1,4 +1,4 @@
-//! What receivers are sent.
+//! The requests that receivers get.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn a_header_that_is_none_fails_the_call_and_nothing_is_sent() {
         let mut call = call(&receiver.url("/"), AMPLE);
         call.headers.push((name.to_owned(), value.to_owned()));
         let reason = failure(stage.outbound.send(call).await, Class::BadResponse).reason;
-        assert!(reason.contains("fault of ours"), "{reason}");
+        assert!(reason.contains("error on our side"), "{reason}");
     }
     assert_eq!(receiver.connections(), 0);
 }

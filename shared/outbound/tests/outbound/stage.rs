@@ -1,4 +1,4 @@
-//! What every scene needs: a scripted name server, a sender, calls, and a server written byte by byte.
+//! What the tests share: a scripted name server, a sender, calls, and a server that sends given bytes.
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
 use std::io;
@@ -20,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Long enough for anything on loopback, on a busy machine.
 pub(crate) const AMPLE: Duration = Duration::from_secs(10);
-/// Long enough for an exchange, short enough to be waited out.
+/// Long enough for an exchange, and short enough to wait for.
 pub(crate) const SHORT: Duration = Duration::from_millis(700);
 
-/// What the name server says to one question.
+/// The answer of the name server to one query.
 #[derive(Debug, Clone)]
 pub(crate) enum Dns {
     Addresses(Vec<IpAddr>),
@@ -36,7 +36,7 @@ pub(crate) fn found(addresses: &[&str]) -> Dns {
     Dns::Addresses(addresses.iter().map(|address| address.parse().unwrap()).collect())
 }
 
-/// Gives its answers in order; the last one stays.
+/// Gives its answers in order, and repeats the last one.
 #[derive(Debug)]
 pub(crate) struct ScriptedDns {
     answers: Mutex<Vec<Dns>>,
@@ -57,7 +57,7 @@ impl ScriptedDns {
 impl Resolve for ScriptedDns {
     async fn resolve(&self, _host: &str) -> io::Result<Vec<IpAddr>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        // Let others come and ask meanwhile, as they would with a real one.
+        // Lets other tasks query in the meantime, as with a real name server.
         tokio::task::yield_now().await;
         let answer = {
             let mut answers = self.answers.lock().unwrap();
@@ -71,7 +71,7 @@ impl Resolve for ScriptedDns {
     }
 }
 
-/// A policy that allows these blocks besides the public addresses.
+/// A policy that allows these blocks in addition to public addresses.
 pub(crate) fn allowing(cidrs: &[&str]) -> TargetPolicy {
     TargetPolicy::development(cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect())
 }
@@ -89,7 +89,7 @@ pub(crate) fn sender(
     Outbound::new(OutboundConfig { policy, extra_roots: roots, resolver }).unwrap()
 }
 
-/// A sender that may call loopback, where every name leads, and trusts one authority.
+/// A sender that trusts one authority and may call loopback. By default all names resolve to loopback.
 pub(crate) struct Stage {
     pub(crate) authority: Authority,
     pub(crate) dns: Arc<ScriptedDns>,
@@ -139,25 +139,25 @@ pub(crate) fn reply(sent: Sent) -> Reply {
     sent.result.unwrap()
 }
 
-/// The failure, which is of this class, says something, and names no address.
+/// Returns the failure. Checks its class, and that its reason is a sentence without an address.
 #[track_caller]
 pub(crate) fn failure(sent: Sent, class: Class) -> Failure {
     let failure = sent.result.unwrap_err();
     assert_eq!(failure.class, class, "{failure:?}");
     assert!(
         failure.reason.ends_with(['.', '?']) && failure.reason.len() > 20,
-        "a sentence: {}",
+        "not a sentence: {}",
         failure.reason
     );
     assert!(
         !failure.reason.contains("127.") && !failure.reason.contains("::"),
-        "no address: {}",
+        "contains an address: {}",
         failure.reason
     );
     failure
 }
 
-/// Time passes for idle connections and remembered look-ups; not while an exchange waits for a socket.
+/// Advances the time for idle connections and cached look-ups. Not for use while an exchange waits for a socket.
 pub(crate) async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -167,7 +167,7 @@ pub(crate) async fn pass(time: Duration) {
     tokio::time::resume();
 }
 
-/// A server on loopback that does with each connection, told its number, what the test says.
+/// Starts a server on loopback that runs `each` with the number and the socket of every connection.
 pub(crate) async fn server<F, R>(each: F) -> SocketAddr
 where
     F: Fn(usize, TcpStream) -> R + Send + 'static,
@@ -192,7 +192,7 @@ where
     address
 }
 
-/// Reads one request, to the end of its body (as long as `call` makes it).
+/// Reads one request to the end of its body, which must be that of `call`.
 pub(crate) async fn read_request(socket: &mut TcpStream) -> Vec<u8> {
     let mut request = Vec::new();
     while !request.ends_with(b"incident_opened\"}") {

@@ -1,4 +1,4 @@
-//! Who is called, and who is not (rule 9.2), and what a refusal says.
+//! Which addresses may be called (rule 9.2), and what a refusal says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn a_deployment_refuses_loopback_and_opens_no_socket() {
         failure(sent, Class::TargetNotPublic);
     }
     assert_eq!(receiver.connections(), 0);
-    // The same receiver, for a sender that may:
+    // Another sender may call the same receiver.
     reply(stage.post(&receiver.url("/")).await);
     assert_eq!(receiver.connections(), 1);
 }
@@ -100,7 +100,7 @@ async fn a_kept_connection_does_not_outlive_the_vetting_of_its_name() {
 async fn the_connection_goes_to_the_vetted_address_after_one_look_up() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    // Any second look-up would lead to another address, between the check and the connect or at any time later.
+    // A second look-up, between the check and the connect or later, would lead to another address.
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
     let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
     assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await).status, 200);
@@ -136,7 +136,7 @@ async fn no_such_name_a_broken_name_server_and_no_address_fail_as_dns() {
 
 #[tokio::test]
 async fn where_a_chain_of_aliases_ends_is_what_is_vetted() {
-    // To the resolver a chain of CNAMEs is transparent: it answers with the addresses at its end.
+    // CNAMEs are transparent: the resolver returns the addresses at the end of the chain.
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["192.168.1.1"])]));
     failure(outbound.send(call("https://alias.example.com/", AMPLE)).await, Class::TargetNotPublic);
 }
@@ -158,7 +158,7 @@ async fn the_refusal_is_the_same_whether_the_port_is_open_or_closed() {
     let mut refusals = Vec::new();
     for port in [open.addr().port(), closed] {
         let sent = outbound.send(call(&format!("https://hooks.example.com:{port}/"), AMPLE)).await;
-        assert!(sent.duration < Duration::from_millis(100), "nothing was waited for");
+        assert!(sent.duration < Duration::from_millis(100), "the refusal did not wait");
         refusals.push(failure(sent, Class::TargetNotPublic));
     }
     assert_eq!(refusals[0], refusals[1]);
@@ -225,8 +225,8 @@ async fn plain_http_leaves_for_development_addresses_alone() {
     failure(outbound.send(call("http://hooks.example.com/", AMPLE)).await, Class::TargetNotPublic);
 }
 
-/// The environment belongs to a whole process, so the scene is one that runs elsewhere in this program, as a
-/// process of its own with a proxy that is not there.
+/// The environment belongs to the whole process. So this runs another test of this program in a separate process, whose
+/// environment names a proxy that does not exist.
 #[test]
 fn a_proxy_in_the_environment_is_ignored() {
     let mut scene = std::process::Command::new(std::env::current_exe().unwrap());
@@ -236,7 +236,7 @@ fn a_proxy_in_the_environment_is_ignored() {
     }
     let played = scene.output().unwrap();
     assert!(played.status.success());
-    assert!(String::from_utf8_lossy(&played.stdout).contains("1 passed"), "the scene is still called that");
+    assert!(String::from_utf8_lossy(&played.stdout).contains("1 passed"), "the other test was renamed");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! TLS (rule 9.1): old versions, bad certificates, and servers that do not speak it.
+//! TLS (rule 9.1): old versions, bad certificates, and servers without TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::stage::{AMPLE, SHORT, Stage, call, failure, reply, server};
 
-/// What the sender says of a receiver with this certificate.
+/// Posts to a receiver with this certificate, and returns the reason of the failure.
 async fn with_certificate(spec: CertificateSpec) -> String {
     let stage = Stage::new();
     let receiver = stage.receiver_with(spec);
@@ -32,7 +32,7 @@ async fn tls_1_2_and_tls_1_3_are_spoken() {
     }
 }
 
-/// A server that speaks TLS up to a version, as far as its first words: what it says to a ClientHello.
+/// A server with an old TLS version: it answers a ClientHello with these bytes. Also returns what it receives.
 async fn old_server(says: Vec<u8>) -> (String, Arc<Mutex<Vec<u8>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ears = Arc::clone(&heard);
@@ -68,7 +68,7 @@ async fn a_receiver_of_tls_1_0_or_1_1_is_refused_before_a_byte_of_the_payload() 
         let (url, heard) = old_server(says).await;
         let reason = failure(stage.post(&url).await, Class::Tls).reason;
         assert!(reason.contains("older than 1.2"), "{reason}");
-        // Records of application data begin with 23; a ClientHello and an alert are all that was said.
+        // Records of application data begin with 23. The sender must send only a ClientHello and an alert.
         let heard = heard.lock().await;
         assert!(heard.first().is_none_or(|first| *first == 22));
         assert!(!heard.windows(8).any(|window| window == b"incident"));

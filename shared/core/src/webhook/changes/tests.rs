@@ -1,4 +1,4 @@
-//! The changes of a webhook as tables: from a state and a fact to the next state and what it calls for.
+//! The changes of a webhook, as tables: a state and a fact lead to the next state and its messages.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::limits;
 use crate::message::{JobMessage, Message};
 use crate::webhook::{PageClaim, PageResult};
 
-/// A change as the store leaves it: what it called for is sent.
+/// The webhook after a save, with its messages sent.
 fn kept(webhook: Webhook) -> Webhook {
     Webhook { version: webhook.version + 1, outbox: vec![], ..webhook }
 }
 
-/// What a change calls for, in short.
+/// A short form of the messages that a change calls for.
 fn calls_for(webhook: &Webhook) -> Vec<String> {
     webhook
         .outbox
@@ -26,7 +26,7 @@ fn calls_for(webhook: &Webhook) -> Vec<String> {
             }
             Message::Notify(notify) => {
                 let notification = webhook.notification.as_ref().unwrap();
-                assert_eq!(notify.notification, notification.id, "it asks for the one that stands");
+                assert_eq!(notify.notification, notification.id, "it must name the current notification");
                 match &notification.kind {
                     NotificationKind::Failing { .. } => "notify failing".to_owned(),
                     NotificationKind::Paused { .. } => "notify paused".to_owned(),
@@ -34,7 +34,7 @@ fn calls_for(webhook: &Webhook) -> Vec<String> {
                 }
             }
             Message::Event(event) => event.event.name().to_owned(),
-            Message::Attempt(_) => panic!("no webhook asks for an attempt"),
+            Message::Attempt(_) => panic!("a webhook has no messages for attempts"),
         })
         .collect()
 }
@@ -49,7 +49,7 @@ fn failed(
     webhook.after_failure(FailedAttempt { number, failure: &failure, consequence, first_outage }, at(100))
 }
 
-/// After so many failures of one payload, from the first attempt on.
+/// The webhook after this many failures of one payload, from the first attempt on.
 fn after_failures(count: u8) -> Webhook {
     let mut webhook = active_webhook();
     for number in 1..=count {
@@ -67,13 +67,13 @@ fn streak(webhook: &Webhook) -> u8 {
 
 #[test]
 fn the_streak_climbs_a_rung_at_a_time_and_the_fourth_failed_retry_pauses() {
-    // Attempt, streak, what it calls for.
+    // Attempt, streak, messages.
     let table: [(u8, u8, &[&str]); 5] = [
         (1, 0, &[]),
         (2, 1, &[]),
         (3, 2, &["notify failing"]),
         (4, 3, &[]),
-        // The notification waits until what is due is held.
+        // The notification waits for the end of the hold job.
         (5, 4, &["hold page 0", "webhook.paused"]),
     ];
     let mut webhook = active_webhook();
@@ -90,7 +90,7 @@ fn the_streak_climbs_a_rung_at_a_time_and_the_fourth_failed_retry_pauses() {
     }
     assert!(
         failed(&webhook, 5, Some(0), Consequence::Climb).is_none(),
-        "one pause, however many fail after it"
+        "later failures must not pause again"
     );
 }
 
@@ -115,7 +115,7 @@ fn a_ladder_in_which_something_got_through_climbs_nothing() {
     let poison = failed(&webhook, 5, Some(0), Consequence::Climb).unwrap();
     assert_eq!((streak(&poison), calls_for(&poison)), (0, vec![]));
     assert!(poison.is_active());
-    // The next outage counts by itself.
+    // The next outage is counted separately.
     let next = failed(&kept(poison), 2, Some(1), Consequence::Climb).unwrap();
     assert_eq!(streak(&next), 1);
 }
@@ -130,7 +130,7 @@ fn one_answer_may_pause_at_once_and_another_counts_for_nothing() {
     assert!(failed(&active_webhook(), 5, Some(0), Consequence::GiveUp).is_none());
     let paused = kept(failed(&active_webhook(), 1, None, Consequence::Pause(PauseReason::Gone)).unwrap());
     assert!(failed(&paused, 5, Some(0), Consequence::Climb).is_none());
-    assert!(paused.after_success(true, at(200)).is_none(), "only a resume makes it active");
+    assert!(paused.after_success(true, at(200)).is_none(), "only a resume may make it active");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_success_changes_nothing_on_an_ordinary_day() {
     assert_eq!(
         (well.health.outage, calls_for(&well)),
         (1, vec![]),
-        "no retry failed: nothing to bring forward"
+        "no retry failed, so there is nothing to retry early"
     );
 }
 
@@ -151,14 +151,14 @@ fn the_end_of_an_outage_begins_a_recovery_once() {
     assert!(kept(failing.after_success(false, at(5)).unwrap()).job.is_none());
     let recovering = failing.after_success(true, at(5)).unwrap();
     assert_eq!(calls_for(&recovering), ["recover page 0"]);
-    assert_eq!(recovering.job.unwrap().outage, 0, "what failed in the outage that ended");
+    assert_eq!(recovering.job.unwrap().outage, 0, "the outage that ended");
     let recovering = kept(recovering);
     let again = failed(&recovering, 2, Some(1), Consequence::Climb).unwrap();
     let twice = kept(again).after_success(true, at(6)).unwrap();
     assert_eq!(calls_for(&twice), Vec::<String>::new(), "one job at a time");
 }
 
-/// Worked on to its end with nothing to do.
+/// The webhook after the only page of its job, on which nothing was to be done.
 fn job_ended(webhook: &Webhook, let_go: u64) -> Webhook {
     let job = webhook.job.unwrap();
     let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: job.page };
@@ -173,7 +173,7 @@ fn a_notification_of_a_pause_is_sent_when_all_is_held() {
     let held = job_ended(&after_failures(5), 0);
     assert_eq!(calls_for(&held), ["notify paused"]);
     assert!(held.job.is_none());
-    // Resumed before that, nobody needs to be told; told already, it is over.
+    // A resume before that drops the notification.
     let by = KeyId::from_bytes([3; 16]);
     let mut early = after_failures(5);
     early.resume(JobKind::Release, 7, by, at(400));
@@ -219,42 +219,42 @@ fn what_an_active_webhook_holds_is_released_by_one_job() {
     assert!(kept(released).with_release(at(2)).is_none());
     let mut paused = active_webhook();
     paused.pause(PauseReason::Manual, None, None, at(1));
-    assert!(job_ended(&paused, 0).with_release(at(2)).is_none(), "a resume will");
+    assert!(job_ended(&paused, 0).with_release(at(2)).is_none(), "a resume will release them");
 }
 
 fn told(webhook: &Webhook) -> Webhook {
     let id = webhook.notification.as_ref().unwrap().id;
     let claimed = kept(webhook.with_notification_claimed(id, at(500)).unwrap());
     let notification = claimed.notification.clone().unwrap();
-    assert!(claimed.with_notification_claimed(id, at(501)).is_none(), "one worker at a time");
+    assert!(claimed.with_notification_claimed(id, at(501)).is_none(), "only one worker may claim it");
     kept(claimed.after_notification(&notification, SendOutcome::Taken, at(502)).unwrap())
 }
 
 #[test]
 fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
-    // Nobody knows of the trouble: nobody is told of its end.
+    // The trouble was never reported, so its end is not reported either.
     let untold = after_failures(3).after_success(false, at(600)).unwrap();
     assert_eq!((untold.notification.clone(), calls_for(&untold)), (None, vec![]));
-    // Without a recovery it is told at once.
+    // Without a recovery job it is reported at once.
     let at_once = told(&after_failures(3)).after_success(false, at(600)).unwrap();
     assert_eq!(calls_for(&at_once), ["notify recovered 0"]);
     let at_once = kept(at_once);
     assert!(at_once.after_success(false, at(601)).is_none());
-    // A single failure after that is no trouble, and its end no news.
+    // A single failure after that is not reported, and its end is not either.
     let well = told(&at_once);
     let hiccup = kept(failed(&well, 1, None, Consequence::Climb).unwrap());
     assert_eq!(calls_for(&hiccup.after_success(false, at(602)).unwrap()), Vec::<String>::new());
-    // With one, when what waited is let go.
+    // With a recovery job it is reported at the job's end.
     let recovering = told(&after_failures(3)).after_success(true, at(600)).unwrap();
     assert_eq!(calls_for(&recovering), ["recover page 0"]);
     let recovering = kept(recovering);
-    assert!(recovering.after_success(true, at(601)).is_none(), "it is awaited");
+    assert!(recovering.after_success(true, at(601)).is_none(), "the report waits for the job");
     assert_eq!(calls_for(&job_ended(&recovering, 4)), ["notify recovered 4"]);
-    // A pause by hand in the middle does not swallow the news.
+    // A pause by hand during the job does not drop the report.
     let mut paused = recovering.clone();
     paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
     assert_eq!(calls_for(&paused), ["notify recovered 0", "hold page 0", "webhook.paused"]);
-    // It failed again meanwhile: it has to answer again.
+    // If it failed again before the job's end, it has to answer again.
     let relapsed = kept(failed(&recovering, 1, None, Consequence::Climb).unwrap());
     assert_eq!(calls_for(&job_ended(&relapsed, 4)), Vec::<String>::new());
 }
@@ -302,11 +302,11 @@ fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
     let PageClaim::Taken(leased) = webhook.claim_page(message, at(0)) else { panic!("it is free") };
     let leased = kept(*leased);
     let until = at(0).checked_add(limits::CLAIM).unwrap();
-    assert_eq!(leased.claim_page(message, at(1)), PageClaim::Later(until), "a second click waits");
+    assert_eq!(leased.claim_page(message, at(1)), PageClaim::Later(until), "a second worker must wait");
     let PageClaim::Taken(other) = leased.claim_page(message, until) else { panic!("its worker has crashed") };
     let other = kept(*other);
     let result = PageResult { changed: 3, full: true, ..PageResult::default() };
-    // The first one comes back to life: its page is another's.
+    // The first worker continues, but the page now belongs to another.
     assert_eq!(other.after_page(other.generation, leased.job.unwrap(), result, until), None);
     let next = other.after_page(other.generation, other.job.unwrap(), result, until).unwrap();
     assert_eq!(calls_for(&next), ["hold page 1"]);
@@ -332,7 +332,7 @@ fn what_was_sent_is_struck_off_and_what_came_meanwhile_stays() {
     assert_eq!(webhook.without_sent(&sent).outbox, webhook.outbox[2..]);
 }
 
-/// A page of a job of this kind, worked on: what the job is then.
+/// The job after one page.
 fn after_page(job: BulkJob, failing: bool, result: PageResult) -> Option<BulkJob> {
     let mut webhook = active_webhook();
     if failing {
@@ -348,7 +348,7 @@ fn a_job_goes_on_as_long_as_there_is_something_to_do() {
     let full = PageResult { full: true, ..PageResult::default() };
     let again = PageResult { again_after: Some(Duration::from_secs(60)), ..PageResult::default() };
     let nothing = PageResult::default();
-    // Kind, ramp, setbacks, is the webhook failing, what was done; seconds until the next page, ramp and setbacks then.
+    // Kind, ramp, setbacks, whether the webhook is failing, page result; then seconds to the next page, ramp, setbacks.
     let table = [
         (JobKind::Hold, 0, 0, false, changed, Some((0, 0, 0))),
         (JobKind::Hold, 0, 0, false, full, Some((1, 0, 0))),
@@ -356,11 +356,11 @@ fn a_job_goes_on_as_long_as_there_is_something_to_do() {
         (JobKind::Hold, 0, 0, false, nothing, None),
         (JobKind::Cancel, 0, 0, false, changed, Some((0, 0, 0))),
         (JobKind::Discard, 0, 0, true, changed, Some((0, 0, 0))),
-        // A release doubles its page every second, ...
+        // A release doubles its page every second.
         (JobKind::Release, 0, 0, false, changed, Some((1, 1, 0))),
         (JobKind::Release, 3, 0, false, changed, Some((1, 4, 0))),
         (JobKind::Release, 16, 0, false, changed, Some((1, 16, 0))),
-        // ... and where the webhook fails again it waits twice as long after each one that it lets go.
+        // While the webhook is failing it releases one delivery at a time, and doubles its wait.
         (JobKind::Release, 3, 0, true, changed, Some((5, 0, 1))),
         (JobKind::Release, 0, 1, true, changed, Some((10, 0, 2))),
         (JobKind::Release, 0, 6, true, changed, Some((300, 0, 7))),
@@ -368,7 +368,7 @@ fn a_job_goes_on_as_long_as_there_is_something_to_do() {
         (JobKind::Release, 0, 7, false, changed, Some((1, 1, 0))),
         (JobKind::Release, 3, 0, false, again, Some((60, 0, 0))),
         (JobKind::Release, 3, 0, false, nothing, None),
-        // A recovery gives up when the outage goes on, and leaves what is behind its page to the ladder.
+        // A recovery ends if the webhook keeps failing, and leaves the rest to the ladder.
         (JobKind::Recover, 0, 2, true, changed, Some((20, 0, 3))),
         (JobKind::Recover, 0, 3, true, changed, None),
         (JobKind::Recover, 0, 0, false, full, None),

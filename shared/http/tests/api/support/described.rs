@@ -1,6 +1,6 @@
-//! The document, and whether an answer is one that it describes.
+//! Checks answers against the OpenAPI document.
 //!
-//! [`World::send`](super::World::send) holds every answer of every test against it: what the tests see, the document says.
+//! [`World::send`](super::World::send) checks every answer of every test, so everything the tests see is described.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Answer;
 
-/// As it is committed and served.
+/// The document as committed and served.
 pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../../../docs/openapi.json")).unwrap());
 
@@ -35,18 +35,18 @@ impl Described {
         self.value["operationId"].as_str().unwrap()
     }
 
-    /// The roles whose keys may.
+    /// The roles that may call the operation.
     pub(crate) fn roles(&self) -> Vec<&'static str> {
         let alternatives = self.value["security"].as_array().map(Vec::as_slice).unwrap_or_default();
         alternatives.iter().map(|one| one["key"][0].as_str().unwrap()).collect()
     }
 
-    /// The one 2xx, and its description.
+    /// The status of its only 2xx, and the description of that response.
     pub(crate) fn success(&self) -> (u16, &'static Value) {
         let responses = self.value["responses"].as_object().unwrap();
         let mut good = responses.iter().filter(|(status, _)| status.starts_with('2'));
         let (Some((status, response)), None) = (good.next(), good.next()) else {
-            panic!("{} has not one 2xx", self.id())
+            panic!("{} must have exactly one 2xx", self.id())
         };
         (status.parse().unwrap(), response)
     }
@@ -66,10 +66,10 @@ impl Described {
     }
 }
 
-/// Fails the test unless the answer is described.
+/// Panics unless the document describes the answer.
 #[track_caller]
 pub(super) fn check(method: &str, path: &str, answer: &Answer) {
-    // Which routes a router has is another test's matter.
+    // Another test checks which routes the router has.
     for code in ["unknown_path", "method_not_allowed"] {
         if answer.text.contains(&format!("\"code\":\"{code}\"")) {
             return;
@@ -88,9 +88,9 @@ pub(super) fn check(method: &str, path: &str, answer: &Answer) {
         return;
     };
     let media_type = answer.header("content-type").split(';').next().unwrap();
-    let schema = content
-        .get(media_type)
-        .unwrap_or_else(|| panic!("{} {status} has the media type {media_type:?}", operation.id()));
+    let schema = content.get(media_type).unwrap_or_else(|| {
+        panic!("{} {status}: the media type {media_type:?} is not described", operation.id())
+    });
     for name in response["headers"].as_object().into_iter().flatten().map(|(name, _)| name) {
         assert_ne!(answer.header(name), "", "{} {status} has no {name}", operation.id());
     }
@@ -106,7 +106,7 @@ fn resolved(value: &'static Value) -> &'static Value {
     }
 }
 
-/// Fails the test unless the value fits the schema.
+/// Panics unless the value matches the schema.
 #[track_caller]
 pub(crate) fn assert_fits(schema: &Value, value: &Value, what: &str) {
     let errors: Vec<_> = validator(schema)
@@ -116,7 +116,7 @@ pub(crate) fn assert_fits(schema: &Value, value: &Value, what: &str) {
     assert!(errors.is_empty(), "{what}: {errors:#?} in {value:#}");
 }
 
-/// Each is built once: every answer of every test passes here.
+/// The validator of a schema. It is built once and cached, because every answer of every test is checked.
 fn validator(schema: &Value) -> Arc<Validator> {
     static BUILT: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
     let mut built = BUILT.lock().unwrap();

@@ -1,4 +1,4 @@
-//! The ports, in memory. As much of each as HTTP can be told by; the lane is not among it.
+//! In-memory fakes of the ports. They implement what the HTTP tests can observe; lanes are not implemented.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,14 +19,14 @@ use statuspulse_core::ports::{
 };
 use statuspulse_core::webhook::Webhook;
 
-/// What goes wrong with the store.
+/// A fault of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Lists of webhooks cannot be had.
+    /// Listing webhooks fails.
     Unavailable,
-    /// Asking for them panics.
+    /// Listing webhooks panics.
     Panics,
-    /// What was written may be lost.
+    /// Waiting for durability fails.
     Unsettled,
 }
 
@@ -56,7 +56,7 @@ impl Store {
         self.tables().fault = Some(fault);
     }
 
-    /// How often it was made sure of that nothing written is lost.
+    /// How often a caller waited for durability.
     pub(crate) fn times_settled(&self) -> usize {
         self.settled.load(Ordering::SeqCst)
     }
@@ -297,7 +297,7 @@ impl Queue for Store {
     }
 }
 
-/// Everybody's endpoint: answers 200 until told otherwise.
+/// The endpoint behind all URLs. It answers 200 unless set otherwise.
 #[derive(Default)]
 pub(crate) struct Receiver(Mutex<Option<Result<Reply, Failure>>>);
 
@@ -340,7 +340,7 @@ impl Clock for Watch {
     }
 }
 
-/// Numbers that never repeat, and count up, so that ids of one moment keep the order they were made in.
+/// Random bytes that contain a counter: they never repeat, and ids of the same moment sort by creation.
 #[derive(Default)]
 pub(super) struct Dice(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! A deployment in memory with two accounts, and clients that call its router as each role would.
+//! An in-memory deployment with two accounts, and a client of its router for each role.
 
 mod described;
 mod fakes;
@@ -29,7 +29,7 @@ pub(crate) use described::{DOCUMENT, Described, assert_fits};
 use fakes::{Dice, Watch};
 pub(crate) use fakes::{Fault, Receiver, Store};
 
-/// The moment at which every world begins.
+/// The time at which every world starts.
 pub(crate) const START: &str = "2026-11-24T12:00:00Z";
 
 pub(crate) struct World {
@@ -122,19 +122,19 @@ impl World {
         answer
     }
 
-    /// A new webhook of the account, as its creation answered.
+    /// Creates a webhook of the account, and returns the answer.
     pub(crate) async fn webhook(&self) -> Value {
         let body = json!({ "url": "https://hooks.example.com/in", "events": ["incident_opened",
         "incident_resolved"] });
         self.admin().post("/v1/webhooks", &body).await.expect(StatusCode::CREATED)
     }
 
-    /// The path of a new webhook of the account.
+    /// Creates a webhook of the account, and returns its path.
     pub(crate) async fn webhook_path(&self) -> String {
         format!("/v1/webhooks/{}", self.webhook().await["id"].as_str().unwrap())
     }
 
-    /// Changes a webhook behind the API's back.
+    /// Changes a webhook directly in the store.
     pub(crate) async fn change_webhook(&self, id: &str, change: impl FnOnce(&mut Webhook)) {
         let kept = self.store.webhook(id.parse().unwrap()).await.unwrap().unwrap();
         let mut webhook = Webhook::clone(&kept);
@@ -142,7 +142,7 @@ impl World {
         self.store.save_webhook(&webhook).await.unwrap().unwrap();
     }
 
-    /// The first delivery of a new event of that incident to the webhook.
+    /// Publishes an event of the incident, and puts its delivery to the webhook into this state.
     pub(crate) async fn delivery(&self, webhook: &str, incident: &str, state: State) -> Delivery {
         let published =
             self.publisher().post("/v1/events", &opened(incident)).await.expect(StatusCode::ACCEPTED);
@@ -151,7 +151,7 @@ impl World {
         self.store.change_delivery(event, webhook, |delivery| delivery.state = state)
     }
 
-    /// What the account's keys would be found by, to see that it is kept and never the key itself.
+    /// The number of API keys of the account.
     pub(crate) async fn key_count(&self) -> usize {
         self.store.keys(self.account).await.unwrap().len()
     }
@@ -197,7 +197,7 @@ fn services(
     (Arc::new(admin), Arc::new(publisher))
 }
 
-/// An attempt that failed with a 503.
+/// An attempt that failed with 503.
 pub(crate) fn failed_attempt(at: &str) -> Attempt {
     Attempt {
         number: 1,
@@ -212,7 +212,7 @@ pub(crate) fn failed_attempt(at: &str) -> Attempt {
     }
 }
 
-/// An envelope with an event that opens the incident.
+/// An envelope with an `incident_opened` event.
 pub(crate) fn opened(incident: &str) -> Value {
     json!({ "monitor_groups": ["Core"], "payload": {
         "event_type": "incident_opened", "incident_id": incident, "monitor_name": "API",
@@ -221,7 +221,7 @@ pub(crate) fn opened(incident: &str) -> Value {
         "response_code": 503 } } })
 }
 
-/// Who calls.
+/// A caller with an API key, or without one.
 pub(crate) struct Client<'a> {
     world: &'a World,
     key: Option<String>,
@@ -252,7 +252,7 @@ impl Client<'_> {
         self.world.send(self.request(method, path).body(body.into()).unwrap()).await
     }
 
-    /// A request with the key and nothing else.
+    /// A request with the key as its only header.
     pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
         let request = Request::builder().method(method).uri(path);
         match &self.key {
@@ -312,7 +312,7 @@ impl Answer {
     }
 }
 
-/// The names of an object's fields, in the order of the alphabet.
+/// The field names of an object, sorted.
 #[track_caller]
 pub(crate) fn field_names(object: &Value) -> Vec<&str> {
     let mut names: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
