@@ -53,7 +53,7 @@ fn seeds_that_once_failed_hold() {
 
 #[test]
 fn the_same_seed_makes_the_same_run() {
-    for seed in [3, 44, 77, 11_659] {
+    for seed in [3, 5, 44, 77] {
         let (one, other) = (statuspulse_sim::run(seed, true), statuspulse_sim::run(seed, true));
         assert!(one.history.len() > 100, "seed {seed} is hardly a run");
         assert_eq!(one, other, "seed {seed}");
