@@ -69,7 +69,7 @@ invoke: venv ## invoke one function with its sample event, by cargo lambda invok
 bill: venv ## measure the AWS requests of a thousand deliveries, and what they cost
 	$(CARGO) test --locked -p statuspulse-functions-e2e bill -- --nocapture
 
-coldstart: venv ## measure start and invocations of each function as released, with a stand-in for Lambda
+coldstart: venv ## measure start and invocations of each function as released, with a mock of Lambda
 	$(CARGO) build --locked --release --bins $(FUNCTION_PACKAGES)
 	$(VENV)/bin/python infra/coldstart.py target/release
 

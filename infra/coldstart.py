@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts the release build of each function against a stand-in for Lambda's Runtime API, and measures it.
+"""Starts the release build of each function against a mock of Lambda's Runtime API, and measures it.
 
     coldstart.py BOOTSTRAPS     (the folder with the binaries: target/release)
 
@@ -56,7 +56,7 @@ FUNCTIONS = {
 
 
 class Runtime(http.server.ThreadingHTTPServer):
-    """Stands in for Lambda, for one process: gives it events, takes its answers, and notes when it polls."""
+    """A mock of Lambda for one process: provides events, receives responses, and records when it polls."""
 
     daemon_threads = True
 

@@ -217,10 +217,10 @@ fn every_shell_sample_is_a_shell_program() {
     assert!(samples > 15, "{samples} samples were found");
 }
 
-fn help(subcommand: &str) -> String {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_statuspulse")).args([subcommand, "--help"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+fn help(subcommand: &[&str]) -> String {
+    let program =
+        Command::new(env!("CARGO_BIN_EXE_statuspulse")).args(subcommand).arg("--help").output().unwrap();
+    String::from_utf8(program.stdout).unwrap()
 }
 
 fn flags(text: &str) -> BTreeSet<String> {
@@ -242,16 +242,8 @@ fn every_flag_of_the_program_in_a_sample_exists() {
                 continue;
             }
             let action = words.clone().next().filter(|word| subcommand == "keys" && !word.starts_with('-'));
-            let known = match action {
-                Some(action) => {
-                    let output = Command::new(env!("CARGO_BIN_EXE_statuspulse"))
-                        .args([subcommand, action, "--help"])
-                        .output()
-                        .unwrap();
-                    flags(&String::from_utf8(output.stdout).unwrap())
-                }
-                None => flags(&help(subcommand)),
-            };
+            let subcommands: Vec<&str> = [Some(subcommand), action].into_iter().flatten().collect();
+            let known = flags(&help(&subcommands));
             let used = flags(&words.take_while(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" "));
             unknown.extend(
                 used.difference(&known).map(|flag| format!("{}: {subcommand} {flag}", short(&document.path))),
@@ -266,8 +258,10 @@ fn every_flag_of_serve_and_every_variable_is_in_the_documents() {
     let documents = ["README.md", "docs/operations.md", "docs/running.md"];
     let text: String =
         documents.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap_or_default()).collect();
-    let undocumented: Vec<String> =
-        flags(&help("serve")).into_iter().filter(|flag| flag != "--help" && !text.contains(flag)).collect();
+    let undocumented: Vec<String> = flags(&help(&["serve"]))
+        .into_iter()
+        .filter(|flag| flag != "--help" && !text.contains(flag))
+        .collect();
     assert!(undocumented.is_empty(), "flags that no document mentions: {undocumented:?}");
     assert!(text.contains("STATUSPULSE_LOG"));
 }

@@ -149,7 +149,7 @@ impl Mood {
         }
     }
 
-    /// Replaces the stand-ins by their answer to this body at time `at`, in nanoseconds since 1970.
+    /// Replaces the mocks by their answer to this body at time `at`, in nanoseconds since 1970.
     pub(crate) fn towards(self, body: &[u8], rate: &mut services::Rate, at: u64) -> Self {
         match self {
             Self::PagerDuty => services::pagerduty(body, rate, at).into(),

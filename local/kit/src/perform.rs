@@ -102,7 +102,7 @@ pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) 
             send(connection, head).await?;
             until_the_sender_leaves(connection).await;
         }
-        // The ledger has replaced sequences by a step and stand-ins by an answer. A sequence inside a sequence is not
+        // The ledger has replaced sequences by a step and mocks by an answer. A sequence inside a sequence is not
         // supported and closes the connection.
         Mood::Close | Mood::Delay(..) | Mood::Sequence { .. } | Mood::PagerDuty | Mood::Slack => {}
     }

@@ -1,4 +1,4 @@
-//! Stand-ins for PagerDuty's Events API v2 and Slack's incoming webhooks. They check and answer as the public
+//! Mocks of PagerDuty's Events API v2 and Slack's incoming webhooks. They check and answer as the public
 //! documentation says, and are stricter with messages that would be displayed wrongly, such as an unescaped `&`.
 //!
 //! Sources: <https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>,

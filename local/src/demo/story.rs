@@ -10,11 +10,11 @@ use statuspulse_kit::{Mood, Received, unix_nanos, verify};
 use super::client::Api;
 use super::{LADDER, Stage};
 
-/// Path of the stand-in for PagerDuty.
+/// Path of the PagerDuty mock.
 pub(super) const PAGERDUTY: &str = "/v2/enqueue";
-/// Path of the stand-in for a customer's Slack channel, the destination of a webhook.
+/// Path of the mock of a customer's Slack channel, the destination of a webhook.
 const CHANNEL: &str = "/slack/T000/B000/a-channel";
-/// Path of the stand-in for the engineers' Slack channel, which receives notifications.
+/// Path of the mock of the engineers' Slack channel, which receives notifications.
 pub(super) const SLACK: &str = "/slack/T000/B000/not-a-real-token";
 /// Path of the customer's endpoint.
 const HOOK: &str = "/statuspulse";

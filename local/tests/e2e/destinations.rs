@@ -1,4 +1,4 @@
-//! PagerDuty and Slack over real connections, with stand-ins that check requests strictly.
+//! PagerDuty and Slack over real connections, with mocks that check requests strictly.
 
 use serde_json::{Value, json};
 use statuspulse_kit::Mood;

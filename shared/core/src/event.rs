@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Refusals, Result};
-use crate::fields::{Fields, check_levels};
+use crate::fields::Fields;
 use crate::ids::{AccountId, EventId};
 use crate::limits;
 
@@ -324,9 +324,7 @@ impl<'a> Payload<'a> {
         if let Some(details) = fields.require("details", details) {
             fields.refused.extend(check_details(event_type, details));
         }
-        if fields.refused.is_empty() {
-            fields.refused = check_levels("/payload", raw, limits::PAYLOAD_LEVELS);
-        }
+        fields.check_nested(limits::PAYLOAD_LEVELS - 1);
         match incident_id {
             Some(incident_id) if fields.refused.is_empty() => {
                 Ok(Self { event_type, incident_id, text: raw.get() })
@@ -348,5 +346,6 @@ fn check_details(event_type: EventType, raw: &RawValue) -> Refusals {
             fields.refuse(name, kind.expected());
         }
     }
+    fields.check_nested(limits::PAYLOAD_LEVELS - 2);
     fields.refused
 }

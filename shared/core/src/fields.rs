@@ -143,6 +143,14 @@ impl<'a> Fields<'a> {
         self.refused.add(format!("{}/{}", self.pointer_to(name), escape(key)), detail);
     }
 
+    /// Checks the values that were not read: parsers of receivers differ on a key that appears more than once, and refuse
+    /// deep nesting. `levels` is how many levels each value may have.
+    pub(crate) fn check_nested(&mut self, levels: usize) {
+        for (key, value) in self.entries.iter().filter(|(_, value)| is_nested(value)) {
+            self.refused.extend(check_levels(&format!("{}/{}", self.pointer, escape(key)), value, levels));
+        }
+    }
+
     /// Returns everything that was refused, including all fields that were not read: a misspelt name must not be
     /// ignored.
     pub fn into_refused(mut self) -> Refusals {
@@ -162,29 +170,25 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Refuses what receivers may read differently, at any depth: a key that appears more than once, and more levels than a
-/// payload can have.
-pub(crate) fn check_levels(pointer: &str, value: &RawValue, levels: usize) -> Refusals {
-    let is_nested = |value: &RawValue| value.get().starts_with(['{', '[']);
-    if !is_nested(value) {
-        return Refusals::default();
-    }
+/// Checks a value and what is inside of it. `levels` is how many levels it may have.
+fn check_levels(pointer: &str, value: &RawValue, levels: usize) -> Refusals {
     if levels == 0 {
         return Refusals::of(pointer, &format!("is nested more than {} levels deep", limits::PAYLOAD_LEVELS));
     }
-    let mut refused = Refusals::default();
-    let mut inner: Vec<(String, &RawValue)> = vec![];
-    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) {
-        inner.extend((0..).zip(items).map(|(place, item)| (format!("{pointer}/{place}"), item)));
-    } else if let Ok(fields) = Fields::of_value(pointer, value) {
-        refused.extend(fields.refused);
-        let entries = fields.entries.into_iter();
-        inner.extend(entries.map(|(key, value)| (format!("{pointer}/{}", escape(&key)), value)));
+    if let Ok(mut fields) = Fields::of_value(pointer, value) {
+        fields.check_nested(levels - 1);
+        return fields.refused;
     }
-    for (pointer, value) in inner.into_iter().filter(|(_, value)| is_nested(value)) {
-        refused.extend(check_levels(&pointer, value, levels - 1));
+    let items: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+    let mut refused = Refusals::default();
+    for (place, item) in items.into_iter().enumerate().filter(|(_, item)| is_nested(item)) {
+        refused.extend(check_levels(&format!("{pointer}/{place}"), item, levels - 1));
     }
     refused
+}
+
+fn is_nested(value: &RawValue) -> bool {
+    value.get().starts_with(['{', '['])
 }
 
 /// Escapes a key for a JSON pointer (RFC 6901).

@@ -35,14 +35,9 @@ impl Outbox {
     /// check it again later.
     pub(crate) async fn reconcile_and_recheck(&self, delivery: &Delivery) -> Result<()> {
         match self.reconcile_delivery(delivery.clone()).await? {
-            Some(at) => self.recheck_at(delivery, at).await,
+            Some(at) => self.send(vec![delivery.recheck_message(at)]).await,
             None => Ok(()),
         }
-    }
-
-    /// Sends a delivery's message again for `at`, so that the delivery is checked then.
-    pub(crate) async fn recheck_at(&self, delivery: &Delivery, at: Timestamp) -> Result<()> {
-        self.send(vec![delivery.recheck_message(at)]).await
     }
 
     /// Does again what a delivery's state calls for. Returns a time to check it again, if this may not have been

@@ -187,6 +187,12 @@ fn a_payload_of_more_than_64_levels_is_refused_at_the_level_that_is_too_deep() {
             (format!("/payload/deep{}", "/0".repeat(63)), "is nested more than 64 levels deep")
         );
     }
+    let in_details = |levels: usize| {
+        let deep = "[".repeat(levels - 2) + &"]".repeat(levels - 2);
+        PAYLOAD.replacen(r#""details": {"#, &format!(r#""details": {{"deep":{deep},"#), 1)
+    };
+    assert_eq!(Envelope::parse(&envelope(&in_details(64))).unwrap().body, in_details(64).as_bytes());
+    assert_eq!(refusal_of(&in_details(65)).len(), 1);
     let objects = r#"{"a":"#.repeat(64) + "1" + &"}".repeat(64);
     assert_eq!(refusal_of(&PAYLOAD.replacen('{', &format!(r#"{{"deep":{objects},"#), 1)).len(), 1);
 }

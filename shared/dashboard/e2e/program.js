@@ -1,4 +1,4 @@
-// Starts the real program, a receiver and stand-ins for Slack and PagerDuty.
+// Starts the real program, a receiver and mocks of Slack and PagerDuty.
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -96,7 +96,7 @@ function payload(type, incident) {
   }
 }
 
-/** The program's stand-ins for Slack and PagerDuty, which are as strict as the real services. */
+/** The program's mocks of Slack and PagerDuty, which are as strict as the real services. */
 export async function startStandIns() {
   const [slack, pagerduty] = ["/services/T1/B1/s3cret", "/v2/enqueue"];
   const flags = ["--port", "0", "--slack", slack, "--pagerduty", pagerduty];

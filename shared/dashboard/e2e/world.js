@@ -1,4 +1,4 @@
-// The fixtures of every test: a program, a receiver and stand-ins; and a function that signs the browser in.
+// The fixtures of every test: a program, a receiver and mocks; and a function that signs the browser in.
 import { test as base } from "@playwright/test";
 import { startProgram, startReceiver, startStandIns } from "./program.js";
 

@@ -10,7 +10,7 @@ use statuspulse_kit::api::{Api, LONG, eventually};
 use statuspulse_kit::{Authority, CertificateSpec, Mood, Receiver, ReceiverOptions};
 use tempfile::TempDir;
 
-/// The path on the receiver that stands in for Slack.
+/// The path of the receiver's Slack mock.
 pub(crate) const SLACK: &str = "/slack/secret-path";
 pub(crate) const PAGERDUTY: &str = "/v2/enqueue";
 

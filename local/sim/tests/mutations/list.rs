@@ -336,8 +336,8 @@ pub(crate) const MUTATIONS: [Mutation; 73] = [
     Mutation {
         name: "repair: the other deliveries of a burst are not checked again",
         file: "worker/attempt.rs",
-        from: "self.recheck_after(&delivery, error).await;",
-        to: "drop((delivery, error));",
+        from: "self.recheck(recheck).await;",
+        to: "drop(recheck);",
     },
     Mutation {
         name: "repair: a repeated call does not send the outbox of the first one",

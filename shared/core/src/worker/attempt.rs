@@ -11,10 +11,10 @@ use crate::attempt::{Attempt, Failure, Trigger, response_text};
 use crate::call::{About, signed_call};
 use crate::delivery::{AfterFailure, Delivery, State};
 use crate::destination::{Consequence, Destination, Verdict};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::WebhookId;
 use crate::limits;
-use crate::message::AttemptMessage;
+use crate::message::{AttemptMessage, ScheduledMessage};
 use crate::ports::{Call, Claim, Sent};
 use crate::retry;
 use crate::time::{later, since};
@@ -83,22 +83,21 @@ impl Worker {
         let sent = self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await;
         let handled = self.attempted(webhook, first, began, sent.clone()).await;
         for other in due {
-            let delivery = other.0.clone();
+            // Its own message may have been lost with the job that released it.
+            let recheck = other.0.recheck_message(other.0.claimed_until.unwrap_or(began));
             // If one outcome cannot be recorded, only that delivery is attempted again.
             if let Err(error) = self.attempted(webhook, other, began, sent.clone()).await {
-                self.recheck_after(&delivery, error).await;
+                tracing::warn!(webhook.id = %webhook.id, %error, "an outcome may not be recorded");
+                self.recheck(recheck).await;
             }
         }
         handled
     }
 
-    /// Sends a message for a delivery whose outcome may not be recorded: its own message may have been lost with the
-    /// job that released it.
-    async fn recheck_after(&self, delivery: &Delivery, error: Error) {
-        tracing::warn!(delivery.id = %delivery.id, %error, "an outcome may not be recorded; the delivery is checked again");
-        let at = delivery.claimed_until.unwrap_or_else(|| self.clock.now());
-        if let Err(error) = self.outbox.recheck_at(delivery, at).await {
-            tracing::error!(delivery.id = %delivery.id, %error, "the delivery waits for the check every 15 minutes");
+    /// Sends a message by which a delivery is checked. Without it, the check every 15 minutes finds the delivery.
+    async fn recheck(&self, message: ScheduledMessage) {
+        if let Err(error) = self.outbox.send(vec![message]).await {
+            tracing::error!(%error, "a delivery waits for the check every 15 minutes");
         }
     }
 
