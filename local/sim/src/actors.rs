@@ -164,7 +164,7 @@ impl Outside {
 
     /// Repeats a call until there is a definite answer. A delete needs this: no list contains the webhook afterwards,
     /// so the quarter-hourly check does not find its unsent messages.
-    async fn insist<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
+    async fn ask_until_answered<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
         self.ask_unless(work, || false).await
     }
 
@@ -191,7 +191,7 @@ impl Outside {
     fn gives_up(&self) -> bool {
         self.world.with(|inner| {
             let gives_up = inner.faults && inner.dice.once_in(8);
-            inner.ledger.needs_the_look |= gives_up;
+            inner.ledger.needs_reconciling |= gives_up;
             gives_up
         })
     }
@@ -358,7 +358,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
         ),
         12 => drop(
             outside
-                .insist(|| {
+                .ask_until_answered(|| {
                     Box::new(move |services| {
                         Box::pin(async move { services.admin.delete(by, webhook).await })
                     })
@@ -455,19 +455,19 @@ pub(crate) async fn resume_all(outside: Outside) {
 }
 
 /// Runs the quarter-hourly check now and then, while the other actors work.
-pub(crate) async fn reconciler(outside: Outside, looks: usize) {
-    for _ in 0..looks {
+pub(crate) async fn reconciler(outside: Outside, times: usize) {
+    for _ in 0..times {
         outside.rest(LONG).await;
-        drop(outside.once(look()).await);
+        drop(outside.once(reconcile_all()).await);
     }
 }
 
 /// Runs the quarter-hourly check.
 pub(crate) async fn reconcile(outside: Outside) {
-    drop(outside.ask(look).await);
+    drop(outside.ask(reconcile_all).await);
 }
 
-fn look() -> Work<u64> {
+fn reconcile_all() -> Work<u64> {
     Box::new(|services| Box::pin(async move { services.worker.reconcile_all().await }))
 }
 

@@ -51,7 +51,7 @@ struct Job {
     /// The last webhook it read, and whether it was active.
     look: Option<(WebhookId, bool)>,
     /// The deliveries it has put on the ladder.
-    laddered: Vec<DeliveryId>,
+    put_on_ladder: Vec<DeliveryId>,
     /// Whether a fault has hit it.
     struck: bool,
 }
@@ -106,7 +106,7 @@ pub(crate) struct Ledger {
     recovered: BTreeMap<WebhookId, Timestamp>,
     /// Whether something was started that only the quarter-hourly check completes: its caller got no answer and did not
     /// repeat the call, or its message was lost.
-    pub(crate) needs_the_look: bool,
+    pub(crate) needs_reconciling: bool,
     /// The errors that workers logged.
     pub(crate) errors: Vec<String>,
     pub(crate) attempts: usize,
@@ -126,7 +126,7 @@ impl Ledger {
         let Some(ended) = self.jobs.remove(&task) else { return };
         // A delivery that is due soon is held by its own message.
         let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
-        for kept in ended.laddered.iter().filter_map(|id| store.deliveries.get(id)) {
+        for kept in ended.put_on_ladder.iter().filter_map(|id| store.deliveries.get(id)) {
             let webhook = store.webhooks.get(&kept.delivery.webhook_id);
             let is_held = |webhook: &Webhook| {
                 matches!(webhook.state, webhook::State::Paused(_)) && webhook.job.is_none()
@@ -339,7 +339,7 @@ impl Ledger {
         job.claims.retain(|(id, _)| *id != saved.id);
         job.called.retain(|post| post.0 != saved.id);
         if matches!(saved.state, State::Scheduled { number: 2.., .. }) {
-            job.laddered.push(saved.id);
+            job.put_on_ladder.push(saved.id);
         }
         let struck = job.struck;
         self.saved_at.insert(saved.id, now);

@@ -142,8 +142,8 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     });
     let quiet = |inner: &Inner| inner.queue.is_empty();
     lose_the_queue(world);
-    if world.with(|inner| inner.ledger.needs_the_look) {
-        look_at_everything(driver, world, &outside)?;
+    if world.with(|inner| inner.ledger.needs_reconciling) {
+        reconcile_repeatedly(driver, world, &outside)?;
     }
     driver.drive(LADDER, quiet)?;
     world.with(end::at_rest);
@@ -162,14 +162,14 @@ fn lose_the_queue(world: &World) {
         if inner.dice.once_in(6) {
             let Inner { queue, store, .. } = inner;
             queue.lose_all(|message| is_irreplaceable(message, store));
-            inner.ledger.needs_the_look = true;
+            inner.ledger.needs_reconciling = true;
             inner.history.note(inner.now, "world", || "the queue is lost".to_owned());
         }
     });
 }
 
 /// Runs the quarter-hourly check until everything that was scheduled before is overdue and was checked.
-fn look_at_everything(
+fn reconcile_repeatedly(
     driver: &mut Driver,
     world: &World,
     outside: &impl Fn() -> Outside,

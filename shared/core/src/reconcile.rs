@@ -158,7 +158,7 @@ impl Outbox {
         let mut found = 0;
         for account in ids {
             for webhook in self.webhooks.webhooks(account).await?.iter() {
-                match self.look_at(webhook).await {
+                match self.check_webhook(webhook).await {
                     Ok(0) => {}
                     Ok(sent) => {
                         tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
@@ -173,7 +173,7 @@ impl Outbox {
         Ok(found)
     }
 
-    async fn look_at(&self, webhook: &Webhook) -> Result<u64> {
+    async fn check_webhook(&self, webhook: &Webhook) -> Result<u64> {
         let now = self.clock.now();
         let long_ago = now.checked_sub(limits::OVERDUE).unwrap_or(Timestamp::MIN);
         self.settle(webhook).await?;
@@ -199,7 +199,7 @@ impl Outbox {
                     found += 1;
                 }
                 State::Waiting if lanes.insert(delivery.incident_id.clone()) => {
-                    found += self.look_at_lane(webhook, delivery, long_ago).await?;
+                    found += self.check_lane(webhook, delivery, long_ago).await?;
                 }
                 _ => {}
             }
@@ -210,7 +210,7 @@ impl Outbox {
     /// If the first attempt at the head of a lane is long overdue, its message was lost. A waiting delivery is stuck if
     /// its webhook is not active (it should be held or cancelled), or if it heads its lane (it should have been
     /// promoted).
-    async fn look_at_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
+    async fn check_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
         if waiting.accepted_at >= long_ago {
             return Ok(0);
         }
