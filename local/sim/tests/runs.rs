@@ -45,6 +45,7 @@ fn seeds_that_once_failed_hold() {
         881_422_150_044,
         222_658_011_642,
         81_227_252_746,
+        528_499_712_984,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");

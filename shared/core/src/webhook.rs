@@ -284,6 +284,11 @@ impl Webhook {
         self.state == State::Active
     }
 
+    /// Whether its owner has paused it.
+    fn is_paused_by_hand(&self) -> bool {
+        matches!(&self.state, State::Paused(pause) if pause.reason == PauseReason::Manual)
+    }
+
     /// Whether its owner has deleted it.
     pub fn is_deleted(&self) -> bool {
         self.state == State::Deleted

@@ -12,12 +12,13 @@ pub(crate) struct Mutation {
 
 /// Defects that the first runs do not find, each with a seed that finds it. A change of the simulation or of the rules
 /// may require another seed: apply the defect, and run `make sim RUNS=1000000`.
-pub(crate) const RARE: [(&str, u64); 2] = [
+pub(crate) const RARE: [(&str, u64); 3] = [
     ("repair: the check does not send a webhook's outbox", 124_393_417_701),
     ("repair: the other deliveries of a burst are not checked again", 81_227_252_746),
+    ("an answer does not count if its webhook was paused by hand meanwhile", 528_499_712_984),
 ];
 
-pub(crate) const MUTATIONS: [Mutation; 73] = [
+pub(crate) const MUTATIONS: [Mutation; 74] = [
     Mutation {
         name: "Retry-After is ignored",
         file: "worker/attempt.rs",
@@ -47,6 +48,12 @@ pub(crate) const MUTATIONS: [Mutation; 73] = [
         file: "worker/attempt.rs",
         from: "Some(webhook) if webhook.is_active() => match body {",
         to: "Some(webhook) if !webhook.is_deleted() => match body {",
+    },
+    Mutation {
+        name: "an answer does not count if its webhook was paused by hand meanwhile",
+        file: "webhook/changes.rs",
+        from: "let counts = self.is_active() || self.is_paused_by_hand();",
+        to: "let counts = self.is_active() || false && self.is_paused_by_hand();",
     },
     Mutation {
         name: "a resume starts no drain",

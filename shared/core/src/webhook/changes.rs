@@ -18,6 +18,9 @@ impl Webhook {
     ///
     /// With `recover`, the end of an outage starts a job that retries early what waits on the ladder. Only an outage in
     /// which a retry failed counts: a poison payload among successful ones is not an outage.
+    ///
+    /// An answer counts although the owner has paused the webhook before the answer was recorded. After any other pause
+    /// the endpoint counts as failing until it is resumed.
     #[must_use]
     pub(crate) fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
         // Once the webhook has answered, the notification waits for the end of the job, which has the count. If the
@@ -27,19 +30,22 @@ impl Webhook {
             .notification
             .as_ref()
             .is_some_and(|notification| notification.is_trouble() && !is_awaited(notification));
-        if !self.is_active() || !self.health.is_failing() && !is_news {
+        let counts = self.is_active() || self.is_paused_by_hand();
+        if !counts || !self.health.is_failing() && !is_news {
             return None;
         }
         let mut next = self.clone();
         if self.health.is_failing() {
             next.health = self.health.recovered();
         }
-        if recover && self.health.consecutive_failures > 0 && next.job.is_none() {
+        if recover && self.is_active() && self.health.consecutive_failures > 0 && next.job.is_none() {
             next.generation += 1;
             next.begin_job(JobKind::Recover, 0, now);
         }
         match &mut next.notification {
-            Some(notification) if is_news && next.job.is_some() => notification.answered = true,
+            Some(notification) if is_news && self.is_active() && next.job.is_some() => {
+                notification.answered = true;
+            }
             Some(_) if is_news => next.notify_recovered(0, now),
             _ => {}
         }

@@ -254,6 +254,12 @@ fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
     let mut paused = recovering.clone();
     paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
     assert_eq!(calls_for(&paused), ["notify recovered 0", "hold page 0", "webhook.paused"]);
+    // An answer may be recorded only after its owner has paused the webhook.
+    let mut paused = told(&after_failures(3));
+    paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
+    let answered = kept(paused).after_success(true, at(603)).unwrap();
+    assert_eq!(calls_for(&answered), ["notify recovered 0"]);
+    assert!(!answered.is_active() && !answered.health.is_failing());
     // If it failed again before the job's end, it has to answer again.
     let relapsed = kept(failed(&recovering, 1, None, Consequence::Climb).unwrap());
     assert_eq!(calls_for(&job_ended(&relapsed, 4)), Vec::<String>::new());
