@@ -46,6 +46,8 @@ fn seeds_that_once_failed_hold() {
         222_658_011_642,
         81_227_252_746,
         528_499_712_984,
+        948_970_494_699,
+        956_797_063_080,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");

@@ -12,13 +12,15 @@ pub(crate) struct Mutation {
 
 /// Defects that the first runs do not find, each with a seed that finds it. A change of the simulation or of the rules
 /// may require another seed: apply the defect, and run `make sim RUNS=1000000`.
-pub(crate) const RARE: [(&str, u64); 3] = [
+pub(crate) const RARE: [(&str, u64); 5] = [
     ("repair: the check does not send a webhook's outbox", 124_393_417_701),
     ("repair: the other deliveries of a burst are not checked again", 81_227_252_746),
     ("an answer does not count if its webhook was paused by hand meanwhile", 528_499_712_984),
+    ("repair: the message of a replaced job is not handled again", 948_970_494_699),
+    ("repair: a delivery that a discard promoted is not sent again", 956_797_063_080),
 ];
 
-pub(crate) const MUTATIONS: [Mutation; 74] = [
+pub(crate) const MUTATIONS: [Mutation; 76] = [
     Mutation {
         name: "Retry-After is ignored",
         file: "worker/attempt.rs",
@@ -54,6 +56,18 @@ pub(crate) const MUTATIONS: [Mutation; 74] = [
         file: "webhook/changes.rs",
         from: "let counts = self.is_active() || self.is_paused_by_hand();",
         to: "let counts = self.is_active() || false && self.is_paused_by_hand();",
+    },
+    Mutation {
+        name: "repair: the message of a replaced job is not handled again",
+        file: "worker/job.rs",
+        from: "let was_replaced = webhook.generation != message.generation;",
+        to: "let was_replaced = webhook.generation != message.generation && false;",
+    },
+    Mutation {
+        name: "repair: a delivery that a discard promoted is not sent again",
+        file: "worker/job.rs",
+        from: "State::Scheduled { number: 1, .. } if delivery.round == 1 => {",
+        to: "State::Scheduled { number: 1, .. } if delivery.round == 0 => {",
     },
     Mutation {
         name: "a resume starts no drain",

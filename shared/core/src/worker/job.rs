@@ -46,11 +46,7 @@ impl Worker {
                 return Ok(Leased::Not(Handled::Done));
             };
             match webhook.claim_page(message, self.clock.now()) {
-                PageClaim::Over => {
-                    // The worker that ended this page may have died before it sent anything.
-                    self.outbox.reconcile_webhook(&webhook).await?;
-                    return Ok(Leased::Not(Handled::Done));
-                }
+                PageClaim::Over => return self.page_is_over(message, &webhook).await.map(Leased::Not),
                 PageClaim::Later(at) => return Ok(Leased::Not(Handled::Again(at))),
                 PageClaim::Taken(next) => {
                     if let Ok(saved) = self.outbox.save_webhook(*next).await?
@@ -61,6 +57,17 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Handles the message of a page that has ended, or whose job was replaced.
+    async fn page_is_over(&self, message: JobMessage, webhook: &Webhook) -> Result<Handled> {
+        // The worker that ended this page may have died before it sent anything.
+        self.outbox.reconcile_webhook(webhook).await?;
+        // This message may be a copy. Another worker may still hold deliveries, on a page that it leased before the job
+        // was replaced, and may die. Its own copy is gone once this one is handled, so come again when it has ended.
+        let ended = later(webhook.updated_at, limits::STRAGGLER);
+        let was_replaced = webhook.generation != message.generation;
+        Ok(if was_replaced && self.clock.now() < ended { Handled::Again(ended) } else { Handled::Done })
     }
 
     async fn work_on_page(&self, webhook: &Webhook, job: BulkJob, now: Timestamp) -> Result<PageResult> {
@@ -124,7 +131,8 @@ impl Worker {
         Ok(PageResult { changed, let_go, full, again_after })
     }
 
-    /// Sends messages again for released deliveries that are overdue, and reconciles lanes with waiting deliveries.
+    /// Sends messages again for released deliveries that are overdue and for promoted ones, and reconciles lanes with
+    /// waiting deliveries.
     /// Returns whether any released delivery has not been attempted yet.
     async fn wake_stragglers(&self, webhook: &Webhook, now: Timestamp) -> Result<bool> {
         let released = self.deliveries.query(webhook.id, DeliveryQuery::Released, limits::JOB_PAGE).await?;
@@ -144,8 +152,15 @@ impl Worker {
         let moving = self.deliveries.query(webhook.id, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
         let mut lanes = HashSet::new();
         for delivery in moving {
-            if delivery.state == State::Waiting && lanes.insert(delivery.incident_id.clone()) {
-                self.outbox.reconcile_and_recheck(&delivery).await?;
+            match delivery.state {
+                State::Waiting if lanes.insert(delivery.incident_id.clone()) => {
+                    self.outbox.reconcile_and_recheck(&delivery).await?;
+                }
+                // A page of this job may have promoted it, without a message.
+                State::Scheduled { number: 1, .. } if delivery.round == 1 => {
+                    self.outbox.send_attempt(&delivery).await?;
+                }
+                _ => {}
             }
         }
         Ok(!released.is_empty())
