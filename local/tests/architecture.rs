@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
+use statuspulse_core::destination::{self, Format};
 
 /// The maximum length of a source file. Longer files are hard to keep in mind.
 const FILE_LINES_MAX: usize = 500;
@@ -147,12 +148,17 @@ fn no_source_file_is_longer_than_500_lines() {
 }
 
 fn collect_sources(folder: &Path, sources: &mut Vec<PathBuf>) {
+    collect_files(folder, &["rs"], sources);
+}
+
+fn collect_files(folder: &Path, extensions: &[&str], sources: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect_sources(&path, sources);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect_files(&path, extensions, sources);
+        } else if path.extension().is_some_and(|known| extensions.iter().any(|extension| known == *extension))
+        {
             sources.push(path);
         }
     }
@@ -164,11 +170,40 @@ fn the_table_of_verdicts_is_the_same_in_code_and_documentation() {
     let code = std::fs::read_to_string(root().join("shared/core/src/destination.rs")).unwrap();
     let documented = std::fs::read_to_string(root().join("docs/destinations.md")).unwrap();
     let table: Vec<&str> = code.lines().filter_map(|line| line.strip_prefix("//! |")).collect();
-    assert_eq!(table.len(), 5, "a head, a separator and three destinations");
+    assert_eq!(table.len(), 2 + destination::ALL.len(), "a head, a separator and a row each");
+    for name in destination::ALL.map(Format::name) {
+        assert!(table.iter().any(|row| row.starts_with(&format!(" `{name}` "))), "{name} has no row");
+    }
     assert!(
         documented.contains(&format!("|{}\n\n", table.join("\n|"))),
         "docs/destinations.md must contain the table of destination.rs"
     );
+}
+
+/// A destination is added by implementing its format. Nothing else may compare with the name of one.
+#[test]
+fn only_a_destination_itself_knows_its_name() {
+    let mut sources = vec![];
+    for folder in ["shared", "functions"] {
+        collect_files(&root().join(folder), &["rs", "html", "css", "js"], &mut sources);
+    }
+    let is_outside = |path: &Path| {
+        let path = path.to_string_lossy();
+        !["/core/src/destination", "/tests/", "/e2e/", "/node_modules/"]
+            .iter()
+            .any(|part| path.contains(part))
+    };
+    let names = destination::ALL.map(|format| format!("\"{}\"", format.name()));
+    let compares = |line: &&str| {
+        let compares = ["==", "!=", "=>", "matches!", "value="].iter().any(|sign| line.contains(sign));
+        compares && names.iter().any(|name| line.contains(name))
+    };
+    assert!(compares(&"if settings.destination.name() == \"slack\" {"), "the search must find one");
+    for source in sources.into_iter().filter(|path| is_outside(path)) {
+        let text = std::fs::read_to_string(&source).unwrap();
+        let found: Vec<&str> = text.lines().filter(compares).collect();
+        assert_eq!(found, Vec::<&str>::new(), "{}: ask the destination's format instead", source.display());
+    }
 }
 
 /// The ports promise that every read sees all earlier writes. DynamoDB does so only for reads that ask for it.

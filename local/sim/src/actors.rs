@@ -9,7 +9,6 @@ use statuspulse_core::access::{Caller, Manager, Role};
 use statuspulse_core::admin::commands::WebhookPatch;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::delivery::Delivery;
-use statuspulse_core::destination::Destination;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::outbox::Outbox;
@@ -322,7 +321,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             let host = outside.world.with(|inner| {
                 let webhook = inner.store.webhooks.get(&webhook);
                 let is_channel =
-                    webhook.is_some_and(|webhook| webhook.settings.destination == Destination::Slack);
+                    webhook.is_some_and(|webhook| webhook.settings.destination.format().limit().is_some());
                 let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
                 format!("{kind}{}", inner.dice.below(4))
             });

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Reply, Trigger};
 use statuspulse_core::delivery::{Delivery, State, Timing};
-use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::message::AttemptKey;
@@ -208,7 +207,8 @@ impl Ledger {
         let look = job.look;
         let webhook = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.webhook_id);
         let webhook = webhook.and_then(|id| store.webhooks.get(&id));
-        let is_channel = webhook.is_some_and(|webhook| webhook.settings.destination == Destination::Slack);
+        let is_channel =
+            webhook.is_some_and(|webhook| webhook.settings.destination.format().limit().is_some());
         let is_own = |(id, key): &(DeliveryId, AttemptKey)| *id == post.delivery && key.number == post.number;
         let claims = job.claims.clone();
         if !claims.iter().any(is_own) {

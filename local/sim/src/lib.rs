@@ -227,9 +227,11 @@ fn webhook(ports: &Ports, account: &Account, n: usize) -> Webhook {
     let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
     #[expect(clippy::expect_used, reason = "constants")]
     let url = EndpointUrl::restore(&format!("https://{kind}{n}.example.com/in")).expect("a URL");
+    let is_limited = |known: &Destination| known.format().limit().is_some();
+    let destination = Destination::samples().into_iter().find(|known| is_limited(known) == is_channel);
     let settings = Settings {
         url,
-        destination: if is_channel { Destination::Slack } else { Destination::Json },
+        destination: destination.unwrap_or_default(),
         events: EventType::ALL.to_vec(),
         monitor_groups: vec![],
         description: None,

@@ -349,3 +349,19 @@ async fn a_pause_stops_a_burst_that_has_not_gone_out() {
         (1, json!(19))
     );
 }
+
+/// It may have been part of a burst, whose message is not kept.
+#[tokio::test]
+async fn the_request_of_a_past_attempt_is_never_shown_as_exact() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    burst(&world, 3).await;
+    world.settle().await;
+    world.advance(HOUR).await;
+    let browser = world.browser().await;
+    for delivery in world.deliveries(&hook).await {
+        let page = format!("/dashboard/webhooks/{}/deliveries/{}", hook.id, text(&delivery["id"]));
+        let shown = browser.open(&page).await.expect(200);
+        shown.says("As it would be sent now").says("X-StatusPulse-Signature: [hidden]");
+    }
+}

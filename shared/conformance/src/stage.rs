@@ -140,7 +140,7 @@ impl Stage {
         let now = self.now();
         let settings = Settings {
             url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
-            destination: Destination::Json,
+            destination: Destination::default(),
             events: EventType::ALL.to_vec(),
             monitor_groups: vec![],
             description: None,

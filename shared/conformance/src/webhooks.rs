@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::audit::Change;
-use statuspulse_core::destination::{Destination, RoutingKey};
+use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::KeyId;
 use statuspulse_core::message::{DomainEventKind, EventMessage, JobMessage, Message, ScheduledMessage};
@@ -66,18 +66,16 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     stage.store.create_webhook(&webhook).await.unwrap();
     let pending = Webhook { state: State::Pending, ..stage.webhook(webhook.account_id) };
     stage.store.create_webhook(&pending).await.unwrap();
-    let key = RoutingKey::parse("R01234567890abcdefghijklmnopqrst").unwrap();
-    let told = [Destination::PagerDuty(key), Destination::Slack].map(|destination| {
+    let mut created = vec![webhook.clone(), pending];
+    for destination in Destination::samples() {
         let mut webhook = stage.webhook(webhook.account_id);
         webhook.settings.destination = destination;
-        webhook
-    });
-    for webhook in &told {
-        stage.store.create_webhook(webhook).await.unwrap();
+        stage.store.create_webhook(&webhook).await.unwrap();
+        created.push(webhook);
     }
 
     let stage = stage.reopened().await;
-    for kept in [&webhook, &pending, &told[0], &told[1]] {
+    for kept in &created {
         assert_eq!(stage.store.webhook(kept.id).await.unwrap().as_deref(), Some(kept));
     }
     let paused =

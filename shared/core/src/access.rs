@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
-use crate::ports::{Accounts, Random};
+use crate::ports::environment::Random;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 /// A customer.
@@ -247,6 +247,14 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The caller with this key, as it was found by its hash. Unknown, revoked and expired keys give the same error.
+    pub(crate) fn with_key(found: Option<&ApiKey>, now: Timestamp) -> Result<Self> {
+        match found.filter(|key| key.is_valid(now)) {
+            Some(key) => Ok(Self { key_id: Some(key.id), role: key.role, account_id: key.account_id }),
+            None => Err(Error::Unauthenticated("the API key is not valid")),
+        }
+    }
+
     /// Returns an error if the role may not do this.
     pub fn may(&self, action: Action) -> Result<()> {
         if self.role.may(action) {
@@ -278,12 +286,4 @@ pub struct Manager {
     pub account_id: AccountId,
     /// The key that makes the changes.
     pub key_id: KeyId,
-}
-
-/// The caller whose key has this hash. Unknown, revoked and expired keys give the same error.
-pub(crate) async fn caller_of_key(accounts: &dyn Accounts, hash: &KeyHash, now: Timestamp) -> Result<Caller> {
-    match accounts.key_by_hash(hash).await?.filter(|key| key.is_valid(now)) {
-        Some(key) => Ok(Caller { key_id: Some(key.id), role: key.role, account_id: key.account_id }),
-        None => Err(Error::Unauthenticated("the API key is not valid")),
-    }
 }

@@ -3,7 +3,17 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::ports::Unavailable;
+/// The adapter failed: a disk is full, or a service does not answer. Whether anything was written is unknown. The call
+/// can be repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {source}")]
+pub struct Unavailable {
+    /// What the adapter was doing.
+    pub doing: &'static str,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
 
 /// One invalid field of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]

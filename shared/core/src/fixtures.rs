@@ -28,7 +28,7 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 pub(crate) fn active_webhook() -> Webhook {
     let settings = Settings {
         url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
-        destination: Destination::Json,
+        destination: Destination::default(),
         events: EventType::ALL.to_vec(),
         monitor_groups: vec![],
         description: None,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::limits;
 use crate::time::later;
-use crate::webhook::PauseReason;
+use crate::webhook::pause::PauseReason;
 
 /// A notification.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use crate::deployment::Deployment;
-use crate::destination::{escaped, shortened};
+use crate::destination::shortened;
+use crate::destination::slack::escaped;
 use crate::limits;
 use crate::notification::{Notification, NotificationKind};
 use crate::webhook::{PauseReason, Webhook};

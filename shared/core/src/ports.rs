@@ -12,6 +12,8 @@
 //!
 //! Saving a record also sends the messages it calls for: see [`Records`].
 
+pub mod environment;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,17 +29,8 @@ use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
-/// The adapter failed: a disk is full, or a service does not answer. Whether anything was written is unknown. The call
-/// can be repeated.
-#[derive(Debug, thiserror::Error)]
-#[error("{doing}: {source}")]
-pub struct Unavailable {
-    /// What the adapter was doing.
-    pub doing: &'static str,
-    /// The cause.
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
+pub use crate::error::Unavailable;
+pub use environment::{Clock, Random};
 
 /// The result of a port.
 pub type PortResult<T> = Result<T, Unavailable>;
@@ -53,18 +46,6 @@ pub struct Page<T, C> {
     pub items: Vec<T>,
     /// Cursor of the next page; `None` on the last page.
     pub next: Option<C>,
-}
-
-/// Time.
-pub trait Clock: Send + Sync {
-    /// The current time in whole milliseconds, so that it equals the stored value.
-    fn now(&self) -> Timestamp;
-}
-
-/// Randomness.
-pub trait Random: Send + Sync {
-    /// Fills the buffer from a cryptographically secure source.
-    fn fill(&self, bytes: &mut [u8]);
 }
 
 /// One POST to an endpoint.

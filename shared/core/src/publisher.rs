@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::access::{self, Action, Caller, KeyHash};
+use crate::access::{Action, Caller, KeyHash};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::event::{Envelope, Event};
@@ -53,7 +53,8 @@ pub struct Published {
 impl Publisher {
     /// The caller that this API key belongs to.
     pub async fn authenticate(&self, key: &str) -> Result<Caller> {
-        access::caller_of_key(&*self.accounts, &KeyHash::of(key), self.clock.now()).await
+        let found = self.accounts.key_by_hash(&KeyHash::of(key)).await?;
+        Caller::with_key(found.as_ref(), self.clock.now())
     }
 
     /// Accepts an event. A second call with the same idempotency key and the same content gives the same answer. It

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::ports::Random;
+use crate::ports::environment::Random;
 
 const PREFIX: &str = "whsec_";
 const KEY_BYTES: usize = 32;

@@ -25,24 +25,25 @@
 
 mod changes;
 mod job;
+pub mod pause;
+pub mod settings;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::audit::AuditLog;
-use crate::destination::Destination;
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::ScheduledMessage;
 use crate::notification::{Notification, NotificationKind};
 use crate::signature::SigningKeys;
-use crate::target::EndpointUrl;
 
 pub(crate) use changes::FailedAttempt;
 pub use job::{BulkJob, JobKind};
 pub(crate) use job::{PageClaim, PageResult};
+pub use pause::{Pause, PauseReason};
+pub use settings::{Headers, Settings};
 
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,33 +84,6 @@ pub struct Webhook {
     pub version: u64,
 }
 
-/// What an owner can set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The URL that deliveries are sent to.
-    pub url: EndpointUrl,
-    /// The form they are sent in.
-    pub destination: Destination,
-    /// The event types it receives: at least one.
-    pub events: Vec<EventType>,
-    /// The monitor groups it receives; empty for all.
-    pub monitor_groups: Vec<String>,
-    /// Free text from its owner.
-    pub description: Option<String>,
-    /// Headers sent with every request. They often contain credentials, so their values are never shown again.
-    pub headers: Headers,
-}
-
-/// Custom headers by name. `Debug` shows the names only.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Headers(pub BTreeMap<String, String>);
-
-impl std::fmt::Debug for Headers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
 /// Whether a webhook may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -121,53 +95,6 @@ pub enum State {
     Paused(Pause),
     /// Receives nothing; its deliveries are cancelled.
     Deleted,
-}
-
-/// Why and since when a webhook is paused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pause {
-    /// The reason.
-    pub reason: PauseReason,
-    /// When it was paused.
-    pub since: Timestamp,
-    /// The failure that caused the pause, as a sentence.
-    pub last_error: Option<String>,
-    /// The first failure of the outage that was going on when it was paused.
-    pub failing_since: Option<Timestamp>,
-}
-
-/// Why a webhook is paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PauseReason {
-    /// Four consecutive failures.
-    Failures,
-    /// It answered 410 Gone.
-    Gone,
-    /// Its owner paused it.
-    Manual,
-    /// Its answer means that it will never accept another request: see [`Destination::verdict`].
-    Permanent,
-}
-
-impl PauseReason {
-    /// All of them.
-    pub const ALL: [PauseReason; 4] =
-        [PauseReason::Failures, PauseReason::Gone, PauseReason::Manual, PauseReason::Permanent];
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            PauseReason::Failures => "failures",
-            PauseReason::Gone => "gone",
-            PauseReason::Manual => "manual",
-            PauseReason::Permanent => "permanent",
-        }
-    }
-
-    /// The reason with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.name() == name)
-    }
 }
 
 /// A webhook's recent successes and failures.

@@ -3,8 +3,8 @@
 use super::Admin;
 use super::commands::{AccountPatch, NewAccount, NewKey};
 use super::probe::TestResult;
-use crate::access::{self, Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
-use crate::destination::Destination;
+use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
+use crate::destination::slack::Slack;
 use crate::error::{Error, Refusals, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
@@ -18,7 +18,8 @@ impl Admin {
     }
 
     pub(super) async fn caller_of_key(&self, hash: &KeyHash) -> Result<Caller> {
-        access::caller_of_key(&*self.accounts, hash, self.clock.now()).await
+        let found = self.accounts.key_by_hash(hash).await?;
+        Caller::with_key(found.as_ref(), self.clock.now())
     }
 
     /// Creates an account and its first admin key.
@@ -88,7 +89,7 @@ impl Admin {
         let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
                     or answers again.";
         let sent = self.sender.send(message_to(slack, text)).await;
-        Ok(TestResult::of(&Destination::Slack, &sent))
+        Ok(TestResult::of(&Slack, &sent))
     }
 
     /// Creates a key for the account.

@@ -6,7 +6,6 @@ use super::Admin;
 use crate::attempt::Attempt;
 use crate::call::About;
 use crate::delivery::Delivery;
-use crate::destination::Destination;
 use crate::error::Result;
 use crate::event::{EventType, Payload};
 use crate::ids::{AccountId, WebhookId};
@@ -48,8 +47,9 @@ pub struct Rebuilt {
 
 impl Admin {
     /// Rebuilds the request of an attempt; `None` if the event is no longer stored. The bytes are a function of
-    /// payload, settings and keys, and the webhook's record says since when those have been the same. For a Slack
-    /// channel the result is never exact, because the delivery may have been part of a burst.
+    /// payload, settings and keys, and the webhook's record says since when those have been the same. For a
+    /// destination with a limit of messages the result is never exact, because the delivery may have been part of a
+    /// burst.
     pub async fn request_of(
         &self,
         account: AccountId,
@@ -59,15 +59,15 @@ impl Admin {
         let webhook = self.webhook(account, delivery.webhook_id).await?;
         let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
         let body =
-            webhook.settings.render(delivery.event_type, &event.body, || self.deployment.page_of(webhook.id));
+            webhook.settings.render(delivery.event_type, &event.body, &self.deployment.page_of(webhook.id));
         let about = About {
             event: delivery.event_type.name(),
             event_id: delivery.event_id,
             delivery_id: delivery.id,
             number: attempt.number,
         };
-        let is_exact =
-            webhook.requests_since <= attempt.signed_at && webhook.settings.destination != Destination::Slack;
+        let may_be_burst = webhook.settings.destination.format().limit().is_some();
+        let is_exact = webhook.requests_since <= attempt.signed_at && !may_be_burst;
         let signatures = webhook.keys.headers(&delivery.event_id.to_string(), &body, attempt.signed_at);
         let signatures =
             signatures.into_iter().map(|header| if is_exact { header } else { without_signature(header) });
@@ -89,7 +89,7 @@ impl Admin {
         let about = self.about_now(&webhook, event_type.name(), now);
         // The payload is not signed: a way to have any payload signed would be worth as much as the secret.
         let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", now).into_iter();
-        let rendered = webhook.settings.render(event_type, &payload, || self.deployment.page_of(id));
+        let rendered = webhook.settings.render(event_type, &payload, &self.deployment.page_of(id));
         Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
     }
 }
@@ -111,9 +111,9 @@ pub(super) fn shown(
     let custom = webhook.settings.headers.0.keys().map(|name| (name.clone(), HIDDEN.to_owned()));
     let own = about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value));
     let text = String::from_utf8_lossy(body);
-    let body = match &webhook.settings.destination {
-        Destination::PagerDuty(key) => text.replace(key.reveal(), HIDDEN),
-        Destination::Json | Destination::Slack => text.into_owned(),
+    let body = match webhook.settings.destination.routing_key() {
+        Some(key) => text.replace(key.reveal(), HIDDEN),
+        None => text.into_owned(),
     };
     Preview { url: webhook.settings.shown_url(), headers: custom.chain(own).collect(), body }
 }

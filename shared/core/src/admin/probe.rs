@@ -11,7 +11,7 @@ use crate::access::Manager;
 use crate::attempt::{Class, Failure, response_text};
 use crate::audit::Change;
 use crate::call::{About, signed_call};
-use crate::destination::{Destination, Probe};
+use crate::destination::{Format, Probe, Verdict};
 use crate::error::{Error, Result};
 use crate::event::EventType;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -44,8 +44,8 @@ pub struct Tested {
 }
 
 impl TestResult {
-    pub(super) fn of(destination: &Destination, sent: &Sent) -> Self {
-        let failure = destination.verdict(&sent.result).failure();
+    pub(super) fn of(format: &dyn Format, sent: &Sent) -> Self {
+        let failure = Verdict::of(format, &sent.result).failure();
         Self {
             ok: failure.is_none(),
             status_code: sent.result.as_ref().ok().map(|reply| reply.status),
@@ -115,13 +115,13 @@ impl Admin {
         let settings = &webhook.settings;
         let (event, body) = match event_type {
             None => (Probe::Test.name(), settings.render_probe(Probe::Test, id, now)),
-            Some(kind) => (kind.name(), settings.render(kind, &sample(kind), || self.deployment.page_of(id))),
+            Some(kind) => (kind.name(), settings.render(kind, &sample(kind), &self.deployment.page_of(id))),
         };
         let about = self.about_now(&webhook, event, now);
         let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
         let request = shown(&webhook, &about, signatures.into_iter(), &body);
         let sent = self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)).await;
-        Ok(Tested { request, result: TestResult::of(&settings.destination, &sent) })
+        Ok(Tested { request, result: TestResult::of(settings.destination.format(), &sent) })
     }
 
     /// New ids for a call that is not a delivery.

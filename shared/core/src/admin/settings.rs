@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::commands::{NewWebhook, WebhookPatch};
-use crate::destination::{Destination, RoutingKey};
+use crate::destination::{self, Address, Destination, Format, RoutingKey};
 use crate::error::{Refusals, Result};
 use crate::event::{EventType, check_groups};
 use crate::fields::escape;
@@ -20,25 +20,35 @@ const FIELDS: [&str; 7] =
 pub(super) struct TargetRules<'a> {
     pub(super) policy: &'a TargetPolicy,
     pub(super) domains: &'a AllowedDomains,
-    /// PagerDuty's URL for events.
+    /// The URL for destinations with a routing key.
     pub(super) pagerduty: &'a EndpointUrl,
 }
 
 /// The settings of a new webhook.
 pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings> {
-    let destination = asked.destination.as_deref().unwrap_or("json");
-    let (patch, mut refused) = Patch::checked(asked.settings, destination, rules);
-    let target = match destination {
-        "json" => refused.require("/url", patch.url).map(|url| (Destination::Json, url)),
-        "slack" => refused.require("/url", patch.url).map(|url| (Destination::Slack, url)),
-        "pagerduty" => refused
+    let format = match asked.destination.as_deref() {
+        None => Some(Destination::default().format()),
+        Some(name) => destination::format(name),
+    };
+    let (patch, mut refused) = Patch::checked(asked.settings, format, rules);
+    let target = match format.map(|format| (format, format.address())) {
+        Some((format, Address::Url | Address::SecretUrl)) => {
+            refused.require("/url", patch.url).map(|url| (format, None, url))
+        }
+        Some((format, Address::RoutingKey)) => refused
             .require("/routing_key", patch.routing_key)
-            .map(|key| (Destination::PagerDuty(key), rules.pagerduty.clone())),
-        _ => {
-            refused.add("/destination", "must be one of json, slack, pagerduty");
+            .map(|key| (format, Some(key), rules.pagerduty.clone())),
+        None => {
+            refused.add(
+                "/destination",
+                format!("must be one of {}", destination::ALL.map(Format::name).join(", ")),
+            );
             None
         }
     };
+    let target = target.and_then(|(format, key, url)| {
+        refused.check("/destination", Destination::new(format, key)).map(|destination| (destination, url))
+    });
     let events = refused.require("/events", patch.events);
     let ((destination, url), events) = refused.accept(target.zip(events), &FIELDS)?;
     Ok(Settings {
@@ -64,17 +74,19 @@ pub(super) struct Patch {
 
 impl Patch {
     pub(super) fn of(asked: WebhookPatch, destination: &Destination, rules: TargetRules<'_>) -> Result<Self> {
-        let (patch, refused) = Self::checked(asked, destination.name(), rules);
+        let (patch, refused) = Self::checked(asked, Some(destination.format()), rules);
         refused.accept(Some(patch), &FIELDS)
     }
 
-    fn checked(asked: WebhookPatch, destination: &str, rules: TargetRules<'_>) -> (Self, Refusals) {
+    /// An unknown format is refused by its name, so the fields for it are only parsed.
+    fn checked(asked: WebhookPatch, format: Option<&dyn Format>, rules: TargetRules<'_>) -> (Self, Refusals) {
+        let address = format.map(Format::address);
         let mut refused = asked.refused;
         let patch = Self {
-            url: asked.url.and_then(|text| refused.check("/url", url(&text, destination, rules))),
+            url: asked.url.and_then(|text| refused.check("/url", url(&text, address, rules))),
             routing_key: asked
                 .routing_key
-                .and_then(|text| refused.check("/routing_key", routing_key(&text, destination))),
+                .and_then(|text| refused.check("/routing_key", routing_key(&text, address))),
             events: asked.events.map(|names| events(&names, &mut refused)),
             monitor_groups: asked.monitor_groups.inspect(|groups| {
                 refused.check("/monitor_groups", check_groups(groups));
@@ -92,7 +104,7 @@ impl Patch {
             settings.url = url.clone();
         }
         if let Some(key) = &self.routing_key {
-            settings.destination = Destination::PagerDuty(key.clone());
+            settings.destination = settings.destination.clone().with_routing_key(key.clone());
         }
         if let Some(events) = &self.events {
             settings.events.clone_from(events);
@@ -109,9 +121,13 @@ impl Patch {
     }
 }
 
-fn url(text: &str, destination: &str, rules: TargetRules<'_>) -> std::result::Result<EndpointUrl, String> {
-    if destination == "pagerduty" {
-        return Err("cannot be set: the deployment decides PagerDuty's URL".to_owned());
+fn url(
+    text: &str,
+    address: Option<Address>,
+    rules: TargetRules<'_>,
+) -> std::result::Result<EndpointUrl, String> {
+    if address == Some(Address::RoutingKey) {
+        return Err("cannot be set: the deployment decides this destination's URL".to_owned());
     }
     let url = EndpointUrl::parse(text, rules.policy).map_err(|refused| refused.detail)?;
     if rules.domains.admits(url.host_text()) {
@@ -121,9 +137,10 @@ fn url(text: &str, destination: &str, rules: TargetRules<'_>) -> std::result::Re
     }
 }
 
-fn routing_key(text: &str, destination: &str) -> std::result::Result<RoutingKey, String> {
-    if matches!(destination, "json" | "slack") {
-        return Err("can only be set for the destination pagerduty".to_owned());
+fn routing_key(text: &str, address: Option<Address>) -> std::result::Result<RoutingKey, String> {
+    if matches!(address, Some(Address::Url | Address::SecretUrl)) {
+        let names = destination::names_with(Address::RoutingKey).join(" or ");
+        return Err(format!("can only be set for the destination {names}"));
     }
     RoutingKey::parse(text).map_err(|refused| refused.to_string())
 }

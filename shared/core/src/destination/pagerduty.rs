@@ -2,19 +2,17 @@
 //! incident there, and `resolve` with the same `dedup_key` ends it.
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
-use super::told::{Details, Told, shortened};
-use super::{Consequence, Probe, Verdict, body};
+use super::shown::{Details, ShownFields, shortened};
+use super::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
 use crate::attempt::{Class, Failure, Reply, judge, response_text};
 use crate::event::EventType;
-use crate::ids::WebhookId;
 use crate::limits;
-use crate::webhook::PauseReason;
+use crate::webhook::pause::PauseReason;
 
 /// The integration key of a PagerDuty service. It is a secret, because it is enough to page. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,6 +31,11 @@ impl RoutingKey {
     pub fn parse(text: &str) -> Result<Self, RoutingKeyRefused> {
         let fits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if fits { Ok(Self(text.to_owned())) } else { Err(RoutingKeyRefused) }
+    }
+
+    /// A key that belongs to no service.
+    pub(super) fn sample() -> Self {
+        Self("0123456789abcdef0123456789ABCDEF".to_owned())
     }
 
     /// The key itself, for sending and sealing.
@@ -73,49 +76,97 @@ struct Payload<'a> {
     custom_details: Option<&'a RawValue>,
 }
 
-/// The event for a payload. `group` is the webhook's monitor group, if it has exactly one. The link opens the
-/// incident's deliveries in the dashboard.
-pub(super) fn event(
-    key: &RoutingKey,
-    event_type: EventType,
-    payload: &Bytes,
-    groups: &[String],
-    page: &str,
-) -> Bytes {
-    let told = Told::of(payload);
-    let details = told.details();
-    let group = match groups {
-        [only] => Some(only.as_str()),
-        _ => None,
-    };
-    body(&Event {
-        routing_key: key.reveal(),
-        event_action: match event_type {
-            EventType::IncidentOpened | EventType::IncidentUpdated => "trigger",
-            EventType::IncidentResolved => "resolve",
-        },
-        dedup_key: &told.incident_id,
-        client: "StatusPulse",
-        client_url: format!("{page}/deliveries?incident={}", in_query(&told.incident_id)),
-        payload: Payload {
-            summary: shortened(&summary(event_type, &told, &details), limits::PAGERDUTY_SUMMARY_CHARS),
-            source: &told.monitor_name,
-            severity: severity(details.response_code()),
-            timestamp: told.at(),
-            component: details.endpoint(),
-            group,
-            class: event_type.name(),
-            custom_details: told.details,
-        },
-    })
+/// PagerDuty's Events API.
+#[derive(Debug)]
+pub(super) struct PagerDuty;
+
+impl Format for PagerDuty {
+    fn name(&self) -> &'static str {
+        "pagerduty"
+    }
+
+    fn label(&self) -> &'static str {
+        "PagerDuty service: a routing key"
+    }
+
+    fn address(&self) -> Address {
+        Address::RoutingKey
+    }
+
+    fn handshake_status(&self) -> u16 {
+        202
+    }
+
+    fn limit(&self) -> Option<RateLimited> {
+        None
+    }
+
+    /// `group` is the webhook's monitor group, if it has exactly one. The link opens the incident's deliveries in the
+    /// dashboard.
+    fn event(&self, event: &Outgoing<'_>) -> Bytes {
+        let Outgoing { event_type, payload, routing_key, monitor_groups, page } = *event;
+        let shown = ShownFields::of(payload);
+        let details = shown.details();
+        let group = match monitor_groups {
+            [only] => Some(only.as_str()),
+            _ => None,
+        };
+        body(&Event {
+            routing_key,
+            event_action: match event_type {
+                EventType::IncidentOpened | EventType::IncidentUpdated => "trigger",
+                EventType::IncidentResolved => "resolve",
+            },
+            dedup_key: &shown.incident_id,
+            client: "StatusPulse",
+            client_url: format!("{page}/deliveries?incident={}", in_query(&shown.incident_id)),
+            payload: Payload {
+                summary: shortened(&summary(event_type, &shown, &details), limits::PAGERDUTY_SUMMARY_CHARS),
+                source: &shown.monitor_name,
+                severity: severity(details.response_code()),
+                timestamp: shown.at(),
+                component: details.endpoint(),
+                group,
+                class: event_type.name(),
+                custom_details: shown.details,
+            },
+        })
+    }
+
+    /// A handshake resolves an incident that does not exist, which pages no one and proves the form of the key. A test
+    /// event opens one with the lowest severity.
+    fn probe(&self, probe: Probe, to: &ProbeTarget<'_>) -> Bytes {
+        let dedup_key = format!("statuspulse-{}-{}", probe.name(), to.webhook);
+        body(&match probe {
+            Probe::Handshake => {
+                json!({"routing_key": to.routing_key, "event_action": "resolve", "dedup_key": dedup_key})
+            }
+            Probe::Test => json!({
+                "routing_key": to.routing_key,
+                "event_action": "trigger",
+                "dedup_key": dedup_key,
+                "client": "StatusPulse",
+                "payload": {
+                    "summary": "Test event from StatusPulse: nothing is wrong, resolve it by hand",
+                    "source": "StatusPulse",
+                    "severity": "info",
+                    "timestamp": to.now.to_string(),
+                },
+            }),
+        })
+    }
+
+    fn verdict(&self, reply: &Reply) -> Verdict {
+        verdict(reply)
+    }
 }
 
 fn in_query(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-fn summary(event_type: EventType, told: &Told<'_>, details: &Details<'_>) -> String {
-    let monitor = &told.monitor_name;
+fn summary(event_type: EventType, shown: &ShownFields<'_>, details: &Details<'_>) -> String {
+    let monitor = &shown.monitor_name;
     match event_type {
         EventType::IncidentOpened => {
             let mut text = format!("{monitor} is down");
@@ -128,8 +179,8 @@ fn summary(event_type: EventType, told: &Told<'_>, details: &Details<'_>) -> Str
             text
         }
         EventType::IncidentUpdated => match details.words() {
-            Some(words) => format!("{monitor}: {}. {words}", told.status),
-            None => format!("{monitor}: {}", told.status),
+            Some(words) => format!("{monitor}: {}. {words}", shown.status),
+            None => format!("{monitor}: {}", shown.status),
         },
         EventType::IncidentResolved => format!("{monitor} is up again"),
     }
@@ -146,29 +197,6 @@ fn severity(response_code: Option<&str>) -> &'static str {
     }
 }
 
-/// A handshake resolves an incident that does not exist, which pages no one and proves the form of the key. A test
-/// event opens one with the lowest severity.
-pub(super) fn probe(key: &RoutingKey, probe: Probe, webhook: WebhookId, now: Timestamp) -> Bytes {
-    let dedup_key = format!("statuspulse-{}-{webhook}", probe.name());
-    body(&match probe {
-        Probe::Handshake => {
-            json!({"routing_key": key.reveal(), "event_action": "resolve", "dedup_key": dedup_key})
-        }
-        Probe::Test => json!({
-            "routing_key": key.reveal(),
-            "event_action": "trigger",
-            "dedup_key": dedup_key,
-            "client": "StatusPulse",
-            "payload": {
-                "summary": "Test event from StatusPulse: nothing is wrong, resolve it by hand",
-                "source": "StatusPulse",
-                "severity": "info",
-                "timestamp": now.to_string(),
-            },
-        }),
-    })
-}
-
 /// PagerDuty's answer to an event that it rejects.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -177,7 +205,7 @@ struct Refusal {
     errors: Vec<String>,
 }
 
-pub(super) fn verdict(reply: &Reply) -> Verdict {
+fn verdict(reply: &Reply) -> Verdict {
     match reply.status {
         202 => Verdict::Taken,
         400 => {

@@ -4,18 +4,62 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::told::{Told, shortened};
-use super::{Consequence, Probe, Verdict, body};
+use super::shown::{ShownFields, shortened};
+use super::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
 use crate::attempt::{Class, Failure, Reply, judge};
 use crate::event::EventType;
 use crate::limits;
-use crate::webhook::PauseReason;
+use crate::webhook::pause::PauseReason;
+
+/// An incoming webhook of Slack.
+#[derive(Debug)]
+pub(crate) struct Slack;
+
+impl Format for Slack {
+    fn name(&self) -> &'static str {
+        "slack"
+    }
+
+    fn label(&self) -> &'static str {
+        "Slack channel: the URL of an incoming webhook"
+    }
+
+    fn address(&self) -> Address {
+        Address::SecretUrl
+    }
+
+    fn handshake_status(&self) -> u16 {
+        200
+    }
+
+    fn limit(&self) -> Option<RateLimited> {
+        Some(RateLimited { interval: limits::CHANNEL_GAP, burst })
+    }
+
+    fn event(&self, event: &Outgoing<'_>) -> Bytes {
+        message(event.event_type, event.payload)
+    }
+
+    /// A handshake is visible in the channel, so that its owner sees that it works.
+    fn probe(&self, probe: Probe, _to: &ProbeTarget<'_>) -> Bytes {
+        text(match probe {
+            Probe::Handshake => {
+                ":wave: StatusPulse is connected to this channel. Its incidents will appear here."
+            }
+            Probe::Test => ":white_check_mark: Test event from StatusPulse: nothing is wrong.",
+        })
+    }
+
+    fn verdict(&self, reply: &Reply) -> Verdict {
+        verdict(reply)
+    }
+}
 
 /// The message for a single payload.
-pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
-    let told = Told::of(payload);
-    let details = told.details();
-    let Headline { sign, monitor, happened } = Headline::of(event_type, &told);
+fn message(event_type: EventType, payload: &Bytes) -> Bytes {
+    let shown = ShownFields::of(payload);
+    let details = shown.details();
+    let Headline { sign, monitor, happened } = Headline::of(event_type, &shown);
     let headline = format!("{sign} {monitor} {happened}");
     let mut blocks = vec![section(&format!("{sign} *{monitor}* {happened}"))];
     if let Some(words) = details.words() {
@@ -34,14 +78,14 @@ pub(super) fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
-    let incident = escaped(&shortened(&told.incident_id, limits::SLACK_NAME_CHARS));
-    let when = told.at().map(|at| format!(" · {}", date(at))).unwrap_or_default();
+    let incident = escaped(&shortened(&shown.incident_id, limits::SLACK_NAME_CHARS));
+    let when = shown.at().map(|at| format!(" · {}", date(at))).unwrap_or_default();
     blocks.push(context(&format!("{incident}{when}")));
     body(&json!({"text": headline, "attachments": [{"color": colour(event_type), "blocks": blocks}]}))
 }
 
 /// The message for a burst: how many events of each type, and a line each for those whose payloads are given.
-pub(crate) fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
+fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
     let of = |event_type| types.iter().filter(|known| **known == event_type).count();
     // The most severe type comes first.
     let worst = EventType::ALL.into_iter().find(|event_type| of(*event_type) > 0);
@@ -58,7 +102,7 @@ pub(crate) fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes 
     let counts = counts.join(", ");
     let headline = format!("{} {counts}", sign(worst));
     let lines = named.iter().map(|(event_type, payload)| {
-        let Headline { sign, monitor, happened } = Headline::of(*event_type, &Told::of(payload));
+        let Headline { sign, monitor, happened } = Headline::of(*event_type, &ShownFields::of(payload));
         format!("{sign} *{monitor}* {happened}")
     });
     let mut blocks = vec![section(&format!("*{counts}*"))];
@@ -78,15 +122,18 @@ struct Headline {
 }
 
 impl Headline {
-    fn of(event_type: EventType, told: &Told<'_>) -> Self {
+    fn of(event_type: EventType, shown: &ShownFields<'_>) -> Self {
         let happened = match event_type {
             EventType::IncidentOpened => "is down".to_owned(),
             EventType::IncidentUpdated => {
-                format!("is being worked on: {}", escaped(&shortened(&told.status, limits::SLACK_NAME_CHARS)))
+                format!(
+                    "is being worked on: {}",
+                    escaped(&shortened(&shown.status, limits::SLACK_NAME_CHARS))
+                )
             }
             EventType::IncidentResolved => "is up again".to_owned(),
         };
-        let monitor = escaped(&shortened(&told.monitor_name, limits::SLACK_NAME_CHARS));
+        let monitor = escaped(&shortened(&shown.monitor_name, limits::SLACK_NAME_CHARS));
         Self { sign: sign(event_type), monitor, happened }
     }
 }
@@ -151,17 +198,6 @@ pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A handshake is visible in the channel, so that its owner sees that it works.
-pub(super) fn probe(probe: Probe) -> Bytes {
-    let text = match probe {
-        Probe::Handshake => {
-            ":wave: StatusPulse is connected to this channel. Its incidents will appear here."
-        }
-        Probe::Test => ":white_check_mark: Test event from StatusPulse: nothing is wrong.",
-    };
-    self::text(text)
-}
-
 /// A message with this text, which must already be escaped.
 pub(crate) fn text(text: &str) -> Bytes {
     body(&json!({ "text": text }))
@@ -181,7 +217,7 @@ const ERRORS: [(&str, &str); 10] = [
     ("channel_is_archived", "the channel is archived. Unarchive it in Slack, or choose another channel."),
 ];
 
-pub(super) fn verdict(reply: &Reply) -> Verdict {
+fn verdict(reply: &Reply) -> Verdict {
     let said = String::from_utf8_lossy(&reply.body);
     let said = said.trim();
     match reply.status {

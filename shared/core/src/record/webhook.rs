@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, from_millis, micros, millis, optional_time};
 use crate::audit::{AuditLog, Change, Entry};
-use crate::destination::{Destination, RoutingKey};
+use crate::destination::{self, Address, Destination, RoutingKey};
 use crate::event::EventType;
 use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::message::{Message, ScheduledMessage};
@@ -372,30 +372,21 @@ impl Secrets {
             split: outgoing.style == RotationStyle::Split,
         });
         let settings = &webhook.settings;
-        let (url, routing_key) = match &settings.destination {
-            Destination::Json => (None, None),
-            Destination::PagerDuty(key) => (None, Some(key.reveal().to_owned())),
-            Destination::Slack => (Some(settings.url.as_str().to_owned()), None),
-        };
+        let has_secret_url = settings.destination.format().address() == Address::SecretUrl;
         Self {
             current: webhook.keys.current().reveal().to_owned(),
             outgoing,
             rotated_at: webhook.keys.rotated_at().map(millis),
             headers: settings.headers.0.clone(),
-            url,
-            routing_key,
+            url: has_secret_url.then(|| settings.url.as_str().to_owned()),
+            routing_key: settings.destination.routing_key().map(|key| key.reveal().to_owned()),
         }
     }
 
     fn destination(&self, name: &str) -> Result<Destination, Unreadable> {
-        match (name, &self.routing_key) {
-            ("json", None) => Ok(Destination::Json),
-            ("slack", None) => Ok(Destination::Slack),
-            ("pagerduty", Some(key)) => {
-                Ok(Destination::PagerDuty(RoutingKey::parse(key).map_err(Unreadable::because)?))
-            }
-            _ => Err(Unreadable::unknown("destination", name)),
-        }
+        let format = destination::format(name).ok_or_else(|| Unreadable::unknown("destination", name))?;
+        let key = self.routing_key.as_deref().map(RoutingKey::parse).transpose();
+        Destination::new(format, key.map_err(Unreadable::because)?).map_err(Unreadable::because)
     }
 
     fn keys(&self) -> Result<SigningKeys, Unreadable> {

@@ -35,21 +35,20 @@ impl Worker {
         };
         let claimed_until = delivery.claimed_until.unwrap_or(now);
         let number = message.key.number;
-        let body = self.body_of(message).await?;
+        let payload = self.payload_of(message).await?;
         // The webhook is read last: nothing is awaited between this read and the attempt.
         let webhook = self.webhooks.webhook(delivery.webhook_id).await?;
         match webhook {
-            Some(webhook) if webhook.is_active() => match body {
+            Some(webhook) if webhook.is_active() => match payload {
                 _ if self.may_outlive(claimed_until) => Ok(Handled::Again(claimed_until)),
-                Some(body) if webhook.settings.destination == Destination::Slack => {
-                    self.write_into_channel((delivery, number), body).await
-                }
-                Some(body) => {
-                    let body = webhook
-                        .settings
-                        .render(delivery.event_type, &body, || self.deployment.page_of(webhook.id));
-                    self.make_attempt(&webhook, vec![(delivery, number)], body).await
-                }
+                Some(payload) => match webhook.settings.destination.format().limit() {
+                    Some(limit) => self.write_into_channel((delivery, number), payload, limit).await,
+                    None => {
+                        let page = self.deployment.page_of(webhook.id);
+                        let body = webhook.settings.render(delivery.event_type, &payload, &page);
+                        self.make_attempt(&webhook, vec![(delivery, number)], body).await
+                    }
+                },
                 // The event is missing only if the delivery outlived every retention limit.
                 None => self.outbox.record(&delivery.with_state(State::Discarded)).await,
             },
@@ -120,7 +119,7 @@ impl Worker {
     }
 
     /// The payload: from the message, or from the stored event if the payload was too large for the message.
-    async fn body_of(&self, message: AttemptMessage) -> Result<Option<Bytes>> {
+    async fn payload_of(&self, message: AttemptMessage) -> Result<Option<Bytes>> {
         if message.body.is_empty() {
             let event = self.deliveries.event(message.event_id).await?;
             return Ok(event.map(|event| event.body.clone()));

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{Handled, Worker};
 use crate::delivery::Delivery;
-use crate::destination::slack_burst;
+use crate::destination::RateLimited;
 use crate::error::Result;
 use crate::event::EventType;
 use crate::limits;
@@ -23,10 +23,15 @@ pub(super) type Due = (Delivery, u8);
 
 impl Worker {
     /// Sends a delivery to its Slack channel, or waits for the channel's next slot.
-    pub(super) async fn write_into_channel(&self, due: Due, payload: Bytes) -> Result<Handled> {
+    pub(super) async fn write_into_channel(
+        &self,
+        due: Due,
+        payload: Bytes,
+        limit: RateLimited,
+    ) -> Result<Handled> {
         let (id, now) = (due.0.webhook_id, self.clock.now());
         let claimed_until = due.0.claimed_until.unwrap_or(now);
-        let next = later(now, limits::CHANNEL_GAP);
+        let next = later(now, limit.interval);
         if let Err(free) = self.rate_limits.take(RateLimit::Channel(id), now, next).await? {
             return self.wait_for_slot(&due.0, free).await;
         }
@@ -40,11 +45,11 @@ impl Worker {
         };
         let body = match &named[..] {
             [(event_type, payload)] if all_due.len() == 1 => {
-                webhook.settings.render(*event_type, payload, || self.deployment.page_of(id))
+                webhook.settings.render(*event_type, payload, &self.deployment.page_of(id))
             }
             _ => {
                 let types: Vec<_> = all_due.iter().map(|(delivery, _)| delivery.event_type).collect();
-                slack_burst(&types, &named)
+                (limit.burst)(&types, &named)
             }
         };
         self.make_attempt(&webhook, all_due, body).await

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::{Handled, Worker};
 use crate::call::USER_AGENT;
-use crate::destination::{Destination, slack_text};
+use crate::destination::Verdict;
+use crate::destination::slack::{self, Slack};
 use crate::error::Result;
 use crate::message::NotifyMessage;
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
@@ -90,7 +91,7 @@ impl Worker {
     ) -> Result<Handled> {
         let sent = self.sender.send(message_to(slack, text)).await;
         let now = self.clock.now();
-        let failure = Destination::Slack.verdict(&sent.result).failure();
+        let failure = Verdict::of(&Slack, &sent.result).failure();
         let asked = sent.result.ok().and_then(|reply| retry::retry_after(&reply.retry_after?, now));
         let outcome = match &failure {
             None => SendOutcome::Taken,
@@ -140,5 +141,5 @@ pub(crate) fn message_to(slack: EndpointUrl, text: &str) -> Call {
         ("Content-Type".to_owned(), "application/json".to_owned()),
         ("User-Agent".to_owned(), USER_AGENT.to_owned()),
     ];
-    Call { url: slack, headers, body: slack_text(text), timeout: limits::ATTEMPT_TIMEOUT }
+    Call { url: slack, headers, body: slack::text(text), timeout: limits::ATTEMPT_TIMEOUT }
 }

@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
+use statuspulse_core::destination::{self, Address, Destination, Format};
 use statuspulse_core::error::{Error, FieldError};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
@@ -34,6 +35,8 @@ struct EditPage {
 /// The content of the form.
 struct Filled {
     destination: String,
+    /// What the chosen destination needs.
+    needs_key: bool,
     url: String,
     /// The current URL, which is kept if the field is empty. The secret part of a Slack URL is hidden.
     kept_url: Option<String>,
@@ -77,7 +80,8 @@ const TYPES: [(EventType, &str); 3] = [
 pub(super) async fn new(Manager(viewer, _): Manager) -> Answer {
     let all = TYPES.map(|(event_type, words)| (event_type.name(), words, true)).to_vec();
     let filled = Filled {
-        destination: "json".to_owned(),
+        destination: Destination::default().name().to_owned(),
+        needs_key: false,
         url: String::new(),
         kept_url: None,
         events: all,
@@ -92,7 +96,9 @@ pub(super) async fn new(Manager(viewer, _): Manager) -> Answer {
 pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
     let destination = form.text("destination").to_owned();
-    let url = (destination != "pagerduty").then(|| form.text("url").to_owned());
+    // The form hides the field that the destination does not need; what was typed there before is not sent on.
+    let needs_key = destination::format(&destination).is_some_and(needs_key);
+    let url = (!needs_key).then(|| form.text("url").to_owned());
     let settings = WebhookPatch { url, ..settings(&form) };
     match viewer.admin.register(by, NewWebhook { destination: Some(destination), settings }).await {
         Ok(webhook) => {
@@ -115,6 +121,7 @@ pub(super) async fn edit(Manager(viewer, _): Manager, path: Path<String>) -> Ans
     let settings = &webhook.settings;
     let filled = Filled {
         destination: settings.destination.name().to_owned(),
+        needs_key: needs_key(settings.destination.format()),
         url: kept_url(&webhook).map_or_else(|| settings.url.as_str().to_owned(), |_| String::new()),
         kept_url: kept_url(&webhook),
         events: TYPES
@@ -134,9 +141,8 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
     let form = Form::read(body).await?;
     let mut patch = settings(&form);
     // An empty field keeps a value that the form does not show.
-    if webhook.settings.destination.name() != "pagerduty"
-        && !(form.text("url").is_empty() && kept_url(&webhook).is_some())
-    {
+    let keeps_url = form.text("url").is_empty() && kept_url(&webhook).is_some();
+    if !keeps_url && !needs_key(webhook.settings.destination.format()) {
         patch.url = Some(form.text("url").to_owned());
     }
     if form.lines("headers").is_empty() && form.text("remove_headers") != "yes" {
@@ -148,9 +154,14 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
     }
 }
 
-/// The URL as shown, for destinations whose URL is not filled in: it is secret for Slack and fixed for PagerDuty.
+/// The URL as shown, for destinations whose URL is not filled in, because it is secret or the deployment's.
 fn kept_url(webhook: &Webhook) -> Option<String> {
-    (webhook.settings.destination.name() != "json").then(|| webhook.settings.shown_url())
+    let is_open = webhook.settings.destination.format().address() == Address::Url;
+    (!is_open).then(|| webhook.settings.shown_url())
+}
+
+fn needs_key(format: &dyn Format) -> bool {
+    format.address() == Address::RoutingKey
 }
 
 /// The fields that new and changed webhooks have in common.
@@ -183,11 +194,11 @@ async fn wrong(viewer: &Viewer, webhook: Option<&Webhook>, form: &Form, error: E
         error => return Err(error.into()),
     };
     let chosen = form.all("events");
+    let destination =
+        webhook.map_or_else(|| form.text("destination"), |webhook| webhook.settings.destination.name());
     let filled = Filled {
-        destination: webhook.map_or_else(
-            || form.text("destination").to_owned(),
-            |webhook| webhook.settings.destination.name().to_owned(),
-        ),
+        destination: destination.to_owned(),
+        needs_key: destination::format(destination).is_some_and(needs_key),
         url: form.text("url").to_owned(),
         kept_url: webhook.and_then(kept_url),
         events: TYPES

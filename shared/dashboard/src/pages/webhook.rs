@@ -86,6 +86,8 @@ enum How {
         reason: String,
         at: Markup,
         took: String,
+        /// The status that the handshake needs.
+        needed: u16,
     },
     Paused {
         why: &'static str,
@@ -142,6 +144,7 @@ impl How {
         let job = webhook.job.filter(|_| webhook.state == State::Active);
         match (&webhook.state, job.map(|job| (job.kind, job.let_go)), webhook.health.failing_since) {
             (State::Pending, ..) => Self::Unverified {
+                needed: webhook.settings.destination.format().handshake_status(),
                 reason: webhook.handshake.reason.clone().unwrap_or_default(),
                 at: time(webhook.handshake.at),
                 took: millis(webhook.handshake.duration),

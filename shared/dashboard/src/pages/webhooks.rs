@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
+use statuspulse_core::destination::Destination;
 use statuspulse_core::limits;
 use statuspulse_core::webhook::{State, Webhook};
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use statuspulse_core::access::{Account, ApiKey, Role};
-use statuspulse_core::destination::{Destination, RoutingKey};
+use statuspulse_core::destination::{Address, Destination};
 use statuspulse_core::ports::{Accounts, Records, Webhooks};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
@@ -53,18 +53,24 @@ async fn webhook_with_secrets(stage: &Stage) -> (Webhook, Vec<String>) {
 async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
     let stage = Stage::new();
     let (mut webhook, mut secrets) = webhook_with_secrets(&stage).await;
-    let key = "R01234567890abcdefghijklmnopqrst".to_owned();
-    let url = "https://hooks.slack.com/services/T0/B0/whoever-has-this-writes".to_owned();
-    let mut paging = stage.webhook(webhook.account_id);
-    paging.settings.destination = Destination::PagerDuty(RoutingKey::parse(&key).unwrap());
-    let mut channel = stage.webhook(webhook.account_id);
-    channel.settings.destination = Destination::Slack;
-    channel.settings.url = EndpointUrl::restore(&url).unwrap();
-    for webhook in [&paging, &channel] {
-        stage.store.create_webhook(webhook).await.unwrap();
+    let mut addresses = 0;
+    for destination in Destination::samples() {
+        let mut webhook = stage.webhook(webhook.account_id);
+        let url = format!("https://hooks.example.com/{}/a-secret-path", destination.name());
+        let secret = match destination.format().address() {
+            Address::Url => continue,
+            Address::SecretUrl => url.clone(),
+            Address::RoutingKey => destination.routing_key().unwrap().reveal().to_owned(),
+        };
+        webhook.settings.url = EndpointUrl::restore(&url).unwrap();
+        webhook.settings.destination = destination;
+        stage.store.create_webhook(&webhook).await.unwrap();
         let shown = format!("{webhook:?}");
-        assert!(!shown.contains(&key) && !shown.contains(&url), "{shown}");
+        assert!(!shown.contains(&secret), "{shown}");
+        secrets.push(secret);
+        addresses += 1;
     }
+    assert!(addresses >= 2, "a secret URL and a routing key");
     let engineers = "https://hooks.slack.com/services/T1/B1/engineers-path".to_owned();
     let mut account = Account::new("Acme", stage.now(), &*stage.dice).unwrap();
     account.slack = Some(EndpointUrl::restore(&engineers).unwrap());
@@ -72,7 +78,7 @@ async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
     stage.store.create_account(&account, &first).await.unwrap();
     stage.store.save_account(&account).await.unwrap().unwrap();
     assert!(!format!("{account:?}").contains(&engineers));
-    secrets.extend([key, url, engineers]);
+    secrets.push(engineers);
     webhook.settings.description = Some("a text that is no secret".to_owned());
     stage.store.save_webhook(&webhook).await.unwrap().unwrap();
     let check = |folder: &Path| {

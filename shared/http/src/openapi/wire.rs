@@ -7,6 +7,7 @@ use statuspulse_core::access::Role;
 use statuspulse_core::attempt::{Class, Trigger as Begun};
 use statuspulse_core::audit::Change as Audited;
 use statuspulse_core::delivery::Status;
+use statuspulse_core::destination::{ALL, Format};
 use statuspulse_core::event::EventType as Kind;
 use statuspulse_core::webhook::PauseReason as Reason;
 use utoipa::openapi::RefOr;
@@ -71,7 +72,7 @@ named! {
         "`pending` until the handshake passes. While a webhook is `paused`, its deliveries are held.",
         ["pending", "active", "paused"],
     );
-    Destination = names("The format in which events are sent.", ["json", "slack", "pagerduty"]);
+    Destination = names("The format in which events are sent.", ALL.map(Format::name));
     Address = text("^[0-9a-f.:]+$", "An IP address.");
     Rule = names("The rule that excludes the event.", ["status", "events", "monitor_groups"]);
 }

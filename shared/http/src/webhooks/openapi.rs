@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
+use statuspulse_core::destination::{self, Address, Destination};
 use statuspulse_core::event::EventType;
 use statuspulse_core::limits;
 
@@ -30,8 +31,8 @@ fn registration() -> Vec<Operation> {
         operation("post", "/v1/webhooks", "createWebhook", "Register an endpoint")
             .describe(format!(
                 "The call runs the handshake: one signed POST, which the endpoint must answer with exactly \
-                 200 (PagerDuty: 202) within {} seconds. Otherwise the webhook is `pending`, and `handshake` \
-                 says what to fix.",
+                 {} within {} seconds. Otherwise the webhook is `pending`, and `handshake` says what to fix.",
+                destination::handshake_statuses(),
                 limits::HANDSHAKE_TIMEOUT.as_secs()
             ))
             .by(Action::Manage)
@@ -227,22 +228,38 @@ fn choice(name: &str, names: [&str; 2], description: &str) -> Value {
     closed(&[], [(name, field)])
 }
 
+/// The destinations that need a routing key.
+fn keyed() -> String {
+    destination::names_with(Address::RoutingKey)
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(" or ")
+}
+
 fn new() -> Value {
+    let keyed = keyed();
     closed(
         &["events"],
         [
             (
                 "url",
-                or_null(url(
-                    "An https URL with a public address. Required unless the destination is `pagerduty`.",
-                )),
+                or_null(url(&format!(
+                    "An https URL with a public address. Required unless the destination is {keyed}."
+                ))),
             ),
-            ("destination", or_null(described::<wire::Destination>("The default is `json`."))),
+            (
+                "destination",
+                or_null(described::<wire::Destination>(&format!(
+                    "The default is `{}`.",
+                    Destination::default().name()
+                ))),
+            ),
             (
                 "routing_key",
-                or_null(routing_key(
-                    "The key of the PagerDuty integration. Only for the destination `pagerduty`.",
-                )),
+                or_null(routing_key(&format!(
+                    "The key of the PagerDuty integration. Only for the destination {keyed}."
+                ))),
             ),
             ("events", events()),
             ("monitor_groups", or_null(groups())),
@@ -253,13 +270,16 @@ fn new() -> Value {
 }
 
 fn change() -> Value {
+    let keyed = keyed();
     closed(
         &[],
         [
             ("url", url("A new URL, which must pass a handshake.")),
             (
                 "routing_key",
-                routing_key("A new key, which must pass a handshake. Only for the destination `pagerduty`."),
+                routing_key(&format!(
+                    "A new key, which must pass a handshake. Only for the destination {keyed}."
+                )),
             ),
             ("events", events()),
             ("monitor_groups", or_null(groups())),
@@ -309,7 +329,7 @@ fn headers() -> Value {
 
 fn webhook() -> Value {
     json!({
-        "id": WEBHOOK, "url": "https://hooks.yourcompany.com/statuspulse", "destination": "json",
+        "id": WEBHOOK, "url": "https://hooks.yourcompany.com/statuspulse", "destination": Destination::default().name(),
         "events": ["incident_opened", "incident_resolved"], "monitor_groups": ["payment-processing"],
         "description": null, "headers": {}, "status": "active", "paused": null, "consecutive_failures": 0,
         "failing_since": null, "held_deliveries": 0,

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::admin::query::Audited;
-use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::target::HIDDEN;
 use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
@@ -135,7 +134,7 @@ impl<'a> WebhookView<'a> {
             id: webhook.id,
             url: settings.shown_url(),
             destination: settings.destination.name(),
-            routing_key: matches!(settings.destination, Destination::PagerDuty(_)).then_some(HIDDEN),
+            routing_key: settings.destination.routing_key().map(|_| HIDDEN),
             events: settings.events.iter().map(|event| event.name()).collect(),
             monitor_groups: &settings.monitor_groups,
             description: settings.description.as_deref(),

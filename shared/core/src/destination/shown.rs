@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 /// optional fields of another kind than expected, are left out.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Told<'a> {
+pub(super) struct ShownFields<'a> {
     #[serde(borrow)]
     pub(super) incident_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -27,7 +27,7 @@ pub(super) struct Told<'a> {
     pub(super) details: Option<&'a RawValue>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ShownFields<'a> {
     pub(super) fn of(payload: &'a [u8]) -> Self {
         serde_json::from_slice(payload).unwrap_or_default()
     }

@@ -1,0 +1,55 @@
+//! A customer's own endpoint: the payload unchanged, signed.
+
+use bytes::Bytes;
+
+use super::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict};
+use crate::attempt::{Reply, judge};
+use crate::webhook::pause::PauseReason;
+
+#[derive(Debug)]
+pub(super) struct Json;
+
+impl Format for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn label(&self) -> &'static str {
+        "Your endpoint: signed JSON"
+    }
+
+    fn address(&self) -> Address {
+        Address::Url
+    }
+
+    fn handshake_status(&self) -> u16 {
+        200
+    }
+
+    fn limit(&self) -> Option<RateLimited> {
+        None
+    }
+
+    fn event(&self, event: &Outgoing<'_>) -> Bytes {
+        event.payload.clone()
+    }
+
+    fn probe(&self, probe: Probe, to: &ProbeTarget<'_>) -> Bytes {
+        let (name, webhook, now) = (probe.name(), to.webhook, to.now);
+        Bytes::from(format!(r#"{{"event_type":"{name}","webhook_id":"{webhook}","sent_at":"{now}"}}"#))
+    }
+
+    fn verdict(&self, reply: &Reply) -> Verdict {
+        match judge(reply.status) {
+            None => Verdict::Taken,
+            Some(failure) if reply.status == 410 => {
+                Verdict::Failed(failure, Consequence::Pause(PauseReason::Gone))
+            }
+            Some(failure) => Verdict::Failed(failure, Consequence::Climb),
+        }
+    }
+
+    fn handshake_hint(&self) -> Option<String> {
+        Some(format!("A handshake needs exactly {}.", self.handshake_status()))
+    }
+}

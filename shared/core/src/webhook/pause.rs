@@ -1,0 +1,50 @@
+//! Why a webhook is paused.
+
+use jiff::Timestamp;
+
+/// Why and since when a webhook is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// The reason.
+    pub reason: PauseReason,
+    /// When it was paused.
+    pub since: Timestamp,
+    /// The failure that caused the pause, as a sentence.
+    pub last_error: Option<String>,
+    /// The first failure of the outage that was going on when it was paused.
+    pub failing_since: Option<Timestamp>,
+}
+
+/// Why a webhook is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// Four consecutive failures.
+    Failures,
+    /// It answered 410 Gone.
+    Gone,
+    /// Its owner paused it.
+    Manual,
+    /// Its answer means that it will never accept another request: see [`Format::verdict`](crate::destination::Format::verdict).
+    Permanent,
+}
+
+impl PauseReason {
+    /// All of them.
+    pub const ALL: [PauseReason; 4] =
+        [PauseReason::Failures, PauseReason::Gone, PauseReason::Manual, PauseReason::Permanent];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            PauseReason::Failures => "failures",
+            PauseReason::Gone => "gone",
+            PauseReason::Manual => "manual",
+            PauseReason::Permanent => "permanent",
+        }
+    }
+
+    /// The reason with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}

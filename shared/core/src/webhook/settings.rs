@@ -1,0 +1,73 @@
+//! The settings of a webhook, and what follows from them alone.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::destination::{Address, Destination, Probe};
+use crate::event::EventType;
+use crate::ids::WebhookId;
+use crate::target::{AllowedDomains, EndpointUrl};
+
+/// What an owner can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The URL that deliveries are sent to.
+    pub url: EndpointUrl,
+    /// The form they are sent in.
+    pub destination: Destination,
+    /// The event types it receives: at least one.
+    pub events: Vec<EventType>,
+    /// The monitor groups it receives; empty for all.
+    pub monitor_groups: Vec<String>,
+    /// Free text from its owner.
+    pub description: Option<String>,
+    /// Headers sent with every request. They often contain credentials, so their values are never shown again.
+    pub headers: Headers,
+}
+
+/// Custom headers by name. `Debug` shows the names only.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Headers(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same.
+    /// (If the destination limits its messages, the delivery may be sent as part of a burst instead.) `page` is
+    /// the URL of the webhook's page in the dashboard.
+    pub fn render(&self, event_type: EventType, payload: &Bytes, page: &str) -> Bytes {
+        self.destination.render(event_type, payload, &self.monitor_groups, page)
+    }
+
+    /// The body of a call that is not a delivery.
+    pub(crate) fn render_probe(&self, probe: Probe, webhook: WebhookId, now: Timestamp) -> Bytes {
+        self.destination.render_probe(probe, webhook, now)
+    }
+
+    /// Whether a handshake with one endpoint also proves the other.
+    pub(crate) fn same_endpoint(&self, other: &Settings) -> bool {
+        self.url == other.url && self.destination == other.destination
+    }
+
+    /// Whether these settings keep to an account's allowed domains. A URL of the deployment always does.
+    pub(crate) fn keeps_to(&self, domains: &AllowedDomains) -> bool {
+        match self.destination.format().address() {
+            Address::RoutingKey => true,
+            Address::Url | Address::SecretUrl => domains.admits(self.url.host_text()),
+        }
+    }
+
+    /// The URL as it may be shown: without its path if that is a secret.
+    pub fn shown_url(&self) -> String {
+        match self.destination.format().address() {
+            Address::Url | Address::RoutingKey => self.url.as_str().to_owned(),
+            Address::SecretUrl => self.url.redacted(),
+        }
+    }
+}
