@@ -1,9 +1,13 @@
-//! Checks of the structure that the compiler does not make: dependencies between crates, and the length of files.
+//! Checks of the structure that the compiler does not make: dependencies between crates and between the modules of a
+//! crate, and the length of files.
 //!
 //! `core` <- {`http`, `outbound`, `aws`, `embedded`} <- {`functions/*`, `local`}. Adapters do not depend on each other,
 //! `core` depends on no runtime, database or HTTP crate, and the local program compiles no AWS SDK.
 
 #![expect(clippy::unwrap_used, reason = "test helpers may panic")]
+
+#[path = "architecture/modules.rs"]
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,8 +15,13 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
 use statuspulse_core::destination::{self, Format};
 
+use modules::Modules;
+
 /// The maximum length of a source file. Longer files are hard to keep in mind.
 const FILE_LINES_MAX: usize = 500;
+
+/// Crates whose modules may still import each other in a cycle.
+const CRATES_WITH_CYCLES: [&str; 1] = ["statuspulse-core"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -224,4 +233,26 @@ fn every_read_of_dynamodb_asks_to_be_consistent() {
         let here = path.ends_with("table.rs") || path.ends_with("lists.rs");
         assert!(here || !code.contains(".get_item()") && !code.contains(".query()"), "{}", path.display());
     }
+}
+
+/// Modules in a cycle can only be understood together. Without cycles, a module needs only what is below it.
+#[test]
+fn modules_of_a_crate_do_not_import_each_other_in_a_cycle() {
+    let mut count = 0;
+    for package in metadata().workspace_packages() {
+        let source = package.manifest_path.parent().unwrap().join("src").into_std_path_buf();
+        let mut paths = vec![];
+        collect_sources(&source, &mut paths);
+        let read = |path: PathBuf| {
+            let code = std::fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(&source).unwrap().to_owned(), code)
+        };
+        let modules = Modules::of(paths.into_iter().map(read));
+        count += modules.count();
+        if !CRATES_WITH_CYCLES.contains(&package.name.as_str()) {
+            let cycles = modules.cycles();
+            assert!(cycles.is_empty(), "cycles in {}:\n{}", package.name, cycles.join("\n\n"));
+        }
+    }
+    assert!(count > 150, "the modules were not found");
 }

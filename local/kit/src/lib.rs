@@ -22,6 +22,7 @@
 //! - Dropping a [`Receiver`] closes its connections.
 //! - A request is recorded before it is answered, so a client that has the answer finds the record.
 
+mod answer;
 pub mod api;
 mod authority;
 mod clock;
@@ -33,8 +34,9 @@ pub mod services;
 pub mod verify;
 mod wire;
 
+pub use answer::Answer;
 pub use authority::{Authority, CertificateSpec, ServerCertificate};
 pub use clock::unix_nanos;
 pub use ledger::{Mark, Received, Record, Signature};
-pub use mood::{Answer, HeaderFlood, Mood, Per};
+pub use mood::{HeaderFlood, Mood, Per};
 pub use receiver::{Receiver, ReceiverOptions, TlsVersions};

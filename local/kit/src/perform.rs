@@ -7,8 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::answer::Answer;
 use crate::clock;
-use crate::mood::{Answer, HeaderFlood, Mood};
+use crate::mood::{HeaderFlood, Mood};
 
 /// `ok`, compressed by `gzip -n`.
 const GZIPPED_OK: &[u8] =

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use crate::mood::Answer;
+use crate::answer::Answer;
 
 const PAGERDUTY_EVENT_BYTES: usize = 512 * 1024;
 const SEVERITIES: [&str; 4] = ["critical", "error", "warning", "info"];

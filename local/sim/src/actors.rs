@@ -20,11 +20,13 @@ use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 
 use crate::check::Accepted;
+use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
-use crate::ports::{Ports, SKEW_MS_MAX};
+use crate::ports::Ports;
 use crate::queue::LARGE;
 use crate::receivers::{self, MOODS, Mood};
-use crate::world::{Who, World};
+use crate::task::Who;
+use crate::world::World;
 
 const SLACK: &str = "https://hooks.slack.com/services/T0/B0/x";
 /// Waits in seconds before a failed message comes again.

@@ -13,12 +13,13 @@ use statuspulse_core::message::AttemptKey;
 use statuspulse_core::notification::{Notification, NotificationKind, NotificationState};
 use statuspulse_core::webhook::{self, BulkJob, JobKind, PauseReason, Webhook};
 
+use crate::clock::SKEW_MS_MAX;
 use crate::history::short;
 use crate::store::Store;
-use crate::world::TaskId;
+use crate::task::TaskId;
 
 /// Twice the largest error of a clock: how far two clocks may differ.
-const SKEW: Duration = Duration::from_millis(2 * crate::ports::SKEW_MS_MAX.unsigned_abs());
+const SKEW: Duration = Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs());
 
 /// The ladder as documented, independent of the code under test.
 const WAITS: [Duration; 4] =

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use statuspulse_core::message::Message;
 
+use crate::clock;
+
 /// Recorded on demand. It does not influence the run.
 pub(crate) struct History {
     lines: Option<Vec<String>>,
@@ -28,7 +30,7 @@ impl History {
 /// Seconds since the run began.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn seconds(now: Timestamp) -> f64 {
-    now.duration_since(crate::world::start()).as_millis() as f64 / 1000.0
+    now.duration_since(clock::start()).as_millis() as f64 / 1000.0
 }
 
 /// The prefix and the last characters of an id: enough to tell it from others.

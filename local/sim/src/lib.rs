@@ -8,6 +8,7 @@
 
 mod actors;
 mod check;
+mod clock;
 mod dice;
 mod end;
 mod history;
@@ -15,6 +16,7 @@ mod ports;
 mod queue;
 mod receivers;
 mod store;
+mod task;
 mod world;
 
 use std::collections::BTreeSet;
@@ -36,7 +38,8 @@ use statuspulse_core::webhook::{Headers, Settings, State, Webhook};
 use actors::Outside;
 use ports::Ports;
 use store::{Kept, Store};
-use world::{Driver, Inner, Who, World};
+use task::Who;
+use world::{Driver, Inner, World};
 
 /// The outcome of a run.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -21,8 +21,6 @@ use crate::check::Post;
 use crate::history::{brief, short};
 use crate::world::{Inner, World};
 
-/// The largest error of a clock, in milliseconds.
-pub(crate) const SKEW_MS_MAX: i64 = 40;
 /// The longest duration of a slow call: longer than a claim lasts.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(45);
 

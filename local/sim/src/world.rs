@@ -2,7 +2,6 @@
 //! next is random. Time passes when none can run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,42 +10,13 @@ use jiff::Timestamp;
 use statuspulse_core::message::ScheduledMessage;
 
 use crate::check::Ledger;
+use crate::clock;
 use crate::dice::Dice;
 use crate::history::History;
 use crate::queue::{Queue, Received};
 use crate::receivers::Receivers;
 use crate::store::Store;
-
-/// The time at which every run begins.
-pub(crate) fn start() -> Timestamp {
-    Timestamp::from_second(1_795_521_600).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-pub(crate) type TaskId = usize;
-type Future<'a> = Pin<Box<dyn std::future::Future<Output = ()> + Send + 'a>>;
-
-/// What a task waits for.
-#[derive(Clone, Copy)]
-enum Wake {
-    Turn,
-    At(Timestamp),
-    Message,
-    End(TaskId),
-}
-
-/// The identity of a task.
-#[derive(Clone)]
-pub(crate) struct Who {
-    pub(crate) name: Arc<str>,
-    /// Whether it may die between any two polls while there are faults.
-    pub(crate) mortal: bool,
-}
-
-struct Task {
-    id: TaskId,
-    who: Who,
-    future: Future<'static>,
-}
+use crate::task::{Task, TaskId, Wake, Who};
 
 /// The state of a run.
 pub(crate) struct Inner {
@@ -86,7 +56,7 @@ pub(crate) struct World(Arc<Mutex<Inner>>);
 impl World {
     pub(crate) fn new(seed: u64, keep_history: bool) -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            now: start(),
+            now: clock::start(),
             dice: Dice::of(seed),
             store: Store::default(),
             queue: Queue::default(),

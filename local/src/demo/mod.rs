@@ -9,7 +9,6 @@ mod story;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use statuspulse_core::access::Role;
@@ -22,20 +21,10 @@ use crate::keys;
 use crate::receive;
 use crate::serve::Server;
 use client::Api;
-
-/// The retry schedule of the demo. The default is 1m, 5m, 15m, 60m.
-pub(crate) const LADDER: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
+use story::Stage;
 
 /// The port with `--stay`, unless it is in use.
 const USUAL_PORT: u16 = 8080;
-
-/// What the steps of the story use.
-struct Stage {
-    receiver: Receiver,
-    api: Api,
-    folder: tempfile::TempDir,
-}
 
 pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let folder = tempfile::tempdir().context("creating a temporary folder")?;
@@ -49,12 +38,12 @@ pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let operator = keys::create(&data, None, Role::Operator).await?;
     let base = format!("http://{}", server.address);
     let api = Api::new(&base, operator.reveal());
-    let stage = Stage { receiver, api, folder };
+    let stage = Stage { receiver, api };
     let key = story::tell(&stage).await?;
     if options.stay {
         stay(&base, &key, &server.dashboard_link(&key).await?).await?;
     }
-    drop(stage.folder);
+    drop(folder);
     server.stop().await
 }
 
@@ -65,7 +54,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
     ServeOptions {
         listen,
         data: data.to_owned(),
-        ladder: Ladder::new(LADDER),
+        ladder: Ladder::new(story::LADDER),
         bring_forward: true,
         pagerduty_url: receiver.url(story::PAGERDUTY),
         dev_allow_cidr: "127.0.0.0/8".parse::<Cidr>().into_iter().collect(),

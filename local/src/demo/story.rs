@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use statuspulse_kit::{Mood, Received, unix_nanos, verify};
+use statuspulse_kit::{Mood, Received, Receiver, unix_nanos, verify};
 
 use super::client::Api;
-use super::{LADDER, Stage};
 
+/// The retry schedule of the demo. The default is 1m, 5m, 15m, 60m.
+pub(super) const LADDER: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
 /// Path of the PagerDuty mock.
 pub(super) const PAGERDUTY: &str = "/v2/enqueue";
 /// Path of the mock of a customer's Slack channel, the destination of a webhook.
@@ -25,6 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WIDTH: usize = 106;
 /// How late a retry may begin. It may never begin early.
 const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// What the steps of the story use.
+pub(super) struct Stage {
+    pub(super) receiver: Receiver,
+    pub(super) api: Api,
+}
 
 struct Story<'a> {
     stage: &'a Stage,

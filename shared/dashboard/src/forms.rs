@@ -1,11 +1,17 @@
-//! Reads forms and queries as browsers send them.
+//! Reads what browsers send: ids in paths, queries and forms.
 
 use axum::body::Body;
+use axum::extract::Path;
 use http_body_util::{BodyExt, Limited};
 use statuspulse_core::limits;
 use url::form_urlencoded;
 
-use crate::guard::Refused;
+use crate::refused::Refused;
+
+/// Parses an id in a path. A malformed id is a 404, like an unknown one.
+pub(crate) fn id<T: std::str::FromStr>(Path(text): &Path<String>, what: &'static str) -> Result<T, Refused> {
+    text.parse().map_err(|_| Refused::NotFound(what))
+}
 
 /// The fields of a form or query, as received.
 #[derive(Debug, Clone, Default)]

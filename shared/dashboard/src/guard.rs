@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use statuspulse_core::deployment::DASHBOARD;
-use statuspulse_core::error::Error;
 use statuspulse_core::ids::request_id;
 
 use crate::Dashboard;
+use crate::refused::Refused;
 use crate::session::Viewer;
 use crate::show::Frame;
 
@@ -22,71 +22,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Why a request was refused.
-#[derive(Debug, Clone)]
-pub(crate) enum Refused {
-    /// The browser is not signed in.
-    SignedOut,
-    /// A form of another site sent the request.
-    OtherSite,
-    /// There is no such page or object.
-    NotFound(&'static str),
-    /// The role does not allow this.
-    Forbidden(String),
-    /// The input is invalid, or the current state does not allow the action.
-    Wrong(String),
-    /// An internal error.
-    Unavailable,
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Unauthenticated(_) => Self::SignedOut,
-            Error::Forbidden(detail) => Self::Forbidden(detail),
-            Error::NotFound(what) => Self::NotFound(what),
-            Error::Unavailable(unavailable) => {
-                tracing::error!(error = %unavailable, source = %unavailable.source, "a dashboard request failed");
-                Self::Unavailable
-            }
-            other => Self::Wrong(in_words(&other)),
-        }
-    }
-}
-
-/// An error as text, with the errors of all fields.
-pub(crate) fn in_words(error: &Error) -> String {
-    match error {
-        Error::Invalid(fields) => {
-            let words: Vec<_> = fields
-                .iter()
-                .map(|field| format!("{} {}", field.pointer.trim_start_matches('/'), field.detail))
-                .collect();
-            words.join("; ")
-        }
-        other => other.to_string(),
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let mut response = self.status().into_response();
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
 impl Refused {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::SignedOut => StatusCode::UNAUTHORIZED,
-            Self::OtherSite | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Wrong(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
     async fn page(&self, request_id: &str, dashboard: &Dashboard, sent: &HeaderMap) -> Response {
         let (title, detail) = match self {
             Self::SignedOut => {

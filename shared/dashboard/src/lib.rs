@@ -18,9 +18,12 @@
 //!   escaped; it is made of our own numbers and words.
 //! - Viewers see no buttons that make changes. The role is checked again when a form arrives.
 
+mod cookie;
+mod flash;
 mod forms;
 mod guard;
 mod pages;
+mod refused;
 mod session;
 mod show;
 
@@ -31,7 +34,7 @@ use axum::{Router, middleware as layers};
 use statuspulse_core::Admin;
 
 /// What a handler returns.
-type Answer = Result<Response, guard::Refused>;
+type Answer = Result<Response, refused::Refused>;
 
 /// The state of the handlers.
 #[derive(Clone)]

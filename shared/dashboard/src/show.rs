@@ -1,4 +1,4 @@
-//! How times and states are shown, and the two diagrams: the bars of a day and the timeline of a delivery.
+//! How names, times and states are shown, and the two diagrams: the bars of a day and the timeline of a delivery.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use statuspulse_core::audit::Change;
 use statuspulse_core::delivery::{Delivery, Status};
 use statuspulse_core::webhook::{PauseReason, State, Webhook};
 
-use crate::session::Flash;
+use crate::flash::Flash;
 
 /// The header of a page, and its flash message.
 pub(crate) struct Frame {
@@ -35,6 +35,16 @@ impl std::fmt::Display for Markup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The name of a webhook: its description, or else its URL.
+pub(crate) fn name_of(webhook: &Webhook) -> String {
+    webhook
+        .settings
+        .description
+        .clone()
+        .filter(|text| !text.trim().is_empty())
+        .unwrap_or_else(|| webhook.settings.shown_url())
 }
 
 /// A time in UTC as plain text, where HTML is not possible.

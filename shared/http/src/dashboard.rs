@@ -13,7 +13,8 @@ use statuspulse_core::access::Action;
 use utoipa::ToSchema;
 
 use crate::auth::{KeyOf, Reads};
-use crate::openapi::{Operation, wire};
+use crate::openapi::operation::Operation;
+use crate::openapi::wire;
 use crate::{Answer, Api, body};
 
 pub(crate) fn routes() -> Router<Api> {

@@ -18,7 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::Api;
-use crate::openapi::Operation;
+use crate::openapi::operation::Operation;
 
 /// The committed document. A test compares it with the types.
 const DOCUMENT: &str = include_str!("../../../docs/openapi.json");

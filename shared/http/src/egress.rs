@@ -7,7 +7,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::Api;
-use crate::openapi::{Operation, wire};
+use crate::openapi::operation::Operation;
+use crate::openapi::wire;
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/egress-ips", get(list))

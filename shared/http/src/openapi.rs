@@ -5,24 +5,22 @@
 //! core. The document is written to `docs/openapi.json`. A test fails if that file is out of date, and
 //! [`docs`](crate::docs) serves it, so the program does not build the document at run time.
 //!
+//! This module puts the parts together, so it uses all resources. They use only [`operation`] and [`wire`].
+//!
 //! Tests check what the types cannot guarantee (`tests/api/document.rs`): that the router has exactly these routes,
 //! that the roles are right, and that every answer seen by a test matches its description.
 
-mod operation;
+pub(crate) mod operation;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use statuspulse_core::access::Role;
-use utoipa::ToSchema;
-
-pub(crate) use operation::Operation;
 
 use crate::problem;
-
-/// Schemas by name.
-pub(crate) type Schemas = BTreeMap<String, Value>;
+use operation::Operation;
+use wire::Schemas;
 
 /// The document as formatted JSON, exactly as committed.
 pub fn openapi() -> String {
@@ -113,9 +111,4 @@ fn roles() -> String {
         "An API key. Its role determines what it can do; each operation lists the allowed roles.\n\n{}",
         lines.join("\n")
     )
-}
-
-/// A reference to the schema of `T`.
-pub(crate) fn reference<T: ToSchema>() -> Value {
-    json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
 }

@@ -2,7 +2,6 @@
 //! lists.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -87,14 +86,14 @@ impl Accounts for Table {
 
     async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
         let now = self.clock.now();
-        if let Some(known) = self.keys_seen.get(hash, now) {
+        if let Some(known) = self.key_cache.get(hash, now) {
             return Ok(Some(known));
         }
         let doing = "reading a key";
         let item = self.get(Key::Credential(*hash), doing).await?;
         let key = readable(item.map(|item| read_key(&item)).transpose(), doing)?;
         if let Some(key) = &key {
-            self.keys_seen.remember(key, now);
+            self.key_cache.remember(key, now);
         }
         Ok(key)
     }
@@ -120,7 +119,7 @@ impl Accounts for Table {
                 return Ok(false);
             };
             let known = readable(read_key(&item), doing)?;
-            self.keys_seen.forget(&known.hash);
+            self.key_cache.forget(&known.hash);
             if known.revoked_at.is_some() {
                 return Ok(true);
             }
@@ -223,38 +222,4 @@ fn read_key(item: &Item) -> Result<ApiKey, Unreadable> {
         expires_at: item.maybe_time("expires_at")?,
         revoked_at: item.maybe_time("revoked_at")?,
     })
-}
-
-/// A cache of API keys, because every call of the API reads one. A revoked key is refused at once in the environment
-/// that revoked it, and after [`KEYS_SEEN_FOR`] at the latest everywhere else.
-#[derive(Debug, Default, Clone)]
-pub(super) struct KeysSeen(std::sync::Arc<std::sync::Mutex<HashMap<KeyHash, (ApiKey, Timestamp)>>>);
-
-/// How long a key is cached.
-const KEYS_SEEN_FOR: Duration = Duration::from_secs(10);
-/// Maximum number of cached keys. When it is reached, the cache is cleared.
-const KEYS_SEEN: usize = 1_000;
-
-impl KeysSeen {
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<KeyHash, (ApiKey, Timestamp)>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn get(&self, hash: &KeyHash, now: Timestamp) -> Option<ApiKey> {
-        self.with(|keys| keys.get(hash).filter(|(_, until)| now < *until).map(|(key, _)| key.clone()))
-    }
-
-    fn remember(&self, key: &ApiKey, now: Timestamp) {
-        let until = now.checked_add(KEYS_SEEN_FOR).unwrap_or(now);
-        self.with(|keys| {
-            if keys.len() >= KEYS_SEEN {
-                keys.clear();
-            }
-            keys.insert(key.hash, (key.clone(), until));
-        });
-    }
-
-    fn forget(&self, hash: &KeyHash) {
-        self.with(|keys| keys.remove(hash));
-    }
 }

@@ -18,6 +18,7 @@ mod claims;
 mod deliveries;
 mod events;
 pub(crate) mod item;
+mod key_cache;
 pub(crate) mod keys;
 mod lanes;
 mod lists;

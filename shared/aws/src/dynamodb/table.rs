@@ -18,8 +18,8 @@ use futures_util::{FutureExt, StreamExt, stream};
 use statuspulse_core::ports::{Clock, Conflict, PortResult, Random, Unavailable};
 use statuspulse_core::record::Unreadable;
 
-use super::accounts::KeysSeen;
 use super::item::Item;
+use super::key_cache::KeyCache;
 use super::keys::{Key, PK, SK};
 use crate::error::{failed, unreadable};
 use crate::sealing::DataKey;
@@ -41,7 +41,7 @@ pub struct Table {
     pub(super) data_key: DataKey,
     pub(super) random: Arc<dyn Random>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) keys_seen: KeysSeen,
+    pub(super) key_cache: KeyCache,
 }
 
 impl std::fmt::Debug for Table {
@@ -68,7 +68,7 @@ impl Table {
         random: Arc<dyn Random>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, name: name.into(), data_key, random, clock, keys_seen: KeysSeen::default() }
+        Self { client, name: name.into(), data_key, random, clock, key_cache: KeyCache::default() }
     }
 
     /// A unique token for one call: 16 hex digits.

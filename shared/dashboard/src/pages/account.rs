@@ -6,9 +6,11 @@ use statuspulse_core::admin::commands::AccountPatch;
 use statuspulse_core::error::Error;
 
 use crate::Answer;
+use crate::flash::Flash;
 use crate::forms::Form;
-use crate::guard::{html, in_words, see};
-use crate::session::{Flash, Manager, Viewer};
+use crate::guard::{html, see};
+use crate::refused::in_words;
+use crate::session::{Manager, Viewer};
 use crate::show::{Frame, length};
 
 #[derive(Template)]

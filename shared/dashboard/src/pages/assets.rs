@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::Answer;
-use crate::guard::Refused;
+use crate::refused::Refused;
 
 pub(super) async fn serve(Path(file): Path<String>) -> Answer {
     let (kind, text) = match file.as_str() {

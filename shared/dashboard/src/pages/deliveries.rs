@@ -11,12 +11,12 @@ use statuspulse_core::event::EventType;
 use statuspulse_core::fields::parse_utc;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 
-use super::{id, name_of};
 use crate::Answer;
-use crate::forms::Form;
+use crate::flash::Flash;
+use crate::forms::{Form, id};
 use crate::guard::{html, see};
-use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, maybe_time, millis, time};
+use crate::session::{Manager, Viewer};
+use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, maybe_time, millis, name_of, time};
 
 /// Deliveries per page.
 const PAGE: usize = 50;

@@ -7,11 +7,15 @@ use statuspulse_core::attempt::Attempt;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 
-use super::{id, name_of};
 use crate::Answer;
-use crate::guard::{Refused, html, in_words, see};
-use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Frame, Markup, Pill, begun_by, delivery_pill, maybe_time, millis, time, timeline};
+use crate::flash::Flash;
+use crate::forms::id;
+use crate::guard::{html, see};
+use crate::refused::{Refused, in_words};
+use crate::session::{Manager, Viewer};
+use crate::show::{
+    Frame, Markup, Pill, begun_by, delivery_pill, maybe_time, millis, name_of, time, timeline,
+};
 
 #[derive(Template)]
 #[template(path = "delivery.html")]

@@ -13,12 +13,12 @@ use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::webhook::Webhook;
 
-use super::{id, name_of};
 use crate::Answer;
-use crate::forms::Form;
+use crate::flash::Flash;
+use crate::forms::{Form, id};
 use crate::guard::{html, see};
-use crate::session::{Flash, Manager, Viewer};
-use crate::show::{Frame, millis};
+use crate::session::{Manager, Viewer};
+use crate::show::{Frame, millis, name_of};
 
 #[derive(Template)]
 #[template(path = "edit.html")]

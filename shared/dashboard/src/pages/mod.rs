@@ -1,7 +1,8 @@
-//! The pages, one file each, and their assets.
+//! The routes of the pages. Each page has its own file.
 
 mod account;
 mod assets;
+mod day;
 mod deliveries;
 mod delivery;
 mod edit;
@@ -10,20 +11,11 @@ mod tryout;
 mod webhook;
 mod webhooks;
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::Path;
 use axum::routing::{get, post};
-use jiff::Timestamp;
-use statuspulse_core::Admin;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter};
-use statuspulse_core::ids::{AccountId, WebhookId};
-use statuspulse_core::webhook::Webhook;
 
 use crate::Dashboard;
-use crate::guard::Refused;
-use crate::show::Day;
+use crate::refused::Refused;
 
 pub(crate) fn routes() -> Router<Dashboard> {
     Router::new()
@@ -53,36 +45,4 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/webhooks/{id}/deliveries/{delivery}/redeliver", post(delivery::redeliver))
         .route("/dashboard/assets/{file}", get(assets::serve))
         .route("/dashboard/{*rest}", get(async || Refused::NotFound("page")))
-}
-
-/// Parses an id in a path. A malformed id is a 404, like an unknown one.
-fn id<T: std::str::FromStr>(Path(text): &Path<String>, what: &'static str) -> Result<T, Refused> {
-    text.parse().map_err(|_| Refused::NotFound(what))
-}
-
-/// The name of a webhook: its description, or else its URL.
-fn name_of(webhook: &Webhook) -> String {
-    webhook
-        .settings
-        .description
-        .clone()
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or_else(|| webhook.settings.shown_url())
-}
-
-/// Deliveries that are counted for the diagram of a day.
-const LOOKED_AT: usize = 100;
-
-/// The latest deliveries of a webhook within 24 hours, newest first, and their summary.
-async fn day_of(
-    admin: &Arc<Admin>,
-    account: AccountId,
-    webhook: WebhookId,
-    now: Timestamp,
-) -> Result<(Day, Vec<Delivery>), Refused> {
-    let since = now.checked_sub(std::time::Duration::from_secs(24 * 3600)).ok();
-    let filter = DeliveryFilter { since, ..DeliveryFilter::default() };
-    let page = admin.delivery_page(account, webhook, &filter, None, LOOKED_AT).await?;
-    let day = Day::of(&page.items, page.next.is_some(), now);
-    Ok((day, page.items))
 }

@@ -6,12 +6,12 @@ use statuspulse_core::admin::preview::{Preview, PreviewOf};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 
-use super::{id, name_of};
 use crate::Answer;
-use crate::forms::Form;
-use crate::guard::{html, in_words};
+use crate::forms::{Form, id};
+use crate::guard::html;
+use crate::refused::in_words;
 use crate::session::Viewer;
-use crate::show::Frame;
+use crate::show::{Frame, name_of};
 
 #[derive(Template)]
 #[template(path = "try.html")]

@@ -17,15 +17,17 @@ use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook::{JobKind, State, Webhook};
 
+use super::day::day_of;
 use super::deliveries::Row;
-use super::{day_of, id, name_of};
 use crate::Answer;
-use crate::forms::Form;
-use crate::guard::{html, in_words, see};
-use crate::session::{Flash, Manager, Viewer};
+use crate::flash::Flash;
+use crate::forms::{Form, id};
+use crate::guard::{html, see};
+use crate::refused::in_words;
+use crate::session::{Manager, Viewer};
 use crate::show::{
-    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, moment, pause_reason, since, time,
-    webhook_pill,
+    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, moment, name_of, pause_reason, since,
+    time, webhook_pill,
 };
 
 #[derive(Template)]

@@ -7,12 +7,12 @@ use statuspulse_core::destination::Destination;
 use statuspulse_core::limits;
 use statuspulse_core::webhook::{State, Webhook};
 
-use super::{day_of, name_of};
+use super::day::day_of;
 use crate::Answer;
 use crate::forms::Form;
 use crate::guard::html;
 use crate::session::Viewer;
-use crate::show::{Day, Frame, Pill, webhook_pill};
+use crate::show::{Day, Frame, Pill, name_of, webhook_pill};
 
 /// Webhooks per page. For each one the latest deliveries are read.
 const PAGE: usize = 20;
@@ -53,7 +53,7 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let shown = found.iter().skip(from).take(PAGE);
     let rows = try_join_all(shown.map(async |webhook| {
         let (day, _) = day_of(&viewer.admin, viewer.account, webhook.id, now).await?;
-        Ok::<_, crate::guard::Refused>(Row::of(webhook, day))
+        Ok::<_, crate::refused::Refused>(Row::of(webhook, day))
     }))
     .await?;
     let next = from + PAGE;

@@ -5,7 +5,7 @@ use statuspulse_core::access::Action;
 use statuspulse_core::limits;
 
 use super::{AccountView, CreatedView};
-use crate::openapi::Operation;
+use crate::openapi::operation::Operation;
 use crate::openapi::wire::{ACCOUNT, closed, list, or_null, short_text};
 use crate::test_result::TestView;
 

@@ -5,8 +5,8 @@ use statuspulse_core::access::Action;
 use statuspulse_core::limits;
 
 use super::{DeliveryView, RedeliveredView};
-use crate::openapi::wire::{self, DELIVERY, EVENT, WEBHOOK, closed, described};
-use crate::openapi::{Operation, reference};
+use crate::openapi::operation::Operation;
+use crate::openapi::wire::{self, DELIVERY, EVENT, WEBHOOK, closed, described, reference};
 
 const UNFINISHED: &str =
     "The delivery is not finished: it has an attempt scheduled, waits for an earlier event, or is held.";

@@ -6,8 +6,8 @@ use statuspulse_core::event::{EventType, Kind};
 use statuspulse_core::limits;
 
 use super::{IDEMPOTENCY_KEY, PublishedView};
-use crate::openapi::wire::{self, EVENT, closed, list, or_null, short_text};
-use crate::openapi::{Operation, reference};
+use crate::openapi::operation::Operation;
+use crate::openapi::wire::{self, EVENT, closed, list, or_null, reference, short_text};
 
 pub(crate) fn operations() -> Vec<Operation> {
     let key = json!({

@@ -5,7 +5,7 @@ use statuspulse_core::access::Action;
 use statuspulse_core::limits;
 
 use super::{CreatedView, KeyView};
-use crate::openapi::Operation;
+use crate::openapi::operation::Operation;
 use crate::openapi::wire::{self, KEY, closed, described, or_null};
 
 pub(crate) fn operations() -> Vec<Operation> {

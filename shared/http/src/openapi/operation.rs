@@ -6,8 +6,7 @@ use statuspulse_core::access::{Action, Role};
 use statuspulse_core::limits;
 use utoipa::ToSchema;
 
-use super::wire::{self, closed};
-use super::{Schemas, reference};
+use super::wire::{self, Schemas, closed, reference};
 use crate::page::PageView;
 
 const JSON: &str = "application/json";

@@ -14,7 +14,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Schemas;
+/// Schemas by name.
+pub(crate) type Schemas = BTreeMap<String, Value>;
 
 /// Ids for examples.
 pub(crate) const ACCOUNT: &str = "acc_01JD8V1Q8MZ4T4K0D8N6S2W3Y1";
@@ -150,9 +151,14 @@ pub(crate) fn or_null(mut schema: Value) -> Value {
     }
 }
 
+/// A reference to the schema of `T`.
+pub(crate) fn reference<T: ToSchema>() -> Value {
+    json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
+}
+
 /// A reference to the schema of `T`, with its own description.
 pub(crate) fn described<T: ToSchema>(description: &str) -> Value {
-    let mut reference = super::reference::<T>();
+    let mut reference = reference::<T>();
     reference["description"] = description.into();
     reference
 }

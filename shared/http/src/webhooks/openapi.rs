@@ -11,8 +11,8 @@ use super::{
     WebhookView,
 };
 use crate::events::openapi::payload_name;
-use crate::openapi::wire::{self, KEY, WEBHOOK, closed, described, list, or_null, short_text};
-use crate::openapi::{Operation, reference};
+use crate::openapi::operation::Operation;
+use crate::openapi::wire::{self, KEY, WEBHOOK, closed, described, list, or_null, reference, short_text};
 
 const PENDING: &str = "The webhook has not passed its handshake; verify it first.";
 
