@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::serve::ListenerExt;
+use prometheus_client::encoding::prometheus_text;
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -171,5 +173,9 @@ fn cursor_key(random: &dyn Random) -> CursorKey {
 
 /// `GET /metrics`. It needs no API key, so it contains only counts and no customer data.
 fn metrics_route(metrics: Arc<Counters>, store: Arc<Embedded>) -> Router {
-    Router::new().route("/metrics", get(async move || metrics.text(store.dead_letters().unwrap_or_default())))
+    let page = async move || {
+        let text = metrics.text(store.dead_letters().unwrap_or_default());
+        ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text)
+    };
+    Router::new().route("/metrics", get(page))
 }

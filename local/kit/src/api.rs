@@ -1,15 +1,12 @@
 //! A client of the API and events to publish, for tests. Unexpected results panic with a message.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "test helpers may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers may panic")]
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Error, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 /// A time limit for any wait; generous, because the machine may be busy.
@@ -42,14 +39,14 @@ pub struct Page {
 /// A client with one API key.
 #[derive(Debug, Clone)]
 pub struct Api {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client,
     origin: String,
     key: String,
 }
 
 impl Api {
     pub fn new(origin: &str, key: &str) -> Self {
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(LONG).build().unwrap();
         Self { client, origin: origin.to_owned(), key: key.to_owned() }
     }
 
@@ -64,30 +61,28 @@ impl Api {
 
     /// Sends a GET without a key and ignores the response, which need not be JSON.
     pub async fn probe(&self, path: &str) {
-        let request = Request::get(format!("{}{path}", self.origin)).body(Full::default()).unwrap();
-        let answer = tokio::time::timeout(LONG, self.client.request(request)).await.expect("an answer");
-        answer.unwrap().into_body().collect().await.unwrap();
+        self.request(Method::GET, path).send().await.unwrap().bytes().await.unwrap();
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, None, Bytes::new()).await.unwrap()
+        self.call(self.request(Method::GET, path)).await.unwrap()
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.call("POST", path, None, Bytes::from(body.to_string())).await.unwrap()
+        self.call(self.request(Method::POST, path).json(body)).await.unwrap()
     }
 
     /// Like [`post`](Self::post), but returns `None` if there is no valid response, such as when the connection breaks.
     pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
-        self.call("POST", path, None, Bytes::from(body.to_string())).await.ok()
+        self.call(self.request(Method::POST, path).json(body)).await.ok()
     }
 
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
-        self.call("PATCH", path, None, Bytes::from(body.to_string())).await.unwrap()
+        self.call(self.request(Method::PATCH, path).json(body)).await.unwrap()
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
-        self.call("DELETE", path, None, Bytes::new()).await.unwrap()
+        self.call(self.request(Method::DELETE, path)).await.unwrap()
     }
 
     /// Publishes a payload without changing its bytes.
@@ -99,9 +94,14 @@ impl Api {
         groups: &[&str],
         payload: &str,
         idempotency_key: Option<&str>,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, Error> {
         let envelope = format!("{{\"monitor_groups\":{},\"payload\":{payload}}}", json!(groups));
-        self.call("POST", "/v1/events", idempotency_key, Bytes::from(envelope)).await
+        let mut request =
+            self.request(Method::POST, "/v1/events").header(CONTENT_TYPE, "application/json").body(envelope);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        self.call(request).await
     }
 
     /// Publishes a payload, and expects a 202 with this number of deliveries.
@@ -113,50 +113,33 @@ impl Api {
 
     /// Requests a page of the dashboard with the session's cookie: a GET, or a POST of `form`.
     pub async fn page(&self, path: &str, form: Option<&str>, cookie: &str) -> Page {
-        let request = Request::builder()
-            .method(if form.is_some() { "POST" } else { "GET" })
-            .uri(format!("{}{path}", self.origin))
+        let method = if form.is_some() { Method::POST } else { Method::GET };
+        let request = self
+            .request(method, path)
             .header("sec-fetch-site", "same-origin")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("cookie", cookie)
-            .body(Full::from(form.unwrap_or_default().to_owned()))
-            .unwrap();
-        let answer =
-            tokio::time::timeout(LONG, self.client.request(request)).await.expect("an answer").unwrap();
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(COOKIE, cookie)
+            .body(form.unwrap_or_default().to_owned());
+        let answer = request.send().await.unwrap();
         let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let (status, location, cookie) = (answer.status().as_u16(), header("location"), header("set-cookie"));
-        let html = answer.into_body().collect().await.unwrap().to_bytes();
-        Page { status, location, cookie, html: String::from_utf8(html.to_vec()).unwrap() }
+        let (status, location, cookie) = (answer.status().as_u16(), header(LOCATION), header(SET_COOKIE));
+        let html = answer.bytes().await.unwrap();
+        Page { status, location, cookie, html: String::from_utf8(html.into()).unwrap() }
     }
 
-    async fn call(
-        &self,
-        method: &str,
-        path: &str,
-        idempotency_key: Option<&str>,
-        body: Bytes,
-    ) -> Result<Answer, String> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.origin))
-            .header("authorization", format!("Bearer {}", self.key))
-            .header("content-type", "application/json");
-        if let Some(key) = idempotency_key {
-            request = request.header("idempotency-key", key);
-        }
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.origin))
+    }
+
+    /// Calls the API with the key. Panics if there is no response in time.
+    async fn call(&self, request: RequestBuilder) -> Result<Answer, Error> {
         let exchange = async {
-            let answer = self.client.request(request.body(Full::from(body)).unwrap()).await;
-            let answer = answer.map_err(|error| error.to_string())?;
+            let answer = request.bearer_auth(&self.key).send().await?;
             let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let body = if body.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_slice(&body).map_err(|error| format!("{status}: {error}"))?
-            };
+            let body = if status == 204 { Value::Null } else { answer.json().await? };
             Ok(Answer { status, body })
         };
-        tokio::time::timeout(LONG, exchange).await.expect("an answer")
+        exchange.await.inspect_err(|error: &Error| assert!(!error.is_timeout(), "{error}"))
     }
 
     /// Registers a webhook for all event types of these groups, which must pass its handshake. Returns id and secret.

@@ -1,12 +1,7 @@
 //! A client of the API that uses plain HTTP, as any program would.
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use anyhow::{Result, ensure};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
 /// A client with one API key.
@@ -14,13 +9,13 @@ use serde_json::Value;
 pub(super) struct Api {
     base: String,
     key: String,
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client,
 }
 
 impl Api {
-    pub(super) fn new(base: &str, key: &str) -> Self {
-        let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { base: base.to_owned(), key: key.to_owned(), http }
+    pub(super) fn new(base: &str, key: &str) -> Result<Self> {
+        let http = Client::builder().no_proxy().build()?;
+        Ok(Self { base: base.to_owned(), key: key.to_owned(), http })
     }
 
     /// The same client with another key.
@@ -42,15 +37,11 @@ impl Api {
     }
 
     async fn call(&self, method: Method, path: &str, body: String, expected: StatusCode) -> Result<Value> {
-        let request = Request::builder()
-            .method(&method)
-            .uri(format!("{}{path}", self.base))
-            .header("authorization", format!("Bearer {}", self.key))
-            .body(Full::new(Bytes::from(body)))?;
-        let response = self.http.request(request).await.with_context(|| format!("{method} {path}"))?;
+        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let response = request.bearer_auth(&self.key).body(body).send().await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        ensure!(status == expected, "{method} {path} answered {status}: {}", String::from_utf8_lossy(&body));
-        Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
+        let body = response.text().await?;
+        ensure!(status == expected, "{method} {path} answered {status}: {body}");
+        Ok(serde_json::from_str(&body).unwrap_or(Value::Null))
     }
 }

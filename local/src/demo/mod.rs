@@ -37,7 +37,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let server = Server::start(serve_options(&data, &ca, &receiver, options.stay)).await?;
     let operator = keys::create(&data, None, Role::Operator).await?;
     let base = format!("http://{}", server.address);
-    let api = Api::new(&base, operator.reveal());
+    let api = Api::new(&base, operator.reveal())?;
     let stage = Stage { receiver, api };
     let key = story::tell(&stage).await?;
     if options.stay {

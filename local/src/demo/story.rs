@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use hyper::StatusCode;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use statuspulse_kit::{Mood, Received, Receiver, unix_nanos, verify};
 

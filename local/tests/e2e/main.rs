@@ -10,6 +10,7 @@ mod destinations;
 mod folders;
 mod hang_ups;
 mod keys;
+mod metrics;
 mod neighbours;
 mod refusing;
 mod serving;
