@@ -271,8 +271,10 @@ fn every_flag_of_serve_and_every_variable_is_in_the_documents() {
 fn numbers_of_things_are_what_is_there() {
     let template = read(&root().join("infra/template.yaml"));
     let functions = template.matches("Type: AWS::Serverless::Function").count();
-    let mutations = read(&root().join("local/sim/tests/mutations/list.rs")).matches("    Mutation {").count();
-    let counted = [("Lambda functions", functions), ("seeded defects", mutations)];
+    let mutations = ["rules.rs", "repairs.rs"].map(|file| {
+        read(&root().join("local/sim/tests/mutations").join(file)).matches("    Mutation {").count()
+    });
+    let counted = [("Lambda functions", functions), ("seeded defects", mutations.iter().sum())];
     for document in Document::all() {
         let text = read(&document.path).replace('\n', " ");
         for (name, count) in counted {

@@ -8,10 +8,32 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-#[path = "mutations/list.rs"]
-mod list;
+#[path = "mutations/repairs.rs"]
+mod repairs;
+#[path = "mutations/rules.rs"]
+mod rules;
 
-use list::{MUTATIONS, Mutation, RARE};
+use repairs::REPAIRS;
+use rules::RULES;
+
+/// A defect.
+struct Mutation {
+    name: &'static str,
+    /// Path below `shared/core/src`.
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+/// Defects that the first runs do not find, each with a seed that finds it. A change of the simulation or of the rules
+/// may require another seed: apply the defect, and run `make sim RUNS=1000000`.
+const RARE: [(&str, u64); 5] = [
+    ("repair: the check does not send a webhook's outbox", 124_393_417_701),
+    ("repair: the other deliveries of a burst are not checked again", 81_227_252_746),
+    ("an answer does not count if its webhook was paused by hand meanwhile", 528_499_712_984),
+    ("repair: the message of a replaced job is not handled again", 948_970_494_699),
+    ("repair: a delivery that a discard promoted is not sent again", 956_797_063_080),
+];
 
 const CORE: &str = "shared/core/src/";
 /// Runs of each changed program, which stops at the first violation. Most defects show in the first few hundred.
@@ -107,7 +129,7 @@ fn the_simulation_finds_every_defect() {
     // To test one defect: STATUSPULSE_DEFECT="lost its lease" cargo test -p statuspulse-sim --test mutations
     let only = std::env::var("STATUSPULSE_DEFECT").unwrap_or_default();
     let mutations: Vec<&Mutation> =
-        MUTATIONS.iter().filter(|mutation| mutation.name.contains(&only)).collect();
+        RULES.iter().chain(&REPAIRS).filter(|mutation| mutation.name.contains(&only)).collect();
     let (next, survivors) = (AtomicUsize::new(0), Mutex::new(vec![]));
     std::thread::scope(|scope| {
         for builder in 0..BUILDERS {

@@ -316,6 +316,16 @@ async fn deliveries_are_filtered_and_paged() {
 }
 
 #[tokio::test]
+async fn an_internationalised_host_is_shown_in_both_forms() {
+    let world = World::new().await;
+    let browser = world.browser().await;
+    let hook = world.register("https://bücher.example/in").await;
+    browser.open(&path(&hook, "")).await.says("https://xn--bcher-kva.example/in").says("(bücher.example)");
+    let plain = world.register(URL).await;
+    browser.open(&path(&plain, "")).await.does_not_say("(hooks.");
+}
+
+#[tokio::test]
 async fn a_delivery_shows_its_attempts_and_the_exact_request() {
     let world = World::new().await;
     let hook = world.register_with(URL, json!({"headers": {"X-Api-Key": "k1"}})).await;

@@ -1,16 +1,19 @@
-//! One signed POST to a webhook, with its headers.
+//! Calls with their headers: a signed POST to a webhook, and a message to a Slack channel.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::destination::slack;
 use crate::ids::{DeliveryId, EventId};
+use crate::limits;
 use crate::ports::Call;
+use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
 /// The `User-Agent` of every call.
-pub(crate) const USER_AGENT: &str = "StatusPulse-Webhooks/1";
+const USER_AGENT: &str = "StatusPulse-Webhooks/1";
 
 /// What the headers of a call say about it.
 pub(crate) struct About {
@@ -50,4 +53,13 @@ pub(crate) fn signed_call(
     headers
         .extend(about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
     Call { url: webhook.settings.url.clone(), headers, body, timeout }
+}
+
+/// The call that sends a text to a Slack channel.
+pub(crate) fn message_to(slack: EndpointUrl, text: &str) -> Call {
+    let headers = vec![
+        ("Content-Type".to_owned(), "application/json".to_owned()),
+        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
+    ];
+    Call { url: slack, headers, body: slack::text(text), timeout: limits::ATTEMPT_TIMEOUT }
 }

@@ -19,7 +19,7 @@ pub(crate) fn of_one(
     deployment: &Deployment,
 ) -> String {
     let id = webhook.id;
-    let endpoint = escaped(&webhook.settings.url.without_path());
+    let endpoint = escaped(webhook.settings.url.origin());
     let mut text = format!(
         "{} Webhook {id} of {} {}.\nEndpoint: {endpoint}",
         sign(&notification.kind),
@@ -62,7 +62,7 @@ pub(crate) fn of_several(mut notifications: Vec<(&Webhook, &Notification)>, acco
     }
     let mut text = format!("{} webhooks of {}: {}", notifications.len(), escaped(account), counts.join(", "));
     for (webhook, notification) in notifications.iter().take(limits::NOTICE_LINES) {
-        let endpoint = escaped(&shortened(&webhook.settings.url.without_path(), limits::NOTICE_LINE_CHARS));
+        let endpoint = escaped(&shortened(webhook.settings.url.origin(), limits::NOTICE_LINE_CHARS));
         let (sign, happened) = (sign(&notification.kind), happened(&notification.kind));
         _ = write!(text, "\n{sign} Webhook {} ({endpoint}) {happened}", webhook.id);
         if let Some(error) = last_error(&notification.kind) {

@@ -23,6 +23,7 @@ mod address;
 mod domains;
 mod host;
 mod policy;
+mod refused;
 mod shape;
 
 use std::fmt;
@@ -34,36 +35,12 @@ use url::Url;
 
 pub use address::{Cidr, CidrRefused, is_public};
 pub use domains::{ALWAYS_ALLOWED, AllowedDomains, DomainRefused};
+pub use host::Host;
 pub use policy::{REFUSED_PORTS, Refused, TargetPolicy};
+pub use refused::UrlRefused;
 
 /// Shown in place of a secret.
 pub const HIDDEN: &str = "[hidden]";
-
-/// Why a URL is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct UrlRefused {
-    /// For programs: `url_too_long`, `url_shape`, `url_scheme`, `url_userinfo`, `url_fragment`, `url_port`,
-    /// `url_host` or `target_not_public`.
-    pub code: &'static str,
-    /// For people: what to fix.
-    pub detail: String,
-}
-
-impl UrlRefused {
-    fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
-}
-
-/// The host of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Host<'a> {
-    /// A name in lower case, with punycode for an internationalised one. It has to be looked up.
-    Name(&'a str),
-    /// An IP address.
-    Address(IpAddr),
-}
 
 /// An endpoint's URL in the strict shape. Cheap to clone.
 ///
@@ -171,7 +148,8 @@ impl EndpointUrl {
         self.port
     }
 
-    /// `scheme://host`, with the port if it is not the scheme's default. Connections are kept per origin.
+    /// `scheme://host`, with the port if it is not the scheme's default. Connections are kept per origin. Slack texts and
+    /// logs show only this, because with many services the path is a secret.
     pub fn origin(&self) -> &str {
         &self.text[..self.path_start()]
     }
@@ -179,11 +157,6 @@ impl EndpointUrl {
     /// The path, and the query if there is one.
     pub fn path_and_query(&self) -> &str {
         &self.text[self.path_start()..]
-    }
-
-    /// The origin, for Slack texts and logs. With many services the path is the secret.
-    pub fn without_path(&self) -> String {
-        self.origin().to_owned()
     }
 
     /// The URL with its path hidden, for URLs whose path is a secret.
@@ -205,6 +178,27 @@ impl fmt::Display for EndpointUrl {
 
 impl fmt::Debug for EndpointUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EndpointUrl({}/…)", self.without_path())
+        write!(f, "EndpointUrl({}/…)", self.origin())
+    }
+}
+
+impl TargetPolicy {
+    /// Decides, at registration and at every attempt, whether the URL may be called at these addresses: its literal
+    /// address, or *all* that its name resolved to. One address that is not allowed refuses the name. Otherwise the
+    /// owner of a name could hide a private address among public ones and wait until it is picked.
+    ///
+    /// # Errors
+    /// Returns why it may not be called.
+    pub fn vet(&self, url: &EndpointUrl, addresses: &[IpAddr]) -> Result<(), Refused> {
+        if addresses.is_empty() {
+            return Err(Refused::NoAddress);
+        }
+        if !addresses.iter().all(|address| self.admits(*address)) {
+            return Err(Refused::NotPublic);
+        }
+        if !url.scheme_is_https() && !addresses.iter().all(|address| self.is_for_development(*address)) {
+            return Err(Refused::PlainHttp);
+        }
+        Ok(())
     }
 }

@@ -23,8 +23,9 @@
 //! Otherwise [`Outbox`](crate::outbox::Outbox) sends them right after it, and then removes them from the record. Code
 //! that reads a webhook and finds unsent messages sends them.
 
-mod changes;
-mod job;
+pub(crate) mod changes;
+pub(crate) mod job;
+pub(crate) mod pages;
 pub mod pause;
 pub mod settings;
 
@@ -39,9 +40,7 @@ use crate::message::ScheduledMessage;
 use crate::notification::{Notification, NotificationKind};
 use crate::signature::SigningKeys;
 
-pub(crate) use changes::FailedAttempt;
 pub use job::{BulkJob, JobKind};
-pub(crate) use job::{PageClaim, PageResult};
 pub use pause::{Pause, PauseReason};
 pub use settings::{Headers, Settings};
 

@@ -46,7 +46,7 @@ fn an_ordinary_https_url_is_taken_with_its_path_and_query() {
     assert_eq!(url.as_str(), "https://hooks.yourcompany.com/statuspulse?team=a%20b&x=1");
     assert_eq!((url.host(), url.port()), (Host::Name("hooks.yourcompany.com"), 443));
     assert!(url.scheme_is_https());
-    assert_eq!(url.without_path(), "https://hooks.yourcompany.com");
+    assert_eq!(url.origin(), "https://hooks.yourcompany.com");
     assert_eq!(
         (url.origin(), url.path_and_query()),
         ("https://hooks.yourcompany.com", "/statuspulse?team=a%20b&x=1")
@@ -73,13 +73,13 @@ fn a_public_literal_address_is_taken() {
     let v6 = taken("https://[2001:4860:4860:0::8888]:8443/hook");
     assert_eq!(v6.host(), Host::Address(ip("2001:4860:4860::8888")));
     assert_eq!(v6.host_text(), "[2001:4860:4860::8888]");
-    assert_eq!(v6.without_path(), "https://[2001:4860:4860::8888]:8443");
+    assert_eq!(v6.origin(), "https://[2001:4860:4860::8888]:8443");
 }
 
 #[test]
 fn debug_output_and_the_short_form_leave_the_path_out() {
     let url = taken("https://hooks.slack.com:8443/services/T0/B0/topsecret?key=hush");
-    for shown in [format!("{url:?}"), url.without_path()] {
+    for shown in [format!("{url:?}"), url.origin().to_owned()] {
         assert!(shown.contains("hooks.slack.com:8443"), "{shown}");
         assert!(!shown.contains("topsecret") && !shown.contains("hush"), "{shown}");
     }
@@ -353,7 +353,7 @@ fn an_internationalised_name_is_taken_as_punycode_and_shown_in_both_forms() {
 #[test]
 fn a_name_of_mixed_scripts_is_shown_as_punycode() {
     let url = taken("https://аpple.example/"); // the first letter is Cyrillic
-    assert_eq!(url.without_path(), "https://xn--pple-43d.example");
+    assert_eq!(url.origin(), "https://xn--pple-43d.example");
 }
 
 #[test]

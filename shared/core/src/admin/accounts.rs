@@ -4,12 +4,12 @@ use super::Admin;
 use super::commands::{AccountPatch, NewAccount, NewKey};
 use super::probe::TestResult;
 use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
+use crate::call::message_to;
 use crate::destination::slack::Slack;
 use crate::error::{Error, Refusals, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
 use crate::target::{AllowedDomains, EndpointUrl};
-use crate::worker::message_to;
 
 impl Admin {
     /// The caller that this API key belongs to. Unknown, revoked and expired keys give the same error.

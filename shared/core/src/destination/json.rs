@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict};
+use super::format::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict};
 use crate::attempt::{Reply, judge};
 use crate::webhook::pause::PauseReason;
 

@@ -7,8 +7,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
+use super::format::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
 use super::shown::{Details, ShownFields, shortened};
-use super::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
 use crate::attempt::{Class, Failure, Reply, judge, response_text};
 use crate::event::EventType;
 use crate::limits;

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::format::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
 use super::shown::{ShownFields, shortened};
-use super::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
 use crate::attempt::{Class, Failure, Reply, judge};
 use crate::event::EventType;
 use crate::limits;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Unreadable, from_millis, micros, millis};
+use super::values::{Unreadable, from_millis, micros, millis};
 use crate::attempt::{Attempt, Class, Failure, ResponseHeaders, Trigger};
 
 #[derive(Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Unreadable, from_millis, micros, millis, optional_time};
+use super::values::{Unreadable, from_millis, micros, millis, optional_time};
 use crate::audit::{AuditLog, Change, Entry};
 use crate::destination::{self, Address, Destination, RoutingKey};
 use crate::event::EventType;

@@ -1,6 +1,17 @@
-//! Which host names are allowed.
+//! The host of a URL, and which names are allowed.
 
-use super::UrlRefused;
+use std::net::IpAddr;
+
+use super::refused::UrlRefused;
+
+/// The host of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// A name in lower case, with punycode for an internationalised one. It has to be looked up.
+    Name(&'a str),
+    /// An IP address.
+    Address(IpAddr),
+}
 
 /// Limit of a whole name (RFC 1035).
 const NAME_BYTES: usize = 253;

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Cidr, EndpointUrl, Host, UrlRefused, address, host};
+use super::address::{self, Cidr};
+use super::host::{self, Host};
+use super::refused::UrlRefused;
 
 /// Ports from 1024 up that belong to services other than a webhook receiver. TLS alone would stop most attacks on them;
 /// not connecting at all is a second line of defence. Sources: IANA's service registry, the "bad ports" of the WHATWG
@@ -112,27 +114,8 @@ impl TargetPolicy {
         address::is_public(address) || self.is_for_development(address)
     }
 
-    fn is_for_development(&self, address: IpAddr) -> bool {
+    pub(super) fn is_for_development(&self, address: IpAddr) -> bool {
         self.development.iter().any(|cidr| cidr.contains(address))
-    }
-
-    /// Decides, at registration and at every attempt, whether the URL may be called at these addresses: its literal
-    /// address, or *all* that its name resolved to. One address that is not allowed refuses the name. Otherwise the
-    /// owner of a name could hide a private address among public ones and wait until it is picked.
-    ///
-    /// # Errors
-    /// Returns why it may not be called.
-    pub fn vet(&self, url: &EndpointUrl, addresses: &[IpAddr]) -> Result<(), Refused> {
-        if addresses.is_empty() {
-            return Err(Refused::NoAddress);
-        }
-        if !addresses.iter().all(|address| self.admits(*address)) {
-            return Err(Refused::NotPublic);
-        }
-        if !url.scheme_is_https() && !addresses.iter().all(|address| self.is_for_development(*address)) {
-            return Err(Refused::PlainHttp);
-        }
-        Ok(())
     }
 
     pub(super) fn check_scheme(&self, https: bool) -> Result<(), UrlRefused> {

@@ -1,6 +1,7 @@
 //! The strict shape that a URL's text must have before a parser reads it.
 
-use super::{Host, UrlRefused};
+use super::host::Host;
+use super::refused::UrlRefused;
 use crate::limits::URL_BYTES;
 
 /// The parts of the text, read literally.

@@ -211,7 +211,7 @@ impl Webhook {
     fn begin_job(&mut self, kind: JobKind, let_go: u64, now: Timestamp) {
         let job = BulkJob::new(kind, self.health.outage.saturating_sub(1), let_go, now);
         self.job = Some(job);
-        self.outbox.push(job.message(self));
+        self.outbox.push(job.message(self.id, self.generation));
     }
 
     /// Ends the job, and raises the notification that waited for its end.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Webhook;
+use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{JobMessage, Message, ScheduledMessage};
 use crate::time::later;
@@ -72,17 +72,6 @@ impl JobKind {
     }
 }
 
-/// The result of [`Webhook::claim_page`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PageClaim {
-    /// The webhook with the lease. The worker has the page once this is saved.
-    Taken(Box<Webhook>),
-    /// Not due yet, or leased by another worker. Try again at this time.
-    Later(Timestamp),
-    /// The job has passed this page, has ended, or was replaced.
-    Over,
-}
-
 /// What was done on a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PageResult {
@@ -103,21 +92,21 @@ impl BulkJob {
     }
 
     /// The message for its next page.
-    pub(crate) fn message(&self, webhook: &Webhook) -> ScheduledMessage {
-        let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: self.page };
+    pub(crate) fn message(&self, webhook_id: WebhookId, generation: u64) -> ScheduledMessage {
+        let message = JobMessage { webhook_id, generation, page: self.page };
         ScheduledMessage { message: Message::Job(message), due: self.due }
     }
 
     /// How many deliveries a release or a recovery sends on this page: one while the webhook is failing.
-    pub(crate) fn release_size(&self, webhook: &Webhook) -> usize {
-        if webhook.health.is_failing() {
+    pub(crate) fn release_size(&self, is_failing: bool) -> usize {
+        if is_failing {
             return 1;
         }
         limits::DRAIN_FIRST_PAGE.checked_shl(self.ramp).unwrap_or(usize::MAX).min(limits::DRAIN_PAGE_MAX)
     }
 
     /// The job after a page; `None` if it has ended.
-    fn after_page(self, page: PageResult, failing: bool, now: Timestamp) -> Option<Self> {
+    pub(super) fn after_page(self, page: PageResult, failing: bool, now: Timestamp) -> Option<Self> {
         let releases = matches!(self.kind, JobKind::Release | JobKind::Recover);
         // The webhook keeps failing, so the outage has not ended: leave the rest on the ladder.
         let relapsed = self.kind == JobKind::Recover && self.setbacks >= RELAPSES;
@@ -144,44 +133,4 @@ const RELAPSES: u32 = 3;
 
 fn probe_wait(setbacks: u32) -> Duration {
     limits::DRAIN_RECHECK.saturating_mul(1 << setbacks.min(6)).min(limits::DRAIN_RECHECK_MAX)
-}
-
-impl Webhook {
-    /// Leases a page of the job.
-    pub(crate) fn claim_page(&self, message: JobMessage, now: Timestamp) -> PageClaim {
-        let asked = |job: &BulkJob| self.generation == message.generation && job.page == message.page;
-        let Some(job) = self.job.filter(asked) else { return PageClaim::Over };
-        match job.leased_until.filter(|until| now < *until) {
-            Some(until) => PageClaim::Later(until),
-            None if now < job.due => PageClaim::Later(job.due),
-            None => {
-                let job = BulkJob { leased_until: Some(later(now, limits::CLAIM)), ..job };
-                PageClaim::Taken(Box::new(Self { job: Some(job), ..self.clone() }))
-            }
-        }
-    }
-
-    /// The webhook after a page that this worker had leased; `None` if the lease has passed to another worker, or if
-    /// the job was replaced.
-    #[must_use]
-    pub(crate) fn after_page(
-        &self,
-        generation: u64,
-        leased: BulkJob,
-        page: PageResult,
-        now: Timestamp,
-    ) -> Option<Self> {
-        if self.generation != generation || self.job != Some(leased) {
-            return None;
-        }
-        let mut next = self.clone();
-        match leased.after_page(page, self.health.is_failing(), now) {
-            Some(job) => {
-                next.job = Some(job);
-                next.outbox.push(job.message(&next));
-            }
-            None => next.end_job(leased.let_go + page.let_go, now),
-        }
-        Some(next)
-    }
 }

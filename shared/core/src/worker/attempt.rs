@@ -18,7 +18,8 @@ use crate::message::{AttemptMessage, ScheduledMessage};
 use crate::ports::{Call, Claim, Sent};
 use crate::retry;
 use crate::time::{later, since};
-use crate::webhook::{self, FailedAttempt, Webhook};
+use crate::webhook::changes::FailedAttempt;
+use crate::webhook::{self, Webhook};
 
 impl Worker {
     pub(super) async fn attempt(&self, message: AttemptMessage) -> Result<Handled> {

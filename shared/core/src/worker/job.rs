@@ -27,7 +27,9 @@ use crate::limits;
 use crate::message::{JobMessage, ScheduledMessage};
 use crate::ports::{Conflict, DeliveryQuery};
 use crate::time::later;
-use crate::webhook::{BulkJob, JobKind, PageClaim, PageResult, Webhook};
+use crate::webhook::job::PageResult;
+use crate::webhook::pages::PageClaim;
+use crate::webhook::{BulkJob, JobKind, Webhook};
 
 impl Worker {
     pub(super) async fn work_on_job(&self, message: JobMessage) -> Result<Handled> {
@@ -73,7 +75,7 @@ impl Worker {
     async fn work_on_page(&self, webhook: &Webhook, job: BulkJob, now: Timestamp) -> Result<PageResult> {
         let (query, limit) = match job.kind {
             JobKind::Hold => (DeliveryQuery::Moving, limits::JOB_PAGE),
-            JobKind::Release => (DeliveryQuery::Held, job.release_size(webhook)),
+            JobKind::Release => (DeliveryQuery::Held, job.release_size(webhook.health.is_failing())),
             JobKind::Discard => (DeliveryQuery::Held, limits::JOB_PAGE),
             JobKind::Cancel => (DeliveryQuery::Unfinished, limits::JOB_PAGE),
             JobKind::Recover => {
@@ -84,7 +86,7 @@ impl Worker {
         let full = page.len() >= limit;
         if job.kind == JobKind::Recover {
             page.retain(|delivery| delivery.clone().retried_early(now, job.outage).is_some());
-            page.truncate(job.release_size(webhook));
+            page.truncate(job.release_size(webhook.health.is_failing()));
         }
         // Spread the attempts over the time until the next page: they arrive oldest first, without bursts.
         let gap = limits::DRAIN_INTERVAL / u32::try_from(page.len().max(1)).unwrap_or(u32::MAX);

@@ -6,8 +6,6 @@ mod event;
 mod job;
 mod notify;
 
-pub(crate) use notify::message_to;
-
 use std::sync::Arc;
 
 use jiff::Timestamp;

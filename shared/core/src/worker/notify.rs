@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use super::{Handled, Worker};
-use crate::call::USER_AGENT;
+use crate::call::message_to;
 use crate::destination::Verdict;
-use crate::destination::slack::{self, Slack};
+use crate::destination::slack::Slack;
 use crate::error::Result;
 use crate::message::NotifyMessage;
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
 use crate::outbox::Latest;
-use crate::ports::{Call, RateLimit};
+use crate::ports::RateLimit;
 use crate::target::EndpointUrl;
 use crate::time::later;
 use crate::webhook::Webhook;
@@ -133,13 +133,4 @@ impl Worker {
 struct Claimed {
     webhook: Arc<Webhook>,
     notification: Notification,
-}
-
-/// The call that sends a text to a Slack channel.
-pub(crate) fn message_to(slack: EndpointUrl, text: &str) -> Call {
-    let headers = vec![
-        ("Content-Type".to_owned(), "application/json".to_owned()),
-        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
-    ];
-    Call { url: slack, headers, body: slack::text(text), timeout: limits::ATTEMPT_TIMEOUT }
 }

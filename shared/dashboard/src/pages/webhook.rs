@@ -63,6 +63,8 @@ struct Entry {
 struct Shown {
     id: String,
     url: String,
+    /// Of an internationalised host.
+    host_in_unicode: Option<String>,
     destination: &'static str,
     events: Vec<&'static str>,
     groups: Vec<String>,
@@ -200,6 +202,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         webhook: Shown {
             id: id.to_string(),
             url: settings.shown_url(),
+            host_in_unicode: settings.url.host_in_unicode(),
             destination: settings.destination.name(),
             events: settings.events.iter().map(|event| event.name()).collect(),
             groups: settings.monitor_groups.clone(),

@@ -8,7 +8,8 @@ use crate::fixtures::{active_webhook, at};
 use crate::ids::KeyId;
 use crate::limits;
 use crate::message::{JobMessage, Message};
-use crate::webhook::{PageClaim, PageResult};
+use crate::webhook::job::PageResult;
+use crate::webhook::pages::PageClaim;
 
 /// The webhook after a save, with its messages sent.
 fn kept(webhook: Webhook) -> Webhook {
@@ -397,10 +398,14 @@ fn a_release_lets_go_of_twice_as_many_each_time_up_to_a_bound() {
     let mut webhook = active_webhook();
     for (ramp, size) in [(0, 10), (1, 20), (3, 80), (4, 100), (16, 100), (70, 100)] {
         let job = BulkJob { ramp, ..BulkJob::new(JobKind::Release, 0, 0, at(0)) };
-        assert_eq!(job.release_size(&webhook), size, "{ramp}");
+        assert_eq!(job.release_size(webhook.health.is_failing()), size, "{ramp}");
     }
     webhook.health.failing_since = Some(at(0));
-    assert_eq!(BulkJob { ramp: 4, ..BulkJob::new(JobKind::Release, 0, 0, at(0)) }.release_size(&webhook), 1);
+    assert_eq!(
+        BulkJob { ramp: 4, ..BulkJob::new(JobKind::Release, 0, 0, at(0)) }
+            .release_size(webhook.health.is_failing()),
+        1
+    );
 }
 
 #[test]

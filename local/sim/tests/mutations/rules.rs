@@ -1,26 +1,8 @@
-//! Defects that the simulation must find. Each changes a rule, removes a repair, or breaks a guarantee of the ports.
-//! `docs/mutants.md` describes generated defects.
+//! Defects that change a rule or break a guarantee of the ports.
 
-/// A defect.
-pub(crate) struct Mutation {
-    pub(crate) name: &'static str,
-    /// Path below `shared/core/src`.
-    pub(crate) file: &'static str,
-    pub(crate) from: &'static str,
-    pub(crate) to: &'static str,
-}
+use crate::Mutation;
 
-/// Defects that the first runs do not find, each with a seed that finds it. A change of the simulation or of the rules
-/// may require another seed: apply the defect, and run `make sim RUNS=1000000`.
-pub(crate) const RARE: [(&str, u64); 5] = [
-    ("repair: the check does not send a webhook's outbox", 124_393_417_701),
-    ("repair: the other deliveries of a burst are not checked again", 81_227_252_746),
-    ("an answer does not count if its webhook was paused by hand meanwhile", 528_499_712_984),
-    ("repair: the message of a replaced job is not handled again", 948_970_494_699),
-    ("repair: a delivery that a discard promoted is not sent again", 956_797_063_080),
-];
-
-pub(crate) const MUTATIONS: [Mutation; 76] = [
+pub(crate) const RULES: [Mutation; 41] = [
     Mutation {
         name: "Retry-After is ignored",
         file: "worker/attempt.rs",
@@ -48,26 +30,14 @@ pub(crate) const MUTATIONS: [Mutation; 76] = [
     Mutation {
         name: "an attempt is made although its webhook is paused",
         file: "worker/attempt.rs",
-        from: "Some(webhook) if webhook.is_active() => match body {",
-        to: "Some(webhook) if !webhook.is_deleted() => match body {",
+        from: "Some(webhook) if webhook.is_active() => match payload {",
+        to: "Some(webhook) if !webhook.is_deleted() => match payload {",
     },
     Mutation {
         name: "an answer does not count if its webhook was paused by hand meanwhile",
         file: "webhook/changes.rs",
         from: "let counts = self.is_active() || self.is_paused_by_hand();",
         to: "let counts = self.is_active() || false && self.is_paused_by_hand();",
-    },
-    Mutation {
-        name: "repair: the message of a replaced job is not handled again",
-        file: "worker/job.rs",
-        from: "let was_replaced = webhook.generation != message.generation;",
-        to: "let was_replaced = webhook.generation != message.generation && false;",
-    },
-    Mutation {
-        name: "repair: a delivery that a discard promoted is not sent again",
-        file: "worker/job.rs",
-        from: "State::Scheduled { number: 1, .. } if delivery.round == 1 => {",
-        to: "State::Scheduled { number: 1, .. } if delivery.round == 0 => {",
     },
     Mutation {
         name: "a resume starts no drain",
@@ -173,14 +143,14 @@ pub(crate) const MUTATIONS: [Mutation; 76] = [
     },
     Mutation {
         name: "a page is handled without its lease",
-        file: "webhook/job.rs",
+        file: "webhook/pages.rs",
         from: "match job.leased_until.filter(|until| now < *until) {",
         to: "match job.leased_until.filter(|until| now < *until && false) {",
     },
     Mutation {
         name: "a job stops after its first page",
-        file: "webhook/job.rs",
-        from: r#"                next.outbox.push(job.message(&next));
+        file: "webhook/pages.rs",
+        from: r#"                next.outbox.push(job.message(self.id, self.generation));
 "#,
         to: "",
     },
@@ -231,217 +201,10 @@ pub(crate) const MUTATIONS: [Mutation; 76] = [
         to: "",
     },
     Mutation {
-        name: "repair: a message is done after a conflict",
-        file: "reconcile.rs",
-        from: "return Ok(Handled::Again(later(self.clock.now(), limits::DRAIN_INTERVAL)));",
-        to: "return Ok(Handled::Done);",
-    },
-    Mutation {
-        name: "repair: a delivery that is held too late for a drain stays held",
-        file: "reconcile.rs",
-        from: "if delivery.state == State::Held {",
-        to: "if false {",
-    },
-    Mutation {
-        name: "repair: a delivery that is put on the ladder too late for a hold stays there",
-        file: "reconcile.rs",
-        from: "while !delivery.is_finished()",
-        to: "while !delivery.is_finished() && !matches!(delivery.state, State::Scheduled { .. })",
-    },
-    Mutation {
-        name: "repair: a message that finds its record further on is dropped",
-        file: "worker/attempt.rs",
-        from: "self.outbox.reconcile_delivery(delivery).await.map(Handled::until)",
-        to: "drop(delivery); Ok(Handled::Done)",
-    },
-    Mutation {
-        name: "repair: such a message does not send its webhook's outbox",
-        file: "worker/attempt.rs",
-        from: r#"        if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
-            self.outbox.settle(&webhook).await?;
-        }
-"#,
-        to: "",
-    },
-    Mutation {
-        name: "repair: a webhook's outbox is not sent after an attempt",
-        file: "worker/attempt.rs",
-        from: "Some(webhook) => self.outbox.settle(&webhook).await,",
-        to: "Some(_) => Ok(()),",
-    },
-    Mutation {
-        name: "repair: the message of a scheduled delivery is not sent again",
-        file: "reconcile.rs",
-        from: "State::Scheduled { .. } => self.send_attempt(&delivery).await?,",
-        to: "State::Scheduled { .. } => {}",
-    },
-    Mutation {
-        name: "repair: the successor of a finished delivery is not promoted again",
-        file: "reconcile.rs",
-        from: r#"                self.send(delivery.failed_event().into_iter().collect()).await?;
-                self.wake_successor(&delivery).await?;"#,
-        to: "                self.send(delivery.failed_event().into_iter().collect()).await?;",
-    },
-    Mutation {
-        name: "repair: the message of a promoted delivery is not sent again",
-        file: "outbox.rs",
-        from: "Some(head) if matches!(head.due_attempt(), Some((AttemptKey { number: 1, .. }, _))) => head,",
-        to: "",
-    },
-    Mutation {
-        name: "repair: a conflict at a promotion is ignored",
-        file: "outbox.rs",
-        from: "Err(Conflict) => continue,",
-        to: "Err(Conflict) => return Ok(()),",
-    },
-    Mutation {
         name: "the next delivery of a lane is not promoted",
         file: "outbox.rs",
         from: "for saved in page.iter().filter(|saved| saved.has_successor) {",
         to: "for saved in page.iter().filter(|saved| saved.has_successor && false) {",
-    },
-    Mutation {
-        name: "repair: a lane whose head has no message is not checked again",
-        file: "reconcile.rs",
-        from: "return Ok(Some(overdue));",
-        to: "return Ok(None);",
-    },
-    Mutation {
-        name: "repair: a lane whose head is waiting is not repaired",
-        file: "reconcile.rs",
-        from: r#"Some((_, head)) if head.state == State::Waiting => {
-                self.wake_successor(waiting).await.map(|()| None)
-            }"#,
-        to: "",
-    },
-    Mutation {
-        name: "repair: the message of an overdue head is not sent again",
-        file: "reconcile.rs",
-        from: r#"                self.send_attempt(&head).await.map(|()| None)
-            }"#,
-        to: r#"                drop(head);
-                Ok(None)
-            }"#,
-    },
-    Mutation {
-        name: "repair: the end of a job does not check for held deliveries",
-        file: "worker/job.rs",
-        from: "self.outbox.reconcile_webhook(&latest.webhook).await?;",
-        to: "self.outbox.settle(&latest.webhook).await?;",
-    },
-    Mutation {
-        name: "repair: the message of an old page does not reconcile",
-        file: "worker/job.rs",
-        from: r#"                    self.outbox.reconcile_webhook(&webhook).await?;
-                    return Ok(Leased::Not(Handled::Done));"#,
-        to: "                    return Ok(Leased::Not(Handled::Done));",
-    },
-    Mutation {
-        name: "repair: a drain ends without a check of what it released",
-        file: "worker/job.rs",
-        from: "(self.wake_stragglers(webhook, now).await? || contested).then_some(patience)",
-        to: "{ let _ = (patience, contested); None }",
-    },
-    Mutation {
-        name: "repair: the messages of released deliveries are not sent again",
-        file: "worker/job.rs",
-        from: "messages.extend(self.outbox.attempt_message(delivery).await?);",
-        to: "let _ = &mut messages;",
-    },
-    Mutation {
-        name: "repair: a drain ends without a check of lanes",
-        file: "worker/job.rs",
-        from: "                self.outbox.reconcile_and_recheck(&delivery).await?;",
-        to: "",
-    },
-    Mutation {
-        name: "repair: the other deliveries of a burst are not checked again",
-        file: "worker/attempt.rs",
-        from: "self.recheck(recheck).await;",
-        to: "drop(recheck);",
-    },
-    Mutation {
-        name: "repair: a repeated call does not send the outbox of the first one",
-        file: "admin/mod.rs",
-        from: r#"                self.outbox.settle(&webhook).await?;
-                return Ok(webhook);"#,
-        to: "                return Ok(webhook);",
-    },
-    Mutation {
-        name: "repair: a repeated delete does not send the outbox of the first one",
-        file: "admin/pause.rs",
-        from: "Some(webhook) if webhook.account_id == account => self.outbox.settle(&webhook).await,",
-        to: "",
-    },
-    Mutation {
-        name: "repair: a repeated redelivery does not reconcile",
-        file: "admin/redeliver.rs",
-        from: "if delivery.is_released() || matches!(delivery.state, State::Waiting | State::Held) {",
-        to: "if false {",
-    },
-    Mutation {
-        name: "repair: sent messages stay in an outbox after a conflict",
-        file: "outbox.rs",
-        from: r#"            latest = self.webhooks.webhook(webhook.id).await?;
-"#,
-        to: r#"            latest = None;
-"#,
-    },
-    Mutation {
-        name: "repair: the check misses a job whose message is lost",
-        file: "reconcile.rs",
-        from: "self.send(vec![job.message(webhook)]).await?;",
-        to: "let _ = job;",
-    },
-    Mutation {
-        name: "repair: the check misses a notification whose message is lost",
-        file: "reconcile.rs",
-        from: "self.send(vec![webhook.notify_message(overdue, now)]).await?;",
-        to: "let _ = overdue;",
-    },
-    Mutation {
-        name: "repair: the check misses an attempt whose message is lost",
-        file: "reconcile.rs",
-        from: "State::Scheduled { at, .. } if at < long_ago => {",
-        to: "State::Scheduled { at, .. } if at < long_ago && false => {",
-    },
-    Mutation {
-        name: "repair: the check misses held deliveries of an active webhook",
-        file: "reconcile.rs",
-        from: r#"            self.release_held(webhook.id).await?;
-            found += 1;"#,
-        to: "",
-    },
-    Mutation {
-        name: "repair: the check misses the overdue head of a lane",
-        file: "reconcile.rs",
-        from: "if is_overdue {",
-        to: "if false {",
-    },
-    Mutation {
-        name: "repair: the check misses a lane that nothing promotes",
-        file: "reconcile.rs",
-        from: "if is_stuck {",
-        to: "if false {",
-    },
-    Mutation {
-        name: "repair: a redelivery that waits or is held is not reconciled",
-        file: "admin/redeliver.rs",
-        from: "if saved.due_attempt().is_none() {",
-        to: "if false {",
-    },
-    Mutation {
-        name: "repair: the check does not send a webhook's outbox",
-        file: "reconcile.rs",
-        from: r#"        self.settle(webhook).await?;
-        let mut found = 0;"#,
-        to: "        let mut found = 0;",
-    },
-    Mutation {
-        name: "repair: waiting and held deliveries of a deleted webhook are not cancelled",
-        file: "reconcile.rs",
-        from: "webhook::State::Deleted => State::Cancelled,",
-        to: "webhook::State::Deleted => return Ok(None),",
     },
     Mutation {
         name: "port: several workers get the same claim",
@@ -472,12 +235,6 @@ pub(crate) const MUTATIONS: [Mutation; 76] = [
             return Err(Conflict);"#,
         to: r#"        if kept.delivery.version != delivery.version {
             return Err(Conflict);"#,
-    },
-    Mutation {
-        name: "repair: a repeated redelivery leaves a held delivery on an active webhook",
-        file: "admin/redeliver.rs",
-        from: "matches!(delivery.state, State::Waiting | State::Held)",
-        to: "matches!(delivery.state, State::Waiting)",
     },
     Mutation {
         name: "port: an event is sent although an earlier one of its incident is unfinished",
