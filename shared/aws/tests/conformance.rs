@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_types::SdkConfig;
 use futures_util::FutureExt;
 use statuspulse_aws::{DataKey, Table};
 use statuspulse_conformance::{Dice, Place, Stage, Store, Watch};
+use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_emulator::{Emulator, Options};
 
 /// One table, shared by all cases. Each case has its own ids.
@@ -23,15 +26,23 @@ struct InTable {
     dice: Arc<Dice>,
 }
 
+impl InTable {
+    /// Each case needs its own clients, because its runtime and the connections end with it.
+    fn configuration(&self) -> SdkConfig {
+        let credentials = Credentials::new("test", "test", None, None, "the emulator's root user");
+        statuspulse_aws::chosen("us-east-1", credentials).endpoint_url(&*self.endpoint).build()
+    }
+
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.configuration())
+    }
+}
+
 #[async_trait]
 impl Place for InTable {
     async fn open(&self) -> Arc<dyn Store> {
-        // Each case needs its own clients, because its runtime and the connections end with it.
-        let credentials = Credentials::new("test", "test", None, None, "the emulator's root user");
-        let chosen = statuspulse_aws::chosen("us-east-1", credentials);
-        let configuration = chosen.endpoint_url(&*self.endpoint).build();
-        let dynamodb = aws_sdk_dynamodb::Client::new(&configuration);
-        let kms = aws_sdk_kms::Client::new(&configuration);
+        let dynamodb = self.dynamodb();
+        let kms = aws_sdk_kms::Client::new(&self.configuration());
         let key = DataKey::new(kms, &*self.key, dynamodb.clone(), &*self.table);
         key.open_or_make().await.unwrap();
         Arc::new(Table::new(dynamodb, &*self.table, key, self.dice.clone(), self.clock.clone()))
@@ -39,6 +50,18 @@ impl Place for InTable {
 
     async fn beside(&self) -> Arc<dyn Place> {
         Arc::new(self.clone())
+    }
+
+    async fn damage(&self, account: AccountId, id: WebhookId) {
+        let text = |text: String| AttributeValue::S(text);
+        for (pk, sk) in [(format!("W#{id}"), "w".to_owned()), (format!("A#{account}"), format!("w#{id}"))] {
+            let update = self.dynamodb().update_item().table_name(&*self.table);
+            let update =
+                update.key("pk", text(pk)).key("sk", text(sk)).condition_expression("attribute_exists(pk)");
+            let update = update.update_expression("SET #record = :damaged");
+            let update = update.expression_attribute_names("#record", "record");
+            update.expression_attribute_values(":damaged", text("{}".to_owned())).send().await.unwrap();
+        }
     }
 }
 

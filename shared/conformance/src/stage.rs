@@ -33,6 +33,8 @@ pub trait Place: Send + Sync {
     async fn open(&self) -> Arc<dyn Store>;
     /// A place with the same records, for a second store that is open at the same time.
     async fn beside(&self) -> Arc<dyn Place>;
+    /// Overwrites the record of a webhook with one that no version can read. The store is closed.
+    async fn damage(&self, account: AccountId, id: WebhookId);
 }
 
 /// A clock that the case sets.
@@ -104,6 +106,14 @@ impl Stage {
     pub(crate) async fn reopened(self) -> Self {
         let Self { store, place, clock, dice } = self;
         drop(store);
+        Self::on(place, clock, dice).await
+    }
+
+    /// Closes the store, damages the record of a webhook, and opens the store again.
+    pub(crate) async fn with_damaged(self, account: AccountId, id: WebhookId) -> Self {
+        let Self { store, place, clock, dice } = self;
+        drop(store);
+        place.damage(account, id).await;
         Self::on(place, clock, dice).await
     }
 

@@ -127,6 +127,30 @@ pub(crate) async fn an_outbox_is_sent_or_stored_with_its_webhook(stage: Stage) {
     assert_eq!(stage.store.webhook(webhook.id).await.unwrap().unwrap().outbox, []);
 }
 
+pub(crate) async fn an_unreadable_webhook_costs_the_others_nothing_and_can_be_removed(stage: Stage) {
+    let account = stage.account_id();
+    let (healthy, damaged) = (stage.webhook(account), stage.webhook(account));
+    for webhook in [&healthy, &damaged] {
+        stage.store.create_webhook(webhook).await.unwrap();
+    }
+    let stage = stage.with_damaged(account, damaged.id).await;
+    let listed = async || {
+        let listed = stage.store.webhooks(account).await.unwrap();
+        listed.iter().map(|webhook| webhook.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [healthy.id]);
+    assert_eq!(stage.store.unreadable_webhooks(account).await.unwrap(), [damaged.id]);
+    assert_eq!(stage.store.unreadable_webhooks(stage.account_id()).await.unwrap(), []);
+    let error = stage.store.webhook(damaged.id).await.unwrap_err();
+    assert!(format!("{error}").contains("unreadable"), "{error}");
+    stage.store.save_webhook(&healthy).await.unwrap().unwrap();
+
+    stage.store.remove_unreadable_webhook(account, damaged.id).await.unwrap();
+    assert_eq!(stage.store.webhook(damaged.id).await.unwrap(), None);
+    assert_eq!(stage.store.unreadable_webhooks(account).await.unwrap(), []);
+    assert_eq!(listed().await, [healthy.id]);
+}
+
 pub(crate) async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing(stage: Stage) {
     let webhook = stage.webhook(stage.account_id());
     stage.store.create_webhook(&webhook).await.unwrap();

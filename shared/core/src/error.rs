@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::ids::WebhookId;
+
 /// The adapter failed: a disk is full, or a service does not answer. Whether anything was written is unknown. The call
 /// can be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +132,9 @@ pub enum Error {
     /// The key's role may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// The webhook's record is damaged, or another version wrote it. It can only be listed and deleted.
+    #[error("webhook {0} cannot be read by this version of StatusPulse; it can be deleted")]
+    Unreadable(WebhookId),
     /// A port failed. The call can be repeated.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

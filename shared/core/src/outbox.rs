@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::event::Event;
-use crate::ids::WebhookId;
+use crate::ids::{AccountId, WebhookId};
 use crate::message::{AttemptKey, ScheduledMessage};
 use crate::ports::{
     Acceptance, Claim, Clock, Conflict, Deliveries, PortResult, Queue, Records, Saved, Webhooks,
@@ -168,6 +168,11 @@ impl Outbox {
     /// Stores a new webhook.
     pub(crate) async fn create_webhook(&self, webhook: &Webhook) -> Result<()> {
         Ok(self.records.create_webhook(webhook).await?)
+    }
+
+    /// Removes a webhook whose record cannot be read.
+    pub(crate) async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> Result<()> {
+        Ok(self.records.remove_unreadable_webhook(account, id).await?)
     }
 
     /// Saves a webhook. Its unsent messages are sent with [`settle`](Self::settle), by any code that reads it next.

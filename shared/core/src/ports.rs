@@ -117,8 +117,11 @@ pub trait Sessions: Send + Sync {
 pub trait Webhooks: Send + Sync {
     /// The webhook with this id, even if it is deleted.
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
-    /// The account's webhooks, oldest first, without deleted ones.
+    /// The account's webhooks, oldest first, without deleted ones and without those whose records cannot be read. An
+    /// unreadable record is logged with its id, and costs the other webhooks nothing.
     async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<Vec<std::sync::Arc<Webhook>>>>;
+    /// The ids of the account's webhooks whose records cannot be read: they are damaged, or another version wrote them.
+    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>>;
 }
 
 /// The result of [`Records::accept`].
@@ -181,6 +184,8 @@ pub trait Records: Send + Sync {
     /// Replaces the webhook, if the stored version is still `webhook.version`, and increments the version. If the store
     /// [`sends`](Self::sends), it sends the messages of the outbox and stores an empty one.
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
+    /// Removes a webhook whose record cannot be read. Its deliveries remain; each is cancelled when its message comes.
+    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()>;
 }
 
 /// Reads events and deliveries, and claims attempts.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::Event;
-use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, WebhookId};
 use statuspulse_core::ports::{Acceptance, Conflict, PortResult, Records, Saved};
 use statuspulse_core::record::{millis, write_attempts};
 use statuspulse_core::webhook::Webhook;
@@ -63,6 +63,10 @@ impl Records for Embedded {
 
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         self.update_webhook(webhook).await
+    }
+
+    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()> {
+        self.delete_unreadable_webhook(account, id).await
     }
 }
 

@@ -45,6 +45,14 @@ impl Cache {
         });
     }
 
+    fn removed(&self, account: AccountId, id: WebhookId) {
+        self.with(|cached| {
+            cached.generation += 1;
+            cached.by_account.remove(&account);
+            cached.by_id.remove(&id);
+        });
+    }
+
     fn remember(&self, generation: u64, keep: impl FnOnce(&mut Cached)) {
         self.with(|cached| {
             if cached.by_id.len() + cached.by_account.len() > REMEMBERED {
@@ -87,21 +95,56 @@ impl Webhooks for Embedded {
         if let Some(known) = known {
             return Ok(known);
         }
-        let read: Vec<Arc<Webhook>> = self.readers.read("listing webhooks", |connection| {
-            connection
-                .prepare_cached("SELECT * FROM webhooks WHERE account_id = ?1 AND deleted = 0 ORDER BY id")?
-                .query_map([account.to_bytes()], |row| webhook_row(row, &self.sealer).map(Arc::new))?
-                .collect()
-        })?;
+        let (read, _) = self.read_webhooks(account)?;
         let list = Arc::new(read);
         self.webhook_cache.remember(generation, |cached| {
             cached.by_account.insert(account, list.clone());
         });
         Ok(list)
     }
+
+    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
+        Ok(self.read_webhooks(account)?.1)
+    }
 }
 
 impl Embedded {
+    /// The account's webhooks, and the ids of those that cannot be read.
+    fn read_webhooks(&self, account: AccountId) -> PortResult<(Vec<Arc<Webhook>>, Vec<WebhookId>)> {
+        self.readers.read("listing webhooks", |connection| {
+            let sql = "SELECT * FROM webhooks WHERE account_id = ?1 AND deleted = 0 ORDER BY id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([account.to_bytes()])?;
+            let (mut read, mut unreadable) = (vec![], vec![]);
+            while let Some(row) = rows.next()? {
+                match webhook_row(row, &self.sealer) {
+                    Ok(webhook) => read.push(Arc::new(webhook)),
+                    Err(error) => {
+                        let id = WebhookId::from_bytes(bytes16(row, "id")?);
+                        tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
+                        unreadable.push(id);
+                    }
+                }
+            }
+            Ok((read, unreadable))
+        })
+    }
+
+    pub(crate) async fn delete_unreadable_webhook(
+        &self,
+        account: AccountId,
+        id: WebhookId,
+    ) -> PortResult<()> {
+        let (account_bytes, id_bytes) = (account.to_bytes(), id.to_bytes());
+        let work = move |connection: &Connection| {
+            let sql = "DELETE FROM webhooks WHERE id = ?1 AND account_id = ?2";
+            connection.prepare_cached(sql)?.execute((id_bytes, account_bytes))?;
+            Ok(())
+        };
+        let cache = self.webhook_cache.clone();
+        self.writer.write("removing a webhook", work, move |()| cache.removed(account, id)).await
+    }
+
     pub(crate) async fn insert_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         let (record, sealed) = self.columns_of(webhook)?;
         let kept = Arc::new(webhook.clone());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use statuspulse_conformance::{Dice, Place, Stage, Store, Watch};
+use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_embedded::{Embedded, Purpose};
 use tempfile::TempDir;
 
@@ -29,6 +30,12 @@ impl Place for Folder {
             std::fs::copy(self.folder.path().join(name), folder.path().join(name)).unwrap();
         }
         Arc::new(Folder { folder, clock: self.clock.clone() })
+    }
+
+    async fn damage(&self, _: AccountId, id: WebhookId) {
+        let connection = rusqlite::Connection::open(self.folder.path().join("statuspulse.db")).unwrap();
+        let sql = "UPDATE webhooks SET record = '{}' WHERE id = ?1";
+        assert_eq!(connection.execute(sql, [id.to_bytes()]).unwrap(), 1);
     }
 }
 

@@ -92,7 +92,11 @@ impl<'a> List<'a> {
 
     /// The answer with a page; `next` is the id of its last entry if more follow.
     pub(crate) fn page<T: Serialize>(&self, data: Vec<T>, next: Option<[u8; ID_BYTES]>) -> Response {
-        Json(PageView { data, next_cursor: next.map(|id| self.seal(id)) }).into_response()
+        Json(self.view(data, next)).into_response()
+    }
+
+    pub(crate) fn view<T>(&self, data: Vec<T>, next: Option<[u8; ID_BYTES]>) -> PageView<T> {
+        PageView { data, next_cursor: next.map(|id| self.seal(id)) }
     }
 
     fn seal(&self, id: [u8; ID_BYTES]) -> String {

@@ -160,6 +160,12 @@ impl<'a> Problem<'a> {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", *detail)
             }
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail),
+            Error::Unreadable(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Temporarily unavailable",
+                error.to_string(),
+            ),
             Error::Unavailable(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",

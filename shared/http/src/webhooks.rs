@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
 use crate::openapi::wire;
-use crate::page::List;
+use crate::page::{List, PageView};
 use crate::path::Id;
 use crate::query::Query;
 use crate::test_result::TestView;
@@ -65,7 +65,17 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     for webhook in &page.items {
         data.push(view(&api, webhook).await?);
     }
-    Ok(list.page(data, page.next.map(WebhookId::to_bytes)))
+    let unreadable = api.admin.unreadable_webhooks(account).await?;
+    let page = list.view(data, page.next.map(WebhookId::to_bytes));
+    Ok(Json(ListView { page, unreadable }).into_response())
+}
+
+/// A page of webhooks.
+#[derive(Serialize)]
+struct ListView<'a> {
+    #[serde(flatten)]
+    page: PageView<WebhookView<'a>>,
+    unreadable: Vec<WebhookId>,
 }
 
 async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {

@@ -204,6 +204,10 @@ impl Webhooks for Fused {
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
         self.store.webhooks(account).await
     }
+
+    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
+        self.store.unreadable_webhooks(account).await
+    }
 }
 
 #[async_trait]
@@ -234,6 +238,10 @@ impl Records for Fused {
         self.fuse.step_in(Write::Webhook).await;
         self.fuse.spend()?;
         self.fuse.answer(self.store.save_webhook(webhook).await)
+    }
+
+    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()> {
+        self.store.remove_unreadable_webhook(account, id).await
     }
 }
 

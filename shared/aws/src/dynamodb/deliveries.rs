@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use statuspulse_core::attempt::Trigger;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status, Timing};
 use statuspulse_core::event::Event;
-use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
@@ -66,6 +66,10 @@ impl Records for Table {
 
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         self.replace_webhook(webhook).await
+    }
+
+    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()> {
+        self.delete_unreadable_webhook(account, id).await
     }
 }
 

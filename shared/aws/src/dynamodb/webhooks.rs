@@ -28,16 +28,54 @@ impl Webhooks for Table {
 
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
         let doing = "listing webhooks";
-        let items = self.all_with_prefix(account_partition(Some(account)), "w#", doing).await?;
-        if items.is_empty() {
-            return Ok(Arc::default());
-        }
-        let sealer = self.data_key.sealer().await?;
-        items.iter().map(|item| restore(item, sealer, doing)).collect::<PortResult<_>>().map(Arc::new)
+        Ok(Arc::new(self.read_webhooks(account, doing).await?.0))
+    }
+
+    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
+        Ok(self.read_webhooks(account, "listing webhooks").await?.1)
     }
 }
 
 impl Table {
+    /// The account's webhooks, and the ids of those that cannot be read.
+    async fn read_webhooks(
+        &self,
+        account: AccountId,
+        doing: &'static str,
+    ) -> PortResult<(Vec<Arc<Webhook>>, Vec<WebhookId>)> {
+        let items = self.all_with_prefix(account_partition(Some(account)), "w#", doing).await?;
+        let (mut read, mut unreadable) = (vec![], vec![]);
+        if items.is_empty() {
+            return Ok((read, unreadable));
+        }
+        let sealer = self.data_key.sealer().await?;
+        for item in &items {
+            match restore(item, sealer, doing) {
+                Ok(webhook) => read.push(webhook),
+                Err(error) => {
+                    let id = readable(item.parsed("id"), doing)?;
+                    tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
+                    unreadable.push(id);
+                }
+            }
+        }
+        Ok((read, unreadable))
+    }
+
+    pub(super) async fn delete_unreadable_webhook(
+        &self,
+        account: AccountId,
+        id: WebhookId,
+    ) -> PortResult<()> {
+        let doing = "removing a webhook";
+        let writes = vec![
+            self.delete_write(Key::Webhook(id))?,
+            self.delete_write(Key::WebhookOfAccount(account, id))?,
+        ];
+        let changed = |Conflict| Unavailable { doing, source: "it was changed at the same time".into() };
+        self.transact(writes, doing).await?.map_err(changed)
+    }
+
     pub(super) async fn put_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         let doing = "creating a webhook";
         let item = self.webhook_item(webhook, webhook.version).await?;

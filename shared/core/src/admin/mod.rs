@@ -16,7 +16,7 @@ pub mod sign_in;
 use std::sync::Arc;
 
 use crate::deployment::Deployment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unavailable};
 use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, Clock, Deliveries, Random, Sender, Sessions, Webhooks};
@@ -54,11 +54,21 @@ impl std::fmt::Debug for Admin {
 impl Admin {
     /// The account's webhook with this id. The webhooks of other accounts and deleted webhooks are not found.
     pub async fn webhook(&self, account: AccountId, id: WebhookId) -> Result<Arc<Webhook>> {
-        self.webhooks
-            .webhook(id)
-            .await?
-            .filter(|webhook| webhook.account_id == account && !webhook.is_deleted())
-            .ok_or(Error::NotFound("webhook"))
+        match self.webhooks.webhook(id).await {
+            Ok(found) => found
+                .filter(|webhook| webhook.account_id == account && !webhook.is_deleted())
+                .ok_or(Error::NotFound("webhook")),
+            Err(error) => Err(self.why_unreadable(account, id, error).await?),
+        }
+    }
+
+    /// The error for a webhook whose read failed. It does not reveal that another account has this webhook.
+    async fn why_unreadable(&self, account: AccountId, id: WebhookId, error: Unavailable) -> Result<Error> {
+        if self.webhooks.unreadable_webhooks(account).await?.contains(&id) {
+            return Ok(Error::Unreadable(id));
+        }
+        let is_own = self.webhooks.webhooks(account).await?.iter().any(|webhook| webhook.id == id);
+        Ok(if is_own { error.into() } else { Error::NotFound("webhook") })
     }
 
     /// Changes a webhook by compare-and-set, retries after each conflict, and sends the resulting messages. `change`

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::probe::not_verified;
 use super::{Admin, log_change};
 use crate::access::Manager;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::webhook::{JobKind, PauseReason, State, Webhook};
 
@@ -62,10 +62,16 @@ impl Admin {
         loop {
             let mut webhook = match self.webhook(by.account_id, id).await {
                 Ok(webhook) => Webhook::clone(&webhook),
-                Err(not_found) => {
+                Err(Error::Unreadable(_)) => {
+                    self.outbox.remove_unreadable_webhook(by.account_id, id).await?;
+                    log_change(id, "deleted unread", Some(by.key_id));
+                    return Ok(());
+                }
+                Err(not_found @ Error::NotFound(_)) => {
                     self.complete_delete(by.account_id, id).await?;
                     return Err(not_found);
                 }
+                Err(error) => return Err(error),
             };
             webhook.delete(now);
             if let Ok(deleted) = self.outbox.save_webhook(webhook).await? {
@@ -78,9 +84,13 @@ impl Admin {
 
     /// Sends the messages of a delete that was interrupted. The repeated call no longer finds the webhook.
     async fn complete_delete(&self, account: AccountId, id: WebhookId) -> Result<()> {
-        match self.webhooks.webhook(id).await? {
-            Some(webhook) if webhook.account_id == account => self.outbox.settle(&webhook).await,
-            _ => Ok(()),
+        match self.webhooks.webhook(id).await {
+            Ok(Some(webhook)) if webhook.account_id == account => self.outbox.settle(&webhook).await,
+            Ok(_) => Ok(()),
+            Err(error) => match self.why_unreadable(account, id, error).await? {
+                Error::NotFound(_) => Ok(()),
+                error => Err(error),
+            },
         }
     }
 }

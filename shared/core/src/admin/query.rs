@@ -44,6 +44,11 @@ impl Admin {
         Ok(Page { items, next })
     }
 
+    /// The ids of the account's webhooks that can only be deleted.
+    pub async fn unreadable_webhooks(&self, account: AccountId) -> Result<Vec<WebhookId>> {
+        Ok(self.webhooks.unreadable_webhooks(account).await?)
+    }
+
     /// The webhook's latest changes, newest first.
     pub async fn audit_log(&self, webhook: &Webhook) -> Result<Vec<Audited>> {
         let keys = self.accounts.keys(webhook.account_id).await?;

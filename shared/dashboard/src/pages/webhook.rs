@@ -336,9 +336,18 @@ pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> 
 
 pub(super) async fn delete(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let webhook = viewer.admin.webhook(viewer.account, id).await?;
+    let name = name_even_if_unreadable(&viewer, id).await?;
     viewer.admin.delete(by, id).await?;
-    Ok(Flash::good(format!("{} was deleted.", name_of(&webhook))).on(see("webhooks")))
+    Ok(Flash::good(format!("{name} was deleted.")).on(see("webhooks")))
+}
+
+/// The name of a webhook that may be deleted. One that cannot be read has only its id.
+async fn name_even_if_unreadable(viewer: &Viewer, id: WebhookId) -> Result<String, Error> {
+    match viewer.admin.webhook(viewer.account, id).await {
+        Ok(webhook) => Ok(name_of(&webhook)),
+        Err(Error::Unreadable(_)) => Ok(id.to_string()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks to confirm an action that cannot be undone, with the name of the webhook.
@@ -362,8 +371,7 @@ async fn confirm(
     (action, button): (&'static str, &'static str),
 ) -> Answer {
     let id: WebhookId = id(path, "webhook")?;
-    let webhook = viewer.admin.webhook(viewer.account, id).await?;
-    let name = name_of(&webhook);
+    let name = name_even_if_unreadable(&viewer, id).await?;
     let (title, detail) = about(&name, viewer.admin.held(id).await?);
     let frame = viewer.frame().await?;
     let chooses_style = action == "rotate";

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
 use statuspulse_core::destination::Destination;
+use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
 use statuspulse_core::webhook::{State, Webhook};
 
@@ -27,6 +28,8 @@ struct ListPage {
     status: String,
     statuses: [(&'static str, &'static str); 4],
     rows: Vec<Row>,
+    /// The ids of webhooks that can only be deleted.
+    unreadable: Vec<WebhookId>,
     found: usize,
     older: Option<String>,
 }
@@ -57,13 +60,15 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     }))
     .await?;
     let next = from + PAGE;
+    let unreadable = viewer.admin.unreadable_webhooks(viewer.account).await?;
     let page = ListPage {
         frame: viewer.frame().await?,
-        is_new: all.is_empty(),
+        is_new: all.is_empty() && unreadable.is_empty(),
         search: form.text("q").to_owned(),
         status,
         statuses: [("", "any state"), ("active", "active"), ("paused", "paused"), ("pending", "unverified")],
         rows,
+        unreadable,
         found: found.len(),
         older: (next < found.len()).then(|| form.query_with("from", &next.to_string())),
     };

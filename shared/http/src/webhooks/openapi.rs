@@ -55,7 +55,12 @@ fn registration() -> Vec<Operation> {
         operation("get", "/v1/webhooks", "listWebhooks", "List webhooks")
             .by(Action::Read)
             .paged()
-            .lists::<WebhookView<'_>>("A page of webhooks.", &webhook()),
+            .lists::<WebhookView<'_>>("A page of webhooks.", &webhook())
+            .lists_also::<WebhookView<'_>, wire::WebhookId>(
+                "unreadable",
+                "Webhooks of the account whose records cannot be read. They receive no events, and can only be \
+                 deleted. The same on every page.",
+            ),
         operation("get", "/v1/webhooks/{id}", "getWebhook", "Show a webhook")
             .by(Action::Read)
             .id::<wire::WebhookId>("id", WEBHOOK)

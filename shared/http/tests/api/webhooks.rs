@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
 
-use crate::support::{START, World, field_names};
+use crate::support::{START, World, field_names, opened};
 
 const SHOWN: [&str; 16] = [
     "consecutive_failures",
@@ -85,7 +85,7 @@ async fn a_webhook_and_a_list_of_them_show_the_same_fields() {
     let one = world.viewer().get(&path).await.expect(StatusCode::OK);
     assert_eq!(field_names(&one), SHOWN);
     let list = world.viewer().get("/v1/webhooks").await.expect(StatusCode::OK);
-    assert_eq!(list, json!({ "data": [one], "next_cursor": null }));
+    assert_eq!(list, json!({ "data": [one], "next_cursor": null, "unreadable": [] }));
 }
 
 #[tokio::test]
@@ -236,4 +236,28 @@ async fn a_deleted_webhook_is_gone() {
     world.admin().get(&path).await.refused(404, "not_found");
     world.admin().delete(&path).await.refused(404, "not_found");
     assert_eq!(world.admin().get("/v1/webhooks").await.expect(StatusCode::OK)["data"], json!([]));
+}
+
+/// A damaged record costs the other webhooks of its account nothing.
+#[tokio::test]
+async fn an_unreadable_webhook_is_listed_by_its_id_and_can_be_deleted() {
+    let world = World::new().await;
+    let healthy = world.webhook_path().await;
+    let damaged = world.webhook_path().await;
+    let id = damaged.rsplit('/').next().unwrap();
+    world.store.damage(id.parse().unwrap());
+    let list = world.admin().get("/v1/webhooks").await.expect(StatusCode::OK);
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["unreadable"]), (1, &json!([id])));
+    world.webhook_path().await;
+    let event = world.admin().post("/v1/events", &opened("inc-1")).await.expect(StatusCode::ACCEPTED);
+    assert_eq!(event["deliveries"], 2, "{event}");
+    world.admin().get(&healthy).await.expect(StatusCode::OK);
+    let refused = world.admin().get(&damaged).await.refused(503, "unavailable");
+    assert!(refused["detail"].as_str().unwrap().contains(id), "{refused}");
+    world.stranger().delete(&damaged).await.refused(404, "not_found");
+    let gone = world.admin().delete(&damaged).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let list = world.admin().get("/v1/webhooks").await.expect(StatusCode::OK);
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["unreadable"]), (2, &json!([])));
+    world.admin().get(&damaged).await.refused(404, "not_found");
 }

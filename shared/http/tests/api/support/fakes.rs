@@ -1,6 +1,6 @@
 //! In-memory fakes of the ports. They implement what the HTTP tests can observe; lanes are not implemented.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -38,6 +38,7 @@ struct Tables {
     webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
     events: BTreeMap<EventId, Arc<Event>>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
+    unreadable: BTreeSet<WebhookId>,
     fault: Option<Fault>,
 }
 
@@ -54,6 +55,11 @@ impl Store {
 
     pub(crate) fn break_with(&self, fault: Fault) {
         self.tables().fault = Some(fault);
+    }
+
+    /// Makes the record of a webhook unreadable.
+    pub(crate) fn damage(&self, id: WebhookId) {
+        self.tables().unreadable.insert(id);
     }
 
     /// How often a caller waited for durability.
@@ -150,6 +156,9 @@ impl Sessions for Store {
 #[async_trait]
 impl Webhooks for Store {
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
+        if self.tables().unreadable.contains(&id) {
+            return Err(Unavailable { doing: "reading a webhook", source: "unknown state: melted".into() });
+        }
         Ok(self.tables().webhooks.get(&id).cloned())
     }
 
@@ -157,7 +166,15 @@ impl Webhooks for Store {
         self.check(Fault::Unavailable)?;
         self.check(Fault::Panics)?;
         let owned = |webhook: &&Arc<Webhook>| webhook.account_id == account && !webhook.is_deleted();
-        Ok(Arc::new(self.tables().webhooks.values().filter(owned).cloned().collect()))
+        let tables = self.tables();
+        let readable = |webhook: &&Arc<Webhook>| !tables.unreadable.contains(&webhook.id);
+        Ok(Arc::new(tables.webhooks.values().filter(owned).filter(readable).cloned().collect()))
+    }
+
+    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
+        let tables = self.tables();
+        let owned = |id: &&WebhookId| tables.webhooks[id].account_id == account;
+        Ok(tables.unreadable.iter().filter(owned).copied().collect())
     }
 }
 
@@ -212,6 +229,13 @@ impl Records for Store {
         let next = Webhook { version: webhook.version + 1, outbox: vec![], ..webhook.clone() };
         tables.webhooks.insert(webhook.id, Arc::new(next));
         Ok(Ok(()))
+    }
+
+    async fn remove_unreadable_webhook(&self, _: AccountId, id: WebhookId) -> PortResult<()> {
+        let mut tables = self.tables();
+        tables.unreadable.remove(&id);
+        tables.webhooks.remove(&id);
+        Ok(())
     }
 }
 
