@@ -14,17 +14,17 @@ run: ## build and run the demo on loopback, then keep the server running, with a
 	target/debug/statuspulse demo --stay
 
 test: venv libraries lint-infra api-fuzz ## all tests, including those of the functions in an emulator of AWS
-	$(VENV)/bin/python -m unittest discover --start-directory infra/emulator --pattern test_launch.py
+	$(VENV)/bin/python -m unittest discover --start-directory testing/emulator --pattern test_launch.py
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory browser
 
 # Python environments for the emulator, the linters of the template, the fuzzer of the API and a library of docs/verify,
 # from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: infra/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt
+$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt
 	rm -rf $(VENV) target/venv-lint target/venv-fuzz
 	for folder in $(VENV) target/venv-lint target/venv-fuzz; do $(PYTHON) -m venv $$folder || exit 1; done
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/emulator/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r testing/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
 	target/venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/tests/fuzz/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt

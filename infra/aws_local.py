@@ -17,6 +17,7 @@ import boto3
 
 INFRA = Path(__file__).resolve().parent
 ROOT = INFRA.parent
+EMULATOR = ROOT / "testing/emulator"
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
         print(f"FUNCTION must be one of {known}", file=sys.stderr)
         return 2
     stack = subprocess.Popen(
-        [sys.executable, INFRA / "emulator/launch.py", INFRA / "template.yaml", "--until-stdin-closes",
+        [sys.executable, EMULATOR / "launch.py", INFRA / "template.yaml", "--until-stdin-closes",
          "--bootstraps", ROOT / "target/debug", "--parameter", "PublicUrl={api}",
          # Allows receivers on this machine, with plain http too. A real deployment never does.
          "--function-env", "STATUSPULSE_DEV_ALLOW_CIDR=127.0.0.0/8,::1/128"],

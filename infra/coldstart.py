@@ -25,6 +25,7 @@ from pathlib import Path
 import boto3  # from the emulator's venv, which runs this script
 
 INFRA = Path(__file__).resolve().parent
+EMULATOR = INFRA.parent / "testing/emulator"
 STARTS = 10
 INVOCATIONS = 200
 INIT_CPU_MS_MAX = 30.0
@@ -241,7 +242,7 @@ class Stage:
         self.helpers: dict[str, Function] = {}
         self.incidents = 0
         self.emulator = subprocess.Popen(
-            [sys.executable, INFRA / "emulator/launch.py", INFRA / "template.yaml", "--data-only", "--until-stdin-closes"],
+            [sys.executable, EMULATOR / "launch.py", INFRA / "template.yaml", "--data-only", "--until-stdin-closes"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             self.set_up()

@@ -272,7 +272,7 @@ fn numbers_of_things_are_what_is_there() {
     let template = read(&root().join("infra/template.yaml"));
     let functions = template.matches("Type: AWS::Serverless::Function").count();
     let mutations = ["rules.rs", "repairs.rs"].map(|file| {
-        read(&root().join("local/sim/tests/mutations").join(file)).matches("    Mutation {").count()
+        read(&root().join("testing/sim/tests/mutations").join(file)).matches("    Mutation {").count()
     });
     let counted = [("Lambda functions", functions), ("seeded defects", mutations.iter().sum())];
     for document in Document::all() {

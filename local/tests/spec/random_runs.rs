@@ -29,7 +29,7 @@ struct Run {
 
 impl Run {
     async fn new(seed: u64) -> Self {
-        // Without early attempts, because these checks cannot tell them apart. `local/sim` tests them.
+        // Without early attempts, because these checks cannot tell them apart. `testing/sim` tests them.
         let world = World::with(seed, |deployment| deployment.bring_forward = false).await;
         let mut hooks = vec![];
         for url in URLS {

@@ -54,14 +54,14 @@ impl Copy {
         let target = root().join(format!("target/mutants/{builder}"));
         let folder = target.join("workspace");
         drop(std::fs::remove_dir_all(&folder));
-        for part in ["shared/core", "local/sim"] {
+        for part in ["shared/core", "testing/sim"] {
             copy_folder(&root().join(part), &folder.join(part));
         }
         std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
         let members: Vec<&str> = manifest.lines().filter(|line| line.starts_with("members = ")).collect();
         let members = <[&str; 1]>::try_from(members).unwrap()[0];
-        let manifest = manifest.replace(members, r#"members = ["shared/core", "local/sim"]"#);
+        let manifest = manifest.replace(members, r#"members = ["shared/core", "testing/sim"]"#);
         std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
         Self { folder, target }
     }

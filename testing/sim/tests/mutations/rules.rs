@@ -208,13 +208,13 @@ pub(crate) const RULES: [Mutation; 41] = [
     },
     Mutation {
         name: "port: several workers get the same claim",
-        file: "../../../local/sim/src/store.rs",
+        file: "../../../testing/sim/src/store.rs",
         from: "Some(until) if until > now => Claim::Later(until),",
         to: "",
     },
     Mutation {
         name: "port: reads of a webhook are eventually consistent",
-        file: "../../../local/sim/src/ports.rs",
+        file: "../../../testing/sim/src/ports.rs",
         from: "let webhook = inner.store.webhooks.get(&id).cloned();",
         to: r#"let webhook = inner.store.webhooks.get(&id).cloned();
              let stale = inner.store.stale(id).cloned();
@@ -222,7 +222,7 @@ pub(crate) const RULES: [Mutation; 41] = [
     },
     Mutation {
         name: "port: a delivery is replaced without a check of its version",
-        file: "../../../local/sim/src/store.rs",
+        file: "../../../testing/sim/src/store.rs",
         from: r#"        if kept.delivery.version != delivery.version || kept.has_passed(delivery) {
             return Err(Conflict);"#,
         to: r#"        if kept.has_passed(delivery) {
@@ -230,7 +230,7 @@ pub(crate) const RULES: [Mutation; 41] = [
     },
     Mutation {
         name: "port: a worker saves although its claim has passed to another",
-        file: "../../../local/sim/src/store.rs",
+        file: "../../../testing/sim/src/store.rs",
         from: r#"        if kept.delivery.version != delivery.version || kept.has_passed(delivery) {
             return Err(Conflict);"#,
         to: r#"        if kept.delivery.version != delivery.version {
@@ -238,25 +238,25 @@ pub(crate) const RULES: [Mutation; 41] = [
     },
     Mutation {
         name: "port: an event is sent although an earlier one of its incident is unfinished",
-        file: "../../../local/sim/src/store.rs",
+        file: "../../../testing/sim/src/store.rs",
         from: "Some(_) => State::Waiting,",
         to: "Some(_) => delivery.state,",
     },
     Mutation {
         name: "port: a transactional store drops the messages of an acceptance",
-        file: "../../../local/sim/src/store.rs",
+        file: "../../../testing/sim/src/store.rs",
         from: "let messages = if self.sends && is_new {",
         to: "let messages = if self.sends && is_new && false {",
     },
     Mutation {
         name: "port: a transactional store drops a webhook's outbox",
-        file: "../../../local/sim/src/store.rs",
+        file: "../../../testing/sim/src/store.rs",
         from: "let messages = if self.sends { std::mem::take(&mut next.outbox) } else { vec![] };",
         to: "let messages = vec![]; if self.sends { next.outbox = vec![]; }",
     },
     Mutation {
         name: "worker: a message is deleted before it is handled",
-        file: "../../../local/sim/src/actors.rs",
+        file: "../../../testing/sim/src/actors.rs",
         from: "let handled = worker.handle(received.message.clone()).await;",
         to: r#"world.with(|inner| inner.queue.done(received.number));
              let handled = worker.handle(received.message.clone()).await;"#,
