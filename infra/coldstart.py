@@ -41,18 +41,18 @@ SETTLE_SECONDS = 0.002
 COMMON = {"STATUSPULSE_TABLE": "TableName", "STATUSPULSE_KMS_KEY_ID": "KmsKeyArn"}
 FIRST = {"STATUSPULSE_FIRST_QUEUE_URL": "FirstQueueUrl"}
 RETRY_1M = {"STATUSPULSE_RETRY_1M_QUEUE_URL": "Retry1mQueueUrl"}
-SWEEP = {"STATUSPULSE_SWEEP_QUEUE_URL": "SweepQueueUrl"}
-NOTICE = {"STATUSPULSE_NOTICE_QUEUE_URL": "NoticeQueueUrl"}
+JOB = {"STATUSPULSE_JOB_QUEUE_URL": "JobQueueUrl"}
+NOTIFICATION = {"STATUSPULSE_NOTIFICATION_QUEUE_URL": "NotificationQueueUrl"}
 FUNCTIONS = {
-    "registration": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
-    "dashboard": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE),
+    "registration": (512, 20, FIRST | RETRY_1M | JOB | NOTIFICATION),
+    "dashboard": (512, 20, FIRST | RETRY_1M | JOB | NOTIFICATION),
     "fanout": (512, 15, FIRST | RETRY_1M),
-    "delivery": (512, 20, FIRST | RETRY_1M | SWEEP | NOTICE | {
+    "delivery": (512, 20, FIRST | RETRY_1M | JOB | NOTIFICATION | {
         "STATUSPULSE_RETRY_5M_QUEUE_URL": "Retry5mQueueUrl", "STATUSPULSE_RETRY_15M_QUEUE_URL": "Retry15mQueueUrl",
         "STATUSPULSE_RETRY_60M_QUEUE_URL": "Retry60mQueueUrl", "STATUSPULSE_RETRY_60M_QUEUE_ARN": "Retry60mQueueArn",
         "STATUSPULSE_SCHEDULE_GROUP": "ScheduleGroupName", "STATUSPULSE_SCHEDULE_ROLE_ARN": "ScheduleRoleArn"}),
-    "pause": (256, 20, NOTICE | {"STATUSPULSE_EVENT_BUS": "EventBusName"}),
-    "drain": (512, 30, FIRST | RETRY_1M | SWEEP | NOTICE),
+    "pause": (256, 20, NOTIFICATION | {"STATUSPULSE_EVENT_BUS": "EventBusName"}),
+    "drain": (512, 30, FIRST | RETRY_1M | JOB | NOTIFICATION),
 }
 
 
@@ -334,10 +334,10 @@ class Stage:
                     yield self.take_first_attempt()
                 case "pause":
                     body = {"kind": "notify", "webhook_id": nobody, "notification": 7}
-                    yield message(self.outputs["NoticeQueueUrl"], json.dumps(body))
+                    yield message(self.outputs["NotificationQueueUrl"], json.dumps(body))
                 case "drain":
                     body = {"kind": "job", "webhook_id": nobody, "generation": 1, "page": 0}
-                    yield message(self.outputs["SweepQueueUrl"], json.dumps(body))
+                    yield message(self.outputs["JobQueueUrl"], json.dumps(body))
 
     def end(self):
         for function in self.helpers.values():

@@ -42,8 +42,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "STATUSPULSE_LADDER", default_value = "60s,300s,900s,3600s")]
     pub(crate) ladder: Ladder,
     /// Whether waiting retries are made early when an outage ends.
-    #[arg(long, env = "STATUSPULSE_BRING_FORWARD", default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) bring_forward: bool,
+    #[arg(long, env = "STATUSPULSE_RETRY_EARLY", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) retry_early: bool,
     /// The URL of PagerDuty's Events API. Use https://events.eu.pagerduty.com/v2/enqueue for the EU region.
     #[arg(long, env = "STATUSPULSE_PAGERDUTY_URL", default_value = PAGERDUTY_EVENTS)]
     pub(crate) pagerduty_url: String,

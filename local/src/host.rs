@@ -138,7 +138,7 @@ async fn handle(worker: Arc<Worker>, received: Received) {
     match worker.handle(received.message.clone()).await {
         Ok(Handled::Done) => received.done(),
         Ok(Handled::Again(at)) => received.again(at),
-        // `received` is dropped unsettled, so the queue redelivers the message.
+        // `received` is dropped unhandled, so the queue redelivers the message.
         Err(error) => {
             tracing::error!(webhook.id = %received.message.webhook_id(), %error, "message failed; it is retried")
         }

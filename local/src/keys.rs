@@ -36,7 +36,7 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
                     "{key:?} is not the id or prefix of exactly one valid key; see `statuspulse keys list`"
                 );
             }
-            store.settled().await?;
+            store.durable().await?;
         }
     }
     Ok(())
@@ -58,7 +58,7 @@ pub(crate) async fn create(data: &Path, account: Option<&str>, role: Role) -> Re
             several => bail!("{} accounts are named {name:?}; create the key through the API", several.len()),
         },
     };
-    store.settled().await?;
+    store.durable().await?;
     Ok(key)
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Counters {
     succeeded: Counter,
     failed: Family<[(&'static str, &'static str); 1], Counter>,
     paused: Counter,
-    stranded: Counter,
+    lost_messages: Counter,
     dead_letters: Gauge<u64, AtomicU64>,
 }
 
@@ -41,9 +41,9 @@ impl Default for Counters {
             succeeded: add(&mut registry, "deliveries_succeeded", "Successful attempts"),
             failed: add(&mut registry, "attempts_failed", "Failed attempts, by class"),
             paused: add(&mut registry, "webhooks_paused", "Webhooks that were paused because they failed"),
-            stranded: add(
+            lost_messages: add(
                 &mut registry,
-                "stranded",
+                "lost_messages",
                 "Messages that were lost and sent again by the check every 15 minutes; should stay 0",
             ),
             dead_letters: add(
@@ -88,8 +88,8 @@ impl Metrics for Counters {
         self.paused.inc();
     }
 
-    fn stranded(&self, count: u64) {
-        self.stranded.inc_by(count);
+    fn lost_messages(&self, count: u64) {
+        self.lost_messages.inc_by(count);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use statuspulse_kit::{Mood, Received, Receiver, ReceiverOptions, verify};
+use statuspulse_kit::{Behaviour, Received, Receiver, ReceiverOptions, verify};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::arguments::ReceiveOptions;
@@ -13,10 +13,10 @@ pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     let receiver = Receiver::start(ReceiverOptions { port: options.port, ..ReceiverOptions::plain() })
         .with_context(|| format!("listening on port {}", options.port))?;
     for path in &options.slack {
-        receiver.mood(path, Mood::Slack);
+        receiver.behaviour(path, Behaviour::Slack);
     }
     for path in &options.pagerduty {
-        receiver.mood(path, Mood::PagerDuty);
+        receiver.behaviour(path, Behaviour::PagerDuty);
     }
     // Before the ready line is printed, because its reader may send a request at once.
     let arrivals = receiver.arrivals();

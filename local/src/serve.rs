@@ -100,7 +100,7 @@ impl Server {
             // No handler takes longer. The remaining connections belong to clients that do not finish their requests.
             Err(_) => api.abort(),
         }
-        self.admin.deliveries.settled().await.context("syncing the database to disk")
+        self.admin.deliveries.durable().await.context("syncing the database to disk")
     }
 }
 
@@ -143,7 +143,7 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
         ladder: options.ladder,
         policy,
         slack,
-        bring_forward: options.bring_forward,
+        retry_early: options.retry_early,
         pagerduty,
         public_url: public_url.trim_end_matches('/').to_owned(),
         egress_ips: options.egress_ips.iter().map(ToString::to_string).collect(),

@@ -48,9 +48,10 @@ impl Host {
     pub async fn start(sends_to: &[SqsQueue]) -> Result<Self, Error> {
         log::start();
         let aws = statuspulse_aws::configuration()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock {
-            offset: environment::optional("STATUSPULSE_DEV_CLOCK_FILE").map(Into::into),
-        });
+        // A release build has no variable that could move its clock.
+        let clock_file =
+            if cfg!(debug_assertions) { environment::optional("STATUSPULSE_DEV_CLOCK_FILE") } else { None };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock { offset: clock_file.map(Into::into) });
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
         let table = environment::required("STATUSPULSE_TABLE")?;
@@ -186,7 +187,7 @@ fn deployment(policy: TargetPolicy) -> Result<Deployment, Error> {
         slack: None,
         pagerduty: environment::endpoint("STATUSPULSE_PAGERDUTY_URL", PAGERDUTY_EVENTS, &policy)?,
         policy,
-        bring_forward: environment::bring_forward()?,
+        retry_early: environment::retry_early()?,
         public_url: environment::required("STATUSPULSE_PUBLIC_URL")?,
         egress_ips: environment::egress_ips()?,
     })

@@ -39,9 +39,9 @@ pub enum SqsQueue {
     /// Fifth attempts, sent by Scheduler.
     Retry60m,
     /// Pages of jobs.
-    Sweep,
+    Job,
     /// Notifications and domain events.
-    Notice,
+    Notification,
 }
 
 impl SqsQueue {
@@ -52,8 +52,8 @@ impl SqsQueue {
         SqsQueue::Retry5m,
         SqsQueue::Retry15m,
         SqsQueue::Retry60m,
-        SqsQueue::Sweep,
-        SqsQueue::Notice,
+        SqsQueue::Job,
+        SqsQueue::Notification,
     ];
 
     fn variable(self) -> &'static str {
@@ -63,8 +63,8 @@ impl SqsQueue {
             SqsQueue::Retry5m => "STATUSPULSE_RETRY_5M_QUEUE_URL",
             SqsQueue::Retry15m => "STATUSPULSE_RETRY_15M_QUEUE_URL",
             SqsQueue::Retry60m => "STATUSPULSE_RETRY_60M_QUEUE_URL",
-            SqsQueue::Sweep => "STATUSPULSE_SWEEP_QUEUE_URL",
-            SqsQueue::Notice => "STATUSPULSE_NOTICE_QUEUE_URL",
+            SqsQueue::Job => "STATUSPULSE_JOB_QUEUE_URL",
+            SqsQueue::Notification => "STATUSPULSE_NOTIFICATION_QUEUE_URL",
         }
     }
 }
@@ -80,8 +80,8 @@ pub(crate) fn queues(sends_to: &[SqsQueue]) -> Result<Queues, Misconfigured> {
             SqsQueue::Retry5m => &mut queues.retry_5m,
             SqsQueue::Retry15m => &mut queues.retry_15m,
             SqsQueue::Retry60m => &mut queues.retry_60m,
-            SqsQueue::Sweep => &mut queues.sweep,
-            SqsQueue::Notice => &mut queues.notice,
+            SqsQueue::Job => &mut queues.job,
+            SqsQueue::Notification => &mut queues.notification,
         };
         *place = url;
     }
@@ -107,8 +107,8 @@ pub(crate) fn ladder() -> Result<Ladder, Misconfigured> {
 }
 
 /// Whether deliveries are retried early when an outage ends.
-pub(crate) fn bring_forward() -> Result<bool, Misconfigured> {
-    parsed("STATUSPULSE_BRING_FORWARD", true)
+pub(crate) fn retry_early() -> Result<bool, Misconfigured> {
+    parsed("STATUSPULSE_RETRY_EARLY", true)
 }
 
 /// The egress addresses. Empty if the deployment has no static ones.

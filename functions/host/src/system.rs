@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 use statuspulse_core::ports::{Clock, Random};
 
-/// The system's clock, in whole milliseconds. Tests in the emulator move it with an offset in a file.
+/// The system's clock, in whole milliseconds. In debug builds, tests in the emulator move it with an offset
+/// in a file.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     pub(crate) offset: Option<PathBuf>,

@@ -6,7 +6,7 @@ use statuspulse_function_host::{Host, SqsQueue, work_batch};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host = Host::start(&[SqsQueue::Notice]).await?;
+    let host = Host::start(&[SqsQueue::Notification]).await?;
     let worker = host.notifying_worker().await?;
     run(service_fn(async |event: LambdaEvent<SqsEvent>| work_batch(&host, &worker, event).await)).await
 }

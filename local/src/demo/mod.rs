@@ -39,7 +39,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let base = format!("http://{}", server.address);
     let api = Api::new(&base, operator.reveal())?;
     let stage = Stage { receiver, api };
-    let key = story::tell(&stage).await?;
+    let key = story::run(&stage).await?;
     if options.stay {
         stay(&base, &key, &server.dashboard_link(&key).await?).await?;
     }
@@ -55,7 +55,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
         listen,
         data: data.to_owned(),
         ladder: Ladder::new(story::LADDER),
-        bring_forward: true,
+        retry_early: true,
         pagerduty_url: receiver.url(story::PAGERDUTY),
         dev_allow_cidr: "127.0.0.0/8".parse::<Cidr>().into_iter().collect(),
         dev_extra_ca: Some(ca.to_owned()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use statuspulse_kit::{Mood, Received, Receiver, unix_nanos, verify};
+use statuspulse_kit::{Behaviour, Received, Receiver, unix_nanos, verify};
 
 use super::client::Api;
 
@@ -45,7 +45,7 @@ struct Story<'a> {
 }
 
 /// Runs all steps. Returns the account's admin key.
-pub(super) async fn tell(stage: &Stage) -> Result<String> {
+pub(super) async fn run(stage: &Stage) -> Result<String> {
     let account =
         stage.api.post("/v1/accounts", json!({"name": "Demo"}).to_string(), StatusCode::CREATED).await?;
     let key = text(&account, "/key")?;
@@ -63,9 +63,9 @@ pub(super) async fn tell(stage: &Stage) -> Result<String> {
         stage.receiver.url(HOOK),
         LADDER.map(|wait| format!("{}s", wait.as_secs())).join(", ")
     ));
-    stage.receiver.mood(SLACK, Mood::Slack);
-    stage.receiver.mood(CHANNEL, Mood::Slack);
-    stage.receiver.mood(PAGERDUTY, Mood::PagerDuty);
+    stage.receiver.behaviour(SLACK, Behaviour::Slack);
+    stage.receiver.behaviour(CHANNEL, Behaviour::Slack);
+    stage.receiver.behaviour(PAGERDUTY, Behaviour::PagerDuty);
     story.handshake().await?;
     story.filter().await?;
     story.signed_delivery().await?;
@@ -107,7 +107,7 @@ impl Story<'_> {
 
     async fn handshake(&mut self) -> Result<()> {
         let receiver = &self.stage.receiver;
-        receiver.mood(HOOK, Mood::status(404));
+        receiver.behaviour(HOOK, Behaviour::status(404));
         let body =
             json!({"url": receiver.url(HOOK), "events": EVENTS, "monitor_groups": ["payment-processing"]});
         let webhook = self.api.post("/v1/webhooks", body.to_string(), StatusCode::CREATED).await?;
@@ -121,7 +121,7 @@ impl Story<'_> {
             "Registered a webhook. Its handshake failed, so it is pending. {}",
             text(&webhook, "/handshake/reason")?
         ));
-        receiver.mood(HOOK, Mood::ok());
+        receiver.behaviour(HOOK, Behaviour::ok());
         let webhook = self.api.post(&self.path("/verify"), "", StatusCode::OK).await?;
         ensure!(webhook["status"] == "active", "a webhook must be active after its handshake: {webhook}");
         let shaken = self.arrivals(2).await?;
@@ -161,7 +161,7 @@ impl Story<'_> {
     }
 
     async fn outage(&mut self) -> Result<()> {
-        self.stage.receiver.mood(HOOK, Mood::status(503));
+        self.stage.receiver.behaviour(HOOK, Behaviour::status(503));
         self.publish("incident_opened", "INC-9001", "payment-processing").await?;
         self.publish("incident_resolved", "INC-9001", "payment-processing").await?;
         self.say(
@@ -201,8 +201,8 @@ impl Story<'_> {
     }
 
     async fn held(&mut self) -> Result<()> {
-        self.told("is failing", "Slack got a warning after the second failed retry").await?;
-        self.told("was paused", "Slack got a notification of the pause").await?;
+        self.expect_notification("is failing", "Slack got a warning after the second failed retry").await?;
+        self.expect_notification("was paused", "Slack got a notification of the pause").await?;
         for number in 0..20 {
             self.publish("incident_opened", &format!("INC-{}", 9100 + number), "payment-processing").await?;
         }
@@ -219,7 +219,7 @@ impl Story<'_> {
     }
 
     async fn resume(&mut self) -> Result<()> {
-        self.stage.receiver.mood(HOOK, Mood::ok());
+        self.stage.receiver.behaviour(HOOK, Behaviour::ok());
         let began = unix_nanos();
         let resumed = self.api.post(&self.path("/resume"), "", StatusCode::OK).await?;
         ensure!(
@@ -247,19 +247,22 @@ impl Story<'_> {
             last.as_secs_f64()
         ));
         self.until(|webhook| webhook["held_deliveries"] == 0).await?;
-        self.told("is answering again, 22 deliveries drained", "Slack got a notification of the recovery")
-            .await
+        self.expect_notification(
+            "is answering again, 22 deliveries drained",
+            "Slack got a notification of the recovery",
+        )
+        .await
     }
 
     /// Prints the engineers' notification that contains `what`, and checks that it was sent exactly once.
-    async fn told(&self, what: &str, say: &str) -> Result<()> {
+    async fn expect_notification(&self, what: &str, say: &str) -> Result<()> {
         let slack = &self.stage.receiver;
-        let notice = slack.wait_for_text(SLACK, what, PATIENCE).await.map_err(anyhow::Error::msg)?;
+        let notification = slack.wait_for_text(SLACK, what, PATIENCE).await.map_err(anyhow::Error::msg)?;
         let times = slack.count_text(SLACK, what);
         ensure!(times == 1, "{times} notifications that the webhook {what}, not 1");
-        let notice: Value = serde_json::from_slice(&notice.body)?;
+        let notification: Value = serde_json::from_slice(&notification.body)?;
         self.say(&format!("{say}:"));
-        for line in text(&notice, "/text")?.lines() {
+        for line in text(&notification, "/text")?.lines() {
             println!("            | {line}");
         }
         Ok(())

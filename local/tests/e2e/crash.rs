@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use statuspulse_kit::{Mood, Received, Receiver, ReceiverOptions, unix_nanos};
+use statuspulse_kit::{Behaviour, Received, Receiver, ReceiverOptions, unix_nanos};
 use tokio::sync::watch;
 
 use crate::support::{Api, Home, LONG, pause, payload, text};
@@ -115,8 +115,8 @@ async fn whatever_was_answered_is_delivered_though_the_server_is_killed_again_an
     for path in PATHS {
         webhooks.push(api.webhook(&receiver.url(path), &[]).await.0);
     }
-    receiver.mood("/flaky", Mood::first_of_each_event(1, Mood::status(503), Mood::ok()));
-    receiver.mood("/slow", Mood::delayed(Duration::from_millis(30), Mood::ok()));
+    receiver.behaviour("/flaky", Behaviour::first_of_each_event(1, Behaviour::status(503), Behaviour::ok()));
+    receiver.behaviour("/slow", Behaviour::delayed(Duration::from_millis(30), Behaviour::ok()));
 
     let (server, servers) = watch::channel(Some(api.clone()));
     let (stop, stopped) = watch::channel(false);
@@ -201,7 +201,7 @@ async fn an_attempt_in_flight_at_a_death_is_made_again_at_once() {
     let program = home.serve(&[]).await;
     let api = home.admin(&program).await;
     let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
-    receiver.mood("/hook", Mood::first(1, Mood::Hang, Mood::ok()));
+    receiver.behaviour("/hook", Behaviour::first(1, Behaviour::Hang, Behaviour::ok()));
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
     api.published(&[], &payload("resolved", "INC-1", 2), 1).await;
     receiver.wait_for("/hook", 2, LONG).await.unwrap();
@@ -232,7 +232,7 @@ async fn what_was_due_while_it_was_down_is_delivered_at_once() {
     let program = home.serve(&ladder).await;
     let api = home.admin(&program).await;
     let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
-    receiver.mood("/hook", Mood::first_of_each_event(1, Mood::status(500), Mood::ok()));
+    receiver.behaviour("/hook", Behaviour::first_of_each_event(1, Behaviour::status(500), Behaviour::ok()));
     for n in 0..30 {
         api.published(&[], &payload("opened", &format!("INC-{n}"), n), 1).await;
     }

@@ -1,7 +1,7 @@
 //! PagerDuty and Slack over real connections, with mocks that check requests strictly.
 
 use serde_json::{Value, json};
-use statuspulse_kit::Mood;
+use statuspulse_kit::Behaviour;
 
 use crate::support::{Home, LONG, payload, text};
 
@@ -11,9 +11,9 @@ const KEY: &str = "R01234567890abcdefghijklmnopqrst";
 async fn an_incident_pages_and_is_written_into_the_channel_and_both_take_it() {
     let home = Home::new();
     let (receiver, ca) = home.tls_receiver();
-    receiver.mood("/v2/enqueue", Mood::PagerDuty);
+    receiver.behaviour("/v2/enqueue", Behaviour::PagerDuty);
     for path in ["/slack/channel", "/slack/engineers"] {
-        receiver.mood(path, Mood::Slack);
+        receiver.behaviour(path, Behaviour::Slack);
     }
     let pagerduty = receiver.url("/v2/enqueue");
     let program = home.serve(&["--dev-extra-ca", ca.to_str().unwrap(), "--pagerduty-url", &pagerduty]).await;

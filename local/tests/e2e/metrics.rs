@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use statuspulse_kit::{Mood, Receiver, ReceiverOptions};
+use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -34,7 +34,7 @@ async fn the_metrics_count_attempts_without_naming_a_webhook_and_are_those_of_th
     let program = home.serve(&["--ladder", "50ms,1h,1h,1h"]).await;
     let api = home.admin(&program).await;
     let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
-    receiver.mood("/hook", Mood::first(1, Mood::status(503), Mood::ok()));
+    receiver.behaviour("/hook", Behaviour::first(1, Behaviour::status(503), Behaviour::ok()));
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
     api.all_delivered(&webhook).await;
     eventually("both attempts are counted", async || {
@@ -53,7 +53,7 @@ async fn the_metrics_count_attempts_without_naming_a_webhook_and_are_those_of_th
         "statuspulse_attempts_failed_total{class=\"http_5xx\"} 1",
         "statuspulse_attempts_failed_total{class=\"timeout\"} 0",
         "statuspulse_webhooks_paused_total 0",
-        "statuspulse_stranded_total 0",
+        "statuspulse_lost_messages_total 0",
         "statuspulse_dead_letters 0",
     ] {
         assert!(body.lines().any(|one| one == line), "no {line} in:\n{body}");

@@ -1,6 +1,6 @@
 //! Isolation: a webhook whose receiver hangs beside a healthy one.
 
-use statuspulse_kit::{Mood, Receiver, ReceiverOptions};
+use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
 
 use crate::support::{Home, LONG, payload};
 
@@ -19,7 +19,7 @@ async fn a_receiver_that_hangs_holds_up_no_other_webhook() {
     let api = home.admin(&program).await;
     let (hanging, _) = api.webhook(&slow.url("/hang"), &["slow"]).await;
     let (healthy, _) = api.webhook(&good.url("/good"), &["good"]).await;
-    slow.mood("/hang", Mood::Hang);
+    slow.behaviour("/hang", Behaviour::Hang);
     let mut publishers = tokio::task::JoinSet::new();
     for publisher in 0..8 {
         let api = api.clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use statuspulse_kit::{Mood, Receiver, ReceiverOptions};
+use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -46,7 +46,7 @@ async fn environment_variables_do_what_the_flags_do() {
     let egress = api.get("/v1/egress-ips").await.expect(200);
     assert!(egress.to_string().contains("172.67.188.94"), "{egress}");
     let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
-    receiver.mood("/hook", Mood::status(500));
+    receiver.behaviour("/hook", Behaviour::status(500));
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
     let notice = receiver.wait_for_text("/slack", "was paused", LONG).await.unwrap();
     let said = String::from_utf8_lossy(&notice.body).into_owned();
@@ -89,7 +89,7 @@ async fn a_stop_finishes_the_attempt_that_is_in_flight() {
     let program = home.serve(&[]).await;
     let api = home.admin(&program).await;
     let (webhook, _) = api.webhook(&receiver.url("/slow"), &[]).await;
-    receiver.mood("/slow", Mood::delayed(Duration::from_millis(500), Mood::ok()));
+    receiver.behaviour("/slow", Behaviour::delayed(Duration::from_millis(500), Behaviour::ok()));
     let published = api.published(&[], &payload("opened", "INC-1", 1), 1).await;
     receiver.wait_for("/slow", 2, LONG).await.unwrap();
     // The attempt is in flight: the receiver has the request and has not answered.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use statuspulse_kit::{Mood, Received, Receiver, verify};
+use statuspulse_kit::{Behaviour, Received, Receiver, verify};
 
 use crate::support::{Api, Home, LONG, Program, eventually, payload, text};
 
@@ -139,7 +139,7 @@ async fn only_what_was_asked_for_is_delivered(story: &mut Story) {
 }
 
 async fn failing_it_climbs_the_ladder_and_is_paused(story: &mut Story) {
-    story.receiver.mood(HOOK, Mood::status(503));
+    story.receiver.behaviour(HOOK, Behaviour::status(503));
     story.api.published(&["EU"], &payload("opened", "INC-2", 2), 1).await;
     let attempts = story.next(5).await;
     let id = header(&attempts[0], "x-statuspulse-delivery-id");
@@ -178,7 +178,7 @@ async fn slack_is_told_once(story: &Story) {
 }
 
 async fn resumed_it_gets_what_was_held(story: &mut Story) {
-    story.receiver.mood(HOOK, Mood::ok());
+    story.receiver.behaviour(HOOK, Behaviour::ok());
     let resumed = story.act("resume", &json!({})).await;
     assert_eq!((&resumed["status"], &resumed["held"]), (&json!("active"), &json!(25)));
     // A second resume delivers nothing twice.

@@ -33,7 +33,7 @@ async fn hundreds_hanging(world: &World) -> Vec<Attempt<'_>> {
     for n in 0..250 {
         world.publish(&opened(&format!("WELL-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     for n in 0..250 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
@@ -57,10 +57,10 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
     for n in 0..9 {
         world.publish_with(&opened(&format!("INC-{n}")), &["good"], None).await.expect(202);
     }
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&good).await, ["delivered"; 9]);
     all_of(stuck).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert!(world.statuses(&bad).await.iter().all(|status| status == "delivered"));
     assert_eq!(world.attempts(URL).len(), 2000);
 }
@@ -76,7 +76,7 @@ async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_hands_are_one_o
     }
     let mut streaks = vec![];
     loop {
-        world.settle_at_once(32).await;
+        world.run_until_idle_with(32).await;
         streaks.push(world.webhook(&hook).await["consecutive_failures"].as_u64().unwrap());
         if !world.skip_to_next().await {
             break;
@@ -99,7 +99,7 @@ async fn a_pause_while_hundreds_of_attempts_hang_holds_what_is_behind_them() {
     world.publish(&resolved("INC-0")).await;
     world.publish(&resolved("INC-249")).await;
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     all_of(stuck).await;
     world.advance(MINUTE).await;
     let statuses = world.statuses(&hook).await;
@@ -116,7 +116,7 @@ async fn a_delete_while_hundreds_of_attempts_hang_ends_what_is_behind_them() {
     let stuck = hundreds_hanging(&world).await;
     let last = world.publish(&resolved("INC-249")).await;
     world.delete(&format!("/v1/webhooks/{}", hook.id)).await.expect(204);
-    world.settle().await;
+    world.run_until_idle().await;
     all_of(stuck).await;
     world.advance(HOUR * 3).await;
     let webhook = hook.id.parse().unwrap();
@@ -173,7 +173,7 @@ async fn what_is_held_after_the_drain_has_ended_is_let_go_all_the_same() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.publish(&opened("A")).await;
     let received = world.next_message().await.unwrap();
     let (work, go_on) = stopped_before(&world, Write::Held, Box::pin(world.work_on(received))).await;
@@ -233,12 +233,12 @@ async fn a_delete_that_was_cut_off_cancels_all_the_same() {
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let id = hook.id.parse().unwrap();
     world.fuse.lose_answer();
     let path = format!("/v1/webhooks/{}", hook.id);
     assert_eq!(world.delete(&path).await.status.as_u16(), 503);
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.services.admin.deliveries.held(id).await.unwrap(), 0);
     assert_eq!(world.delete(&path).await.status.as_u16(), 404);
 }
@@ -250,11 +250,11 @@ async fn a_redelivery_that_was_held_too_late_is_let_go_when_it_is_repeated() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let id = text(&world.deliveries(&hook).await[0]["id"]).to_owned();
     let path = format!("/v1/webhooks/{}/deliveries/{id}/redeliver", hook.id);
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     let ask = async { assert_eq!(world.post(&path, &Value::Null).await.status.as_u16(), 503) };
     let (asked, go_on) = stopped_before(&world, Write::Held, Box::pin(ask)).await;
     world.act(&hook, "resume").await;
@@ -276,7 +276,7 @@ async fn what_is_held_between_the_drains_last_look_and_its_end_is_let_go_all_the
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.publish(&opened("A")).await;
     let received = world.next_message().await.unwrap();
     let (work, go_on) = stopped_before(&world, Write::Held, Box::pin(world.work_on(received))).await;

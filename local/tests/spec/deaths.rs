@@ -83,12 +83,12 @@ async fn story(writes: usize, process_ends: bool) -> bool {
     let mut world = World::new().await;
     let hook = world.register(URL).await;
     world.publish(&opened("X")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.receivers.answers_next(URL, [500, 500]);
     world.fuse.light(writes);
     for number in 0..7 {
         let mut done = step(&world, &hook, number).await;
-        world.settle().await;
+        world.run_until_idle().await;
         if world.fuse.is_burnt_out() {
             world = mended(world, process_ends).await;
             if !done {
@@ -159,7 +159,7 @@ async fn a_death_after_any_write_of_a_pause_still_pauses_holds_and_tells() {
         world.receivers.answers(URL, 500);
         for payload in [opened("A"), resolved("A"), opened("B")] {
             world.publish(&payload).await;
-            world.settle().await;
+            world.run_until_idle().await;
         }
         world.advance_to(MINUTE * 81 - SECOND).await;
         world.fuse.light(writes);
@@ -200,7 +200,7 @@ async fn a_change_whose_caller_never_came_back_is_done_or_not_done_but_never_hal
             for n in 0..3 {
                 world.publish(&opened(&format!("INC-{n}"))).await;
             }
-            world.settle().await;
+            world.run_until_idle().await;
             world.fuse.light(writes);
             match action {
                 "resume" => drop(world.act_with(&hook, "resume", json!(null)).await),
@@ -258,21 +258,21 @@ async fn the_look_at_every_record_counts_what_is_long_overdue() {
     assert_eq!(look().await, 0, "a worker may still have the messages");
     world.clock.pass(SECOND);
     assert_eq!(look().await, 3, "two attempts and the lane behind one of them");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 3]);
 
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     for event in [opened("C"), resolved("C")] {
         world.publish(&event).await;
     }
     assert_eq!(look().await, 0);
     world.clock.pass(MINUTE * 10 + SECOND);
     assert_eq!(look().await, 2, "an attempt and the lane behind it, which must be held");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await[3..], ["held", "held"]);
     world.act_with(&hook, "resume", json!({"held": "discard"})).await.expect(200);
-    world.settle().await;
+    world.run_until_idle().await;
 
     world.receivers.answers(URL, 410);
     world.publish(&opened("D")).await;
@@ -282,6 +282,6 @@ async fn the_look_at_every_record_counts_what_is_long_overdue() {
     assert_eq!(look().await, 0);
     world.clock.pass(SECOND);
     assert_eq!(look().await, 2, "the hold job and the notification of the pause");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(look().await, 0);
 }

@@ -44,7 +44,7 @@ async fn an_incident_triggers_is_updated_and_resolves_under_its_own_id() {
     let odd = opened("INC-1").replace("1240", "1240.50").replace("503", "503.0");
     for payload in [odd, updated("INC-1"), resolved("INC-1")] {
         world.publish_with(&payload, &["payments", "checkout"], None).await.expect(202);
-        world.settle().await;
+        world.run_until_idle().await;
     }
     assert_eq!(world.statuses(&hook).await, ["delivered"; 3]);
     let attempts = world.attempts(PAGERDUTY_EVENTS);
@@ -81,7 +81,7 @@ async fn the_severity_goes_by_what_the_monitored_system_answered() {
         let payload = opened(&format!("INC-{n}")).replace("503", code);
         let payload = payload.replace(r#""response_code":null,"#, "");
         world.publish(&payload).await;
-        world.settle().await;
+        world.run_until_idle().await;
         let last = body(world.attempts(PAGERDUTY_EVENTS).last().unwrap());
         assert_eq!(last["payload"]["severity"], severity, "{code}");
     }
@@ -117,7 +117,7 @@ async fn a_wrong_routing_key_pauses_at_once_and_the_event_is_held() {
         r#"{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}"#;
     world.receivers.answers_next(PAGERDUTY_EVENTS, [Reply::from(400).body(refusal)]);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let webhook = world.webhook(&hook).await;
     assert_eq!(webhook["paused"]["reason"], "permanent");
     assert!(text(&webhook["paused"]["last_error"]).contains("Invalid routing key"));
@@ -213,7 +213,7 @@ async fn the_link_to_the_dashboard_shows_the_incidents_deliveries_whatever_its_i
     let hook = paging(&world).await;
     let incident = "A&b=c #1/é";
     world.publish(&opened(incident)).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let url = text(&body(&world.attempts(PAGERDUTY_EVENTS)[0])["client_url"]).to_owned();
     let path = url.strip_prefix("https://webhooks.statuspulse.io").unwrap();
     world.browser().await.open(path).await.expect(200).says(incident);
@@ -228,7 +228,7 @@ async fn what_pagerduty_does_not_take_in_one_minute_it_takes_in_the_next() {
     for n in 0..200 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     let at_once = world.statuses(&hook).await.iter().filter(|status| *status == "delivered").count();
     assert_eq!(at_once, 119, "120 with the handshake");
     world.advance(MINUTE).await;

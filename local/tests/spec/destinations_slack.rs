@@ -127,7 +127,7 @@ async fn what_slack_will_never_take_again_pauses_at_once_with_the_reason_in_word
         let hook = channel(&world).await;
         world.receivers.answers_next(CHANNEL, [Reply::from(status).body(said)]);
         world.publish(&opened("A")).await;
-        world.settle().await;
+        world.run_until_idle().await;
         let paused = world.webhook(&hook).await["paused"].clone();
         assert_eq!(paused["reason"], "permanent", "{said}");
         assert!(text(&paused["last_error"]).contains(words), "{paused}");
@@ -206,7 +206,7 @@ async fn burst(world: &World, incidents: usize) {
     for n in 0..incidents {
         world.publish(&opened(&format!("INC-{n}"))).await;
         if n == 0 {
-            world.settle().await;
+            world.run_until_idle().await;
         }
     }
 }
@@ -219,7 +219,7 @@ async fn a_burst_is_told_by_one_message_a_second_that_counts_what_came() {
     for n in 0..3 {
         world.publish(&resolved(&format!("OLD-{n}"))).await;
     }
-    world.settle_at_once(8).await;
+    world.run_until_idle_with(8).await;
     world.advance(HOUR).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 43]);
     let came = messages(&world);
@@ -243,7 +243,7 @@ async fn more_than_one_message_tells_comes_in_the_next_ones() {
     let world = World::new().await;
     let hook = channel(&world).await;
     burst(&world, 250).await;
-    world.settle_at_once(16).await;
+    world.run_until_idle_with(16).await;
     world.advance(MINUTE).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 250]);
     let came = messages(&world);
@@ -262,7 +262,7 @@ async fn a_stream_is_told_every_second_and_nothing_waits_long() {
     let hook = channel(&world).await;
     for n in 0..60 {
         world.publish(&opened(&format!("INC-{n}"))).await;
-        world.settle_at_once(4).await;
+        world.run_until_idle_with(4).await;
         world.advance(Duration::from_millis(170)).await;
     }
     world.advance(MINUTE).await;
@@ -287,7 +287,7 @@ async fn an_incident_keeps_its_order_in_a_channel() {
     for n in 0..5 {
         world.publish(&resolved(&format!("INC-{n}"))).await;
     }
-    world.settle_at_once(8).await;
+    world.run_until_idle_with(8).await;
     world.advance(MINUTE).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 10]);
     let texts: Vec<_> = world.attempts(CHANNEL).iter().map(|seen| body(seen)["text"].clone()).collect();
@@ -303,7 +303,7 @@ async fn a_burst_that_slack_does_not_take_climbs_the_ladder_together() {
     let hook = channel(&world).await;
     world.receivers.answers_next(CHANNEL, [Reply::from(200).body("ok"), 429.into(), 500.into()]);
     burst(&world, 20).await;
-    world.settle_at_once(8).await;
+    world.run_until_idle_with(8).await;
     world.advance(HOUR).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 20]);
     let came = messages(&world);
@@ -321,7 +321,7 @@ async fn a_channel_that_is_gone_is_paused_by_the_burst_and_all_of_it_is_held() {
         .receivers
         .answers_next(CHANNEL, [Reply::from(200).body("ok"), Reply::from(410).body("channel_is_archived")]);
     burst(&world, 20).await;
-    world.settle_at_once(8).await;
+    world.run_until_idle_with(8).await;
     world.advance(HOUR).await;
     let webhook = world.webhook(&hook).await;
     assert_eq!(
@@ -341,7 +341,7 @@ async fn a_pause_stops_a_burst_that_has_not_gone_out() {
     let world = World::new().await;
     let hook = channel(&world).await;
     burst(&world, 20).await;
-    world.settle_at_once(8).await;
+    world.run_until_idle_with(8).await;
     world.act(&hook, "pause").await;
     world.advance(HOUR).await;
     assert_eq!(
@@ -356,7 +356,7 @@ async fn the_request_of_a_past_attempt_is_never_shown_as_exact() {
     let world = World::new().await;
     let hook = channel(&world).await;
     burst(&world, 3).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.advance(HOUR).await;
     let browser = world.browser().await;
     for delivery in world.deliveries(&hook).await {

@@ -154,7 +154,7 @@ async fn a_webhook_that_answers_again_after_a_pause_is_told_of_once_when_all_is_
     for n in 0..60 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "resume").await;
     world.receivers.answers(URL, 200);
     world.advance(SECOND).await;
@@ -189,10 +189,10 @@ async fn a_pause_that_ends_before_it_was_reported_is_not_reported() {
     let world = World::new().await;
     gone(&world, URL).await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let untold = gone(&world, OTHER).await;
     world.publish(&opened("B")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let told = world.told();
     assert_eq!((world.status(&untold).await.as_str(), told.len()), ("paused", 1));
     world.receivers.answers(&untold.url, 200);
@@ -207,7 +207,7 @@ async fn a_burst_of_pauses_is_told_by_one_message_at_once_and_one_five_seconds_l
     let world = World::new().await;
     let first = gone(&world, "https://first.example.com/in").await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.told().len(), 1, "the first pause is reported at once");
     assert!(world.told()[0].contains(&first.id));
     let mut hooks = vec![];

@@ -14,13 +14,13 @@ async fn i1_an_accepted_event_has_exactly_one_delivery_for_each_matching_webhook
     for _ in 0..5 {
         let published = world.publish_with(&opened("A"), &[], Some("k")).await.expect(202);
         assert_eq!(published["deliveries"], 2);
-        world.settle().await;
+        world.run_until_idle().await;
     }
     let payload = opened("B");
     let publish = || world.publish_with(&payload, &[], Some("twice at once"));
     let (one, two) = tokio::join!(publish(), publish());
     assert_eq!(one.expect(202), two.expect(202));
-    world.settle().await;
+    world.run_until_idle().await;
     for hook in &hooks {
         assert_eq!(world.statuses(hook).await, ["delivered", "delivered"]);
         assert_eq!(world.attempts(&hook.url).len(), 2);
@@ -104,7 +104,7 @@ async fn i5_events_of_one_incident_arrive_in_order_though_many_are_in_work_at_on
             expected.push((incident, id));
         }
         loop {
-            world.settle_at_once(8).await;
+            world.run_until_idle_with(8).await;
             if !world.skip_to_next().await {
                 break;
             }
@@ -173,7 +173,7 @@ async fn i7_a_message_delivered_twice_never_climbs_a_rung_twice() {
         );
         one.and(two).unwrap();
         received.done();
-        world.settle().await;
+        world.run_until_idle().await;
         streaks.push(world.webhook(&hook).await["consecutive_failures"].as_u64().unwrap());
         if let Some(due) = world.next_due().await {
             world.clock.set(due);
@@ -213,14 +213,14 @@ async fn i7_a_message_from_far_below_does_nothing() {
     assert_eq!(world.attempts(URL).len(), 3);
     for _ in 0..10 {
         world.handle(old.clone()).await;
-        world.settle().await;
+        world.run_until_idle().await;
     }
     let mut changed = old.clone();
     if let Message::Attempt(attempt) = &mut changed {
         attempt.key.number = 5;
     }
     world.handle(changed).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 3);
     world.advance(HOUR * 2).await;
     assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
@@ -254,9 +254,9 @@ async fn lost_messages_are_found_and_sent_again() {
     let other = world.register(OTHER).await;
     world.receivers.answers_next(URL, [500]);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0, "no message was lost yet");
 
     // The message of a retry is lost, which also blocks the delivery behind it; and the first message of a job.
@@ -271,9 +271,9 @@ async fn lost_messages_are_found_and_sent_again() {
     world.advance(HOUR).await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting"]);
     assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 2, "the retry and the job");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["delivered", "delivered"]);
-    assert_eq!(*world.metrics.stranded.lock().unwrap(), 2);
+    assert_eq!(*world.metrics.lost_messages.lock().unwrap(), 2);
     assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 0);
 
     // A delivery that is held although its webhook is active.

@@ -30,7 +30,7 @@ struct Run {
 impl Run {
     async fn new(seed: u64) -> Self {
         // Without early attempts, because these checks cannot tell them apart. `testing/sim` tests them.
-        let world = World::with(seed, |deployment| deployment.bring_forward = false).await;
+        let world = World::with(seed, |deployment| deployment.retry_early = false).await;
         let mut hooks = vec![];
         for url in URLS {
             hooks.push(world.register(url).await);
@@ -97,8 +97,9 @@ impl Run {
             0..=6 => self.publish().await,
             7..=11 => self.work().await,
             12..=13 => {
-                let mood = [200, 200, 200, 500, 503, 410][self.dice.below(if choice == 12 { 3 } else { 6 })];
-                self.world.receivers.answers(&hook.url, mood);
+                let behaviour =
+                    [200, 200, 200, 500, 503, 410][self.dice.below(if choice == 12 { 3 } else { 6 })];
+                self.world.receivers.answers(&hook.url, behaviour);
             }
             14 => {
                 self.world.act(&hook, "pause").await;
@@ -107,7 +108,7 @@ impl Run {
                 self.world.act(&hook, "resume").await;
             }
             16 => self.world = self.world.restart().await,
-            17 => self.world.settle_at_once(5).await,
+            17 => self.world.run_until_idle_with(5).await,
             _ => {
                 let longest = [2_000, 60_000, 300_000, 3_600_000][self.dice.below(4)];
                 let time = Duration::from_millis(u64::try_from(self.dice.below(longest)).unwrap());

@@ -131,7 +131,7 @@ async fn verify_tries_again_until_the_endpoint_answers_200() {
     assert_eq!(verified["status"], "active");
     assert_eq!(verified["handshake"]["at"], "2024-03-15T14:23:01Z");
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 1);
     assert_eq!(world.receivers.calls(URL).len(), 4, "three handshakes and one event");
 }
@@ -168,7 +168,7 @@ async fn a_new_url_shakes_hands_first_and_then_gets_everything() {
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let patched = world.patch(&format!("/v1/webhooks/{}", hook.id), json!({"url": OTHER})).await.expect(200);
     assert_eq!((patched["url"].as_str(), patched["status"].as_str()), (Some(OTHER), Some("active")));
     verify_all(&world.receivers.calls(OTHER)[0], &hook.secret);
@@ -188,7 +188,7 @@ async fn a_new_url_that_fails_its_handshake_is_422_and_nothing_has_changed() {
     assert_eq!(world.patch(&path, change).await.problem(422), "handshake_failed");
     assert_eq!(world.webhook(&hook).await, before);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!((world.attempts(URL).len(), world.attempts(OTHER).len()), (1, 0));
 }
 

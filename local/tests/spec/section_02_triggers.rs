@@ -51,7 +51,7 @@ async fn a_paused_webhook_still_gets_deliveries_and_a_deleted_one_none() {
     world.act(&paused, "pause").await;
     world.delete(&format!("/v1/webhooks/{}", deleted.id)).await.expect(204);
     assert_eq!(reaches(&world, &opened("A"), &[]).await, 1);
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&paused).await, ["held"]);
 }
 
@@ -73,7 +73,7 @@ async fn a_webhook_made_later_gets_nothing_from_before() {
     let late = world.register(OTHER).await;
     let again = world.publish_with(&opened("A"), &[], Some("k")).await.expect(202);
     assert_eq!(again["deliveries"], 1);
-    world.settle().await;
+    world.run_until_idle().await;
     assert!(world.deliveries(&late).await.is_empty());
 }
 

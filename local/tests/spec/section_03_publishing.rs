@@ -14,7 +14,7 @@ async fn the_samples_of_the_product_page_are_delivered_byte_for_byte() {
     for name in ["incident_opened", "incident_updated", "incident_resolved"] {
         let sample = std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap();
         world.publish(&sample).await;
-        world.settle().await;
+        world.run_until_idle().await;
         let sent = world.attempts(URL).pop().unwrap();
         assert_eq!(sent.text(), sample);
         assert_eq!(sent.event(), name);
@@ -90,7 +90,7 @@ async fn unknown_fields_are_kept_and_delivered() {
         r#""runbook":{"url":"https://x","steps":[1,2,null]},"details":{"extra":[],"#,
     );
     world.publish(&payload).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL)[0].text(), payload);
 }
 
@@ -122,7 +122,7 @@ async fn whitespace_around_and_inside_the_payload_is_the_publishers() {
         opened("A").replace(':', " :\t").replace("2024-03-15T14 :\t22 :\t01Z", "2024-03-15T14:22:01Z");
     let payload = payload.replace("https :\t//", "https://").replacen('{', "{ \r\n", 1);
     world.publish(&payload).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL)[0].text(), payload);
 }
 
@@ -186,7 +186,7 @@ async fn what_was_accepted_survives_the_end_of_the_process() {
     world.register(URL).await;
     let event = world.publish(&opened("A")).await;
     let world = world.restart().await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL)[0].event_id(), event);
     assert_eq!(world.attempts(URL).len(), 1);
 }
@@ -196,11 +196,11 @@ async fn the_same_key_with_the_same_body_makes_no_second_fan_out() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let first = world.publish_with(&opened("A"), &["a"], Some("run-1")).await.expect(202);
-    world.settle().await;
+    world.run_until_idle().await;
     world.advance(HOUR).await;
     let again = world.publish_with(&opened("A"), &["a"], Some("run-1")).await.expect(202);
     assert_eq!(first, again);
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!((world.attempts(URL).len(), world.deliveries(&hook).await.len()), (1, 1));
     let other = world.publish_with(&opened("A"), &["a"], Some("run-2")).await.expect(202);
     assert_ne!(other["event_id"], first["event_id"]);
@@ -218,7 +218,7 @@ async fn the_same_key_with_another_body_or_other_groups_is_409() {
     }
     let spaced = opened("A").replacen(',', ", ", 1);
     assert_eq!(world.publish_with(&spaced, &["a"], Some("k")).await.problem(409), "idempotency_key_reused");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 1);
 }
 
@@ -260,7 +260,7 @@ async fn a_fan_out_that_broke_off_anywhere_is_completed_by_the_repeated_call() {
         let world = world.restart().await;
         let again = world.publish_with(&opened("A"), &[], Some("k")).await.expect(202);
         assert_eq!(again["deliveries"], 2);
-        world.settle().await;
+        world.run_until_idle().await;
         world.advance(HOUR).await;
         assert_eq!((world.attempts(URL).len(), world.attempts(OTHER).len()), (1, 1), "after {writes} writes");
     }
@@ -272,14 +272,14 @@ async fn a_payload_has_128_kib_at_most_and_is_never_dropped_in_silence() {
     world.register(URL).await;
     let largest = payload_of_size(128 * 1024);
     world.publish(&largest).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL)[0].text(), largest);
     let answer = world.publish_with(&payload_of_size(128 * 1024 + 1), &[], None).await;
     assert_eq!(answer.problem(413), "too_large");
     assert!(text(&answer.json()["detail"]).contains("131072"), "the error names the limit: {}", answer.text);
     let answer = world.publish_with(&payload_of_size(1024 * 1024), &[], None).await;
     assert_eq!(answer.problem(413), "too_large");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 1);
 }
 

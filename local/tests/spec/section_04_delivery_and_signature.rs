@@ -47,7 +47,7 @@ async fn the_lag_is_also_recorded_for_events_that_waited_or_were_held() {
     world.publish(&opened("B")).await;
     world.advance(HOUR).await;
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(lags(), [0, 60, 60, 3600], "this one was held");
 }
 
@@ -60,7 +60,7 @@ async fn retries_and_upkeep_stand_in_other_queues_than_first_attempts() {
     for n in 0..100 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     world.clock.pass(MINUTE);
     world.publish(&opened("NEW")).await;
     let first = world.next_message().await.unwrap();
@@ -81,7 +81,7 @@ async fn an_attempt_carries_the_headers_the_documentation_names_and_no_others() 
     let world = World::new().await;
     let hook = world.register_with(URL, json!({"headers": {"X-Team": "core"}})).await;
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let seen = &world.attempts(URL)[0];
     let delivery = world.delivery(&hook, &event).await;
     assert_eq!(seen.header("Content-Type"), "application/json");
@@ -136,7 +136,7 @@ async fn the_signature_header_is_the_lowercase_hex_digest_of_the_raw_body_alone(
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.publish(&opened("🔥 \\u00e9")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let seen = &world.attempts(URL)[0];
     let signature = seen.header("X-StatusPulse-Signature");
     assert_eq!(signature, hex_digest(&hook.secret, &seen.body));
@@ -152,7 +152,7 @@ async fn each_webhook_has_a_secret_of_its_own() {
     let (one, two) = (world.register(URL).await, world.register(OTHER).await);
     assert_ne!(one.secret, two.secret);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     verify_all(&world.attempts(URL)[0], &one.secret);
     verify_all(&world.attempts(OTHER)[0], &two.secret);
 }
@@ -193,7 +193,7 @@ async fn only_2xx_is_success_and_everything_else_has_a_class_and_a_sentence() {
         let hook = world.register(URL).await;
         world.receivers.answers(URL, status);
         let event = world.publish(&opened("A")).await;
-        world.settle().await;
+        world.run_until_idle().await;
         let delivery = world.delivery(&hook, &event).await;
         let attempt = &delivery["attempts"][0];
         assert_eq!(attempt["class"], json!(class), "{status}");
@@ -216,7 +216,7 @@ async fn a_failure_without_an_answer_is_shown_with_its_class_and_sentence() {
         let hook = world.register(URL).await;
         world.receivers.answers(URL, Reply::fails(class, "What to fix."));
         let event = world.publish(&opened("A")).await;
-        world.settle().await;
+        world.run_until_idle().await;
         let attempt = world.delivery(&hook, &event).await["attempts"][0].clone();
         assert_eq!(attempt["class"], class.name());
         assert_eq!((&attempt["reason"], &attempt["status_code"]), (&json!("What to fix."), &Value::Null));
@@ -231,7 +231,7 @@ async fn a_410_pauses_at_once_and_tells() {
     world.receivers.answers_next(URL, [410]);
     world.publish(&opened("A")).await;
     world.publish(&opened("B")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let shown = world.webhook(&hook).await;
     assert_eq!(
         (shown["status"].as_str(), shown["paused"]["reason"].as_str()),
@@ -251,6 +251,6 @@ async fn an_attempt_is_given_ten_seconds() {
     let world = World::new().await;
     world.register(URL).await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL)[0].timeout, Duration::from_secs(10));
 }

@@ -14,7 +14,7 @@ async fn a_failed_first_attempt_is_retried_1m_5m_15m_and_60m_after_the_attempt_b
     world.register(URL).await;
     world.receivers.answers(URL, 500);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     for (made, due) in [(1, 60), (2, 60 + 300), (3, 60 + 300 + 900), (4, 60 + 300 + 900 + 3600)] {
         world.advance_to(Duration::from_millis(due * 1000 - 1)).await;
         assert_eq!(world.attempts(URL).len(), made, "not a millisecond early");
@@ -145,16 +145,16 @@ async fn what_was_due_while_the_machine_was_down_is_due_at_once_when_it_is_up() 
     world.register(URL).await;
     world.receivers.answers_next(URL, [500]);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.clock.pass(HOUR);
     let world = world.restart().await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.seconds(URL), [0, 3600]);
 }
 
 /// A webhook after ten minutes of failures: three payloads wait for their third retry, at 21 minutes.
-async fn after_an_outage(bring_forward: bool) -> (World, Hook) {
-    let world = World::with(1, |deployment| deployment.bring_forward = bring_forward).await;
+async fn after_an_outage(retry_early: bool) -> (World, Hook) {
+    let world = World::with(1, |deployment| deployment.retry_early = retry_early).await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     for incident in ["A", "B", "C"] {

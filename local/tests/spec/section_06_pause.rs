@@ -17,7 +17,7 @@ async fn pauses_after_the_four_retries_of_one_payload_failed_81_minutes_after_th
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 503);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     for (minutes, streak) in [(0, 0), (1, 1), (6, 2), (21, 3), (81, 4)] {
         let at = MINUTE * minutes;
         if minutes > 0 {
@@ -79,7 +79,7 @@ async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
 
 #[tokio::test]
 async fn any_2xx_sets_the_streak_back_to_0() {
-    let world = World::with(1, |deployment| deployment.bring_forward = false).await;
+    let world = World::with(1, |deployment| deployment.retry_early = false).await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     let failing = world.publish(&opened("A")).await;
@@ -88,7 +88,7 @@ async fn any_2xx_sets_the_streak_back_to_0() {
     assert_eq!(world.webhook(&hook).await["consecutive_failures"], 3);
     world.receivers.answers(URL, 201);
     world.publish(&opened("B")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let shown = world.webhook(&hook).await;
     assert_eq!((&shown["consecutive_failures"], &shown["failing_since"]), (&json!(0), &Value::Null));
     world.advance(HOUR * 3).await;
@@ -106,7 +106,7 @@ async fn a_payload_whose_ladder_ends_while_others_got_through_is_poison_and_fail
         world.advance_to(MINUTE * minute + SECOND).await;
         world.publish(&opened(&format!("INC-{minute}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     let shown = world.webhook(&hook).await;
     assert_eq!((&shown["status"], &shown["consecutive_failures"]), (&json!("active"), &json!(0)));
     let statuses = world.statuses(&hook).await;
@@ -146,14 +146,14 @@ async fn a_success_before_the_outage_does_not_put_off_the_pause() {
 /// A webhook that fails, recovers and fails again is paused by a ladder of the second outage.
 #[tokio::test]
 async fn a_pause_counts_the_second_outage_alone() {
-    let world = World::with(1, |deployment| deployment.bring_forward = false).await;
+    let world = World::with(1, |deployment| deployment.retry_early = false).await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
     world.publish(&opened("A")).await;
     world.advance_to(MINUTE * 22).await;
     world.receivers.answers_next(URL, [200]);
     world.publish(&opened("B")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.advance_to(MINUTE * 30).await;
     world.publish(&opened("C")).await;
     world.advance_to(MINUTE * 111 - SECOND).await;
@@ -298,7 +298,7 @@ async fn pausing_by_hand_what_is_paused_already_tells_nobody_again() {
     world.advance(SECOND).await;
     for _ in 0..10 {
         world.act(&hook, "pause").await;
-        world.settle().await;
+        world.run_until_idle().await;
     }
     assert_eq!(tries_since_the_pause(&world), [0]);
     assert_eq!(world.webhook(&hook).await["paused"]["reason"], "failures");
@@ -369,10 +369,10 @@ async fn while_paused_whatever_is_due_or_new_is_held_and_nothing_is_lost() {
     world.receivers.answers_next(URL, [500]);
     world.publish(&opened("A")).await;
     world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting"]);
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["held", "held"]);
     world.publish(&opened("B")).await;
     world.advance(HOUR * 24).await;
@@ -387,10 +387,10 @@ async fn while_paused_all_events_of_one_incident_are_held() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     for payload in [opened("A"), updated("A"), resolved("A")] {
         world.publish(&payload).await;
-        world.settle().await;
+        world.run_until_idle().await;
     }
     assert_eq!(world.statuses(&hook).await, ["held"; 3]);
     assert_eq!(world.webhook(&hook).await["held_deliveries"], 3);

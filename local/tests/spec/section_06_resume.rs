@@ -15,7 +15,7 @@ async fn holding(world: &World, count: usize) -> Hook {
     for n in 0..count {
         world.publish(&opened(&format!("INC-{n:04}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.webhook(&hook).await["held_deliveries"], count);
     hook
 }
@@ -40,7 +40,7 @@ async fn a_resume_drains_a_thousand_oldest_first_at_a_bounded_rate_and_each_once
     world.advance(HOUR).await;
     let resumed = world.act(&hook, "resume").await;
     assert_eq!(resumed, json!({"status": "active", "held": 1000}));
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(
         world.attempts(URL).len(),
         1,
@@ -82,7 +82,7 @@ async fn resuming_twice_delivers_once() {
     let hook = holding(&world, 35).await;
     assert_eq!(world.act(&hook, "resume").await["held"], 35);
     assert_eq!(world.act(&hook, "resume").await, json!({"status": "active", "held": 0}));
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "resume").await;
     world.advance(MINUTE).await;
     assert_eq!(rate(&world, 0), [10, 20, 5], "the second resume does not make it faster");
@@ -106,7 +106,7 @@ async fn a_resume_that_discards_drops_what_is_held_and_delivers_what_comes_after
     let world = World::new().await;
     let hook = holding(&world, 450).await;
     world.publish(&resolved("INC-0000")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let resumed = world.act_with(&hook, "resume", json!({"held": "discard"})).await.expect(200);
     assert_eq!(resumed, json!({"status": "active", "held": 451}));
     world.publish(&opened("NEW")).await;
@@ -147,7 +147,7 @@ async fn a_receiver_that_fails_again_during_the_drain_is_probed_one_at_a_time() 
     let world = World::new().await;
     let hook = holding(&world, 100).await;
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.receivers.answers(URL, 500);
     world.advance(Duration::from_secs(40)).await;
     let second_page = rate(&world, 0);
@@ -183,7 +183,7 @@ async fn one_poison_payload_among_the_held_does_not_stop_the_rest() {
     for n in 0..60 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "resume").await;
     world.advance(MINUTE).await;
     let statuses = world.statuses(&hook).await;
@@ -201,7 +201,7 @@ async fn messages_from_before_the_pause_do_not_get_past_the_drains_rate() {
     for n in 0..400 {
         world.publish(&opened(&format!("INC-{n:04}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     world.receivers.answers(URL, 200);
     world.act(&hook, "pause").await;
     world.advance_to(MINUTE - SECOND).await;
@@ -219,9 +219,9 @@ async fn events_that_come_while_a_drain_goes_on_are_delivered_at_once() {
     let world = World::new().await;
     let hook = holding(&world, 200).await;
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     let new = world.publish(&opened("NEW")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.delivery(&hook, &new).await["status"], "delivered");
     assert_eq!(world.attempts(URL).len(), 2, "the first held one and the new one");
 }
@@ -263,10 +263,10 @@ async fn deleting_a_webhook_ends_its_deliveries_the_scheduled_waiting_and_held_o
         for payload in [opened("A"), opened("B"), opened("C"), resolved("C")] {
             events.push(world.publish(&payload).await);
         }
-        world.settle().await;
+        world.run_until_idle().await;
         if paused {
             world.act(&hook, "pause").await;
-            world.settle().await;
+            world.run_until_idle().await;
         }
         world.delete(&format!("/v1/webhooks/{}", hook.id)).await.expect(204);
         world.advance(HOUR * 24).await;

@@ -18,7 +18,7 @@ async fn a_resolved_waits_for_an_opened_that_is_retried_and_goes_at_once_when_th
     world.publish(&opened("A")).await;
     world.publish(&updated("A")).await;
     world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting", "waiting"]);
     assert!(world.deliveries(&hook).await[1]["next_attempt_at"].is_null());
     world.advance(HOUR).await;
@@ -56,7 +56,7 @@ async fn other_incidents_are_not_held_up() {
     world.publish(&opened("B")).await;
     world.publish(&resolved("B")).await;
     world.publish(&opened("a")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let expected = ["retrying", "waiting", "delivered", "delivered", "delivered"];
     assert_eq!(world.statuses(&hook).await, expected);
 }
@@ -69,7 +69,7 @@ async fn the_same_incident_of_another_webhook_is_a_lane_of_its_own() {
     world.receivers.answers(URL, 500);
     world.publish(&opened("A")).await;
     world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&well).await, ["delivered", "delivered"]);
     assert_eq!(events(&world), ["incident_opened"]);
 }
@@ -88,7 +88,7 @@ async fn order_holds_through_a_pause_and_its_drain() {
     for incident in ["A", "B", "C"] {
         world.publish(&resolved(incident)).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     let before = world.attempts(URL).len();
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
@@ -112,11 +112,11 @@ async fn a_lane_whose_head_fails_again_during_the_drain_waits_for_it() {
     for payload in [opened("A"), updated("A"), resolved("A")] {
         world.publish(&payload).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["held"; 3]);
     world.receivers.answers_next(URL, [500, 500]);
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting", "waiting"]);
     world.advance(HOUR).await;
     let opened = "incident_opened";
@@ -132,13 +132,13 @@ async fn an_event_that_comes_during_the_drain_waits_for_the_older_ones_of_its_in
     for n in 0..30 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 1);
     world.publish(&resolved("INC-29")).await;
     world.publish(&opened("NEW")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 2, "the new incident is sent at once, the old one keeps its order");
     world.advance(MINUTE).await;
     let lane: Vec<_> =
@@ -160,7 +160,7 @@ async fn a_later_event_never_starts_while_an_earlier_one_is_in_flight() {
     world.work_on(first).await;
     assert_eq!(world.attempts(URL).len(), 1);
     assert_eq!(world.statuses(&hook).await[0], "delivered");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(events(&world), ["incident_opened", "incident_resolved"]);
 }
 
@@ -188,14 +188,14 @@ async fn a_redelivery_by_hand_does_not_disturb_what_follows_it() {
     let hook = world.register(URL).await;
     let first = world.publish(&opened("A")).await;
     world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let id = world.delivery(&hook, &first).await["id"].clone();
     let path = format!("/v1/webhooks/{}/deliveries/{}/redeliver", hook.id, text(&id));
     world.receivers.answers_next(URL, [500]);
     world.post(&path, &json!(null)).await.expect(202);
-    world.settle().await;
+    world.run_until_idle().await;
     world.publish(&updated("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["retrying", "delivered", "waiting"]);
     world.advance(Duration::from_secs(60)).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 3]);

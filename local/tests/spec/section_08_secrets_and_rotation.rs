@@ -19,7 +19,7 @@ async fn rotate(world: &World, hook: &Hook, body: Value) -> String {
 async fn sent_at(world: &World, since_start: Duration) -> Seen {
     world.advance_to(since_start).await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.attempts(URL).pop().unwrap()
 }
 
@@ -84,7 +84,7 @@ async fn the_keys_are_those_valid_at_the_moment_of_the_attempt() {
     let hook = world.register(URL).await;
     world.receivers.answers_next(URL, [500, 500]);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.advance(SECOND).await;
     let rotated = world.act_with(&hook, "rotate-secret", Value::Null).await.expect(200);
     let new = text(&rotated["secret"]);

@@ -16,7 +16,7 @@ async fn each_role_may_do_its_own_and_nothing_else() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let delivery = world.delivery(&hook, &event).await["id"].clone();
     let path = format!("/v1/webhooks/{}", hook.id);
     let one = format!("{path}/deliveries/{}", text(&delivery));
@@ -80,7 +80,7 @@ async fn another_accounts_object_is_404_whatever_is_done_to_it() {
     let another = world.another_account().await;
     let hook = world.register(URL).await;
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let delivery = world.delivery(&hook, &event).await["id"].clone();
     let own = another.register(OTHER).await;
     let before = world.webhook(&hook).await;

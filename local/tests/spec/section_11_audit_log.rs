@@ -37,7 +37,7 @@ async fn each_change_stands_in_the_log_with_the_key_it_was_made_with() {
     }
     world.receivers.answers(URL, 410);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let (first, second) = (Some(&*first), Some(&*second));
     let found = log(&world, &hook).await;
     let found: Vec<_> = found.iter().map(|(change, by)| (&**change, by.as_deref())).collect();
@@ -87,7 +87,7 @@ async fn the_log_keeps_the_latest_twenty_over_a_restart() {
     for _ in 0..10 {
         world.act(&hook, "pause").await;
         world.act(&hook, "resume").await;
-        world.settle().await;
+        world.run_until_idle().await;
     }
     let before = log(&world, &hook).await;
     assert_eq!(before.len(), 20);
@@ -116,6 +116,6 @@ async fn a_webhooks_page_shows_the_log_and_names_a_key_that_is_revoked_since() {
     world.act(&hook, "resume").await;
     world.receivers.answers(URL, 410);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     viewer.open(&path(&hook, "")).await.says("Paused StatusPulse");
 }

@@ -155,7 +155,7 @@ async fn with_a_delivery(world: &World) -> (Hook, String) {
     let hook = world.register(URL).await;
     world.receivers.answers_next(URL, [503]);
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
     (hook, delivery)
 }
@@ -283,7 +283,7 @@ async fn no_page_shows_a_secret_again() {
     let id = made.html.split("<code id=\"id\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let hook = Hook { id, url: URL.to_owned(), secret: secret.to_owned() };
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
     for page in pages_of(&hook, &delivery) {
         let shown = browser.open(&page).await;

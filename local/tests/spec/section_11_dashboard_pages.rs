@@ -26,7 +26,7 @@ async fn the_list_is_searched_and_says_how_each_has_been_doing() {
         world.register_with(URL, json!({"description": "On-call bot", "monitor_groups": ["Payments"]})).await;
     let second = world.register(OTHER).await;
     world.publish_with(&opened("A"), &["Payments"], None).await.expect(202);
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&second, "pause").await;
     let browser = world.browser().await;
     let all = browser.open(LIST).await;
@@ -193,7 +193,7 @@ async fn a_paused_webhook_says_why_since_when_what_failed_what_is_held_and_what_
     for n in 0..40 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
-    world.settle().await;
+    world.run_until_idle().await;
     let shown = browser.open(&path(&hook, "")).await;
     shown.says("Paused since 2024-03-15 15:43:01").says("four retries in a row failed");
     shown.says("Failing since 2024-03-15 14:22:01").says("The endpoint answered 503").says("41 deliveries");
@@ -202,7 +202,7 @@ async fn a_paused_webhook_says_why_since_when_what_failed_what_is_held_and_what_
     world.receivers.answers(URL, 200);
     let resumed = browser.submit(&path(&hook, "/resume"), &[]).await;
     resumed.says("41 held deliveries are being delivered");
-    world.settle().await;
+    world.run_until_idle().await;
     let part = browser.open(&path(&hook, "/state")).await;
     part.says("held deliveries are being sent").says("10 of 41 released, 31 still held");
     assert!(part.html.contains("<progress max=\"41\" value=\"10\"") && part.html.starts_with("<section"));
@@ -221,7 +221,7 @@ async fn what_cannot_be_taken_back_is_asked_once_more_by_name() {
     let browser = world.browser().await;
     browser.submit(&path(&hook, "/pause"), &[]).await.says("it was paused by hand");
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     browser
         .open(&path(&hook, "/discard"))
         .await
@@ -284,7 +284,7 @@ async fn deliveries_are_filtered_and_paged() {
     }
     world.receivers.answers_next(URL, [500]);
     world.publish(&resolved("INC-3")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let browser = world.browser().await;
     let rows = async |query: &str| {
         let list = browser.open(&path(&hook, &format!("/deliveries{query}"))).await.expect(200);
@@ -372,7 +372,7 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
     changed.says("As it would be sent now").says("X-StatusPulse-Signature: [hidden]");
 
     browser.submit(&format!("{own}/redeliver"), &[]).await.says("Redelivery requested");
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 3);
     browser.open(&own).await.says("Triggered by a redelivery request").says("Triggered by its event");
 }

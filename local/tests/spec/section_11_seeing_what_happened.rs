@@ -49,7 +49,7 @@ async fn a_delivery_and_each_attempt_say_why_they_were_begun() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let is = async |trigger: &str, attempts: &[&str]| {
         let found = triggers(&world, &hook, &event).await;
         assert_eq!(
@@ -64,21 +64,21 @@ async fn a_delivery_and_each_attempt_say_why_they_were_begun() {
     world.receivers.answers(URL, 410);
     let asked = world.post(&again, &json!({})).await.expect(202);
     assert_eq!(asked["trigger"], "redelivery");
-    world.settle().await;
+    world.run_until_idle().await;
     // The answer paused the webhook. The delivery is held, so its next attempt is triggered by a resume.
     is("resume", &["event", "redelivery"]).await;
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     is("resume", &["event", "redelivery", "resume"]).await;
 
     // A redelivery during a pause is held, but its trigger is still the redelivery and not the resume.
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.post(&again, &json!({})).await.expect(202);
     is("redelivery", &["event", "redelivery", "resume"]).await;
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     is("redelivery", &["event", "redelivery", "resume", "redelivery"]).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"]);
 }
@@ -96,17 +96,17 @@ async fn what_failed_and_is_made_again_says_so_and_what_came_during_a_pause_too(
     assert_eq!(world.delivery(&hook, &failed).await["status"], "failed");
     world.receivers.answers_event(URL, &failed, 200);
     world.act_with(&hook, "redeliver", json!({"since": "2024-03-15T14:22:01Z"})).await.expect(202);
-    world.settle().await;
+    world.run_until_idle().await;
     let (trigger, attempts) = triggers(&world, &hook, &failed).await;
     assert_eq!((&*trigger, &*attempts[5]), ("redelivery", "redelivery"));
     assert!(attempts[..5].iter().all(|trigger| trigger == "event"));
 
     world.act(&hook, "pause").await;
     let held = world.publish(&opened("C")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(triggers(&world, &hook, &held).await, ("resume".to_owned(), vec![]));
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(triggers(&world, &hook, &held).await, ("resume".to_owned(), vec!["resume".to_owned()]));
 }
 
@@ -123,7 +123,7 @@ async fn the_first_kibibyte_of_a_response_is_kept_as_safe_text() {
     let mut kept = vec![];
     for n in 0..3 {
         let event = world.publish(&opened(&format!("INC-{n}"))).await;
-        world.settle().await;
+        world.run_until_idle().await;
         kept.push(text(&world.delivery(&hook, &event).await["attempts"][0]["response"]).to_owned());
     }
     assert_eq!(kept[0], "x".repeat(1024));
@@ -167,7 +167,7 @@ async fn deliveries_are_kept_for_30_days_and_unfinished_ones_for_longer() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "pause").await;
     world.publish(&opened("B")).await;
     world.advance(HOUR * 24 * 30).await;
@@ -191,10 +191,10 @@ async fn a_finished_delivery_is_made_again_on_request_with_the_same_ids_and_body
     let world = World::new().await;
     let hook = world.register(URL).await;
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let again = redeliver(&world, &hook, &event).await.expect(202);
     assert_eq!((&again["event_id"], &again["status"]), (&json!(event), &json!("retrying")));
-    world.settle().await;
+    world.run_until_idle().await;
     let [first, second] = <[Seen; 2]>::try_from(world.attempts(URL)).unwrap();
     assert_eq!((&first.body, first.header("webhook-id")), (&second.body, second.header("webhook-id")));
     let id = "X-StatusPulse-Delivery-Id";
@@ -214,11 +214,11 @@ async fn an_unfinished_delivery_is_not_made_again() {
     world.receivers.answers(URL, 500);
     let retried = world.publish(&opened("A")).await;
     let waits = world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(redeliver(&world, &hook, &retried).await.problem(409), "delivery_unfinished");
     assert_eq!(redeliver(&world, &hook, &waits).await.problem(409), "delivery_unfinished");
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     let held = redeliver(&world, &hook, &retried).await;
     assert_eq!(held.problem(409), "delivery_unfinished");
     assert!(text(&held.json()["detail"]).contains("resume"));
@@ -229,13 +229,13 @@ async fn a_redelivery_on_a_paused_webhook_is_held() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let event = world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "pause").await;
     assert_eq!(redeliver(&world, &hook, &event).await.expect(202)["status"], "held");
     world.advance(HOUR).await;
     assert_eq!(world.attempts(URL).len(), 1);
     world.act(&hook, "resume").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 2);
 }
 
@@ -274,14 +274,14 @@ async fn all_failed_deliveries_since_a_time_are_made_again_at_a_bounded_rate() {
     }
     // A success, because a failing webhook would be probed with one delivery at a time.
     world.publish(&opened("WELL")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let before = world.attempts(URL).len();
     let again = json!({"since": "2024-03-15T14:22:11Z"});
     assert_eq!(
         world.act_with(&hook, "redeliver", again.clone()).await.expect(202),
         json!({"deliveries": 30})
     );
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), before + 1);
     world.advance(MINUTE).await;
     assert_eq!(world.attempts(URL).len(), before + 30);

@@ -100,7 +100,7 @@ async fn a_delivery_and_its_attempts_have_their_names_and_each_status_its_word()
     world.receivers.answers(URL, 500);
     let event = world.publish(&opened("A")).await;
     world.publish(&resolved("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     let delivery = world.delivery(&hook, &event).await;
     let expected = [
         "id",
@@ -119,7 +119,7 @@ async fn a_delivery_and_its_attempts_have_their_names_and_each_status_its_word()
     assert_eq!(delivery["webhook_id"], hook.id.as_str());
     assert_eq!(world.statuses(&hook).await, ["retrying", "waiting"]);
     world.act(&hook, "pause").await;
-    world.settle().await;
+    world.run_until_idle().await;
     assert_eq!(world.statuses(&hook).await, ["held", "held"]);
 }
 
@@ -129,7 +129,7 @@ async fn times_are_written_in_utc_with_z() {
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 410);
     world.publish(&opened("A")).await;
-    world.settle().await;
+    world.run_until_idle().await;
     world.act(&hook, "rotate-secret").await;
     let shown = world.webhook(&hook).await;
     let delivery = world.deliveries(&hook).await[0].clone();

@@ -151,7 +151,7 @@ impl World {
     }
 
     /// Handles messages that are due, one after the other, until none is left.
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn run_until_idle(&self) {
         for _ in 0..50_000 {
             match self.next_message().await {
                 Some(received) => self.work_on(received).await,
@@ -161,8 +161,8 @@ impl World {
         panic!("there are always more messages");
     }
 
-    /// Like [`settle`](Self::settle), but handles up to this many messages concurrently.
-    pub(crate) async fn settle_at_once(&self, workers: usize) {
+    /// Like [`run_until_idle`](Self::run_until_idle), but handles up to this many messages concurrently.
+    pub(crate) async fn run_until_idle_with(&self, workers: usize) {
         for _ in 0..50_000 {
             let mut in_work = vec![];
             while in_work.len() < workers
@@ -183,7 +183,7 @@ impl World {
         let end = self.now().checked_add(time).unwrap();
         let mut steps = 0;
         loop {
-            self.settle().await;
+            self.run_until_idle().await;
             match self.store.next_due() {
                 Some(due) if due <= end => self.clock.set(due),
                 _ => break,
@@ -192,7 +192,7 @@ impl World {
             assert!(steps < 100_000, "there is always another message due");
         }
         self.clock.set(end);
-        self.settle().await;
+        self.run_until_idle().await;
     }
 
     /// Advances the clock to this long after the start of the test.
@@ -309,7 +309,7 @@ fn deployment() -> Deployment {
         ladder: Ladder::default(),
         policy: TargetPolicy::deployed(),
         slack: Some(EndpointUrl::parse(SLACK, &TargetPolicy::deployed()).unwrap()),
-        bring_forward: true,
+        retry_early: true,
         pagerduty: EndpointUrl::parse(PAGERDUTY_EVENTS, &TargetPolicy::deployed()).unwrap(),
         public_url: "https://webhooks.statuspulse.io".to_owned(),
         egress_ips: ["104.21.45.112", "172.67.188.94", "198.41.215.33"].map(str::to_owned).to_vec(),

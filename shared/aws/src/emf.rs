@@ -8,7 +8,7 @@
 //! | `DeliveryFailed` | count | `Class` | attempts that failed |
 //! | `Retries` | count | – | attempts that were not first attempts |
 //! | `WebhookPaused` | count | – | webhooks paused because of failures |
-//! | `Stranded` | count | – | work that no message would have started, found every 15 minutes; should be 0 |
+//! | `LostMessages` | count | – | messages that were lost, found every 15 minutes; should be 0 |
 //! | `OldestUndeliveredAgeSeconds` | s | – | age of the oldest event with a failed attempt in this invocation |
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ struct Counted {
     succeeded: u64,
     failed: BTreeMap<&'static str, u64>,
     paused: u64,
-    stranded: u64,
+    lost_messages: u64,
     oldest: Option<Duration>,
 }
 
@@ -67,8 +67,8 @@ impl Metrics for Emf {
         self.count(|counted| counted.paused += 1);
     }
 
-    fn stranded(&self, count: u64) {
-        self.count(|counted| counted.stranded += count);
+    fn lost_messages(&self, count: u64) {
+        self.count(|counted| counted.lost_messages += count);
     }
 }
 
@@ -96,7 +96,7 @@ impl Emf {
             ("DeliverySucceeded", counted.succeeded),
             ("Retries", counted.retries),
             ("WebhookPaused", counted.paused),
-            ("Stranded", counted.stranded),
+            ("LostMessages", counted.lost_messages),
         ] {
             if count > 0 {
                 counts.push((name, "Count", json!(count)));

@@ -8,8 +8,8 @@
 //!   15 minutes away              Scheduler -> retry-60m
 //! released, redelivered,
 //!   retried early                retry-1m, with a delay per message
-//! pages of jobs                  sweep, with a delay per message
-//! notifications, domain events   notice, with a delay per message
+//! pages of jobs                  job, with a delay per message
+//! notifications, domain events   notification, with a delay per message
 //! ```
 //!
 //! Delays are rounded up to whole seconds, so an attempt never comes early. A page or a notification that is due later
@@ -69,9 +69,9 @@ pub struct Queues {
     /// Fifth attempts, and all others that Scheduler sends.
     pub retry_60m: String,
     /// Pages of jobs.
-    pub sweep: String,
+    pub job: String,
     /// Notifications and domain events.
-    pub notice: String,
+    pub notification: String,
 }
 
 /// Where Scheduler sends attempts, and with which role.
@@ -176,8 +176,8 @@ impl Messages {
             &queues.retry_5m,
             &queues.retry_15m,
             &queues.retry_60m,
-            &queues.sweep,
-            &queues.notice,
+            &queues.job,
+            &queues.notification,
         ]
         .into_iter()
         .find(|url| url.rsplit('/').next() == Some(name))
@@ -193,9 +193,9 @@ impl Messages {
     fn way(&self, scheduled: &ScheduledMessage, now: Timestamp) -> Way<'_> {
         let wait = wait(now, scheduled.due);
         let key = match &scheduled.message {
-            Message::Job(_) => return Way::Queue(&self.queues.sweep, Some(wait.min(SQS_DELAY_MAX))),
+            Message::Job(_) => return Way::Queue(&self.queues.job, Some(wait.min(SQS_DELAY_MAX))),
             Message::Notify(_) | Message::Event(_) => {
-                return Way::Queue(&self.queues.notice, Some(wait.min(SQS_DELAY_MAX)));
+                return Way::Queue(&self.queues.notification, Some(wait.min(SQS_DELAY_MAX)));
             }
             Message::Attempt(message) => message.key,
         };
@@ -384,8 +384,8 @@ mod tests {
             retry_5m: queue("retry-5m"),
             retry_15m: queue("retry-15m"),
             retry_60m: queue("retry-60m"),
-            sweep: queue("sweep"),
-            notice: queue("notice"),
+            job: queue("job"),
+            notification: queue("notification"),
         };
         let credentials = aws_sdk_sqs::config::Credentials::new("none", "none", None, None, "no calls");
         let configuration = crate::chosen("us-east-1", credentials).build();
@@ -457,7 +457,7 @@ mod tests {
         assert_eq!(way(attempt(1, 5, "{}"), 500), queue("retry-1m", Some(1)));
         assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-1m", Some(0)));
         let job = JobMessage { webhook_id: WebhookId::from_bytes([2; 16]), generation: 1, page: 0 };
-        assert_eq!(way(Message::Job(job), 3_600_000), queue("sweep", Some(900)));
+        assert_eq!(way(Message::Job(job), 3_600_000), queue("job", Some(900)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Deployment {
     /// The Slack channel for notifications of accounts without their own. Its URL is a secret.
     pub slack: Option<EndpointUrl>,
     /// Whether the end of an outage starts a job that retries early what waits on the ladder.
-    pub bring_forward: bool,
+    pub retry_early: bool,
     /// PagerDuty's URL for events.
     pub pagerduty: EndpointUrl,
     /// The URL of the API, for links.

@@ -136,10 +136,10 @@ impl Destination {
     pub fn handshake_refusal(&self, result: &Result<Reply, Failure>) -> Option<String> {
         let needed = self.format.handshake_status();
         match (self.verdict(result), result) {
-            (Verdict::Taken, Ok(reply)) if reply.status != needed => {
+            (Verdict::Accepted, Ok(reply)) if reply.status != needed => {
                 Some(format!("The endpoint answered {}; a handshake needs exactly {needed}.", reply.status))
             }
-            (Verdict::Taken, _) => None,
+            (Verdict::Accepted, _) => None,
             (Verdict::Failed(failure, _), Err(_)) => Some(failure.reason),
             (Verdict::Failed(failure, _), Ok(_)) => Some(match self.format.handshake_hint() {
                 Some(hint) => format!("{} {hint}", failure.reason),

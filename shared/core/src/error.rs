@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::ids::WebhookId;
+use crate::record::values::Unreadable;
 
 /// The adapter failed: a disk is full, or a service does not answer. Whether anything was written is unknown. The call
 /// can be repeated.
@@ -15,6 +16,20 @@ pub struct Unavailable {
     /// The cause.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unavailable {
+    /// Whether the cause is a record that cannot be read. A repeated call fails again.
+    pub fn is_unreadable(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*self.source);
+        while let Some(error) = cause {
+            if error.is::<Unreadable>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// One invalid field of the input.

@@ -74,7 +74,7 @@ pub const RECONCILE_EVERY: Duration = Duration::from_secs(900);
 /// Attempts stored with a delivery: ten rounds of five.
 pub const ATTEMPTS_KEPT: usize = 50;
 
-// --- Ladder, drain, notices -----------------------------------------------------------------------------
+// --- Ladder, drain, notifications ------------------------------------------------------------------------
 
 /// The longest wait between two attempts that a deployment can set.
 pub const LADDER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -92,19 +92,19 @@ pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
 pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
 /// How long a released delivery may wait for its first attempt before its message is sent again: the message may have
 /// been lost with the worker that released it. Longer than a claim, so that an attempt that was running has ended.
-pub const STRAGGLER: Duration = Duration::from_secs(60);
+pub const RESEND_AFTER: Duration = Duration::from_secs(60);
 /// Deliveries per page of a job that calls no receiver (hold, discard, cancel).
 pub const JOB_PAGE: usize = 200;
 /// Time between two messages to an account's engineers. Notifications in between are sent together.
-pub const NOTICE_GAP: Duration = Duration::from_secs(5);
+pub const NOTIFICATION_GAP: Duration = Duration::from_secs(5);
 /// Notifications in one such message ...
-pub const NOTICES_TOGETHER: usize = 100;
+pub const NOTIFICATIONS_TOGETHER: usize = 100;
 /// ... of which this many have their own line ...
 pub const NOTICE_LINES: usize = 10;
 /// ... with this many characters of the endpoint, and of the error.
-pub const NOTICE_LINE_CHARS: usize = 80;
+pub const NOTIFICATION_LINE_CHARS: usize = 80;
 /// Waits between tries of a notification. The last one repeats.
-pub const NOTICE_WAITS: [Duration; 5] = [
+pub const NOTIFICATION_WAITS: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(120),
@@ -112,7 +112,7 @@ pub const NOTICE_WAITS: [Duration; 5] = [
     Duration::from_secs(3600),
 ];
 /// Tries of a notification, over about 31 hours.
-pub const NOTICE_TRIES: u32 = 36;
+pub const NOTIFICATION_TRIES: u32 = 36;
 
 // --- Secrets and keys -----------------------------------------------------------------------------------
 
@@ -173,13 +173,13 @@ pub const IDLE_FOR: Duration = Duration::from_secs(55);
 /// again on a new one. After this time the receiver may be handling the request.
 pub const STALE_WITHIN: Duration = Duration::from_secs(1);
 /// Time between two messages to a Slack channel: Slack's limit.
-pub const CHANNEL_GAP: Duration = Duration::from_secs(1);
+pub const SLACK_INTERVAL: Duration = Duration::from_secs(1);
 /// Deliveries in one message to a channel: each costs a claim and a save ...
-pub const CHANNEL_TOGETHER: usize = 100;
+pub const BURST_MAX: usize = 100;
 /// ... of which this many have their own line.
-pub const CHANNEL_LINES: usize = 10;
+pub const BURST_LINES: usize = 10;
 /// How long after the channel's next slot a delivery returns that should have been sent in that slot's batch.
-pub const CHANNEL_WATCH: Duration = Duration::from_secs(2);
+pub const SLOT_RECHECK: Duration = Duration::from_secs(2);
 /// PagerDuty summary, in characters.
 pub const PAGERDUTY_SUMMARY_CHARS: usize = 1024;
 /// Text block of a Slack message, in characters.

@@ -68,7 +68,7 @@ pub enum NotificationState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendOutcome {
     /// Slack accepted it.
-    Taken,
+    Accepted,
     /// Slack did not accept it, and asked for this wait (or zero).
     Refused(Duration),
 }
@@ -120,10 +120,10 @@ impl Notification {
     pub(crate) fn after_try(self, outcome: SendOutcome, now: Timestamp) -> Self {
         let tries = self.tries();
         let state = match outcome {
-            SendOutcome::Refused(asked) if tries < limits::NOTICE_TRIES => {
+            SendOutcome::Refused(asked) if tries < limits::NOTIFICATION_TRIES => {
                 NotificationState::Sending { tries, until: later(now, wait_after(tries).max(asked)) }
             }
-            SendOutcome::Taken | SendOutcome::Refused(_) => NotificationState::Sent,
+            SendOutcome::Accepted | SendOutcome::Refused(_) => NotificationState::Sent,
         };
         Self { state, ..self }
     }
@@ -131,7 +131,7 @@ impl Notification {
 
 /// How long to wait after this many tries.
 fn wait_after(tries: u32) -> Duration {
-    let waits = limits::NOTICE_WAITS;
+    let waits = limits::NOTIFICATION_WAITS;
     waits[usize::try_from(tries).unwrap_or(usize::MAX).clamp(1, waits.len()) - 1]
 }
 
@@ -144,7 +144,7 @@ mod tests {
     fn a_try_is_due_once_it_may_begin_and_was_due_before_a_later_time() {
         let raised = Notification::new(NotificationKind::Recovered { drained: 0 }, 1, at(100));
         let tried = raised.clone().claimed(at(100));
-        let sent = tried.clone().after_try(SendOutcome::Taken, at(101));
+        let sent = tried.clone().after_try(SendOutcome::Accepted, at(101));
         let until = at(100 + 30);
         // The notification, when its next try may begin, and its name.
         for (notification, since, name) in

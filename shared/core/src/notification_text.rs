@@ -62,11 +62,11 @@ pub(crate) fn of_several(mut notifications: Vec<(&Webhook, &Notification)>, acco
     }
     let mut text = format!("{} webhooks of {}: {}", notifications.len(), escaped(account), counts.join(", "));
     for (webhook, notification) in notifications.iter().take(limits::NOTICE_LINES) {
-        let endpoint = escaped(&shortened(webhook.settings.url.origin(), limits::NOTICE_LINE_CHARS));
+        let endpoint = escaped(&shortened(webhook.settings.url.origin(), limits::NOTIFICATION_LINE_CHARS));
         let (sign, happened) = (sign(&notification.kind), happened(&notification.kind));
         _ = write!(text, "\n{sign} Webhook {} ({endpoint}) {happened}", webhook.id);
         if let Some(error) = last_error(&notification.kind) {
-            _ = write!(text, ": {}", escaped(&shortened(error, limits::NOTICE_LINE_CHARS)));
+            _ = write!(text, ": {}", escaped(&shortened(error, limits::NOTIFICATION_LINE_CHARS)));
         }
     }
     if let Some(more) = notifications.len().checked_sub(limits::NOTICE_LINES).filter(|more| *more > 0) {

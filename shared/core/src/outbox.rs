@@ -152,7 +152,7 @@ impl Outbox {
         let Some((key, at)) = delivery.due_attempt() else { return Ok(Some(delivery)) };
         let now = self.clock.now();
         Ok(match self.deliveries.claim(delivery.webhook_id, delivery.id, key, at.max(now), now).await? {
-            Claim::Taken(delivery) => Some(*delivery),
+            Claim::Claimed(delivery) => Some(*delivery),
             Claim::Later(_) | Claim::Moved(_) | Claim::Unknown => None,
         })
     }
@@ -175,7 +175,7 @@ impl Outbox {
         Ok(self.records.remove_unreadable_webhook(account, id).await?)
     }
 
-    /// Saves a webhook. Its unsent messages are sent with [`settle`](Self::settle), by any code that reads it next.
+    /// Saves a webhook. Its unsent messages are sent with [`send_unsent`](Self::send_unsent), by any code that reads it next.
     pub(crate) async fn save_webhook(&self, next: Webhook) -> Result<CompareAndSet<Arc<Webhook>>> {
         if self.records.save_webhook(&next).await?.is_err() {
             return Ok(Err(Conflict));
@@ -185,7 +185,7 @@ impl Outbox {
     }
 
     /// Changes a webhook by compare-and-set, and retries after each conflict. `change` gets the latest record, and
-    /// returns `None` if it does not apply. The caller sends the resulting messages with [`settle`](Self::settle).
+    /// returns `None` if it does not apply. The caller sends the resulting messages with [`send_unsent`](Self::send_unsent).
     /// Returns `None` if there is no such webhook.
     pub(crate) async fn change_webhook(
         &self,
@@ -202,7 +202,7 @@ impl Outbox {
     }
 
     /// Sends a webhook's unsent messages, and removes them from its record.
-    pub(crate) async fn settle(&self, webhook: &Webhook) -> Result<()> {
+    pub(crate) async fn send_unsent(&self, webhook: &Webhook) -> Result<()> {
         if webhook.outbox.is_empty() {
             return Ok(());
         }

@@ -5,7 +5,7 @@
 //! # Guarantees of every adapter
 //!
 //! - A write is atomic, visible to every later read, and durable against a crash of the process once it has returned.
-//! - When [`Deliveries::settled`] returns, all earlier writes also survive the loss of the machine.
+//! - When [`Deliveries::durable`] returns, all earlier writes also survive the loss of the machine.
 //! - A change takes the version that was read. If the record has changed since, the result is [`Conflict`], and nothing
 //!   was written.
 //! - A message of [`Queue`] is delivered at least once, not before its time, and in any order.
@@ -137,7 +137,7 @@ pub enum Acceptance {
 #[derive(Debug, Clone)]
 pub enum Claim {
     /// This worker has the attempt for [`CLAIM`](crate::limits::CLAIM).
-    Taken(Box<Delivery>),
+    Claimed(Box<Delivery>),
     /// Not due yet, or claimed by another worker. Try again at this time.
     Later(Timestamp),
     /// The delivery is at another attempt, held or finished.
@@ -228,7 +228,7 @@ pub trait Deliveries: Send + Sync {
     /// The number of the webhook's held deliveries.
     async fn held(&self, webhook: WebhookId) -> PortResult<u64>;
     /// Returns when everything written so far survives the loss of the machine.
-    async fn settled(&self) -> PortResult<()>;
+    async fn durable(&self) -> PortResult<()>;
 }
 
 /// Which deliveries a job reads.
@@ -253,10 +253,10 @@ pub enum DeliveryQuery {
 pub enum RateLimit {
     /// Notifications to an account's engineers.
     Notifications(AccountId),
-    /// Messages to a webhook's Slack channel.
-    Channel(WebhookId),
-    /// The place of the worker that takes the channel's next slot.
-    ChannelQueue(WebhookId),
+    /// Messages to a webhook's destination.
+    Destination(WebhookId),
+    /// The place of the worker that takes the destination's next slot.
+    DestinationQueue(WebhookId),
 }
 
 impl RateLimit {
@@ -264,8 +264,8 @@ impl RateLimit {
     pub fn name(self) -> String {
         match self {
             RateLimit::Notifications(account) => format!("notifications {account}"),
-            RateLimit::Channel(webhook) => format!("channel {webhook}"),
-            RateLimit::ChannelQueue(webhook) => format!("channel-queue {webhook}"),
+            RateLimit::Destination(webhook) => format!("channel {webhook}"),
+            RateLimit::DestinationQueue(webhook) => format!("channel-queue {webhook}"),
         }
     }
 }
@@ -306,5 +306,5 @@ pub trait Metrics: Send + Sync {
     /// An attempt's outcome paused a webhook.
     fn webhook_paused(&self);
     /// This many records were found whose messages were lost.
-    fn stranded(&self, count: u64);
+    fn lost_messages(&self, count: u64);
 }

@@ -1,7 +1,7 @@
 //! The service that accepts events: it stores each event with its deliveries, and sends the messages for their first
 //! attempts.
 //!
-//! It answers 202 only when the event can no longer be lost ([`Deliveries::settled`](crate::ports::Deliveries)).
+//! It answers 202 only when the event can no longer be lost ([`Deliveries::durable`](crate::ports::Deliveries)).
 //! Attempts do not wait for that: they begin as soon as the event would survive a crash of the process. So after a
 //! power cut, a receiver may have seen an event whose publisher got no answer and will publish it again.
 
@@ -81,7 +81,7 @@ impl Publisher {
                 detail: "this Idempotency-Key was used before with a different body".to_owned(),
             });
         };
-        self.deliveries.settled().await?;
+        self.deliveries.durable().await?;
         Ok(Published { event_id: event.id, deliveries: deliveries.len() })
     }
 

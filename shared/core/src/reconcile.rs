@@ -114,7 +114,7 @@ impl Outbox {
 
     /// Sends a webhook's unsent messages, and releases its held deliveries if it is active and has no job.
     pub(crate) async fn reconcile_webhook(&self, webhook: &Webhook) -> Result<()> {
-        self.settle(webhook).await?;
+        self.send_unsent(webhook).await?;
         if self.is_idle_and_holds(webhook).await? {
             self.release_held(webhook.id).await?;
         }
@@ -130,7 +130,7 @@ impl Outbox {
     /// its end.
     pub(crate) async fn release_held(&self, id: WebhookId) -> Result<()> {
         match self.change_webhook(id, |webhook| webhook.with_release(self.clock.now())).await? {
-            Some(latest) => self.settle(&latest.webhook).await,
+            Some(latest) => self.send_unsent(&latest.webhook).await,
             None => Ok(()),
         }
     }
@@ -162,7 +162,7 @@ impl Outbox {
                     Ok(0) => {}
                     Ok(sent) => {
                         tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
-                        metrics.stranded(sent);
+                        metrics.lost_messages(sent);
                         found += sent;
                     }
                     // An error with one webhook must not stop the check of the others.
@@ -176,7 +176,7 @@ impl Outbox {
     async fn check_webhook(&self, webhook: &Webhook) -> Result<u64> {
         let now = self.clock.now();
         let long_ago = now.checked_sub(limits::OVERDUE).unwrap_or(Timestamp::MIN);
-        self.settle(webhook).await?;
+        self.send_unsent(webhook).await?;
         let mut found = 0;
         if let Some(job) = webhook.job.filter(|job| job.leased_until.unwrap_or(job.due) < long_ago) {
             self.send(vec![job.message(webhook.id, webhook.generation)]).await?;

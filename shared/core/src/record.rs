@@ -5,7 +5,7 @@
 //! with everything else.
 
 mod attempt;
-mod values;
+pub(crate) mod values;
 mod webhook;
 
 pub use attempt::{read_attempts, read_trigger, write_attempts};

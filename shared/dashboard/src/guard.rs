@@ -114,7 +114,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
         Refused::OtherSite.into_response()
     };
     // A change must be durable before the redirect reports it.
-    if !reads && response.status().is_redirection() && admin.deliveries.settled().await.is_err() {
+    if !reads && response.status().is_redirection() && admin.deliveries.durable().await.is_err() {
         response = Refused::Unavailable.into_response();
     }
     if let Some(refused) = response.extensions_mut().remove::<Refused>() {

@@ -92,7 +92,7 @@ impl Deliveries for Embedded {
             Ok(Some(delivery)) => match delivery.due_attempt() {
                 Some((next, at)) if next == key && at > due_by => Claim::Later(at),
                 Some((next, _)) if next == key => {
-                    return Ok(Claim::Taken(Box::new(Delivery { claimed_until, ..delivery })));
+                    return Ok(Claim::Claimed(Box::new(Delivery { claimed_until, ..delivery })));
                 }
                 _ => Claim::Moved(Box::new(delivery)),
             },
@@ -188,8 +188,8 @@ impl Deliveries for Embedded {
         })
     }
 
-    async fn settled(&self) -> PortResult<()> {
-        self.writer.settled().await
+    async fn durable(&self) -> PortResult<()> {
+        self.writer.durable().await
     }
 }
 

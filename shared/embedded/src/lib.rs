@@ -9,7 +9,7 @@
 mod accounts;
 mod columns;
 mod deliveries;
-mod lines;
+mod fair_queue;
 mod prune;
 mod queue;
 mod rate_limits;

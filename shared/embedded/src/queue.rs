@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 use crate::Embedded;
 use crate::columns::bad;
-use crate::lines::{BUFFERED, Entry, Line, Pick};
+use crate::fair_queue::{BUFFERED, Entry, FairQueue, Pick};
 
 /// Deliveries of a message to workers before it becomes a dead letter.
 pub const RECEIVES_MAX: u32 = 10;
@@ -62,7 +62,7 @@ fn slots(queue: QueueName) -> usize {
 /// The part of all queues that is in memory.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    lines: [Mutex<Line>; 3],
+    in_memory: [Mutex<FairQueue>; 3],
     /// Notified when a message arrives or a slot becomes free.
     came: [Notify; 3],
     /// The sequence number of the newest message. Only the writer thread increments it.
@@ -72,7 +72,7 @@ pub(crate) struct Queues {
     /// Notified when `next_due` becomes earlier.
     closer: Notify,
     /// Messages whose processing ended but whose rows could not be written, with the time of their redelivery.
-    stranded: Mutex<Vec<(i64, Entry)>>,
+    postponed: Mutex<Vec<(i64, Entry)>>,
 }
 
 impl Queues {
@@ -84,32 +84,32 @@ impl Queues {
             |row| row.get(0),
         )?;
         let queues = Self {
-            lines: Default::default(),
+            in_memory: Default::default(),
             came: Default::default(),
             seq: AtomicI64::new(last),
             next_due: AtomicI64::new(earliest(connection)?),
             closer: Notify::new(),
-            stranded: Mutex::default(),
+            postponed: Mutex::default(),
         };
         let mut statement = connection.prepare("SELECT DISTINCT queue, webhook_id FROM ready")?;
         let found = statement.query_map([], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, [u8; 16]>(1)?)))?;
         for found in found {
             let (queue, webhook) = found?;
             let webhook = WebhookId::from_bytes(webhook);
-            queues.line(queue).found_on_disk(webhook, last);
+            queues.in_memory(queue).found_on_disk(webhook, last);
         }
         Ok(queues)
     }
 
-    fn line(&self, queue: u8) -> MutexGuard<'_, Line> {
-        self.lines[usize::from(queue)].lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_memory(&self, queue: u8) -> MutexGuard<'_, FairQueue> {
+        self.in_memory[usize::from(queue)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self, placed: Placed) {
         match placed {
             Placed::Ready(entry) => {
                 let queue = number(entry.message.queue());
-                self.line(queue).push(entry);
+                self.in_memory(queue).push(entry);
                 self.came[usize::from(queue)].notify_one();
             }
             Placed::Delayed(due) => self.bring_closer(due),
@@ -122,21 +122,21 @@ impl Queues {
         }
     }
 
-    fn stranded(&self) -> MutexGuard<'_, Vec<(i64, Entry)>> {
-        self.stranded.lock().unwrap_or_else(PoisonError::into_inner)
+    fn postponed(&self) -> MutexGuard<'_, Vec<(i64, Entry)>> {
+        self.postponed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs after a commit: adds the `moved` messages to their lines, puts stranded messages that are due back into
+    /// Runs after a commit: adds the `moved` messages to the queues in memory, puts postponed messages that are due back into
     /// theirs, and updates `next_due`. `earliest` is the earliest due time in the `delayed` table.
     fn made_ready(&self, moved: &[Entry], now: i64, earliest: i64) {
         moved.iter().for_each(|entry| self.place(Placed::Ready(entry.clone())));
-        let mut stranded = self.stranded();
-        for (_, entry) in stranded.extract_if(.., |(due, _)| *due <= now) {
+        let mut postponed = self.postponed();
+        for (_, entry) in postponed.extract_if(.., |(due, _)| *due <= now) {
             let queue = number(entry.message.queue());
-            self.line(queue).put_back(entry);
+            self.in_memory(queue).put_back(entry);
             self.came[usize::from(queue)].notify_one();
         }
-        let next = stranded.iter().map(|(due, _)| *due).fold(earliest, i64::min);
+        let next = postponed.iter().map(|(due, _)| *due).fold(earliest, i64::min);
         self.next_due.store(next, Ordering::Release);
     }
 }
@@ -285,7 +285,7 @@ impl Embedded {
     pub fn try_receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Option<Received>> {
         let which = number(queue);
         loop {
-            let picked = self.queues.line(which).pick(slots(queue));
+            let picked = self.queues.in_memory(which).pick(slots(queue));
             match picked {
                 Pick::Nothing => return Ok(None),
                 Pick::Entry(entry) => {
@@ -295,7 +295,7 @@ impl Embedded {
                 }
                 Pick::Load { webhook, after, to } => {
                     let entries = self.load(which, webhook, after, to)?;
-                    self.queues.line(which).loaded(webhook, after, to, entries);
+                    self.queues.in_memory(which).loaded(webhook, after, to, entries);
                 }
             }
         }
@@ -364,7 +364,7 @@ impl Embedded {
         let queue = number(entry.message.queue());
         let now = self.clock.now();
         let took = Duration::try_from(now.duration_since(began)).unwrap_or_default();
-        self.queues.line(queue).ended(entry.message.webhook_id(), took);
+        self.queues.in_memory(queue).ended(entry.message.webhook_id(), took);
         self.queues.came[usize::from(queue)].notify_one();
         let queues = self.queues.clone();
         let again = millis(after_receives(now, entry.receives));
@@ -404,7 +404,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            self.queues.stranded().push((self.again, entry));
+            self.queues.postponed().push((self.again, entry));
             self.queues.bring_closer(self.again);
         }
     }

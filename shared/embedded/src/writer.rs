@@ -3,7 +3,7 @@
 //! All writes go through one thread. It takes the waiting jobs, runs them in one transaction, commits, and then
 //! answers each caller. A commit goes to the write-ahead log without waiting for the disk: it survives the death of
 //! the process, but not of the machine. A second thread makes the log durable (`fdatasync`) when a caller waits in
-//! [`Writer::settled`]: one sync serves all callers that wait, and the writer continues meanwhile. A third thread
+//! [`Writer::durable`]: one sync serves all callers that wait, and the writer continues meanwhile. A third thread
 //! checkpoints: it copies the log back into the database file, so that the log stays short.
 //!
 //! If a job fails, the whole batch is rolled back and all its callers get an error. Jobs fail only if the disk or
@@ -155,7 +155,7 @@ impl Writer {
     }
 
     /// Waits until everything that is committed now is on disk. Fails if a sync failed since the start.
-    pub(crate) async fn settled(&self) -> PortResult<()> {
+    pub(crate) async fn durable(&self) -> PortResult<()> {
         let target = self.progress.committed.load(Ordering::Acquire);
         let mut synced = self.synced.clone();
         if synced.borrow().to < target {
@@ -212,9 +212,9 @@ fn write(connection: &Connection, queue: &Receiver<Job>, progress: &Progress) {
                 drop(connection.execute_batch("ROLLBACK"));
             }
         }
-        let told = outcome.map_err(|error| error.to_string());
+        let result = outcome.map_err(|error| error.to_string());
         for finish in finishes {
-            finish(told.as_ref().copied().map_err(String::as_str));
+            finish(result.as_ref().copied().map_err(String::as_str));
         }
     }
 }
@@ -253,7 +253,7 @@ fn sync(log: &std::path::Path, progress: &Progress, synced: &watch::Sender<Synce
             Some(file) => file.sync_data(),
             None => sync_new(log).map(|opened| file = Some(opened)),
         };
-        // After a failed sync it is unknown what is on the disk, so `settled` fails until a restart.
+        // After a failed sync it is unknown what is on the disk, so `durable` fails until a restart.
         let failed = result.is_err();
         if let Err(error) = result {
             tracing::error!(%error, "the store's log could not be synced to disk");

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! outer      request id, security headers, problem documents; a panic becomes a 500       middleware.rs
-//!  settle    a change is durable before a 2xx is sent (registration only)                 middleware.rs
+//!  durable   a change is durable before a 2xx is sent (registration only)                 middleware.rs
 //!   auth     401, then 403                                                                auth.rs
 //!    path    404, for an unknown id and for a malformed one                               path.rs
 //!     input  parameters, then the body: 413, 400, 422                                     query.rs page.rs body.rs
@@ -93,7 +93,7 @@ pub fn all(admin: Arc<Admin>, publisher: Arc<Publisher>, cursor_key: CursorKey) 
 }
 
 fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
-    let settle = layers::from_fn_with_state(Arc::clone(&admin), middleware::settle);
+    let durable = layers::from_fn_with_state(Arc::clone(&admin), middleware::durable);
     Router::new()
         .merge(accounts::routes())
         .merge(keys::routes())
@@ -102,11 +102,11 @@ fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
         .merge(deliveries::routes())
         .merge(egress::routes())
         .merge(docs::routes())
-        .layer(settle)
+        .layer(durable)
         .with_state(Api { admin, cursor_key: Arc::new(cursor_key) })
 }
 
-/// There is no `settle` layer: [`Publisher::publish`] waits for durability itself, because events also arrive from the
+/// There is no `durable` layer: [`Publisher::publish`] waits for durability itself, because events also arrive from the
 /// bus.
 fn publishing_routes(publisher: Arc<Publisher>) -> Router {
     events::routes().with_state(publisher)

@@ -46,13 +46,13 @@ pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Reques
 
 /// Waits until changes are durable before a 2xx is sent; answers 503 if that fails. The layer applies to all calls
 /// except GET and HEAD, so that no handler can forget it.
-pub(crate) async fn settle(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+pub(crate) async fn durable(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
     if reads || !response.status().is_success() {
         return response;
     }
-    match admin.deliveries.settled().await {
+    match admin.deliveries.durable().await {
         Ok(()) => response,
         Err(unavailable) => Refusal::from(Error::from(unavailable)).into_response(),
     }

@@ -75,6 +75,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
 struct ListView<'a> {
     #[serde(flatten)]
     page: PageView<WebhookView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<WebhookId>,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use statuspulse_kit::{Authority, CertificateSpec, Mood, ReceiverOptions, Record, unix_nanos};
+use statuspulse_kit::{Authority, Behaviour, CertificateSpec, ReceiverOptions, Record, unix_nanos};
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{Api, Publisher};
@@ -106,16 +106,16 @@ impl Rig {
         Ok(publisher)
     }
 
-    /// Creates a webhook. Its endpoint is healthy during the handshake, and gets the `mood` afterwards.
-    pub(crate) async fn webhook(&mut self, customer: usize, mood: Option<Mood>) -> Result<()> {
+    /// Creates a webhook. Its endpoint is healthy during the handshake, and gets the `behaviour` afterwards.
+    pub(crate) async fn webhook(&mut self, customer: usize, behaviour: Option<Behaviour>) -> Result<()> {
         let path = format!("/c{customer}/w{}", self.endpoints.len());
         let admin_key = self.admin_keys.get(customer).context("no such customer")?;
         let url = self.receiving.receiver.url(&path);
         let secret = self.generator.api.create_webhook(admin_key, &url).await?;
         self.receiving.receiver.secret(&path, &secret);
-        let healthy = mood.is_none();
-        if let Some(mood) = mood {
-            self.receiving.receiver.mood(&path, mood);
+        let healthy = behaviour.is_none();
+        if let Some(behaviour) = behaviour {
+            self.receiving.receiver.behaviour(&path, behaviour);
         }
         self.endpoints.push(Endpoint { path, customer, healthy });
         Ok(())
@@ -125,7 +125,7 @@ impl Rig {
     pub(crate) fn short_circuit(&mut self) -> Result<Publisher> {
         let (path, secret) = ("/self", "whsec_of_the_bench_itself");
         let accepted = statuspulse_kit::Answer::status(202).body(r#"{"event_id":"evt_self","deliveries":1}"#);
-        self.receiving.receiver.mood(path, accepted);
+        self.receiving.receiver.behaviour(path, accepted);
         self.receiving.receiver.secret(path, secret);
         self.endpoints.push(Endpoint { path: path.to_owned(), customer: 0, healthy: true });
         Publisher::direct(&self.receiving.receiver.url(path), secret, 0)

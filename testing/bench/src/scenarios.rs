@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use statuspulse_kit::Mood;
+use statuspulse_kit::Behaviour;
 
 use crate::Options;
 use crate::load::{Stream, Until};
@@ -195,7 +195,7 @@ async fn isolation(options: &Options) -> Result<Row> {
     }
     let healthy = Stream { publishers, per_second: 80 };
     let bad = rig.customer(0).await?;
-    rig.webhook(bad.customer, Some(Mood::Hang)).await?;
+    rig.webhook(bad.customer, Some(Behaviour::Hang)).await?;
     let bad = Stream { publishers: vec![bad], per_second: 20 };
 
     let warm_up = rig.measure(rig.generator.open_loop(vec![healthy.clone()], Duration::from_secs(3))).await?;
@@ -215,7 +215,7 @@ async fn fan_one_bad(options: &Options) -> Result<Row> {
     let stream = Stream { publishers: vec![publisher], per_second: 1 };
     let warm_up = rig.measure(rig.generator.open_loop(vec![stream.clone()], Duration::from_secs(3))).await?;
     let without = rig.measure(rig.generator.open_loop(vec![stream.clone()], duration)).await?;
-    rig.webhook(customer, Some(Mood::Hang)).await?;
+    rig.webhook(customer, Some(Behaviour::Hang)).await?;
     let with = rig.measure(rig.generator.open_loop(vec![stream], duration)).await?;
     let row = compared(Row::new("fan-one-bad"), &without, &with).faults(warm_up.tally.faults());
     finish(row, rig, &with)

@@ -12,7 +12,7 @@ use crate::Stage;
 pub(crate) async fn a_claim_is_exclusive_until_it_expires(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let until = stage.now().checked_add(limits::CLAIM).unwrap();
-    let Claim::Taken(taken) = stage.claim(&delivery, 1).await else {
+    let Claim::Claimed(taken) = stage.claim(&delivery, 1).await else {
         panic!("a free attempt must be claimable")
     };
     assert_eq!(*taken, Delivery { claimed_until: Some(until), ..delivery.clone() });
@@ -22,7 +22,7 @@ pub(crate) async fn a_claim_is_exclusive_until_it_expires(stage: Stage) {
     stage.pass(limits::CLAIM - Duration::from_millis(1));
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(at) if at == until));
     stage.pass(Duration::from_millis(1));
-    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Taken(_)), "a crashed worker's claim expires");
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Claimed(_)), "a crashed worker's claim expires");
 }
 
 pub(crate) async fn one_of_many_concurrent_claims_succeeds(stage: Stage) {
@@ -41,7 +41,7 @@ pub(crate) async fn one_of_many_concurrent_claims_succeeds(stage: Stage) {
             .collect();
         let mut taken = 0;
         for task in tasks {
-            taken += usize::from(matches!(task.await.unwrap().unwrap(), Claim::Taken(_)));
+            taken += usize::from(matches!(task.await.unwrap().unwrap(), Claim::Claimed(_)));
         }
         assert_eq!(taken, 1, "round {round}");
     }
@@ -49,14 +49,14 @@ pub(crate) async fn one_of_many_concurrent_claims_succeeds(stage: Stage) {
 
 pub(crate) async fn saving_ends_the_claim(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
-    let Claim::Taken(taken) = stage.claim(&delivery, 1).await else {
+    let Claim::Claimed(taken) = stage.claim(&delivery, 1).await else {
         panic!("a free attempt must be claimable")
     };
     let saved = stage
         .saved(*taken, State::Scheduled { number: 2, at: stage.now(), timing: Timing::OnTime })
         .await
         .delivery;
-    assert!(matches!(stage.claim(&saved, 2).await, Claim::Taken(_)));
+    assert!(matches!(stage.claim(&saved, 2).await, Claim::Claimed(_)));
     // A save that fails with a conflict does not end the claim.
     assert!(stage.store.save_delivery(&delivery.with_state(State::Held)).await.unwrap().is_err());
     assert!(matches!(stage.claim(&saved, 2).await, Claim::Later(_)));
@@ -66,13 +66,13 @@ pub(crate) async fn an_attempt_released_until_a_time_is_unclaimed_and_due_then(s
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
     let behind = stage.accepted(delivery.webhook_id, "INC-1").await;
     let at = stage.now().checked_add(Duration::from_secs(1)).unwrap();
-    let Claim::Taken(taken) = stage.claim(&delivery, 1).await else {
+    let Claim::Claimed(taken) = stage.claim(&delivery, 1).await else {
         panic!("a free attempt must be claimable")
     };
     stage.store.release_until(&taken, at).await.unwrap();
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(due) if due == at));
     stage.pass(Duration::from_secs(1));
-    let Claim::Taken(again) = stage.claim(&delivery, 1).await else {
+    let Claim::Claimed(again) = stage.claim(&delivery, 1).await else {
         panic!("a due attempt must be claimable")
     };
     let release_until = State::Scheduled { number: 1, at, timing: Timing::OnTime };
@@ -88,12 +88,12 @@ pub(crate) async fn an_attempt_released_until_a_time_is_unclaimed_and_due_then(s
 /// The claim expired, because the store was slow or the worker hung. Another worker has the attempt, or has made it.
 pub(crate) async fn a_worker_that_lost_its_claim_changes_nothing(stage: Stage) {
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
-    let Claim::Taken(slow) = stage.claim(&delivery, 1).await else {
+    let Claim::Claimed(slow) = stage.claim(&delivery, 1).await else {
         panic!("a free attempt must be claimable")
     };
     stage.pass(limits::CLAIM);
     let other_until = stage.now().checked_add(limits::CLAIM).unwrap();
-    let Claim::Taken(other) = stage.claim(&delivery, 1).await else { panic!("the claim did not expire") };
+    let Claim::Claimed(other) = stage.claim(&delivery, 1).await else { panic!("the claim did not expire") };
     stage.store.release_until(&slow, stage.now()).await.unwrap();
     let too_late = slow.clone().with_state(State::Failed);
     assert!(stage.store.save_delivery(&too_late).await.unwrap().is_err(), "another worker has it");
@@ -113,7 +113,7 @@ pub(crate) async fn a_repeated_acceptance_does_not_end_a_claim(stage: Stage) {
     let first = stage.saved(first, State::Delivered).await.delivery;
     let event = stage.event("INC-1");
     let delivery = stage.accepted_event(&event, webhook).await;
-    let Claim::Taken(claimed) = stage.claim(&delivery, 1).await else {
+    let Claim::Claimed(claimed) = stage.claim(&delivery, 1).await else {
         panic!("a due attempt must be claimable")
     };
     stage.store.save_delivery(&first.restarted(stage.now())).await.unwrap().unwrap();
@@ -130,7 +130,7 @@ pub(crate) async fn an_attempt_that_is_not_due_cannot_be_claimed(stage: Stage) {
         stage.saved(delivery, State::Scheduled { number: 2, at: due, timing: Timing::OnTime }).await.delivery;
     assert!(matches!(stage.claim(&delivery, 2).await, Claim::Later(at) if at == due));
     stage.pass(Duration::from_secs(60));
-    assert!(matches!(stage.claim(&delivery, 2).await, Claim::Taken(_)), "the early call did not claim it");
+    assert!(matches!(stage.claim(&delivery, 2).await, Claim::Claimed(_)), "the early call did not claim it");
 }
 
 pub(crate) async fn an_attempt_that_is_no_longer_scheduled_has_moved(stage: Stage) {
@@ -171,12 +171,12 @@ pub(crate) async fn a_claim_before_the_due_time_is_exclusive_too(stage: Stage) {
     };
     let too_soon = due.checked_sub(Duration::from_secs(1)).unwrap();
     assert!(matches!(early(too_soon).await, Claim::Later(at) if at == due));
-    assert!(matches!(early(due).await, Claim::Taken(_)));
+    assert!(matches!(early(due).await, Claim::Claimed(_)));
     let until = stage.now().checked_add(limits::CLAIM).unwrap();
     assert!(
         matches!(early(due).await, Claim::Later(at) if at == until),
         "until the claim expires, not until the attempt is due"
     );
     stage.pass(limits::CLAIM);
-    assert!(matches!(early(due).await, Claim::Taken(_)), "it expires like any other");
+    assert!(matches!(early(due).await, Claim::Claimed(_)), "it expires like any other");
 }

@@ -55,7 +55,7 @@ fn eventful(stage: &Stage) -> Webhook {
         outage: 2,
         ramp: 2,
         setbacks: 1,
-        let_go: 17,
+        drained: 17,
     });
     webhook.generation = 9;
     webhook
@@ -142,7 +142,7 @@ pub(crate) async fn an_unreadable_webhook_costs_the_others_nothing_and_can_be_re
     assert_eq!(stage.store.unreadable_webhooks(account).await.unwrap(), [damaged.id]);
     assert_eq!(stage.store.unreadable_webhooks(stage.account_id()).await.unwrap(), []);
     let error = stage.store.webhook(damaged.id).await.unwrap_err();
-    assert!(format!("{error}").contains("unreadable"), "{error}");
+    assert!(error.is_unreadable(), "{error}");
     stage.store.save_webhook(&healthy).await.unwrap().unwrap();
 
     stage.store.remove_unreadable_webhook(account, damaged.id).await.unwrap();

@@ -1,4 +1,4 @@
-//! Records requests, wakes waiters, and chooses each request's mood. Its one lock is never held across an await.
+//! Records requests, wakes waiters, and chooses each request's behaviour. Its one lock is never held across an await.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
-use crate::mood::{Mood, Per};
+use crate::behaviour::{Behaviour, Per};
 use crate::services::Rate;
 use crate::wire::{Request, find};
 use crate::{clock, verify};
@@ -35,7 +35,7 @@ pub struct Received {
     pub body: Bytes,
     /// When its last byte was read, in nanoseconds since 1970, on the clock of [`crate::unix_nanos`].
     pub at: u64,
-    /// The status of the answer; 0 if the mood sends none.
+    /// The status of the answer; 0 if the behaviour sends none.
     pub answered: u16,
 }
 
@@ -92,10 +92,10 @@ impl Mark {
 }
 
 struct PathEntry {
-    mood: Mood,
-    /// Requests since the mood was set, unless it counts per event.
+    behaviour: Behaviour,
+    /// Requests since the behaviour was set, unless it counts per event.
     seen: usize,
-    /// Requests since the mood was set, by event id, if it counts per event.
+    /// Requests since the behaviour was set, by event id, if it counts per event.
     seen_by_event: HashMap<String, usize>,
     count: u64,
     rate: Rate,
@@ -107,7 +107,7 @@ struct PathEntry {
 impl Default for PathEntry {
     fn default() -> Self {
         Self {
-            mood: Mood::ok(),
+            behaviour: Behaviour::ok(),
             seen: 0,
             seen_by_event: HashMap::new(),
             count: 0,
@@ -141,14 +141,14 @@ impl Ledger {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request and returns the mood to respond with.
-    pub(crate) fn note(&self, request: Request) -> Mood {
+    /// Records a request and returns the behaviour to respond with.
+    pub(crate) fn note(&self, request: Request) -> Behaviour {
         let at = clock::unix_nanos();
         let mut book = self.book();
         let Book { paths, listener } = &mut *book;
         let entry = paths.entry(request.target.clone()).or_default();
-        let mood = entry.next_mood(&request).towards(&request.body, &mut entry.rate, at);
-        let answered = mood.status_sent();
+        let behaviour = entry.next_mood(&request).towards(&request.body, &mut entry.rate, at);
+        let answered = behaviour.status_sent();
         match self.record {
             Record::Marks => entry.mark(&request, at, answered),
             Record::Full => {
@@ -168,13 +168,13 @@ impl Ledger {
         entry.count += 1;
         drop(book);
         self.arrived.notify_waiters();
-        mood
+        behaviour
     }
 
-    pub(crate) fn set_mood(&self, path: &str, mood: Mood) {
+    pub(crate) fn set_mood(&self, path: &str, behaviour: Behaviour) {
         let mut book = self.book();
         let entry = book.paths.entry(path.to_owned()).or_default();
-        entry.mood = mood;
+        entry.behaviour = behaviour;
         entry.seen = 0;
         entry.seen_by_event.clear();
     }
@@ -222,17 +222,17 @@ impl Ledger {
 }
 
 impl PathEntry {
-    fn next_mood(&mut self, request: &Request) -> Mood {
-        let seen = match &self.mood {
-            Mood::Sequence { per: Per::Event, .. } => {
+    fn next_mood(&mut self, request: &Request) -> Behaviour {
+        let seen = match &self.behaviour {
+            Behaviour::Sequence { per: Per::Event, .. } => {
                 let event = request.header("x-statuspulse-event-id").unwrap_or_default();
                 self.seen_by_event.entry(event.to_owned()).or_default()
             }
             _ => &mut self.seen,
         };
-        let mood = self.mood.step(*seen);
+        let behaviour = self.behaviour.step(*seen);
         *seen += 1;
-        mood
+        behaviour
     }
 
     fn mark(&mut self, request: &Request, at: u64, answered: u16) {

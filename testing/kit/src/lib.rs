@@ -6,14 +6,14 @@
 //!
 //! - [`Authority`]: a fresh certificate authority that issues valid, expired and otherwise invalid certificates;
 //! - [`Receiver`]: an HTTP/1.1 server on 127.0.0.1, plain or with TLS, with keep-alive;
-//! - [`Mood`]: how it responds on a path, from `200 ok` to a body that never ends;
+//! - [`Behaviour`]: how it responds on a path, from `200 ok` to a body that never ends;
 //! - [`Received`] and [`Mark`]: a record of each request, complete for tests, or 40 bytes for the bench;
 //! - [`api`]: a client of the API, and events to publish;
 //! - [`services`]: mocks of PagerDuty and Slack that check requests strictly;
 //! - [`verify`]: both signature schemes, written from their specifications and not from our signer, so that the
 //!   signer and the check cannot share a mistake.
 //!
-//! The server is written by hand on the socket: half of the moods break HTTP (a malformed status line, a truncated
+//! The server is written by hand on the socket: half of the behaviours break HTTP (a malformed status line, a truncated
 //! body), and server libraries cannot do that. It is also faster than the program that it measures.
 //!
 //! Guarantees:
@@ -25,9 +25,9 @@
 mod answer;
 pub mod api;
 mod authority;
+mod behaviour;
 mod clock;
 mod ledger;
-mod mood;
 mod perform;
 mod receiver;
 pub mod services;
@@ -36,7 +36,7 @@ mod wire;
 
 pub use answer::Answer;
 pub use authority::{Authority, CertificateSpec, ServerCertificate};
+pub use behaviour::{Behaviour, HeaderFlood, Per};
 pub use clock::unix_nanos;
 pub use ledger::{Mark, Received, Record, Signature};
-pub use mood::{HeaderFlood, Mood, Per};
 pub use receiver::{Receiver, ReceiverOptions, TlsVersions};

@@ -1,4 +1,4 @@
-//! Carries out moods on the socket, byte by byte.
+//! Carries out behaviours on the socket, byte by byte.
 
 use std::io;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::answer::Answer;
+use crate::behaviour::{Behaviour, HeaderFlood};
 use crate::clock;
-use crate::mood::{HeaderFlood, Mood};
 
 /// `ok`, compressed by `gzip -n`.
 const GZIPPED_OK: &[u8] =
@@ -44,60 +44,63 @@ pub(crate) enum Then {
     Cut,
 }
 
-/// Carries out a mood. An error means that the sender closed the connection first, which it may do.
-pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) -> io::Result<Then> {
-    while let Mood::Delay(by, then) = mood {
+/// Carries out a behaviour. An error means that the sender closed the connection first, which it may do.
+pub(crate) async fn perform<C: Connection>(
+    mut behaviour: &Behaviour,
+    connection: &mut C,
+) -> io::Result<Then> {
+    while let Behaviour::Delay(by, then) = behaviour {
         clock::pause(*by).await;
-        mood = then;
+        behaviour = then;
     }
-    match mood {
-        Mood::Answer(answer) => {
+    match behaviour {
+        Behaviour::Answer(answer) => {
             send(connection, &answer_bytes(answer)).await?;
             return Ok(Then::Keep);
         }
-        Mood::Gzip { status } => {
+        Behaviour::Gzip { status } => {
             let answer = Answer::status(*status).header("content-encoding", "gzip").body(GZIPPED_OK);
             send(connection, &answer_bytes(&answer)).await?;
             return Ok(Then::Keep);
         }
-        Mood::DripHeader { status, every } => {
+        Behaviour::DripHeader { status, every } => {
             drip(connection, &answer_bytes(&Answer::status(*status)), *every).await?;
             return Ok(Then::Keep);
         }
-        Mood::Hang => until_the_sender_leaves(connection).await,
-        Mood::Reset => connection.socket().set_zero_linger()?,
-        Mood::CloseMidBody { status } => {
+        Behaviour::Hang => until_the_sender_leaves(connection).await,
+        Behaviour::Reset => connection.socket().set_zero_linger()?,
+        Behaviour::CloseMidBody { status } => {
             send(connection, format!("{}content-length: 1000\r\n\r\nfirst", start(*status)).as_bytes())
                 .await?;
         }
-        Mood::EndlessBody { status } => {
+        Behaviour::EndlessBody { status } => {
             send(connection, format!("{}transfer-encoding: chunked\r\n\r\n", start(*status)).as_bytes())
                 .await?;
             let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
             send_for_ever(connection, chunk.as_bytes()).await?;
         }
-        Mood::DripBody { status, every } => {
+        Behaviour::DripBody { status, every } => {
             send(connection, format!("{}content-length: 100000\r\n\r\n", start(*status)).as_bytes()).await?;
             drip(connection, &[b'x'; 100_000], *every).await?;
         }
-        Mood::HugeContentLength { status, length } => {
+        Behaviour::HugeContentLength { status, length } => {
             send(connection, format!("{}content-length: {length}\r\n\r\nok", start(*status)).as_bytes())
                 .await?;
             until_the_sender_leaves(connection).await;
         }
-        Mood::Garbage => {
+        Behaviour::Garbage => {
             send(connection, b"220 this is not the protocol you are looking for\r\n\r\n").await?;
             return Ok(Then::Close);
         }
-        Mood::HeaderFlood(flood) => {
+        Behaviour::HeaderFlood(flood) => {
             send(connection, flood_bytes(*flood).as_bytes()).await?;
             return Ok(Then::Close);
         }
-        Mood::InformationalFlood => {
+        Behaviour::InformationalFlood => {
             let hint = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(64);
             send_for_ever(connection, hint.as_bytes()).await?;
         }
-        Mood::SwitchingProtocols => {
+        Behaviour::SwitchingProtocols => {
             let head =
                 b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
             send(connection, head).await?;
@@ -105,7 +108,11 @@ pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) 
         }
         // The ledger has replaced sequences by a step and mocks by an answer. A sequence inside a sequence is not
         // supported and closes the connection.
-        Mood::Close | Mood::Delay(..) | Mood::Sequence { .. } | Mood::PagerDuty | Mood::Slack => {}
+        Behaviour::Close
+        | Behaviour::Delay(..)
+        | Behaviour::Sequence { .. }
+        | Behaviour::PagerDuty
+        | Behaviour::Slack => {}
     }
     Ok(Then::Cut)
 }

@@ -17,9 +17,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::ServerCertificate;
+use crate::behaviour::Behaviour;
 use crate::clock;
 use crate::ledger::{Ledger, Mark, Received, Record};
-use crate::mood::Mood;
 use crate::perform::{Connection, Then, perform, refuse};
 use crate::wire::{NoRequest, read_request};
 
@@ -76,7 +76,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts on the current tokio runtime. Every path answers `200 ok` until [`mood`](Self::mood) changes it.
+    /// Starts on the current tokio runtime. Every path answers `200 ok` until [`behaviour`](Self::behaviour) changes it.
     pub fn start(options: ReceiverOptions) -> io::Result<Self> {
         let speech = match options.certificate {
             None => Speech::Plain,
@@ -113,8 +113,8 @@ impl Receiver {
     }
 
     /// Sets how `path` (with its query, if any) responds from the next request on. A sequence starts at its first step.
-    pub fn mood(&self, path: &str, mood: impl Into<Mood>) {
-        self.ledger.set_mood(path, mood.into());
+    pub fn behaviour(&self, path: &str, behaviour: impl Into<Behaviour>) {
+        self.ledger.set_mood(path, behaviour.into());
     }
 
     /// Sets the secret that marked requests on `path` are verified with, under [`Record::Marks`].
@@ -269,8 +269,8 @@ async fn serve<C: Connection>(mut connection: C, ledger: &Ledger) {
             }
         };
         let keep_alive = request.keep_alive;
-        let mood = ledger.note(request);
-        match perform(&mood, &mut connection).await {
+        let behaviour = ledger.note(request);
+        match perform(&behaviour, &mut connection).await {
             Ok(Then::Keep) if keep_alive => {}
             Ok(Then::Keep | Then::Close) => break,
             Ok(Then::Cut) | Err(_) => return,

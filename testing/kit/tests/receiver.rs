@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ProtocolVersion, RootCertStore};
 use statuspulse_kit::{
-    Answer, Authority, CertificateSpec, HeaderFlood, Mark, Mood, Receiver, ReceiverOptions, Record,
+    Answer, Authority, Behaviour, CertificateSpec, HeaderFlood, Mark, Receiver, ReceiverOptions, Record,
     Signature, TlsVersions, verify,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -99,10 +99,10 @@ async fn waiting_ends_with_the_last_request_or_with_a_sentence() {
 #[tokio::test]
 async fn a_script_counts_requests_or_attempts_of_an_event() {
     let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
-    receiver.mood("/path", Mood::first(2, Mood::status(503), Mood::ok()));
-    receiver.mood(
+    receiver.behaviour("/path", Behaviour::first(2, Behaviour::status(503), Behaviour::ok()));
+    receiver.behaviour(
         "/event",
-        Mood::first_of_each_event(1, Answer::status(429).header("retry-after", "7"), Mood::ok()),
+        Behaviour::first_of_each_event(1, Answer::status(429).header("retry-after", "7"), Behaviour::ok()),
     );
     let mut seen = Vec::new();
     for (path, event) in
@@ -112,7 +112,7 @@ async fn a_script_counts_requests_or_attempts_of_an_event() {
     }
     assert_eq!(seen, ["503", "503", "200", "429", "429", "200"]);
     // A new sequence starts at its first step.
-    receiver.mood("/path", Mood::first(1, Mood::status(410), Mood::ok()));
+    receiver.behaviour("/path", Behaviour::first(1, Behaviour::status(410), Behaviour::ok()));
     assert_eq!(status(&receiver, "/path", "a").await.unwrap(), "410");
     let answered: Vec<_> = receiver.received("/path").iter().map(|received| received.answered).collect();
     assert_eq!(answered, [503, 503, 200, 410]);
@@ -122,31 +122,34 @@ async fn a_script_counts_requests_or_attempts_of_an_event() {
 async fn every_finite_mood_sends_what_it_says() {
     let every = Duration::from_millis(1);
     let full = Answer::status(307).header("location", "https://elsewhere.invalid/").body("moved");
-    let table: [(Mood, &str); 12] = [
+    let table: [(Behaviour, &str); 12] = [
         (full.into(), "location: https://elsewhere.invalid/\r\ncontent-length: 5\r\n\r\nmoved"),
-        (Mood::status(204), "HTTP/1.1 204 Kit\r\n\r\n"),
-        (Mood::delayed(every, Mood::ok()), "\r\n\r\nok"),
-        (Mood::CloseMidBody { status: 200 }, "content-length: 1000\r\n\r\nfirst"),
-        (Mood::DripHeader { status: 200, every }, "HTTP/1.1 200 Kit\r\ncontent-length: 2\r\n\r\nok"),
-        (Mood::HugeContentLength { status: 200, length: 1 << 40 }, "content-length: 1099511627776\r\n\r\nok"),
-        (Mood::Garbage, "220 this is not the protocol"),
-        (Mood::HeaderFlood(HeaderFlood::OneLarge), "aaaa\r\ncontent-length: 2\r\n\r\nok"),
-        (Mood::HeaderFlood(HeaderFlood::Many), "x-many-9999: 9999\r\n"),
-        (Mood::SwitchingProtocols, "HTTP/1.1 101 "),
-        (Mood::Gzip { status: 200 }, "content-encoding: gzip\r\ncontent-length: 22\r\n\r\n\u{1f}"),
-        (Mood::Close, ""),
+        (Behaviour::status(204), "HTTP/1.1 204 Kit\r\n\r\n"),
+        (Behaviour::delayed(every, Behaviour::ok()), "\r\n\r\nok"),
+        (Behaviour::CloseMidBody { status: 200 }, "content-length: 1000\r\n\r\nfirst"),
+        (Behaviour::DripHeader { status: 200, every }, "HTTP/1.1 200 Kit\r\ncontent-length: 2\r\n\r\nok"),
+        (
+            Behaviour::HugeContentLength { status: 200, length: 1 << 40 },
+            "content-length: 1099511627776\r\n\r\nok",
+        ),
+        (Behaviour::Garbage, "220 this is not the protocol"),
+        (Behaviour::HeaderFlood(HeaderFlood::OneLarge), "aaaa\r\ncontent-length: 2\r\n\r\nok"),
+        (Behaviour::HeaderFlood(HeaderFlood::Many), "x-many-9999: 9999\r\n"),
+        (Behaviour::SwitchingProtocols, "HTTP/1.1 101 "),
+        (Behaviour::Gzip { status: 200 }, "content-encoding: gzip\r\ncontent-length: 22\r\n\r\n\u{1f}"),
+        (Behaviour::Close, ""),
     ];
-    for (mood, expected) in table {
+    for (behaviour, expected) in table {
         let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
-        receiver.mood("/", mood.clone());
+        receiver.behaviour("/", behaviour.clone());
         let mut stream = TcpStream::connect(receiver.addr()).await.unwrap();
         stream.write_all(post("/", "evt_1", "{}").as_bytes()).await.unwrap();
-        // Close our half, so that moods that wait for the sender to close end too.
+        // Close our half, so that behaviours that wait for the sender to close end too.
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.contains(expected), "{mood:?}: {}", &answer[..answer.len().min(200)]);
+        assert!(answer.contains(expected), "{behaviour:?}: {}", &answer[..answer.len().min(200)]);
         assert_eq!(answer.is_empty(), expected.is_empty());
     }
 }
@@ -154,11 +157,11 @@ async fn every_finite_mood_sends_what_it_says() {
 #[tokio::test]
 async fn endless_moods_go_on_and_the_others_end_as_they_say() {
     let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
-    receiver.mood("/endless", Mood::EndlessBody { status: 200 });
-    receiver.mood("/drip", Mood::DripBody { status: 200, every: Duration::from_millis(1) });
-    receiver.mood("/hints", Mood::InformationalFlood);
-    receiver.mood("/reset", Mood::Reset);
-    receiver.mood("/hang", Mood::Hang);
+    receiver.behaviour("/endless", Behaviour::EndlessBody { status: 200 });
+    receiver.behaviour("/drip", Behaviour::DripBody { status: 200, every: Duration::from_millis(1) });
+    receiver.behaviour("/hints", Behaviour::InformationalFlood);
+    receiver.behaviour("/reset", Behaviour::Reset);
+    receiver.behaviour("/hang", Behaviour::Hang);
     for (path, most) in [("/endless", 1 << 20), ("/drip", 100), ("/hints", 1 << 20)] {
         let read = exchange(&receiver, &post(path, "evt_1", "{}"), most).await.unwrap();
         assert_eq!(read.len() as u64, most, "{path}");
@@ -237,7 +240,7 @@ async fn a_good_certificate_serves_https_in_the_versions_allowed() {
         }
         assert_eq!((receiver.count("/a"), receiver.connections(), receiver.tls_handshakes()), (2, 1, 1));
 
-        receiver.mood("/a", Mood::Reset);
+        receiver.behaviour("/a", Behaviour::Reset);
         stream.write_all(post("/a", "evt_1", "{}").as_bytes()).await.unwrap();
         let reset = stream.read_u8().await.unwrap_err();
         assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);

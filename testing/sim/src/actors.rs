@@ -24,7 +24,7 @@ use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
 use crate::ports::Ports;
 use crate::queue::LARGE;
-use crate::receivers::{self, MOODS, Mood};
+use crate::receivers::{self, BEHAVIOURS, Behaviour};
 use crate::task::Who;
 use crate::world::World;
 
@@ -53,7 +53,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
         ladder: Ladder::default(),
         policy: TargetPolicy::deployed(),
         slack: Some(slack.clone()),
-        bring_forward: true,
+        retry_early: true,
         pagerduty: slack,
         public_url: String::new(),
         egress_ips: vec![],
@@ -472,7 +472,7 @@ fn reconcile_all() -> Work<u64> {
     Box::new(|services| Box::pin(async move { services.worker.reconcile_all().await }))
 }
 
-/// Changes the moods of receivers.
+/// Changes the behaviours of receivers.
 pub(crate) async fn weather(outside: Outside, changes: usize) {
     for _ in 0..changes {
         let pause = outside.world.with(|inner| if inner.dice.once_in(3) { LONG * 3 } else { LONG / 5 });
@@ -485,9 +485,10 @@ pub(crate) async fn weather(outside: Outside, changes: usize) {
                     format!("{kind}{host}.example.com")
                 }
             };
-            let mood = if inner.dice.once_in(3) { Mood::Well } else { inner.dice.one_of(&MOODS) };
-            inner.history.note(inner.now, &outside.name, || format!("{host} is {mood:?}"));
-            inner.receivers.moods.insert(host, mood);
+            let behaviour =
+                if inner.dice.once_in(3) { Behaviour::Well } else { inner.dice.one_of(&BEHAVIOURS) };
+            inner.history.note(inner.now, &outside.name, || format!("{host} is {behaviour:?}"));
+            inner.receivers.behaviours.insert(host, behaviour);
         });
     }
 }

@@ -46,8 +46,8 @@ struct Job {
     /// The POSTs it has made and not recorded yet.
     called: Vec<PostId>,
     /// The notifications it has claimed, and whether it has sent them.
-    telling: Vec<NotificationId>,
-    pub(crate) told: bool,
+    sending: Vec<NotificationId>,
+    pub(crate) notified: bool,
     /// The last webhook it read, and whether it was active.
     look: Option<(WebhookId, bool)>,
     /// The deliveries it has put on the ladder.
@@ -77,7 +77,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Ledger {
     jobs: BTreeMap<TaskId, Job>,
     posts: BTreeMap<PostId, Posts>,
-    told: BTreeMap<NotificationId, Posts>,
+    notified: BTreeMap<NotificationId, Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
     /// The deliveries that a receiver has accepted.
     taken: BTreeSet<DeliveryId>,
@@ -165,22 +165,22 @@ impl Ledger {
             // The receiver's `Retry-After` may be lost.
             self.patience.remove(&post.0);
         }
-        for notification in job.telling.iter().filter(|_| job.told) {
-            self.told.entry(*notification).or_default().excuses += 1;
+        for notification in job.sending.iter().filter(|_| job.notified) {
+            self.notified.entry(*notification).or_default().excuses += 1;
         }
     }
 
     /// A notification is sent to Slack (I6).
-    pub(crate) fn tells(&mut self, task: TaskId) {
+    pub(crate) fn notifies(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task) else { return };
-        job.told = true;
-        if job.telling.is_empty() {
+        job.notified = true;
+        if job.sending.is_empty() {
             self.violations.push("I6: a notification is sent that no worker has claimed".to_owned());
         }
-        for notification in &job.telling {
-            let told = self.told.entry(*notification).or_default();
-            told.count += 1;
-            if told.count > 1 + told.excuses {
+        for notification in &job.sending {
+            let notified = self.notified.entry(*notification).or_default();
+            notified.count += 1;
+            if notified.count > 1 + notified.excuses {
                 self.violations.push(format!(
                     "I6: the notification of {} is sent twice: {}",
                     short(notification.0),
@@ -191,7 +191,7 @@ impl Ledger {
     }
 
     pub(crate) fn was_told(&self, webhook: WebhookId, notification: u64) -> bool {
-        self.told.get(&(webhook, notification)).is_some_and(|told| told.count > 0)
+        self.notified.get(&(webhook, notification)).is_some_and(|notified| notified.count > 0)
     }
 
     /// An attempt's POST begins. It is for one delivery, or, as a channel's burst, for all that the task has claimed.
@@ -215,14 +215,14 @@ impl Ledger {
         if !claims.iter().any(is_own) {
             self.violated(format!("I7: {} is posted without a claim", short(post.delivery)));
         }
-        let told: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
-        for (id, key) in &told {
+        let notified: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
+        for (id, key) in &notified {
             self.posts_one(task, *id, *key, look, store, now);
         }
         if !is_channel {
             self.same_bytes(post, store);
         }
-        told.into_iter().map(|(id, _)| id).collect()
+        notified.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Checks I3.
@@ -349,10 +349,10 @@ impl Ledger {
             self.surely_taken.remove(&saved.id);
         }
         // Only the worker with the lease on the job releases deliveries after a resume.
-        let let_go = saved.trigger == Trigger::Resume && saved.round > before.round;
+        let drained = saved.trigger == Trigger::Resume && saved.round > before.round;
         let has_lease =
             |(job, worker): (&(WebhookId, u64), &TaskId)| job.0 == saved.webhook_id && *worker == task;
-        if let_go && !struck && !self.leases.iter().any(has_lease) {
+        if drained && !struck && !self.leases.iter().any(has_lease) {
             self.violated(format!("job: {} is released by a worker without the lease", short(saved.id)));
         }
         for pair in saved.attempts.windows(2) {
@@ -436,7 +436,7 @@ impl Ledger {
         };
         // The state changes when a try is claimed. Waiting for the next try does not change the number of tries.
         if let Some((id, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
-            self.jobs.entry(task).or_default().telling.push((after.id, id));
+            self.jobs.entry(task).or_default().sending.push((after.id, id));
         }
         let is_paused = |webhook: &Webhook| matches!(webhook.state, webhook::State::Paused(_));
         if before.is_active() && is_paused(after) {

@@ -1,5 +1,5 @@
 //! A deterministic simulation of the whole system over the ports, from a seed. Publishers, fan-outs, workers, customers
-//! and receivers with moods run on a virtual clock in one thread.
+//! and receivers with behaviours run on a virtual clock in one thread.
 //!
 //! Every call of a port can fail before or after it takes effect, be slow, be throttled, or be applied in part.
 //! Messages arrive twice, late and out of order. Workers die between any two awaits. Clocks differ. At the end the
@@ -61,7 +61,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// After the faults have stopped: the longest wait on the ladder, plus the delay of a late message, of a dead worker's
 /// message, and of a failed message.
 const LADDER: Duration = Duration::from_secs(3600 + 60 + 120 + 600);
-/// And the time for a drain of what was held, with its checks for stragglers.
+/// And the time for a drain of what was held, with its checks for lost messages.
 const DRAIN: Duration = Duration::from_secs(1800);
 
 /// Runs this seed.
@@ -107,13 +107,13 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
     }
 
     let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let told = over.clone();
+    let is_over = over.clone();
     let watched = world.clone();
     world.spawn(immortal("watch"), async move {
         for outsider in outsiders {
             watched.end_of(outsider).await;
         }
-        told.store(true, std::sync::atomic::Ordering::Relaxed);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
     let acted = driver.drive(DAY, |_| is_over());
@@ -139,7 +139,7 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     world.with(|inner| {
         inner.faults = false;
         inner.throttled = 0;
-        inner.receivers.moods.clear();
+        inner.receivers.behaviours.clear();
         inner.receivers.poison.clear();
         inner.history.note(inner.now, "world", || "no more faults from here on".to_owned());
     });

@@ -69,8 +69,8 @@ impl Ports {
         }
         let partly = fault == Some(Fault::Partly);
         let answer = self.world.with(|inner| {
-            let (answer, told) = work(inner, partly);
-            inner.history.note(inner.now, &self.name, || format!("{port} {told}"));
+            let (answer, text) = work(inner, partly);
+            inner.history.note(inner.now, &self.name, || format!("{port} {text}"));
             answer
         });
         match fault {
@@ -144,7 +144,7 @@ impl Metrics for Ports {
     fn attempt_began(&self, _: bool, _: Duration) {}
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn webhook_paused(&self) {}
-    fn stranded(&self, count: u64) {
+    fn lost_messages(&self, count: u64) {
         // The final check may only find deliveries whose publisher got no 202 (`end::at_end`). Earlier checks repair.
         self.world.with(|inner| {
             if !inner.is_over {
@@ -216,8 +216,8 @@ impl Webhooks for Ports {
             if let Some(webhook) = &webhook {
                 inner.ledger.looked(inner.current, webhook);
             }
-            let told = webhook.as_ref().map_or_else(String::new, |webhook| state(webhook));
-            (webhook, told)
+            let text = webhook.as_ref().map_or_else(String::new, |webhook| state(webhook));
+            (webhook, text)
         })
         .await
     }
@@ -276,11 +276,11 @@ impl Records for Ports {
             let at_most = if partly { inner.dice.below(deliveries.len() + 1) } else { usize::MAX };
             let (accepted, messages) = inner.store.accept(event, &deliveries, at_most);
             inner.enqueue(messages);
-            let told = match &accepted {
+            let text = match &accepted {
                 Acceptance::Accepted(kept) => kept.iter().map(standing).collect::<Vec<_>>().join(", "),
                 Acceptance::Different => "different".to_owned(),
             };
-            (accepted, format!("{} {}: {told}", short(event.id), event.incident_id))
+            (accepted, format!("{} {}: {text}", short(event.id), event.incident_id))
         })
         .await
     }
@@ -291,7 +291,7 @@ impl Records for Ports {
             let before = inner.store.deliveries.get(&delivery.id).map(|kept| kept.delivery.clone());
             let (saved, messages) = inner.store.save_delivery(delivery, now);
             inner.enqueue(messages);
-            let told = match &saved {
+            let text = match &saved {
                 Ok(saved) => {
                     if let Some(before) = &before {
                         inner.ledger.saved(inner.current, before, &saved.delivery, inner.now);
@@ -303,7 +303,7 @@ impl Records for Ports {
                     format!("{} conflict", standing(delivery))
                 }
             };
-            (saved, told)
+            (saved, text)
         })
         .await
     }
@@ -325,8 +325,8 @@ impl Records for Ports {
                 inner.ledger.changed(inner.current, &before, webhook, inner.now);
                 inner.ledger.held(&before, webhook, &inner.store, inner.now);
             }
-            let told = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });
-            (saved, told)
+            let text = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });
+            (saved, text)
         })
         .await
     }
@@ -362,8 +362,8 @@ impl Deliveries for Ports {
     ) -> PortResult<Claim> {
         self.call("claim", |inner, _| {
             let claim = inner.store.claim(id, key, due_by, now);
-            let told = match &claim {
-                Claim::Taken(delivery) => {
+            let text = match &claim {
+                Claim::Claimed(delivery) => {
                     inner.ledger.claimed(inner.current, id, key);
                     format!("taken {}", standing(delivery))
                 }
@@ -371,7 +371,7 @@ impl Deliveries for Ports {
                 Claim::Moved(delivery) => format!("moved {}", standing(delivery)),
                 Claim::Unknown => format!("unknown {}", short(id)),
             };
-            (claim, told)
+            (claim, text)
         })
         .await
     }
@@ -387,8 +387,8 @@ impl Deliveries for Ports {
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
         self.call("lane_head", |inner, _| {
             let head = inner.store.head(webhook, incident_id);
-            let told = head.as_ref().map_or_else(|| "nobody".to_owned(), standing);
-            (head, told)
+            let text = head.as_ref().map_or_else(|| "nobody".to_owned(), standing);
+            (head, text)
         })
         .await
     }
@@ -411,8 +411,8 @@ impl Deliveries for Ports {
     ) -> PortResult<Vec<Delivery>> {
         self.call("query", |inner, _| {
             let page = inner.store.query(webhook, part, limit);
-            let told = format!("{part:?}: {}", page.iter().map(standing).collect::<Vec<_>>().join(", "));
-            (page, told)
+            let text = format!("{part:?}: {}", page.iter().map(standing).collect::<Vec<_>>().join(", "));
+            (page, text)
         })
         .await
     }
@@ -421,7 +421,7 @@ impl Deliveries for Ports {
         self.call("held", |inner, _| (inner.store.held(webhook), String::new())).await
     }
 
-    async fn settled(&self) -> PortResult<()> {
+    async fn durable(&self) -> PortResult<()> {
         Ok(())
     }
 }
@@ -442,14 +442,14 @@ impl RateLimits for Ports {
 impl Queue for Ports {
     async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
         self.call("send", |inner, partly| {
-            let told = messages.iter().map(|sent| brief(&sent.message)).collect::<Vec<_>>().join(", ");
+            let text = messages.iter().map(|sent| brief(&sent.message)).collect::<Vec<_>>().join(", ");
             for message in messages {
                 if partly && inner.dice.once_in(2) {
                     continue;
                 }
                 inner.enqueue(vec![message]);
             }
-            ((), told)
+            ((), text)
         })
         .await
     }
@@ -469,15 +469,15 @@ impl Sender for Ports {
         let delivery: Option<DeliveryId> = header("X-StatusPulse-Delivery-Id").parse().ok();
         let probe = matches!(header("X-StatusPulse-Event"), "handshake" | "test");
         let (takes, result) = self.world.with(|inner| {
-            let mut told = vec![];
+            let mut text = vec![];
             if let Some(delivery) = delivery.filter(|_| !probe) {
                 let number = header("X-StatusPulse-Attempt").parse().unwrap_or_default();
                 let post = Post { delivery, event, number, body: call.body.clone() };
-                told = inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
+                text = inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
             }
             let answer = inner.receivers.answer(&host, event, &mut inner.dice);
             let at = inner.now.checked_add(answer.0).unwrap_or(inner.now);
-            for kept in told.iter().filter_map(|id| inner.store.deliveries.get(id)) {
+            for kept in text.iter().filter_map(|id| inner.store.deliveries.get(id)) {
                 match &answer.1 {
                     Ok(reply) => inner.ledger.answered(&kept.delivery, reply, at),
                     Err(_) => inner.ledger.failed(kept.delivery.webhook_id, at),
@@ -485,10 +485,10 @@ impl Sender for Ports {
             }
             let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);
             if delivery.is_none() && taken {
-                inner.ledger.tells(inner.current);
+                inner.ledger.notifies(inner.current);
             }
             inner.history.note(inner.now, &self.name, || {
-                let what = delivery.map_or_else(|| "notice".to_owned(), short);
+                let what = delivery.map_or_else(|| "notification".to_owned(), short);
                 let came = answer.1.as_ref().map(|reply| reply.status);
                 format!("POST {what} number {} to {host}: {came:?}", header("X-StatusPulse-Attempt"))
             });

@@ -1,4 +1,4 @@
-//! The receivers: endpoints with moods, Slack channels, and the engineers' channel.
+//! The receivers: endpoints with behaviours, Slack channels, and the engineers' channel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::dice::Dice;
 
 /// How an endpoint answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum Behaviour {
     Well,
     Slow,
     Down,
@@ -20,8 +20,15 @@ pub(crate) enum Mood {
     Gone,
 }
 
-pub(crate) const MOODS: [Mood; 7] =
-    [Mood::Well, Mood::Slow, Mood::Down, Mood::Busy, Mood::Hangs, Mood::Refuses, Mood::Gone];
+pub(crate) const BEHAVIOURS: [Behaviour; 7] = [
+    Behaviour::Well,
+    Behaviour::Slow,
+    Behaviour::Down,
+    Behaviour::Busy,
+    Behaviour::Hangs,
+    Behaviour::Refuses,
+    Behaviour::Gone,
+];
 
 pub(crate) const SLACK: &str = "hooks.slack.com";
 /// Prefixes of host names: of Slack channels, and of other endpoints.
@@ -30,8 +37,8 @@ pub(crate) const OTHER: &str = "h";
 
 #[derive(Default)]
 pub(crate) struct Receivers {
-    /// By host. Missing hosts are [`Mood::Well`].
-    pub(crate) moods: BTreeMap<String, Mood>,
+    /// By host. Missing hosts are [`Behaviour::Well`].
+    pub(crate) behaviours: BTreeMap<String, Behaviour>,
     /// Events that receivers refuse, by their id on the wire.
     pub(crate) poison: BTreeSet<String>,
 }
@@ -57,17 +64,19 @@ impl Receivers {
         if self.poison.contains(event_id) {
             return (quick, reply(422));
         }
-        match self.moods.get(host).unwrap_or(&Mood::Well) {
-            Mood::Well => (quick, reply(dice.one_of(&[200, 200, 202, 204]))),
-            Mood::Slow => (dice.up_to(Duration::from_secs(9)), reply(200)),
-            Mood::Down => (quick, reply(dice.one_of(&[500, 502, 503, 301, 404]))),
-            Mood::Busy => {
+        match self.behaviours.get(host).unwrap_or(&Behaviour::Well) {
+            Behaviour::Well => (quick, reply(dice.one_of(&[200, 200, 202, 204]))),
+            Behaviour::Slow => (dice.up_to(Duration::from_secs(9)), reply(200)),
+            Behaviour::Down => (quick, reply(dice.one_of(&[500, 502, 503, 301, 404]))),
+            Behaviour::Busy => {
                 let wait = dice.one_of(&["7", "400", "1200", "99999"]).to_owned();
                 (quick, Ok(Reply { status: 503, retry_after: Some(wait), headers: vec![], body: vec![] }))
             }
-            Mood::Hangs => (Duration::from_secs(10), Err(Failure::new(Class::Timeout, "no answer in time"))),
-            Mood::Refuses => (quick, Err(Failure::new(Class::Connect, "no connection"))),
-            Mood::Gone => (quick, reply(410)),
+            Behaviour::Hangs => {
+                (Duration::from_secs(10), Err(Failure::new(Class::Timeout, "no answer in time")))
+            }
+            Behaviour::Refuses => (quick, Err(Failure::new(Class::Connect, "no connection"))),
+            Behaviour::Gone => (quick, reply(410)),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Store {
                 _ => {
                     kept.claimed_until = now.checked_add(limits::CLAIM).ok();
                     let claimed_until = kept.claimed_until;
-                    Claim::Taken(Box::new(Delivery { claimed_until, ..kept.delivery.clone() }))
+                    Claim::Claimed(Box::new(Delivery { claimed_until, ..kept.delivery.clone() }))
                 }
             },
             _ => Claim::Moved(Box::new(kept.delivery.clone())),

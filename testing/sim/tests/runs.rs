@@ -48,6 +48,7 @@ fn seeds_that_once_failed_hold() {
         528_499_712_984,
         948_970_494_699,
         956_797_063_080,
+        345_018_250_820,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");

@@ -1,7 +1,7 @@
 //! The dashboard as a Lambda function, behind the API's routes.
 
 use serde_json::json;
-use statuspulse_kit::Mood;
+use statuspulse_kit::Behaviour;
 use statuspulse_kit::api::{Page, payload, text};
 
 use crate::stack::Stack;
@@ -65,7 +65,7 @@ pub(crate) async fn shows_and_does_the_same(stack: &Stack) {
     browser.submit(&format!("{own}/deliveries/{delivery}/redeliver"), "").await;
     stack.arrived(HOOK, 3).await;
     stack.admin.all_delivered(&webhook).await;
-    stack.receiver.mood(HOOK, Mood::status(503));
+    stack.receiver.behaviour(HOOK, Behaviour::status(503));
     let tested = browser.submit(&format!("{own}/test"), "").await;
     assert_eq!(tested, own);
 

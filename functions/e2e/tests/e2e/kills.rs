@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use statuspulse_emulator::FUNCTIONS;
 use statuspulse_kit::api::{Api, pause, payload, text};
 
-use statuspulse_kit::{Mood, Received};
+use statuspulse_kit::{Behaviour, Received};
 
 use crate::stack::Stack;
 
@@ -30,7 +30,9 @@ async fn functions_killed_two_hundred_times_lose_nothing_and_keep_every_invarian
     let stack = Arc::new(Stack::start([1, 2, 3, 4]).await);
     let (steady, _) = stack.admin.webhook(&stack.receiver.url(STEADY), &[]).await;
     let (flaky, _) = stack.admin.webhook(&stack.receiver.url(FLAKY), &[]).await;
-    stack.receiver.mood(FLAKY, Mood::first_of_each_event(1, Mood::status(503), Mood::ok()));
+    stack
+        .receiver
+        .behaviour(FLAKY, Behaviour::first_of_each_event(1, Behaviour::status(503), Behaviour::ok()));
 
     let over = Arc::new(AtomicBool::new(false));
     let kills = Arc::new(AtomicUsize::new(0));

@@ -12,8 +12,8 @@ const UNSEEN: [(&str, &str, &[&str]); 11] = [
         "sqs:ChangeMessageVisibility",
         &["FirstQueue", "Retry1mQueue", "Retry5mQueue", "Retry15mQueue", "Retry60mQueue"],
     ),
-    ("drain", "sqs:ChangeMessageVisibility", &["SweepQueue"]),
-    ("pause", "sqs:ChangeMessageVisibility", &["NoticeQueue"]),
+    ("drain", "sqs:ChangeMessageVisibility", &["JobQueue"]),
+    ("pause", "sqs:ChangeMessageVisibility", &["NotificationQueue"]),
     // For a fifth attempt that another worker has claimed, or that is due too soon for a schedule.
     ("delivery", "sqs:SendMessage", &["Retry60mQueue"]),
     // For a delivery that was accepted while the deliveries ahead of it in its lane were discarded.

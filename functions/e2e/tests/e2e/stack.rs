@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use statuspulse_emulator::{Emulator, Options};
 use statuspulse_kit::api::{Api, LONG, eventually};
-use statuspulse_kit::{Authority, CertificateSpec, Mood, Receiver, ReceiverOptions};
+use statuspulse_kit::{Authority, Behaviour, CertificateSpec, Receiver, ReceiverOptions};
 use tempfile::TempDir;
 
 /// The path of the receiver's Slack mock.
@@ -44,7 +44,7 @@ impl Stack {
         parameters.push(("Architecture".to_owned(), "x86_64".to_owned()));
         parameters.push(("SlackUrl".to_owned(), receiver.url(SLACK)));
         parameters.push(("PagerDutyUrl".to_owned(), receiver.url(PAGERDUTY)));
-        receiver.mood(PAGERDUTY, Mood::PagerDuty);
+        receiver.behaviour(PAGERDUTY, Behaviour::PagerDuty);
         let options = Options {
             bootstraps: Some(bootstraps()),
             parameters,

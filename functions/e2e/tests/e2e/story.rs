@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use statuspulse_kit::api::{LONG, eventually, payload, text};
-use statuspulse_kit::{Answer, Mood, Received, verify};
+use statuspulse_kit::{Answer, Behaviour, Received, verify};
 
 use crate::stack::{PAGERDUTY, SLACK, Stack};
 use crate::{dashboard, permissions};
@@ -67,7 +67,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     assert_eq!(stack.receiver.count(HOOK), 4);
 
     // A delivery that waits behind a retry is sent after it is delivered.
-    stack.receiver.mood(HOOK, Mood::first(1, Mood::status(503), Mood::ok()));
+    stack.receiver.behaviour(HOOK, Behaviour::first(1, Behaviour::status(503), Behaviour::ok()));
     stack.admin.published(&[], &payload("opened", "INC-4", 8), 1).await;
     stack.admin.published(&[], &payload("resolved", "INC-4", 9), 1).await;
     let events: Vec<_> = stack.arrived(HOOK, 7).await.split_off(4);
@@ -77,12 +77,12 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     stack.admin.all_delivered(&webhook).await;
 
     // A failing endpoint gets all attempts of the ladder. Later events of the incident wait.
-    stack.receiver.mood(HOOK, Mood::status(503));
-    stack.receiver.mood(SLACK, Mood::Slack);
+    stack.receiver.behaviour(HOOK, Behaviour::status(503));
+    stack.receiver.behaviour(SLACK, Behaviour::Slack);
     stack.admin.published(&[], &payload("opened", "INC-2", 5), 1).await;
     stack.admin.published(&[], &payload("resolved", "INC-2", 6), 1).await;
     stack.receiver.wait_for_text(SLACK, "is failing", LONG).await.unwrap();
-    stack.receiver.mood(SLACK, Mood::first(1, Mood::status(500), Mood::Slack));
+    stack.receiver.behaviour(SLACK, Behaviour::first(1, Behaviour::status(500), Behaviour::Slack));
     let paused = stack.until(&webhook, "it is paused", |webhook| webhook["status"] == "paused").await;
     assert_eq!(paused["paused"]["reason"], "failures");
     assert_eq!(paused["consecutive_failures"], 4);
@@ -108,7 +108,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     assert_eq!(stack.receiver.count(HOOK), 12, "a paused webhook was called");
 
     // After the resume the held deliveries are sent, each incident in order.
-    stack.receiver.mood(HOOK, Mood::ok());
+    stack.receiver.behaviour(HOOK, Behaviour::ok());
     let resumed = stack.admin.post(&format!("/v1/webhooks/{webhook}/resume"), &json!({})).await.expect(200);
     assert_eq!(resumed, json!({"status": "active", "held": 3}));
     let drained = deliveries(stack.arrived(HOOK, 15).await).split_off(11);
@@ -140,7 +140,7 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
 }
 
 pub(crate) fn no_message_is_dead(stack: &Stack) {
-    for name in ["First", "Retry1m", "Retry5m", "Retry15m", "Retry60m", "Sweep", "Notice"] {
+    for name in ["First", "Retry1m", "Retry5m", "Retry15m", "Retry60m", "Job", "Notification"] {
         let queue = stack.emulator.output(&format!("{name}QueueUrl"));
         assert_eq!(stack.emulator.messages_in(&format!("{queue}-dlq")), 0, "{name}");
     }
@@ -184,7 +184,7 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     eventually("it is discarded", async || api.deliveries(&webhook).await[0]["status"] == "discarded").await;
 
     // A webhook that is deleted while a retry waits is no longer called, and answers 404.
-    stack.receiver.mood(OWNERS, Mood::status(500));
+    stack.receiver.behaviour(OWNERS, Behaviour::status(500));
     api.published(&[], &payload("opened", "INC-3", 3), 1).await;
     stack.arrived(OWNERS, 5).await;
     api.delete(&path).await.expect(204);
@@ -199,7 +199,7 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
 async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told_in_its_own(stack: &Stack) {
     let api = &stack.admin;
     for path in [CHANNEL, ENGINEERS] {
-        stack.receiver.mood(path, Mood::Slack);
+        stack.receiver.behaviour(path, Behaviour::Slack);
     }
     let engineers = json!({"slack_url": stack.receiver.url(ENGINEERS)});
     let account = api.patch("/v1/account", &engineers).await.expect(200);
@@ -222,7 +222,7 @@ async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told
     assert_eq!((&paged["event_action"], &paged["dedup_key"]), (&json!("trigger"), &json!("INC-PAGES")));
 
     // The channel is archived: the webhook is paused at once, and the account's own channel gets the notification.
-    stack.receiver.mood(CHANNEL, Mood::Answer(Answer::status(410).body("channel_is_archived")));
+    stack.receiver.behaviour(CHANNEL, Behaviour::Answer(Answer::status(410).body("channel_is_archived")));
     api.publish(&groups, &payload("opened", "INC-MORE", 2), None).await.unwrap().expect(202);
     stack.until(&channel, "it is paused", |webhook| webhook["paused"]["reason"] == "permanent").await;
     let notice = &stack.arrived(ENGINEERS, 2).await[1];

@@ -81,7 +81,7 @@ pub(crate) struct Counted {
     pub(crate) began: Mutex<Vec<(bool, Duration)>>,
     pub(crate) ended: Mutex<Vec<Option<Class>>>,
     pub(crate) pauses: Mutex<usize>,
-    pub(crate) stranded: Mutex<u64>,
+    pub(crate) lost_messages: Mutex<u64>,
 }
 
 impl Metrics for Counted {
@@ -97,8 +97,8 @@ impl Metrics for Counted {
         *self.pauses.lock().unwrap() += 1;
     }
 
-    fn stranded(&self, count: u64) {
-        *self.stranded.lock().unwrap() += count;
+    fn lost_messages(&self, count: u64) {
+        *self.lost_messages.lock().unwrap() += count;
     }
 }
 
@@ -298,7 +298,7 @@ impl Deliveries for Fused {
         self.store.held(webhook).await
     }
 
-    async fn settled(&self) -> PortResult<()> {
-        self.store.settled().await
+    async fn durable(&self) -> PortResult<()> {
+        self.store.durable().await
     }
 }

@@ -28,7 +28,7 @@ impl Table {
     ) -> PortResult<Claim> {
         let doing = "claiming a delivery";
         let (token, until) = (self.token(), later(now, limits::CLAIM));
-        let taken = |delivery| Claim::Taken(Box::new(Delivery { claimed_until: Some(until), ..delivery }));
+        let taken = |delivery| Claim::Claimed(Box::new(Delivery { claimed_until: Some(until), ..delivery }));
         let change = Change {
             key: Key::Delivery(webhook, id),
             update: "SET #claimed_until = :until, #token = :token".to_owned(),

@@ -133,7 +133,7 @@ impl Deliveries for Table {
     }
 
     /// DynamoDB has stored each write in several data centres when it returns.
-    async fn settled(&self) -> PortResult<()> {
+    async fn durable(&self) -> PortResult<()> {
         Ok(())
     }
 }

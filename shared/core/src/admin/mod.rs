@@ -16,7 +16,7 @@ pub mod sign_in;
 use std::sync::Arc;
 
 use crate::deployment::Deployment;
-use crate::error::{Error, Result, Unavailable};
+use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, Clock, Deliveries, Random, Sender, Sessions, Webhooks};
@@ -58,17 +58,12 @@ impl Admin {
             Ok(found) => found
                 .filter(|webhook| webhook.account_id == account && !webhook.is_deleted())
                 .ok_or(Error::NotFound("webhook")),
-            Err(error) => Err(self.why_unreadable(account, id, error).await?),
+            Err(error) if error.is_unreadable() => {
+                let is_own = self.webhooks.unreadable_webhooks(account).await?.contains(&id);
+                Err(if is_own { Error::Unreadable(id) } else { Error::NotFound("webhook") })
+            }
+            Err(error) => Err(error.into()),
         }
-    }
-
-    /// The error for a webhook whose read failed. It does not reveal that another account has this webhook.
-    async fn why_unreadable(&self, account: AccountId, id: WebhookId, error: Unavailable) -> Result<Error> {
-        if self.webhooks.unreadable_webhooks(account).await?.contains(&id) {
-            return Ok(Error::Unreadable(id));
-        }
-        let is_own = self.webhooks.webhooks(account).await?.iter().any(|webhook| webhook.id == id);
-        Ok(if is_own { error.into() } else { Error::NotFound("webhook") })
     }
 
     /// Changes a webhook by compare-and-set, retries after each conflict, and sends the resulting messages. `change`
@@ -84,7 +79,7 @@ impl Admin {
             let webhook = self.webhook(account, id).await?;
             let mut next = Webhook::clone(&webhook);
             if change(&mut next)?.is_none() {
-                self.outbox.settle(&webhook).await?;
+                self.outbox.send_unsent(&webhook).await?;
                 return Ok(webhook);
             }
             let entry = next.audit.entries().last().copied().filter(|_| next.audit != webhook.audit);
@@ -92,7 +87,7 @@ impl Admin {
                 if let Some(entry) = entry {
                     log_change(id, entry.change.name(), entry.by);
                 }
-                self.outbox.settle(&saved).await?;
+                self.outbox.send_unsent(&saved).await?;
                 return Ok(saved);
             }
         }

@@ -77,7 +77,7 @@ impl Admin {
             if let Ok(deleted) = self.outbox.save_webhook(webhook).await? {
                 // The webhook's own audit log can no longer be read.
                 log_change(id, "deleted", Some(by.key_id));
-                return self.outbox.settle(&deleted).await;
+                return self.outbox.send_unsent(&deleted).await;
             }
         }
     }
@@ -85,12 +85,10 @@ impl Admin {
     /// Sends the messages of a delete that was interrupted. The repeated call no longer finds the webhook.
     async fn complete_delete(&self, account: AccountId, id: WebhookId) -> Result<()> {
         match self.webhooks.webhook(id).await {
-            Ok(Some(webhook)) if webhook.account_id == account => self.outbox.settle(&webhook).await,
+            Ok(Some(webhook)) if webhook.account_id == account => self.outbox.send_unsent(&webhook).await,
             Ok(_) => Ok(()),
-            Err(error) => match self.why_unreadable(account, id, error).await? {
-                Error::NotFound(_) => Ok(()),
-                error => Err(error),
-            },
+            Err(error) if error.is_unreadable() => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -57,7 +57,7 @@ impl TestResult {
 }
 
 /// A handshake's outcome.
-pub(super) struct Shake {
+pub(super) struct HandshakeOutcome {
     pub(super) handshake: Handshake,
     /// Set if the target must not be called at all: the URL is wrong, not the endpoint.
     pub(super) refused_target: Option<String>,
@@ -65,7 +65,7 @@ pub(super) struct Shake {
 
 impl Admin {
     /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer.
-    pub(super) async fn shake_hands(&self, webhook: &Webhook) -> Shake {
+    pub(super) async fn handshake(&self, webhook: &Webhook) -> HandshakeOutcome {
         let at = self.clock.now();
         let body = webhook.settings.render_probe(Probe::Handshake, webhook.id, at);
         let about = self.about_now(webhook, Probe::Handshake.name(), at);
@@ -77,13 +77,13 @@ impl Admin {
             _ => None,
         };
         let handshake = Handshake { ok: reason.is_none(), status_code, reason, at, duration: sent.duration };
-        Shake { handshake, refused_target }
+        HandshakeOutcome { handshake, refused_target }
     }
 
     /// Tries the handshake again. A pending webhook that passes it becomes active.
     pub async fn verify(&self, by: Manager, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
         let webhook = self.webhook(by.account_id, id).await?;
-        let shake = self.shake_hands(&webhook).await;
+        let shake = self.handshake(&webhook).await;
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |latest| {
             // The endpoint has changed in the meantime: this handshake says nothing about the new one.

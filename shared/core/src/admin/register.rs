@@ -31,7 +31,7 @@ impl Admin {
         let keys = SigningKeys::new(Secret::generate(&*self.random));
         let mut webhook = Webhook::new(id, account.id, settings, keys, now);
         webhook.audit.add(Change::Created, Some(by.key_id), now);
-        let shake = self.shake_hands(&webhook).await;
+        let shake = self.handshake(&webhook).await;
         if let Some(reason) = shake.refused_target {
             return Err(Error::invalid("/url", reason));
         }
@@ -55,7 +55,7 @@ impl Admin {
         let handshake = if asked.settings.same_endpoint(&webhook.settings) {
             None
         } else {
-            Some(self.shake_hands_anew(&asked).await?)
+            Some(self.require_handshake(&asked).await?)
         };
         let now = self.clock.now();
         self.change_webhook(account.id, id, |latest| {
@@ -74,8 +74,8 @@ impl Admin {
         .await
     }
 
-    async fn shake_hands_anew(&self, changed: &Webhook) -> Result<Handshake> {
-        let shake = self.shake_hands(changed).await;
+    async fn require_handshake(&self, changed: &Webhook) -> Result<Handshake> {
+        let shake = self.handshake(changed).await;
         match (shake.refused_target, shake.handshake) {
             (Some(reason), _) => Err(Error::invalid("/url", reason)),
             (None, handshake) if handshake.ok => Ok(handshake),

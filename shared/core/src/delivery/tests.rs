@@ -48,7 +48,7 @@ fn early(number: u8, ladder_at: i64) -> State {
 
 #[test]
 fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
-    let climb = Consequence::Climb;
+    let climb = Consequence::Retry;
     let minutes = |count: u64| Some(Duration::from_secs(60 * count));
     // State before, attempt number, consequence of the answer, Retry-After, state after. The time is second 1000.
     let table = [
@@ -115,7 +115,7 @@ fn what_its_webhook_became_meanwhile_decides() {
     ];
     for (webhook, failed_in, expected) in table {
         let after =
-            AfterFailure { consequence: Consequence::Climb, retry_after: None, ladder: &Ladder::default() };
+            AfterFailure { consequence: Consequence::Retry, retry_after: None, ladder: &Ladder::default() };
         let next = delivery(on_time(2, 1000), failed_in).after_failure(attempt(2), after, webhook, at(1000));
         assert_eq!(next.state, expected, "{webhook:?}");
     }
@@ -189,11 +189,11 @@ fn a_delivery_says_who_set_it_going() {
         (2, 3, on_time(2, 0), false, false),
         (2, 3, State::Waiting, false, false),
     ];
-    for (round, version, state, let_go, as_accepted) in table {
+    for (round, version, state, drained, as_accepted) in table {
         let delivery = Delivery { round, version, ..delivery(state, None) };
         assert_eq!(
             (delivery.is_released(), delivery.is_as_accepted()),
-            (let_go, as_accepted),
+            (drained, as_accepted),
             "{delivery:?}"
         );
     }

@@ -108,7 +108,7 @@ impl Probe {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is delivered.
-    Taken,
+    Accepted,
     /// It failed, with this consequence.
     Failed(Failure, Consequence),
 }
@@ -117,7 +117,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
     /// The next rung of the ladder. At the end of the ladder the webhook is paused, or the delivery is given up.
-    Climb,
+    Retry,
     /// The destination will never accept this payload: the delivery is given up, and others continue.
     GiveUp,
     /// The destination accepts nothing until the customer changes something: the webhook is paused.
@@ -129,14 +129,14 @@ impl Verdict {
     pub fn of(format: &dyn Format, result: &Result<Reply, Failure>) -> Self {
         match result {
             Ok(reply) => format.verdict(reply),
-            Err(failure) => Verdict::Failed(failure.clone(), Consequence::Climb),
+            Err(failure) => Verdict::Failed(failure.clone(), Consequence::Retry),
         }
     }
 
     /// Why it failed; `None` if it was delivered.
     pub fn failure(self) -> Option<Failure> {
         match self {
-            Verdict::Taken => None,
+            Verdict::Accepted => None,
             Verdict::Failed(failure, _) => Some(failure),
         }
     }

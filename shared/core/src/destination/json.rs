@@ -41,11 +41,11 @@ impl Format for Json {
 
     fn verdict(&self, reply: &Reply) -> Verdict {
         match judge(reply.status) {
-            None => Verdict::Taken,
+            None => Verdict::Accepted,
             Some(failure) if reply.status == 410 => {
                 Verdict::Failed(failure, Consequence::Pause(PauseReason::Gone))
             }
-            Some(failure) => Verdict::Failed(failure, Consequence::Climb),
+            Some(failure) => Verdict::Failed(failure, Consequence::Retry),
         }
     }
 

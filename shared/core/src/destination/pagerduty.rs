@@ -207,7 +207,7 @@ struct Refusal {
 
 fn verdict(reply: &Reply) -> Verdict {
     match reply.status {
-        202 => Verdict::Taken,
+        202 => Verdict::Accepted,
         400 => {
             let refusal: Refusal = serde_json::from_slice(&reply.body).unwrap_or_default();
             let words = [vec![refusal.message], refusal.errors].concat().join(": ");
@@ -228,7 +228,7 @@ fn verdict(reply: &Reply) -> Verdict {
                     ),
                 )
             });
-            Verdict::Failed(failure, Consequence::Climb)
+            Verdict::Failed(failure, Consequence::Retry)
         }
     }
 }

@@ -33,7 +33,7 @@ impl Format for Slack {
     }
 
     fn limit(&self) -> Option<RateLimited> {
-        Some(RateLimited { interval: limits::CHANNEL_GAP, burst })
+        Some(RateLimited { interval: limits::SLACK_INTERVAL, burst })
     }
 
     fn event(&self, event: &Outgoing<'_>) -> Bytes {
@@ -221,7 +221,7 @@ fn verdict(reply: &Reply) -> Verdict {
     let said = String::from_utf8_lossy(&reply.body);
     let said = said.trim();
     match reply.status {
-        200 if said == "ok" => Verdict::Taken,
+        200 if said == "ok" => Verdict::Accepted,
         400 | 403 | 404 | 410 => {
             let known = ERRORS.iter().find(|(code, _)| *code == said);
             let reason = match known {
@@ -241,7 +241,7 @@ fn verdict(reply: &Reply) -> Verdict {
                     ),
                 )
             });
-            Verdict::Failed(failure, Consequence::Climb)
+            Verdict::Failed(failure, Consequence::Retry)
         }
     }
 }

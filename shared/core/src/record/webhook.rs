@@ -163,7 +163,7 @@ struct JobRecord {
     outage: u32,
     ramp: u32,
     setbacks: u32,
-    let_go: u64,
+    drained: u64,
 }
 
 /// The part that is sealed.
@@ -224,7 +224,7 @@ impl Record {
                 outage: job.outage,
                 ramp: job.ramp,
                 setbacks: job.setbacks,
-                let_go: job.let_go,
+                drained: job.drained,
             }),
             notification: webhook.notification.as_ref().map(NotificationRecord::of),
             outbox: webhook.outbox.iter().map(|owed| (millis(owed.due), owed.message.clone())).collect(),
@@ -270,7 +270,7 @@ impl Record {
             outage: job.outage,
             ramp: job.ramp,
             setbacks: job.setbacks,
-            let_go: job.let_go,
+            drained: job.drained,
         }))
     }
 }

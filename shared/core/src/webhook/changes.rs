@@ -98,8 +98,8 @@ impl Webhook {
     ) {
         self.audit.add(Change::Paused, by, now);
         // If it had answered again, report that now: the job that the report waits for is replaced.
-        let let_go = self.job.map_or(0, |job| job.let_go);
-        self.end_job(let_go, now);
+        let drained = self.job.map_or(0, |job| job.drained);
+        self.end_job(drained, now);
         let failing_since = self.health.failing_since;
         let event =
             DomainEventKind::Paused { reason: reason.name().to_owned(), last_error: last_error.clone() };
@@ -208,18 +208,18 @@ impl Webhook {
         }
     }
 
-    fn begin_job(&mut self, kind: JobKind, let_go: u64, now: Timestamp) {
-        let job = BulkJob::new(kind, self.health.outage.saturating_sub(1), let_go, now);
+    fn begin_job(&mut self, kind: JobKind, drained: u64, now: Timestamp) {
+        let job = BulkJob::new(kind, self.health.outage.saturating_sub(1), drained, now);
         self.job = Some(job);
         self.outbox.push(job.message(self.id, self.generation));
     }
 
     /// Ends the job, and raises the notification that waited for its end.
-    pub(super) fn end_job(&mut self, let_go: u64, now: Timestamp) {
+    pub(super) fn end_job(&mut self, drained: u64, now: Timestamp) {
         self.job = None;
         let Some(notification) = &self.notification else { return };
         if notification.answered && !self.health.is_failing() {
-            self.notify_recovered(let_go, now);
+            self.notify_recovered(drained, now);
         } else if let NotificationKind::Paused { .. } = notification.kind
             && notification.state == NotificationState::Pending
         {
@@ -230,10 +230,10 @@ impl Webhook {
 
     /// Raises the notification of a recovery, unless the notification of the trouble was never sent.
     fn notify_recovered(&mut self, drained: u64, now: Timestamp) {
-        let told =
+        let was_sent =
             self.notification.as_ref().is_some_and(|trouble| trouble.state != NotificationState::Pending);
         self.notification = None;
-        if told {
+        if was_sent {
             self.notify(NotificationKind::Recovered { drained }, now);
         }
     }

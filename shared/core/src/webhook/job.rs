@@ -32,7 +32,7 @@ pub struct BulkJob {
     pub setbacks: u32,
     /// The number of deliveries that is reported to engineers: for a resume all that were held at that time, for a
     /// recovery those retried early so far.
-    pub let_go: u64,
+    pub drained: u64,
 }
 
 /// What a job does.
@@ -77,8 +77,8 @@ impl JobKind {
 pub(crate) struct PageResult {
     /// Number of deliveries changed.
     pub(crate) changed: usize,
-    /// Number of deliveries to add to [`BulkJob::let_go`].
-    pub(crate) let_go: u64,
+    /// Number of deliveries to add to [`BulkJob::drained`].
+    pub(crate) drained: u64,
     /// Whether the query returned a full page, so that there may be more.
     pub(crate) full: bool,
     /// How long to wait before the next check, if nothing could be changed now: a released delivery has not been
@@ -87,8 +87,8 @@ pub(crate) struct PageResult {
 }
 
 impl BulkJob {
-    pub(super) fn new(kind: JobKind, outage: u32, let_go: u64, now: Timestamp) -> Self {
-        Self { kind, page: 0, due: now, leased_until: None, outage, ramp: 0, setbacks: 0, let_go }
+    pub(super) fn new(kind: JobKind, outage: u32, drained: u64, now: Timestamp) -> Self {
+        Self { kind, page: 0, due: now, leased_until: None, outage, ramp: 0, setbacks: 0, drained }
     }
 
     /// The message for its next page.
@@ -122,9 +122,9 @@ impl BulkJob {
             None if page.changed == 0 => (limits::DRAIN_INTERVAL, 0, 0),
             None => (Duration::ZERO, 0, 0),
         };
-        let let_go = self.let_go + page.let_go;
+        let drained = self.drained + page.drained;
         let due = later(now, wait);
-        Some(Self { page: self.page + 1, due, leased_until: None, ramp, setbacks, let_go, ..self })
+        Some(Self { page: self.page + 1, due, leased_until: None, ramp, setbacks, drained, ..self })
     }
 }
 

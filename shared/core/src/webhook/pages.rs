@@ -12,7 +12,7 @@ use crate::time::later;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PageClaim {
     /// The webhook with the lease. The worker has the page once this is saved.
-    Taken(Box<Webhook>),
+    Leased(Box<Webhook>),
     /// Not due yet, or leased by another worker. Try again at this time.
     Later(Timestamp),
     /// The job has passed this page, has ended, or was replaced.
@@ -29,7 +29,7 @@ impl Webhook {
             None if now < job.due => PageClaim::Later(job.due),
             None => {
                 let job = BulkJob { leased_until: Some(later(now, limits::CLAIM)), ..job };
-                PageClaim::Taken(Box::new(Self { job: Some(job), ..self.clone() }))
+                PageClaim::Leased(Box::new(Self { job: Some(job), ..self.clone() }))
             }
         }
     }
@@ -53,7 +53,7 @@ impl Webhook {
                 next.job = Some(job);
                 next.outbox.push(job.message(self.id, self.generation));
             }
-            None => next.end_job(leased.let_go + page.let_go, now),
+            None => next.end_job(leased.drained + page.drained, now),
         }
         Some(next)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::channel::Due;
+use super::burst::Due;
 use super::{Handled, Worker};
 use crate::attempt::{Attempt, Failure, Trigger, response_text};
 use crate::call::{About, signed_call};
@@ -29,7 +29,7 @@ impl Worker {
             .claim(message.webhook_id, message.delivery_id, message.key, now, now)
             .await?
         {
-            Claim::Taken(delivery) => *delivery,
+            Claim::Claimed(delivery) => *delivery,
             Claim::Later(at) => return Ok(Handled::Again(at)),
             Claim::Moved(delivery) => return self.reconcile(*delivery).await,
             Claim::Unknown => return Ok(Handled::Done),
@@ -43,7 +43,7 @@ impl Worker {
             Some(webhook) if webhook.is_active() => match payload {
                 _ if self.may_outlive(claimed_until) => Ok(Handled::Again(claimed_until)),
                 Some(payload) => match webhook.settings.destination.format().limit() {
-                    Some(limit) => self.write_into_channel((delivery, number), payload, limit).await,
+                    Some(limit) => self.send_rate_limited((delivery, number), payload, limit).await,
                     None => {
                         let page = self.deployment.page_of(webhook.id);
                         let body = webhook.settings.render(delivery.event_type, &payload, &page);
@@ -64,7 +64,7 @@ impl Worker {
     /// worker may have died before it sent what the records call for.
     async fn reconcile(&self, delivery: Delivery) -> Result<Handled> {
         if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
-            self.outbox.settle(&webhook).await?;
+            self.outbox.send_unsent(&webhook).await?;
         }
         self.outbox.reconcile_delivery(delivery).await.map(Handled::until)
     }
@@ -130,11 +130,11 @@ impl Worker {
 
     /// Saves both records before it sends any message, so that a failed send does not cause a second delivery.
     async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<Handled> {
-        let (recover, now) = (self.deployment.bring_forward, self.clock.now());
+        let (recover, now) = (self.deployment.retry_early, self.clock.now());
         let change = |webhook: &Webhook| webhook.after_success(recover, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?;
         let handled = self.outbox.record(&delivery.delivered(attempt)).await?;
-        self.settle(webhook).await?;
+        self.send_unsent(webhook).await?;
         Ok(handled)
     }
 
@@ -153,13 +153,13 @@ impl Worker {
         let after = AfterFailure { consequence, retry_after, ladder: &self.deployment.ladder };
         let next = delivery.after_failure(attempt, after, webhook.as_deref(), now);
         let handled = self.outbox.record(&next).await?;
-        self.settle(webhook).await?;
+        self.send_unsent(webhook).await?;
         Ok(handled)
     }
 
-    async fn settle(&self, webhook: Option<Arc<Webhook>>) -> Result<()> {
+    async fn send_unsent(&self, webhook: Option<Arc<Webhook>>) -> Result<()> {
         match webhook {
-            Some(webhook) => self.outbox.settle(&webhook).await,
+            Some(webhook) => self.outbox.send_unsent(&webhook).await,
             None => Ok(()),
         }
     }
@@ -205,7 +205,7 @@ impl Made {
     ) -> Self {
         let verdict = destination.verdict(&sent.result);
         let (failure, consequence) = match verdict {
-            Verdict::Taken => (None, Consequence::Climb),
+            Verdict::Accepted => (None, Consequence::Retry),
             Verdict::Failed(failure, consequence) => (Some(failure), consequence),
         };
         let (status_code, response_headers, response, retry_after) = match sent.result {

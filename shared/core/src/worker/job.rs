@@ -10,7 +10,7 @@
 //! additional attempt per rung. If it fails, the ladder's own attempt follows at its time. If the webhook fails again,
 //! the rest stays on the ladder.
 //!
-//! **Stragglers.** If a worker dies after it saved a page and before it sent the messages, those deliveries have no
+//! **Lost messages.** If a worker dies after it saved a page and before it sent the messages, those deliveries have no
 //! message and are in no later page. So a release or discard does not end with its last page. It checks the deliveries
 //! it released, sends messages again for those that were not attempted in time, and ends when none are left.
 //!
@@ -50,7 +50,7 @@ impl Worker {
             match webhook.claim_page(message, self.clock.now()) {
                 PageClaim::Over => return self.page_is_over(message, &webhook).await.map(Leased::Not),
                 PageClaim::Later(at) => return Ok(Leased::Not(Handled::Again(at))),
-                PageClaim::Taken(next) => {
+                PageClaim::Leased(next) => {
                     if let Ok(saved) = self.outbox.save_webhook(*next).await?
                         && let Some(job) = saved.job
                     {
@@ -67,7 +67,7 @@ impl Worker {
         self.outbox.reconcile_webhook(webhook).await?;
         // This message may be a copy. Another worker may still hold deliveries, on a page that it leased before the job
         // was replaced, and may die. Its own copy is gone once this one is handled, so come again when it has ended.
-        let ended = later(webhook.updated_at, limits::STRAGGLER);
+        let ended = later(webhook.updated_at, limits::RESEND_AFTER);
         let was_replaced = webhook.generation != message.generation;
         Ok(if was_replaced && self.clock.now() < ended { Handled::Again(ended) } else { Handled::Done })
     }
@@ -120,30 +120,30 @@ impl Worker {
         // Save all before sending any: if a whole lane is discarded, none of its deliveries is promoted.
         self.outbox.send_for(&saved).await?;
         // Right after the last page its deliveries are still being attempted. Later checks can wait longer.
-        let patience = if job.ramp > 0 { limits::ATTEMPT_TIMEOUT } else { limits::STRAGGLER };
+        let patience = if job.ramp > 0 { limits::ATTEMPT_TIMEOUT } else { limits::RESEND_AFTER };
         let again_after = match job.kind {
             _ if changed > 0 || full => None,
             JobKind::Release | JobKind::Discard => {
-                (self.wake_stragglers(webhook, now).await? || contested).then_some(patience)
+                (self.resend_overdue(webhook, now).await? || contested).then_some(patience)
             }
             JobKind::Hold | JobKind::Cancel => contested.then_some(limits::ATTEMPT_TIMEOUT),
             JobKind::Recover => None,
         };
-        let let_go = if job.kind == JobKind::Recover { changed as u64 } else { 0 };
-        Ok(PageResult { changed, let_go, full, again_after })
+        let drained = if job.kind == JobKind::Recover { changed as u64 } else { 0 };
+        Ok(PageResult { changed, drained, full, again_after })
     }
 
     /// Sends messages again for released deliveries that are overdue and for promoted ones, and reconciles lanes with
     /// waiting deliveries.
     /// Returns whether any released delivery has not been attempted yet.
-    async fn wake_stragglers(&self, webhook: &Webhook, now: Timestamp) -> Result<bool> {
+    async fn resend_overdue(&self, webhook: &Webhook, now: Timestamp) -> Result<bool> {
         let released = self.deliveries.query(webhook.id, DeliveryQuery::Released, limits::JOB_PAGE).await?;
         if self.outbox.is_transactional() {
             return Ok(!released.is_empty());
         }
         let mut messages: Vec<ScheduledMessage> = vec![];
         for delivery in &released {
-            if delivery.due_attempt().is_some_and(|(_, at)| later(at, limits::STRAGGLER) <= now) {
+            if delivery.due_attempt().is_some_and(|(_, at)| later(at, limits::RESEND_AFTER) <= now) {
                 messages.extend(self.outbox.attempt_message(delivery).await?);
             }
         }

@@ -1,7 +1,7 @@
 //! The service that handles messages: attempts, pages of jobs, notifications and domain events.
 
 mod attempt;
-mod channel;
+mod burst;
 mod event;
 mod job;
 mod notify;

@@ -1,7 +1,7 @@
 //! Sends notifications to the account's engineers on Slack: a webhook is failing, was paused, or answers again. Each is
 //! sent once, even if Slack is slow or down.
 //!
-//! **Batching.** The first notification is sent at once. Those raised within [`NOTICE_GAP`](limits::NOTICE_GAP) of it
+//! **Batching.** The first notification is sent at once. Those raised within [`NOTIFICATION_GAP`](limits::NOTIFICATION_GAP) of it
 //! are sent as one message: the worker that takes the account's next slot claims all that are due. Each notification
 //! still has its own message, which finds it sent, so that nothing depends on which worker sends the batch.
 
@@ -45,7 +45,7 @@ impl Worker {
             return Ok(Handled::Done);
         };
         let limit = RateLimit::Notifications(webhook.account_id);
-        if let Err(free) = self.rate_limits.take(limit, now, later(now, limits::NOTICE_GAP)).await? {
+        if let Err(free) = self.rate_limits.take(limit, now, later(now, limits::NOTIFICATION_GAP)).await? {
             return Ok(Handled::Again(free));
         }
         let until = later(now, limits::CLAIM);
@@ -54,7 +54,7 @@ impl Worker {
         };
         let mut batch = vec![claimed];
         for other in self.webhooks.webhooks(webhook.account_id).await?.iter() {
-            if batch.len() >= limits::NOTICES_TOGETHER {
+            if batch.len() >= limits::NOTIFICATIONS_TOGETHER {
                 break;
             }
             if other.id != webhook.id
@@ -94,7 +94,7 @@ impl Worker {
         let failure = Verdict::of(&Slack, &sent.result).failure();
         let asked = sent.result.ok().and_then(|reply| retry::retry_after(&reply.retry_after?, now));
         let outcome = match &failure {
-            None => SendOutcome::Taken,
+            None => SendOutcome::Accepted,
             Some(_) => SendOutcome::Refused(asked.unwrap_or_default()),
         };
         for claimed in &batch {

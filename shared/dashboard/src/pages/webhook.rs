@@ -146,7 +146,7 @@ impl How {
             };
         }
         let job = webhook.job.filter(|_| webhook.state == State::Active);
-        match (&webhook.state, job.map(|job| (job.kind, job.let_go)), webhook.health.failing_since) {
+        match (&webhook.state, job.map(|job| (job.kind, job.drained)), webhook.health.failing_since) {
             (State::Pending, ..) => Self::Unverified {
                 needed: webhook.settings.destination.format().handshake_status(),
                 reason: webhook.handshake.reason.clone().unwrap_or_default(),

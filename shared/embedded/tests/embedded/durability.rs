@@ -1,6 +1,6 @@
 //! The writer: group commit, syncs, and failed writes.
 //!
-//! Whether `fdatasync` really makes bytes durable cannot be tested here. These tests check that `settled` does not
+//! Whether `fdatasync` really makes bytes durable cannot be tested here. These tests check that `durable` does not
 //! succeed without it.
 
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
                 let saved =
                     stage.store.save_delivery(&delivery.clone().with_state(State::Held)).await.unwrap();
                 assert_eq!(saved.unwrap().delivery.version, 1);
-                stage.store.settled().await.unwrap();
+                stage.store.durable().await.unwrap();
                 let read = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().unwrap();
                 assert_eq!(read.state, State::Held, "every later read sees the write");
             }
@@ -57,7 +57,7 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn everybody_who_waits_for_the_disk_is_told() {
     let stage = Arc::new(Stage::new());
-    stage.store.settled().await.unwrap();
+    stage.store.durable().await.unwrap();
     let mut waiting = tokio::task::JoinSet::new();
     for n in 0..64 {
         let stage = stage.clone();
@@ -66,25 +66,25 @@ async fn everybody_who_waits_for_the_disk_is_told() {
                 if n % 2 == 0 {
                     stage.accepted(stage.webhook_id(), "INC-1").await;
                 }
-                within_a_minute(stage.store.settled()).await.unwrap();
+                within_a_minute(stage.store.durable()).await.unwrap();
             }
         });
     }
     waiting.join_all().await;
 }
 
-/// Without the log, writes can no longer become durable, so `settled` must fail.
+/// Without the log, writes can no longer become durable, so `durable` must fail.
 #[tokio::test]
 async fn a_sync_that_fails_is_told_to_everyone_from_then_on() {
     let stage = Stage::new();
     stage.accepted(stage.webhook_id(), "INC-1").await;
     std::fs::remove_file(stage.path().join("statuspulse.db-wal")).unwrap();
-    let (one, two) = tokio::join!(stage.store.settled(), stage.store.settled());
-    for told in [one, two, stage.store.settled().await] {
+    let (one, two) = tokio::join!(stage.store.durable(), stage.store.durable());
+    for told in [one, two, stage.store.durable().await] {
         assert_eq!(told.unwrap_err().doing, "making writes durable");
     }
     stage.accepted(stage.webhook_id(), "INC-2").await;
-    stage.store.settled().await.unwrap_err();
+    stage.store.durable().await.unwrap_err();
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn the_log_is_copied_back_and_nothing_is_lost_by_it() {
     for n in 0..400 {
         let event = statuspulse_core::event::Event { body: body.clone(), ..stage.event(&format!("INC-{n}")) };
         all.push(stage.accepted_event(&event, webhook).await);
-        stage.store.settled().await.unwrap();
+        stage.store.durable().await.unwrap();
     }
     let main = std::fs::metadata(stage.path().join("statuspulse.db")).unwrap().len();
     for stage in [stage.reopened_after_a_death().await, stage.reopened()] {

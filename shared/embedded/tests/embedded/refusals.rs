@@ -40,7 +40,7 @@ async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     assert!(beside.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
     drop(beside);
     stage.accepted(stage.webhook_id(), "INC-2").await;
-    stage.store.settled().await.unwrap();
+    stage.store.durable().await.unwrap();
     let stage = stage.reopened();
     assert!(stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap().is_some());
 }

@@ -49,9 +49,9 @@ async fn what_became_due_while_nobody_ran_is_due_at_the_start() {
 async fn a_claim_dies_with_its_process() {
     let stage = Stage::new();
     let delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
-    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Taken(_)));
+    assert!(matches!(stage.claim(&delivery, 1).await, Claim::Claimed(_)));
     let after = stage.reopened_after_a_death().await;
-    assert!(matches!(after.claim(&delivery, 1).await, Claim::Taken(_)));
+    assert!(matches!(after.claim(&delivery, 1).await, Claim::Claimed(_)));
 }
 
 #[tokio::test]

@@ -125,17 +125,13 @@ impl Operation {
         self.answer(200, json!({ "description": description, "content": content }))
     }
 
-    /// Adds a list of ids to the pages of a list of `T`.
+    /// Adds a list of ids, which is left out if it is empty, to the pages of a list of `T`.
     pub(crate) fn lists_also<T: ToSchema, Id: ToSchema>(mut self, name: &str, description: &str) -> Self {
         self.add::<Id>();
         let ids = json!({ "type": "array", "items": reference::<Id>(), "description": description });
         if let Some(schema) = self.schemas.get_mut(&format!("{}List", T::name())) {
             schema["properties"][name] = ids;
-            if let Some(required) = schema["required"].as_array_mut() {
-                required.push(name.into());
-            }
         }
-        self.value["responses"]["200"]["content"][JSON]["example"][name] = json!([]);
         self
     }
 

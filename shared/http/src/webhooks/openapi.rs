@@ -59,7 +59,7 @@ fn registration() -> Vec<Operation> {
             .lists_also::<WebhookView<'_>, wire::WebhookId>(
                 "unreadable",
                 "Webhooks of the account whose records cannot be read. They receive no events, and can only be \
-                 deleted. The same on every page.",
+                 deleted. Left out if there are none; otherwise the same on every page.",
             ),
         operation("get", "/v1/webhooks/{id}", "getWebhook", "Show a webhook")
             .by(Action::Read)

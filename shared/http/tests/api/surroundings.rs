@@ -49,25 +49,25 @@ async fn liveness_needs_no_key() {
 async fn a_change_is_answered_only_once_it_cannot_be_lost() {
     let world = World::new().await;
     let path = world.webhook_path().await;
-    let settled = |expected: usize, what: &str| assert_eq!(world.store.times_settled(), expected, "{what}");
-    settled(1, "a registration");
+    let durable = |expected: usize, what: &str| assert_eq!(world.store.times_durable(), expected, "{what}");
+    durable(1, "a registration");
     world.admin().get(&path).await.expect(StatusCode::OK);
-    settled(1, "a read changes nothing");
+    durable(1, "a read changes nothing");
     world.admin().patch(&path, &json!({ "x": 1 })).await.names(&["/x"]);
-    settled(1, "a refusal changes nothing");
+    durable(1, "a refusal changes nothing");
     world.admin().post_nothing(&format!("{path}/pause")).await.expect(StatusCode::OK);
-    settled(2, "an action");
+    durable(2, "an action");
     world.publisher().post("/v1/events", &opened("inc-1")).await.expect(StatusCode::ACCEPTED);
-    settled(3, "an event, once");
+    durable(3, "an event, once");
     world.admin().delete(&path).await.expect(StatusCode::NO_CONTENT);
-    settled(4, "a deletion");
+    durable(4, "a deletion");
 }
 
 #[tokio::test]
 async fn a_change_that_could_still_be_lost_is_not_promised() {
     let world = World::new().await;
     let path = world.webhook_path().await;
-    world.store.break_with(Fault::Unsettled);
+    world.store.break_with(Fault::NotDurable);
     let pause = world.admin().post_nothing(&format!("{path}/pause")).await;
     pause.refused(503, "unavailable");
     let rotated = world.admin().post_nothing(&format!("{path}/rotate-secret")).await;

@@ -85,7 +85,7 @@ async fn a_webhook_and_a_list_of_them_show_the_same_fields() {
     let one = world.viewer().get(&path).await.expect(StatusCode::OK);
     assert_eq!(field_names(&one), SHOWN);
     let list = world.viewer().get("/v1/webhooks").await.expect(StatusCode::OK);
-    assert_eq!(list, json!({ "data": [one], "next_cursor": null, "unreadable": [] }));
+    assert_eq!(list, json!({ "data": [one], "next_cursor": null }));
 }
 
 #[tokio::test]
@@ -258,6 +258,6 @@ async fn an_unreadable_webhook_is_listed_by_its_id_and_can_be_deleted() {
     let gone = world.admin().delete(&damaged).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     let list = world.admin().get("/v1/webhooks").await.expect(StatusCode::OK);
-    assert_eq!((list["data"].as_array().unwrap().len(), &list["unreadable"]), (2, &json!([])));
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["unreadable"]), (2, &Value::Null));
     world.admin().get(&damaged).await.refused(404, "not_found");
 }

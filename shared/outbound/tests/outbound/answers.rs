@@ -5,17 +5,17 @@ use std::time::Duration;
 use statuspulse_core::attempt::{Class, judge};
 use statuspulse_core::limits::{RESPONSE_HEADERS_KEPT_BYTES, RESPONSE_KEPT_BYTES, RESPONSE_READ_BYTES};
 use statuspulse_core::ports::Sent;
-use statuspulse_kit::{Answer, HeaderFlood, Mood};
+use statuspulse_kit::{Answer, Behaviour, HeaderFlood};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::stage::{SHORT, Stage, failure, read_request, reply, server};
 
-/// Posts to a receiver in this mood, and checks that it gets exactly one request.
-async fn with_mood(mood: impl Into<Mood>, timeout: Duration) -> Sent {
+/// Posts to a receiver in this behaviour, and checks that it gets exactly one request.
+async fn with_behaviour(behaviour: impl Into<Behaviour>, timeout: Duration) -> Sent {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", mood);
+    receiver.behaviour("/", behaviour);
     let sent = stage.post_within(&receiver.url("/"), timeout).await;
     assert_eq!(receiver.count("/"), 1, "exactly one request");
     sent
@@ -43,7 +43,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     let locations = ["https://169.254.169.254/".to_owned(), elsewhere.url("/"), receiver.url("/")];
     for status in [301, 302, 303, 307, 308] {
         for location in &locations {
-            receiver.mood("/", Answer::status(status).header("location", location));
+            receiver.behaviour("/", Answer::status(status).header("location", location));
             let before = receiver.count("/");
             assert_eq!(reply(stage.post(&receiver.url("/")).await).status, status);
             assert_eq!(receiver.count("/"), before + 1);
@@ -56,29 +56,29 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 #[tokio::test]
 async fn a_head_that_drips_ends_at_the_total_deadline() {
     let started = Instant::now();
-    let mood = Mood::DripHeader { status: 200, every: Duration::from_millis(40) };
-    failure(with_mood(mood, SHORT).await, Class::Timeout);
+    let behaviour = Behaviour::DripHeader { status: 200, every: Duration::from_millis(40) };
+    failure(with_behaviour(behaviour, SHORT).await, Class::Timeout);
     assert!(started.elapsed() < SHORT * 3);
 }
 
 #[tokio::test]
 async fn a_receiver_that_takes_the_request_and_is_silent_ends_at_the_deadline() {
-    let sent = with_mood(Mood::Hang, SHORT).await;
+    let sent = with_behaviour(Behaviour::Hang, SHORT).await;
     assert!(failure(sent, Class::Timeout).reason.contains("0.7 s"));
 }
 
 #[tokio::test]
 async fn an_endless_body_is_read_to_the_limit_and_no_further() {
     let started = Instant::now();
-    let reply = reply(with_mood(Mood::EndlessBody { status: 200 }, AMPLE).await);
+    let reply = reply(with_behaviour(Behaviour::EndlessBody { status: 200 }, AMPLE).await);
     assert_eq!((reply.status, reply.body.len()), (200, RESPONSE_KEPT_BYTES));
     assert!(started.elapsed() < AMPLE, "it did not wait for the deadline");
 }
 
 #[tokio::test]
 async fn ten_gigabytes_promised_are_not_waited_for_beyond_the_deadline() {
-    let mood = Mood::HugeContentLength { status: 202, length: 10_000_000_000 };
-    let reply = reply(with_mood(mood, SHORT).await);
+    let behaviour = Behaviour::HugeContentLength { status: 202, length: 10_000_000_000 };
+    let reply = reply(with_behaviour(behaviour, SHORT).await);
     assert_eq!((reply.status, reply.body.as_slice()), (202, &b"ok"[..]));
 }
 
@@ -118,7 +118,7 @@ fn resident_kib() -> usize {
 async fn memory_stays_flat_under_endless_bodies() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", Mood::EndlessBody { status: 200 });
+    receiver.behaviour("/", Behaviour::EndlessBody { status: 200 });
     for _ in 0..10 {
         reply(stage.post(&receiver.url("/")).await);
     }
@@ -135,7 +135,7 @@ async fn memory_stays_flat_under_endless_bodies() {
 async fn compressed_bodies_are_not_asked_for_and_not_unpacked() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", Mood::Gzip { status: 200 });
+    receiver.behaviour("/", Behaviour::Gzip { status: 200 });
     let reply = reply(stage.post(&receiver.url("/")).await);
     assert_eq!(reply.body[..2], [0x1f, 0x8b], "the body is not decompressed");
     assert_eq!(receiver.received("/")[0].header("accept-encoding"), Some("identity"));
@@ -143,8 +143,8 @@ async fn compressed_bodies_are_not_asked_for_and_not_unpacked() {
 
 #[tokio::test]
 async fn a_connection_cut_before_the_answer_fails_as_a_connection() {
-    for mood in [Mood::Close, Mood::Reset] {
-        let reason = failure(with_mood(mood, AMPLE).await, Class::Connect).reason;
+    for behaviour in [Behaviour::Close, Behaviour::Reset] {
+        let reason = failure(with_behaviour(behaviour, AMPLE).await, Class::Connect).reason;
         assert_eq!(reason, "The connection was closed before the endpoint answered.");
     }
     failure(with_words(b"").await, Class::Connect);
@@ -164,11 +164,11 @@ async fn a_connection_cut_during_the_request_fails_as_a_connection() {
 
 #[tokio::test]
 async fn an_answer_whose_body_breaks_or_drips_counts_by_its_status() {
-    let cut = reply(with_mood(Mood::CloseMidBody { status: 200 }, AMPLE).await);
+    let cut = reply(with_behaviour(Behaviour::CloseMidBody { status: 200 }, AMPLE).await);
     assert_eq!((cut.status, cut.body.as_slice()), (200, &b"first"[..]));
-    assert_eq!(reply(with_mood(Mood::CloseMidBody { status: 503 }, AMPLE).await).status, 503);
-    let drip = Mood::DripBody { status: 200, every: Duration::from_millis(20) };
-    let dripped = reply(with_mood(drip, SHORT).await);
+    assert_eq!(reply(with_behaviour(Behaviour::CloseMidBody { status: 503 }, AMPLE).await).status, 503);
+    let drip = Behaviour::DripBody { status: 200, every: Duration::from_millis(20) };
+    let dripped = reply(with_behaviour(drip, SHORT).await);
     assert!(dripped.status == 200 && !dripped.body.is_empty(), "{dripped:?}");
     let broken = b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nthis is no chunk";
     assert_eq!(reply(with_words(broken).await).status, 201);
@@ -176,17 +176,17 @@ async fn an_answer_whose_body_breaks_or_drips_counts_by_its_status() {
 
 #[tokio::test]
 async fn what_is_not_an_answer_or_never_a_final_one_is_a_bad_response() {
-    let moods = [
-        Mood::Garbage,
-        Mood::InformationalFlood,
-        Mood::SwitchingProtocols,
-        Mood::HeaderFlood(HeaderFlood::OneLarge),
-        Mood::HeaderFlood(HeaderFlood::Many),
+    let behaviours = [
+        Behaviour::Garbage,
+        Behaviour::InformationalFlood,
+        Behaviour::SwitchingProtocols,
+        Behaviour::HeaderFlood(HeaderFlood::OneLarge),
+        Behaviour::HeaderFlood(HeaderFlood::Many),
     ];
-    for mood in moods {
+    for behaviour in behaviours {
         let started = Instant::now();
-        let sent = with_mood(mood.clone(), AMPLE).await;
-        assert!(started.elapsed() < AMPLE, "{mood:?} is bounded by bytes, not by time");
+        let sent = with_behaviour(behaviour.clone(), AMPLE).await;
+        assert!(started.elapsed() < AMPLE, "{behaviour:?} is bounded by bytes, not by time");
         failure(sent, Class::BadResponse);
     }
 }
@@ -224,7 +224,7 @@ async fn every_status_is_handed_on_as_it_came() {
         599, 600, 999,
     ];
     for status in statuses {
-        receiver.mood("/", Mood::status(status));
+        receiver.behaviour("/", Behaviour::status(status));
         assert_eq!(reply(stage.post(&receiver.url("/")).await).status, status);
     }
 }
@@ -232,25 +232,25 @@ async fn every_status_is_handed_on_as_it_came() {
 #[tokio::test]
 async fn retry_after_is_handed_on_as_it_came() {
     for value in ["120", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"] {
-        let reply = reply(with_mood(Answer::status(429).header("retry-after", value), AMPLE).await);
+        let reply = reply(with_behaviour(Answer::status(429).header("retry-after", value), AMPLE).await);
         assert_eq!((reply.status, reply.retry_after.as_deref()), (429, Some(value)));
     }
-    assert_eq!(reply(with_mood(Mood::status(503), AMPLE).await).retry_after, None);
+    assert_eq!(reply(with_behaviour(Behaviour::status(503), AMPLE).await).retry_after, None);
 }
 
 #[tokio::test]
 async fn gone_is_an_answer() {
-    let reply = reply(with_mood(Answer::status(410).body("moved away"), AMPLE).await);
+    let reply = reply(with_behaviour(Answer::status(410).body("moved away"), AMPLE).await);
     assert_eq!((reply.status, reply.body.as_slice()), (410, &b"moved away"[..]));
 }
 
 #[tokio::test]
 async fn a_body_of_any_bytes_is_kept_as_it_came_up_to_the_limit() {
     let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
-    let binary = reply(with_mood(Answer::status(500).body(bytes.clone()), AMPLE).await);
+    let binary = reply(with_behaviour(Answer::status(500).body(bytes.clone()), AMPLE).await);
     assert_eq!(binary.body, bytes[..RESPONSE_KEPT_BYTES]);
     let markup = "\u{1b}[31m<script>alert('&')</script>\u{0}";
-    assert_eq!(reply(with_mood(Answer::status(500).body(markup), AMPLE).await).body, markup.as_bytes());
+    assert_eq!(reply(with_behaviour(Answer::status(500).body(markup), AMPLE).await).body, markup.as_bytes());
 }
 
 #[tokio::test]

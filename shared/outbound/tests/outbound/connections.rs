@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
 use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN, LOOKUP_REUSE};
-use statuspulse_kit::{Answer, CertificateSpec, Mood, Receiver, ReceiverOptions, TlsVersions};
+use statuspulse_kit::{Answer, Behaviour, CertificateSpec, Receiver, ReceiverOptions, TlsVersions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Barrier;
 
@@ -19,7 +19,7 @@ async fn one_connection_serves_many_requests() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     for status in [200, 204, 500, 301, 200] {
-        receiver.mood("/", Answer::status(status));
+        receiver.behaviour("/", Answer::status(status));
         assert_eq!(reply(stage.post(&receiver.url("/")).await).status, status);
     }
     assert_eq!((receiver.connections(), receiver.tls_handshakes()), (1, 1));
@@ -29,12 +29,12 @@ async fn one_connection_serves_many_requests() {
 async fn a_body_below_the_limit_is_read_to_its_end_so_that_the_connection_is_kept() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", Answer::status(200).body(vec![b'x'; 60_000]));
+    receiver.behaviour("/", Answer::status(200).body(vec![b'x'; 60_000]));
     for _ in 0..3 {
         reply(stage.post(&receiver.url("/")).await);
     }
     assert_eq!(receiver.connections(), 1);
-    receiver.mood("/", Answer::status(200).body(vec![b'x'; 200_000]));
+    receiver.behaviour("/", Answer::status(200).body(vec![b'x'; 200_000]));
     for _ in 0..3 {
         reply(stage.post(&receiver.url("/")).await);
     }
@@ -48,7 +48,7 @@ async fn later_connections_to_a_receiver_work_under_either_version() {
         let certificate = stage.authority.issue(CertificateSpec::Good).unwrap();
         let receiver =
             Receiver::start(ReceiverOptions { tls_versions, ..ReceiverOptions::tls(certificate) }).unwrap();
-        receiver.mood("/", Answer::status(200).body(vec![b'x'; 200_000]));
+        receiver.behaviour("/", Answer::status(200).body(vec![b'x'; 200_000]));
         for connections in 1..=3 {
             reply(stage.post(&receiver.url("/")).await);
             assert_eq!(receiver.tls_handshakes(), connections);
@@ -177,7 +177,7 @@ async fn a_kept_connection_that_dies_under_the_request_is_replaced_once_without_
 async fn a_fresh_connection_that_breaks_is_a_failure_after_one_request() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", Mood::Close);
+    receiver.behaviour("/", Behaviour::Close);
     failure(stage.post(&receiver.url("/")).await, Class::Connect);
     assert_eq!((receiver.count("/"), receiver.connections()), (1, 1));
 }
@@ -202,7 +202,7 @@ async fn a_kept_connection_that_hangs_is_a_timeout_and_is_not_asked_again() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     reply(stage.post(&receiver.url("/")).await);
-    receiver.mood("/", Mood::Hang);
+    receiver.behaviour("/", Behaviour::Hang);
     failure(stage.post_within(&receiver.url("/"), SHORT).await, Class::Timeout);
     assert_eq!((receiver.count("/"), receiver.connections()), (2, 1));
 }
@@ -227,7 +227,7 @@ async fn an_answer_nobody_asked_for_spoils_the_connection_and_nothing_else() {
 async fn a_connection_said_to_be_closed_is_not_used_again() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", Answer::status(200).header("connection", "close"));
+    receiver.behaviour("/", Answer::status(200).header("connection", "close"));
     for _ in 0..3 {
         reply(stage.post(&receiver.url("/")).await);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
 use statuspulse_core::ports::Sender;
-use statuspulse_kit::{Mood, Receiver, ReceiverOptions};
+use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
 
 use crate::stage::{AMPLE, SHORT, Stage, call, failure, reply};
 
@@ -80,7 +80,7 @@ async fn a_header_that_is_none_fails_the_call_and_nothing_is_sent() {
 async fn the_time_until_the_connect_and_the_time_from_then_on_are_told_apart() {
     let stage = Stage::new();
     let receiver = stage.receiver();
-    receiver.mood("/", Mood::delayed(SHORT / 2, Mood::ok()));
+    receiver.behaviour("/", Behaviour::delayed(SHORT / 2, Behaviour::ok()));
     let sent = stage.post(&receiver.url("/")).await;
     assert!(sent.began_after < SHORT / 2 && sent.duration >= SHORT / 2, "{sent:?}");
     assert!(sent.duration < AMPLE);

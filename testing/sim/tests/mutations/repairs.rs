@@ -43,7 +43,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
         name: "repair: such a message does not send its webhook's outbox",
         file: "worker/attempt.rs",
         from: r#"        if let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? {
-            self.outbox.settle(&webhook).await?;
+            self.outbox.send_unsent(&webhook).await?;
         }
 "#,
         to: "",
@@ -51,7 +51,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: a webhook's outbox is not sent after an attempt",
         file: "worker/attempt.rs",
-        from: "Some(webhook) => self.outbox.settle(&webhook).await,",
+        from: "Some(webhook) => self.outbox.send_unsent(&webhook).await,",
         to: "Some(_) => Ok(()),",
     },
     Mutation {
@@ -106,7 +106,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
         name: "repair: the end of a job does not check for held deliveries",
         file: "worker/job.rs",
         from: "self.outbox.reconcile_webhook(&latest.webhook).await?;",
-        to: "self.outbox.settle(&latest.webhook).await?;",
+        to: "self.outbox.send_unsent(&latest.webhook).await?;",
     },
     Mutation {
         name: "repair: the message of an old page does not reconcile",
@@ -118,7 +118,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: a drain ends without a check of what it released",
         file: "worker/job.rs",
-        from: "(self.wake_stragglers(webhook, now).await? || contested).then_some(patience)",
+        from: "(self.resend_overdue(webhook, now).await? || contested).then_some(patience)",
         to: "{ let _ = (patience, contested); None }",
     },
     Mutation {
@@ -142,14 +142,14 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: a repeated call does not send the outbox of the first one",
         file: "admin/mod.rs",
-        from: r#"                self.outbox.settle(&webhook).await?;
+        from: r#"                self.outbox.send_unsent(&webhook).await?;
                 return Ok(webhook);"#,
         to: "                return Ok(webhook);",
     },
     Mutation {
         name: "repair: a repeated delete does not send the outbox of the first one",
         file: "admin/pause.rs",
-        from: "Some(webhook) if webhook.account_id == account => self.outbox.settle(&webhook).await,",
+        from: "Some(webhook) if webhook.account_id == account => self.outbox.send_unsent(&webhook).await,",
         to: "",
     },
     Mutation {
@@ -212,7 +212,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: the check does not send a webhook's outbox",
         file: "reconcile.rs",
-        from: r#"        self.settle(webhook).await?;
+        from: r#"        self.send_unsent(webhook).await?;
         let mut found = 0;"#,
         to: "        let mut found = 0;",
     },

@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 41] = [
+pub(crate) const RULES: [Mutation; 40] = [
     Mutation {
         name: "Retry-After is ignored",
         file: "worker/attempt.rs",
@@ -34,12 +34,6 @@ pub(crate) const RULES: [Mutation; 41] = [
         to: "Some(webhook) if !webhook.is_deleted() => match payload {",
     },
     Mutation {
-        name: "an answer does not count if its webhook was paused by hand meanwhile",
-        file: "webhook/changes.rs",
-        from: "let counts = self.is_active() || self.is_paused_by_hand();",
-        to: "let counts = self.is_active() || false && self.is_paused_by_hand();",
-    },
-    Mutation {
         name: "a resume starts no drain",
         file: "webhook/changes.rs",
         from: "self.begin_job(kind, if kind == JobKind::Release { held } else { 0 }, now);",
@@ -65,7 +59,7 @@ pub(crate) const RULES: [Mutation; 41] = [
     },
     Mutation {
         name: "a channel's burst is sent without a check whether its webhook is paused",
-        file: "worker/channel.rs",
+        file: "worker/burst.rs",
         from: "self.webhooks.webhook(id).await?.filter(|webhook| webhook.is_active());",
         to: "self.webhooks.webhook(id).await?;",
     },
@@ -77,8 +71,8 @@ pub(crate) const RULES: [Mutation; 41] = [
     },
     Mutation {
         name: "a delivery that waits for a channel's slot is forgotten",
-        file: "worker/channel.rs",
-        from: "Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))",
+        file: "worker/burst.rs",
+        from: "Ok(Handled::Again(if is_first { free } else { later(free, limits::SLOT_RECHECK) }))",
         to: "drop(is_first); Ok(Handled::Done)",
     },
     Mutation {

@@ -55,7 +55,7 @@ fn after_failures(count: u8) -> Webhook {
     let mut webhook = active_webhook();
     for number in 1..=count {
         let first = (number > 1).then_some(webhook.health.outage);
-        if let Some(next) = failed(&webhook, number, first, Consequence::Climb) {
+        if let Some(next) = failed(&webhook, number, first, Consequence::Retry) {
             webhook = kept(next);
         }
     }
@@ -80,7 +80,7 @@ fn the_streak_climbs_a_rung_at_a_time_and_the_fourth_failed_retry_pauses() {
     let mut webhook = active_webhook();
     for (number, expected, effects) in table {
         let first = (number > 1).then_some(0);
-        let next = failed(&webhook, number, first, Consequence::Climb).unwrap();
+        let next = failed(&webhook, number, first, Consequence::Retry).unwrap();
         assert_eq!(
             (streak(&next), calls_for(&next).as_slice()),
             (expected, strings(effects).as_slice()),
@@ -90,7 +90,7 @@ fn the_streak_climbs_a_rung_at_a_time_and_the_fourth_failed_retry_pauses() {
         webhook = kept(next);
     }
     assert!(
-        failed(&webhook, 5, Some(0), Consequence::Climb).is_none(),
+        failed(&webhook, 5, Some(0), Consequence::Retry).is_none(),
         "later failures must not pause again"
     );
 }
@@ -104,7 +104,7 @@ fn a_hundred_payloads_that_fail_in_one_outage_are_one_outage() {
     let webhook = after_failures(3);
     for number in 1..=3 {
         for first in [None, Some(0)] {
-            assert!(failed(&webhook, number, first, Consequence::Climb).is_none(), "attempt {number}");
+            assert!(failed(&webhook, number, first, Consequence::Retry).is_none(), "attempt {number}");
         }
     }
 }
@@ -113,11 +113,11 @@ fn a_hundred_payloads_that_fail_in_one_outage_are_one_outage() {
 fn a_ladder_in_which_something_got_through_climbs_nothing() {
     let webhook = kept(after_failures(4).after_success(false, at(50)).unwrap());
     assert_eq!((webhook.health.outage, streak(&webhook)), (1, 0));
-    let poison = failed(&webhook, 5, Some(0), Consequence::Climb).unwrap();
+    let poison = failed(&webhook, 5, Some(0), Consequence::Retry).unwrap();
     assert_eq!((streak(&poison), calls_for(&poison)), (0, vec![]));
     assert!(poison.is_active());
     // The next outage is counted separately.
-    let next = failed(&kept(poison), 2, Some(1), Consequence::Climb).unwrap();
+    let next = failed(&kept(poison), 2, Some(1), Consequence::Retry).unwrap();
     assert_eq!(streak(&next), 1);
 }
 
@@ -130,7 +130,7 @@ fn one_answer_may_pause_at_once_and_another_counts_for_nothing() {
     }
     assert!(failed(&active_webhook(), 5, Some(0), Consequence::GiveUp).is_none());
     let paused = kept(failed(&active_webhook(), 1, None, Consequence::Pause(PauseReason::Gone)).unwrap());
-    assert!(failed(&paused, 5, Some(0), Consequence::Climb).is_none());
+    assert!(failed(&paused, 5, Some(0), Consequence::Retry).is_none());
     assert!(paused.after_success(true, at(200)).is_none(), "only a resume may make it active");
 }
 
@@ -154,18 +154,18 @@ fn the_end_of_an_outage_begins_a_recovery_once() {
     assert_eq!(calls_for(&recovering), ["recover page 0"]);
     assert_eq!(recovering.job.unwrap().outage, 0, "the outage that ended");
     let recovering = kept(recovering);
-    let again = failed(&recovering, 2, Some(1), Consequence::Climb).unwrap();
+    let again = failed(&recovering, 2, Some(1), Consequence::Retry).unwrap();
     let twice = kept(again).after_success(true, at(6)).unwrap();
     assert_eq!(calls_for(&twice), Vec::<String>::new(), "one job at a time");
 }
 
 /// The webhook after the only page of its job, on which nothing was to be done.
-fn job_ended(webhook: &Webhook, let_go: u64) -> Webhook {
+fn job_ended(webhook: &Webhook, drained: u64) -> Webhook {
     let job = webhook.job.unwrap();
     let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: job.page };
-    let PageClaim::Taken(leased) = webhook.claim_page(message, job.due) else { panic!("it is free") };
+    let PageClaim::Leased(leased) = webhook.claim_page(message, job.due) else { panic!("it is free") };
     let leased = kept(*leased);
-    let result = PageResult { let_go, ..PageResult::default() };
+    let result = PageResult { drained, ..PageResult::default() };
     leased.after_page(leased.generation, leased.job.unwrap(), result, job.due).unwrap()
 }
 
@@ -180,7 +180,7 @@ fn a_notification_of_a_pause_is_sent_when_all_is_held() {
     early.resume(JobKind::Release, 7, by, at(400));
     assert_eq!(early.notification, None);
     assert_eq!(calls_for(&early), ["release page 0", "webhook.resumed"]);
-    assert_eq!(early.job.unwrap().let_go, 7);
+    assert_eq!(early.job.unwrap().drained, 7);
 }
 
 #[test]
@@ -223,12 +223,12 @@ fn what_an_active_webhook_holds_is_released_by_one_job() {
     assert!(job_ended(&paused, 0).with_release(at(2)).is_none(), "a resume will release them");
 }
 
-fn told(webhook: &Webhook) -> Webhook {
+fn notified(webhook: &Webhook) -> Webhook {
     let id = webhook.notification.as_ref().unwrap().id;
     let claimed = kept(webhook.with_notification_claimed(id, at(500)).unwrap());
     let notification = claimed.notification.clone().unwrap();
     assert!(claimed.with_notification_claimed(id, at(501)).is_none(), "only one worker may claim it");
-    kept(claimed.after_notification(&notification, SendOutcome::Taken, at(502)).unwrap())
+    kept(claimed.after_notification(&notification, SendOutcome::Accepted, at(502)).unwrap())
 }
 
 #[test]
@@ -237,16 +237,16 @@ fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
     let untold = after_failures(3).after_success(false, at(600)).unwrap();
     assert_eq!((untold.notification.clone(), calls_for(&untold)), (None, vec![]));
     // Without a recovery job it is reported at once.
-    let at_once = told(&after_failures(3)).after_success(false, at(600)).unwrap();
+    let at_once = notified(&after_failures(3)).after_success(false, at(600)).unwrap();
     assert_eq!(calls_for(&at_once), ["notify recovered 0"]);
     let at_once = kept(at_once);
     assert!(at_once.after_success(false, at(601)).is_none());
     // A single failure after that is not reported, and its end is not either.
-    let well = told(&at_once);
-    let hiccup = kept(failed(&well, 1, None, Consequence::Climb).unwrap());
+    let well = notified(&at_once);
+    let hiccup = kept(failed(&well, 1, None, Consequence::Retry).unwrap());
     assert_eq!(calls_for(&hiccup.after_success(false, at(602)).unwrap()), Vec::<String>::new());
     // With a recovery job it is reported at the job's end.
-    let recovering = told(&after_failures(3)).after_success(true, at(600)).unwrap();
+    let recovering = notified(&after_failures(3)).after_success(true, at(600)).unwrap();
     assert_eq!(calls_for(&recovering), ["recover page 0"]);
     let recovering = kept(recovering);
     assert!(recovering.after_success(true, at(601)).is_none(), "the report waits for the job");
@@ -256,13 +256,13 @@ fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
     paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
     assert_eq!(calls_for(&paused), ["notify recovered 0", "hold page 0", "webhook.paused"]);
     // An answer may be recorded only after its owner has paused the webhook.
-    let mut paused = told(&after_failures(3));
+    let mut paused = notified(&after_failures(3));
     paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
     let answered = kept(paused).after_success(true, at(603)).unwrap();
     assert_eq!(calls_for(&answered), ["notify recovered 0"]);
     assert!(!answered.is_active() && !answered.health.is_failing());
     // If it failed again before the job's end, it has to answer again.
-    let relapsed = kept(failed(&recovering, 1, None, Consequence::Climb).unwrap());
+    let relapsed = kept(failed(&recovering, 1, None, Consequence::Retry).unwrap());
     assert_eq!(calls_for(&job_ended(&relapsed, 4)), Vec::<String>::new());
 }
 
@@ -271,7 +271,7 @@ fn a_notification_that_is_refused_is_tried_again_later_and_given_up_in_the_end()
     let mut webhook = job_ended(&after_failures(5), 0);
     let id = webhook.notification.as_ref().unwrap().id;
     let mut now = at(1000);
-    for tries in 1..=limits::NOTICE_TRIES {
+    for tries in 1..=limits::NOTIFICATION_TRIES {
         webhook = kept(webhook.with_notification_claimed(id, now).unwrap());
         let claimed = webhook.notification.clone().unwrap();
         assert_eq!(claimed.tries(), tries);
@@ -286,7 +286,7 @@ fn a_notification_that_is_refused_is_tried_again_later_and_given_up_in_the_end()
                 );
                 now = until;
             }
-            NotificationState::Sent => assert_eq!(tries, limits::NOTICE_TRIES),
+            NotificationState::Sent => assert_eq!(tries, limits::NOTIFICATION_TRIES),
             NotificationState::Pending => panic!("it was tried"),
         }
     }
@@ -306,11 +306,13 @@ fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
     let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: 0 };
     let early = at(0).checked_sub(Duration::from_secs(1)).unwrap();
     assert_eq!(webhook.claim_page(message, early), PageClaim::Later(at(0)));
-    let PageClaim::Taken(leased) = webhook.claim_page(message, at(0)) else { panic!("it is free") };
+    let PageClaim::Leased(leased) = webhook.claim_page(message, at(0)) else { panic!("it is free") };
     let leased = kept(*leased);
     let until = at(0).checked_add(limits::CLAIM).unwrap();
     assert_eq!(leased.claim_page(message, at(1)), PageClaim::Later(until), "a second worker must wait");
-    let PageClaim::Taken(other) = leased.claim_page(message, until) else { panic!("its worker has crashed") };
+    let PageClaim::Leased(other) = leased.claim_page(message, until) else {
+        panic!("its worker has crashed")
+    };
     let other = kept(*other);
     let result = PageResult { changed: 3, full: true, ..PageResult::default() };
     // The first worker continues, but the page now belongs to another.
@@ -324,7 +326,7 @@ fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
 
 #[test]
 fn a_delete_cancels_and_tells_nobody() {
-    let mut webhook = told(&after_failures(3));
+    let mut webhook = notified(&after_failures(3));
     webhook.delete(at(700));
     assert_eq!(calls_for(&webhook), ["cancel page 0"]);
     assert_eq!(webhook.notification, None);
@@ -390,7 +392,7 @@ fn a_job_goes_on_as_long_as_there_is_something_to_do() {
         assert!(next.is_none_or(|next| next.page == 1 && next.leased_until.is_none()), "{next:?}");
     }
     let job = BulkJob::new(JobKind::Recover, 0, 3, at(0));
-    assert_eq!(after_page(job, false, PageResult { let_go: 4, ..changed }).unwrap().let_go, 7);
+    assert_eq!(after_page(job, false, PageResult { drained: 4, ..changed }).unwrap().drained, 7);
 }
 
 #[test]
@@ -416,6 +418,6 @@ fn a_webhook_that_is_resumed_says_whether_it_delivers_or_drops() {
         webhook.pause(PauseReason::Manual, None, None, at(0));
         webhook.resume(kind, 5, KeyId::from_bytes([3; 16]), at(1));
         assert_eq!(webhook.audit.entries().last().unwrap().change, change);
-        assert_eq!(webhook.job.unwrap().let_go, if kind == JobKind::Release { 5 } else { 0 });
+        assert_eq!(webhook.job.unwrap().drained, if kind == JobKind::Release { 5 } else { 0 });
     }
 }

@@ -17,6 +17,7 @@ use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Queue,
     Random, Records, Saved, Sender, Sent, Sessions, Unavailable, Webhooks,
 };
+use statuspulse_core::record::Unreadable;
 use statuspulse_core::webhook::Webhook;
 
 /// A fault of the store.
@@ -27,7 +28,7 @@ pub(crate) enum Fault {
     /// Listing webhooks panics.
     Panics,
     /// Waiting for durability fails.
-    Unsettled,
+    NotDurable,
 }
 
 #[derive(Default)]
@@ -45,7 +46,7 @@ struct Tables {
 #[derive(Default)]
 pub(crate) struct Store {
     tables: Mutex<Tables>,
-    settled: AtomicUsize,
+    durable: AtomicUsize,
 }
 
 impl Store {
@@ -63,8 +64,8 @@ impl Store {
     }
 
     /// How often a caller waited for durability.
-    pub(crate) fn times_settled(&self) -> usize {
-        self.settled.load(Ordering::SeqCst)
+    pub(crate) fn times_durable(&self) -> usize {
+        self.durable.load(Ordering::SeqCst)
     }
 
     pub(crate) fn event_body(&self, id: &str) -> String {
@@ -157,7 +158,10 @@ impl Sessions for Store {
 impl Webhooks for Store {
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
         if self.tables().unreadable.contains(&id) {
-            return Err(Unavailable { doing: "reading a webhook", source: "unknown state: melted".into() });
+            return Err(Unavailable {
+                doing: "reading a webhook",
+                source: Unreadable::unknown("state", "melted").into(),
+            });
         }
         Ok(self.tables().webhooks.get(&id).cloned())
     }
@@ -307,9 +311,9 @@ impl Deliveries for Store {
         Ok(held.count() as u64)
     }
 
-    async fn settled(&self) -> PortResult<()> {
-        self.check(Fault::Unsettled)?;
-        self.settled.fetch_add(1, Ordering::SeqCst);
+    async fn durable(&self) -> PortResult<()> {
+        self.check(Fault::NotDurable)?;
+        self.durable.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }

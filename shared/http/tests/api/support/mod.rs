@@ -185,7 +185,7 @@ fn services(
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
             slack: None,
-            bring_forward: true,
+            retry_early: true,
             pagerduty: statuspulse_core::target::EndpointUrl::restore(
                 statuspulse_core::destination::PAGERDUTY_EVENTS,
             )

@@ -25,7 +25,7 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// One queue.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct FairQueue {
     webhooks: HashMap<WebhookId, Backlog>,
     /// The webhooks with messages, in the order of their turns.
     turns: VecDeque<WebhookId>,
@@ -80,7 +80,7 @@ pub(crate) enum Pick {
     Nothing,
 }
 
-impl Line {
+impl FairQueue {
     /// Adds a message that was committed.
     pub(crate) fn push(&mut self, entry: Entry) {
         let webhook = entry.message.webhook_id();

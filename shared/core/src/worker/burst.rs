@@ -23,7 +23,7 @@ pub(super) type Due = (Delivery, u8);
 
 impl Worker {
     /// Sends a delivery to its Slack channel, or waits for the channel's next slot.
-    pub(super) async fn write_into_channel(
+    pub(super) async fn send_rate_limited(
         &self,
         due: Due,
         payload: Bytes,
@@ -32,7 +32,7 @@ impl Worker {
         let (id, now) = (due.0.webhook_id, self.clock.now());
         let claimed_until = due.0.claimed_until.unwrap_or(now);
         let next = later(now, limit.interval);
-        if let Err(free) = self.rate_limits.take(RateLimit::Channel(id), now, next).await? {
+        if let Err(free) = self.rate_limits.take(RateLimit::Destination(id), now, next).await? {
             return self.wait_for_slot(&due.0, free).await;
         }
         let all_due = self.claim_batch(due, now).await?;
@@ -57,10 +57,10 @@ impl Worker {
 
     /// Releases the claim, and comes again when the channel's next slot is free or shortly after.
     async fn wait_for_slot(&self, delivery: &Delivery, free: Timestamp) -> Result<Handled> {
-        let limit = RateLimit::ChannelQueue(delivery.webhook_id);
+        let limit = RateLimit::DestinationQueue(delivery.webhook_id);
         let is_first = self.rate_limits.take(limit, self.clock.now(), free).await?.is_ok();
         self.deliveries.release_until(delivery, free).await?;
-        Ok(Handled::Again(if is_first { free } else { later(free, limits::CHANNEL_WATCH) }))
+        Ok(Handled::Again(if is_first { free } else { later(free, limits::SLOT_RECHECK) }))
     }
 
     /// Claims other due deliveries for the batch. It reads one page only: those it misses have their own messages.
@@ -71,11 +71,11 @@ impl Worker {
         let mut all = vec![first];
         for delivery in moving.into_iter().filter(|delivery| delivery.id != own) {
             let Some((key, _)) = delivery.due_attempt().filter(|(_, at)| *at <= now) else { continue };
-            if all.len() >= limits::CHANNEL_TOGETHER {
+            if all.len() >= limits::BURST_MAX {
                 break;
             }
             let claim = self.deliveries.claim(webhook, delivery.id, key, now, now).await?;
-            if let Claim::Taken(delivery) = claim {
+            if let Claim::Claimed(delivery) = claim {
                 all.push((*delivery, key.number));
             }
         }
@@ -85,7 +85,7 @@ impl Worker {
     /// The types and payloads of the first deliveries, which have a line each in the message. The rest is only counted.
     async fn named_in_burst(&self, due: &[Due], own: Bytes) -> Result<Vec<(EventType, Bytes)>> {
         let mut named = vec![(due[0].0.event_type, own)];
-        for (delivery, _) in due.iter().take(limits::CHANNEL_LINES).skip(1) {
+        for (delivery, _) in due.iter().take(limits::BURST_LINES).skip(1) {
             if let Some(event) = self.deliveries.event(delivery.event_id).await? {
                 named.push((delivery.event_type, event.body.clone()));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::answer::Answer;
 use crate::services;
 
-/// Which requests a [`Mood::Sequence`] counts.
+/// Which requests a [`Behaviour::Sequence`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
     /// All requests on the path.
@@ -23,16 +23,16 @@ pub enum HeaderFlood {
     Many,
 }
 
-/// How a path responds. Moods that wait until the sender closes the connection hold the connection and nothing else.
+/// How a path responds. Behaviours that wait until the sender closes the connection hold the connection and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behaviour {
     Answer(Answer),
-    /// Waits, then responds with the other mood.
-    Delay(Duration, Box<Mood>),
+    /// Waits, then responds with the other behaviour.
+    Delay(Duration, Box<Behaviour>),
     /// The n-th request gets the n-th step, and further requests the last one. A step must not be a sequence.
     Sequence {
         per: Per,
-        steps: Vec<Mood>,
+        steps: Vec<Behaviour>,
     },
     /// Checks and answers like PagerDuty: [`pagerduty`](crate::services::pagerduty).
     PagerDuty,
@@ -80,7 +80,7 @@ pub enum Mood {
     },
 }
 
-impl Mood {
+impl Behaviour {
     pub fn ok() -> Self {
         Self::status(200)
     }
@@ -93,23 +93,23 @@ impl Mood {
         Self::Delay(by, Box::new(then.into()))
     }
 
-    /// The first `n` requests on the path get `mood`, all others `then`.
-    pub fn first(n: usize, mood: impl Into<Self>, then: impl Into<Self>) -> Self {
-        Self::repeated(Per::Path, n, mood.into(), then.into())
+    /// The first `n` requests on the path get `behaviour`, all others `then`.
+    pub fn first(n: usize, behaviour: impl Into<Self>, then: impl Into<Self>) -> Self {
+        Self::repeated(Per::Path, n, behaviour.into(), then.into())
     }
 
-    /// The first `n` attempts of each event get `mood`, all others `then`.
-    pub fn first_of_each_event(n: usize, mood: impl Into<Self>, then: impl Into<Self>) -> Self {
-        Self::repeated(Per::Event, n, mood.into(), then.into())
+    /// The first `n` attempts of each event get `behaviour`, all others `then`.
+    pub fn first_of_each_event(n: usize, behaviour: impl Into<Self>, then: impl Into<Self>) -> Self {
+        Self::repeated(Per::Event, n, behaviour.into(), then.into())
     }
 
-    fn repeated(per: Per, n: usize, mood: Self, then: Self) -> Self {
-        let mut steps = vec![mood; n];
+    fn repeated(per: Per, n: usize, behaviour: Self, then: Self) -> Self {
+        let mut steps = vec![behaviour; n];
         steps.push(then);
         Self::Sequence { per, steps }
     }
 
-    /// The mood for request number `seen` (from 0).
+    /// The behaviour for request number `seen` (from 0).
     pub(crate) fn step(&self, seen: usize) -> Self {
         match self {
             Self::Sequence { steps, .. } => {
@@ -129,7 +129,7 @@ impl Mood {
         }
     }
 
-    /// The final status that this mood sends; 0 if it sends none.
+    /// The final status that this behaviour sends; 0 if it sends none.
     pub(crate) fn status_sent(&self) -> u16 {
         match self {
             Self::Answer(answer) => answer.status,
@@ -154,7 +154,7 @@ impl Mood {
     }
 }
 
-impl From<Answer> for Mood {
+impl From<Answer> for Behaviour {
     fn from(answer: Answer) -> Self {
         Self::Answer(answer)
     }
