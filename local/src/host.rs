@@ -13,9 +13,6 @@ use statuspulse_embedded::{Embedded, Received};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How often records older than the retention are deleted.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-
 /// The services, all over the same store.
 #[derive(Debug, Clone)]
 pub(crate) struct Services {
@@ -173,7 +170,7 @@ async fn reconcile(worker: Arc<Worker>) {
     }
 }
 
-/// Deletes records older than the retention, at start-up and every [`PRUNE_EVERY`].
+/// Deletes records older than the retention, at start-up and every [`statuspulse_embedded::PRUNE_EVERY`].
 async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
     loop {
         match store.prune(worker.clock.now()).await {
@@ -181,7 +178,7 @@ async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
             Ok(pruned) => tracing::info!(pruned, "records older than the retention were deleted"),
             Err(error) => tracing::error!(%error, "old records cannot be deleted; trying again later"),
         }
-        pause(PRUNE_EVERY).await;
+        pause(statuspulse_embedded::PRUNE_EVERY).await;
     }
 }
 

@@ -212,6 +212,55 @@ fn only_a_destination_itself_knows_its_name() {
     }
 }
 
+/// Sizes, counts and times that a reader may want to change are in a `limits.rs`, with their reasons.
+#[test]
+fn bounds_are_in_limits_rs() {
+    // What follows from another limit or from a format, and sizes of drawings.
+    const ELSEWHERE: [&str; 18] = [
+        "shared/core/src/retry.rs",
+        "shared/core/src/sealing.rs",
+        "shared/core/src/secret.rs",
+        "shared/core/src/access.rs",
+        "shared/core/src/signature.rs",
+        "shared/http/src/page.rs",
+        "shared/dashboard/src/show.rs",
+        "shared/dashboard/src/pages/webhook.rs",
+        "shared/embedded/src/schema.rs",
+        "shared/embedded/src/sealing.rs",
+        "shared/embedded/src/deliveries.rs",
+        "shared/aws/src/dynamodb/keys.rs",
+        "shared/aws/src/dynamodb/item.rs",
+        "shared/outbound/src/meter.rs",
+        "local/src/demo/mod.rs",
+        "local/src/demo/story.rs",
+        "local/src/receive.rs",
+        "functions/host/src/log.rs",
+    ];
+    let mut sources = vec![];
+    for folder in ["shared", "local", "functions"] {
+        collect_sources(&root().join(folder), &mut sources);
+    }
+    let is_bound = |line: &&str| {
+        let declared = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+        let kind = declared.strip_prefix("const ").and_then(|rest| rest.split_once(": "));
+        kind.is_some_and(|(_, rest)| {
+            ["usize", "u8", "u16", "u32", "u64", "i32", "i64", "Duration"]
+                .iter()
+                .any(|kind| rest.starts_with(&format!("{kind} =")))
+        })
+    };
+    assert!(is_bound(&"    pub(crate) const TRIES: u32 = 4;"), "the search must find one");
+    for source in sources {
+        let path = source.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let is_product = path.contains("/src/") && !path.contains("/tests/");
+        if is_product && !path.ends_with("limits.rs") && !ELSEWHERE.contains(&&*path) {
+            let text = std::fs::read_to_string(&source).unwrap();
+            let found: Vec<&str> = text.lines().filter(is_bound).collect();
+            assert_eq!(found, Vec::<&str>::new(), "{path}: move it to limits.rs");
+        }
+    }
+}
+
 /// The ports promise that every read sees all earlier writes. DynamoDB does so only for reads that ask for it.
 #[test]
 fn every_read_of_dynamodb_asks_to_be_consistent() {

@@ -19,11 +19,6 @@ use tracing::Instrument;
 
 use crate::Host;
 
-/// The part of the function's time that is reserved for recording the last attempt and for answering.
-const MARGIN: Duration = Duration::from_secs(3);
-/// Seconds until a failed message is visible again, by how often it was received. Replaces the visibility timeout.
-const COME_BACK_AFTER: [i32; 6] = [1, 5, 20, 60, 300, 900];
-
 /// The answer to SQS: all messages except these are done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,14 +100,15 @@ async fn work(host: &Host, worker: &Worker, record: SqsMessage, left: Duration) 
     name(&message);
     // An attempt that could not finish in time is not begun, because its outcome would not be recorded.
     let needed = match &message {
-        Message::Attempt(_) | Message::Notify(_) => limits::ATTEMPT_TIMEOUT + MARGIN,
-        Message::Job(_) | Message::Event(_) => MARGIN,
+        Message::Attempt(_) | Message::Notify(_) => limits::ATTEMPT_TIMEOUT + crate::limits::MARGIN,
+        Message::Job(_) | Message::Event(_) => crate::limits::MARGIN,
     };
     if left < needed {
         tracing::warn!("too little time is left for this message; it is sent again");
         return put_back(host, &record, message, host.clock.now()).await;
     }
-    let bounded = tokio::time::timeout(left.saturating_sub(MARGIN / 3), worker.handle(message.clone()));
+    let bounded =
+        tokio::time::timeout(left.saturating_sub(crate::limits::MARGIN / 3), worker.handle(message.clone()));
     match bounded.await {
         Ok(Ok(Handled::Done)) => true,
         Ok(Ok(Handled::Again(at))) => put_back(host, &record, message, at).await,
@@ -155,7 +151,7 @@ async fn come_back_soon(host: &Host, record: &SqsMessage) {
 fn come_back_after(attributes: &HashMap<String, String>) -> i32 {
     let received: usize =
         attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
-    COME_BACK_AFTER[received.saturating_sub(1).min(COME_BACK_AFTER.len() - 1)]
+    crate::limits::COME_BACK_AFTER[received.saturating_sub(1).min(crate::limits::COME_BACK_AFTER.len() - 1)]
 }
 
 fn name(message: &Message) {

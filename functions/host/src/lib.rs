@@ -5,6 +5,7 @@ mod assemble;
 mod batch;
 mod environment;
 mod http;
+mod limits;
 mod log;
 mod system;
 

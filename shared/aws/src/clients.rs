@@ -24,13 +24,6 @@ use aws_types::sdk_config::Builder as ConfigBuilder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const CONNECT: Duration = Duration::from_secs(1);
-const ATTEMPT: Duration = Duration::from_secs(2);
-const CALL: Duration = Duration::from_secs(8);
-const TRIES: u32 = 4;
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
-
 /// An environment variable that Lambda sets is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("environment variable {0} is missing")]
@@ -59,14 +52,14 @@ pub fn configuration() -> Result<SdkConfig, NotInLambda> {
 /// The configuration as described in this module, for any region and credentials.
 pub fn chosen(region: &str, credentials: Credentials) -> ConfigBuilder {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
-        .operation_timeout(CALL)
+        .connect_timeout(crate::limits::CONNECT_TIMEOUT)
+        .operation_attempt_timeout(crate::limits::REQUEST_TIMEOUT)
+        .operation_timeout(crate::limits::CALL_TIMEOUT)
         .build();
     let retries = RetryConfig::standard()
-        .with_max_attempts(TRIES)
-        .with_initial_backoff(FIRST_BACKOFF)
-        .with_max_backoff(MAX_BACKOFF);
+        .with_max_attempts(crate::limits::CALL_TRIES)
+        .with_initial_backoff(crate::limits::FIRST_BACKOFF)
+        .with_max_backoff(crate::limits::MAX_BACKOFF);
     let tls = TlsContext::builder().with_trust_store(amazons_roots()).build().unwrap_or_default();
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))

@@ -24,9 +24,6 @@ use statuspulse_core::ports::Metrics;
 /// The namespace of the metrics.
 pub const NAMESPACE: &str = "StatusPulse";
 
-/// Maximum number of values of a metric in one line.
-const VALUES: usize = 100;
-
 /// Collects metrics until they are flushed.
 #[derive(Debug, Default)]
 pub struct Emf(Mutex<Counted>);
@@ -105,7 +102,7 @@ impl Emf {
         if let Some(oldest) = counted.oldest {
             counts.push(("OldestUndeliveredAgeSeconds", "Seconds", json!(oldest.as_secs())));
         }
-        let mut lags = counted.first_lag_ms.chunks(VALUES).map(|lags| json!(lags));
+        let mut lags = counted.first_lag_ms.chunks(crate::limits::METRIC_VALUES).map(|lags| json!(lags));
         if let Some(first) = lags.next() {
             counts.push(("FirstAttemptLagMs", "Milliseconds", first));
         }

@@ -6,6 +6,7 @@ mod dynamodb;
 mod emf;
 mod error;
 mod events;
+mod limits;
 mod queue;
 mod sealing;
 

@@ -36,25 +36,6 @@ use statuspulse_core::retry::Ladder;
 
 use crate::error::failed;
 
-/// The longest delay of SQS.
-const SQS_DELAY_MAX: Duration = Duration::from_secs(900);
-/// Maximum number of messages in one SendMessageBatch.
-const BATCH: usize = 10;
-/// Batches and schedules that are sent concurrently. An event may go to 500 webhooks.
-const SIDE_BY_SIDE: usize = 16;
-/// Maximum bytes of a message, and of a batch. SQS allows 1 MiB, but Scheduler and older tools only 256 KiB. A larger
-/// message is sent without its payload, and the worker reads that from the event.
-const MESSAGE_BYTES: usize = 200 * 1024;
-/// Tries for the messages that SQS refuses from a batch.
-const BATCH_TRIES: usize = 4;
-/// A retry that is due within this time, and sooner than its rung, is an early attempt.
-const AT_ONCE: Duration = Duration::from_secs(2);
-/// How often and for how many seconds Scheduler tries to send a message: its maximum.
-const SCHEDULE_TRIES: i32 = 185;
-const SCHEDULE_TRIED_FOR: i32 = 86_400;
-/// Scheduler refuses times in the past. An attempt that is due sooner than this goes directly to the queue.
-const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
-
 /// The URLs of the queues. A function has only those that it sends to.
 #[derive(Debug, Clone, Default)]
 pub struct Queues {
@@ -131,7 +112,7 @@ impl Queue for Messages {
             self.send_all(queue, outgoing).await?;
         }
         stream::iter(scheduled.into_iter().map(Ok))
-            .try_for_each_concurrent(SIDE_BY_SIDE, |message| self.schedule(message))
+            .try_for_each_concurrent(crate::limits::CONCURRENT_SENDS, |message| self.schedule(message))
             .await
     }
 }
@@ -162,7 +143,7 @@ impl Messages {
 
     /// Sends a message to a queue again, to arrive at `due`, or after the longest delay of SQS if that is sooner.
     pub async fn put_back(&self, queue: &str, message: &Message, due: Timestamp) -> PortResult<()> {
-        let delay = wait(self.clock.now(), due).min(SQS_DELAY_MAX);
+        let delay = wait(self.clock.now(), due).min(crate::limits::SQS_DELAY_MAX);
         self.send_all(queue, vec![Outgoing::new(message, Some(delay))?]).await
     }
 
@@ -193,9 +174,11 @@ impl Messages {
     fn way(&self, scheduled: &ScheduledMessage, now: Timestamp) -> Way<'_> {
         let wait = wait(now, scheduled.due);
         let key = match &scheduled.message {
-            Message::Job(_) => return Way::Queue(&self.queues.job, Some(wait.min(SQS_DELAY_MAX))),
+            Message::Job(_) => {
+                return Way::Queue(&self.queues.job, Some(wait.min(crate::limits::SQS_DELAY_MAX)));
+            }
             Message::Notify(_) | Message::Event(_) => {
-                return Way::Queue(&self.queues.notification, Some(wait.min(SQS_DELAY_MAX)));
+                return Way::Queue(&self.queues.notification, Some(wait.min(crate::limits::SQS_DELAY_MAX)));
             }
             Message::Attempt(message) => message.key,
         };
@@ -204,14 +187,18 @@ impl Messages {
             (QueueName::First, _) => return Way::Queue(&self.queues.first, Some(wait)),
             (_, 1) => return Way::Queue(&self.queues.retry_1m, Some(wait)),
             // An early attempt. The drain function sends those, and has no other retry queue.
-            _ if wait <= AT_ONCE && wait < usual => return Way::Queue(&self.queues.retry_1m, Some(wait)),
+            _ if wait <= crate::limits::SENT_AT_ONCE && wait < usual => {
+                return Way::Queue(&self.queues.retry_1m, Some(wait));
+            }
             (_, 2) => &self.queues.retry_1m,
             (_, 3) => &self.queues.retry_5m,
             (_, 4) => &self.queues.retry_15m,
-            _ if wait < SCHEDULE_AHEAD => return Way::Queue(&self.queues.retry_60m, Some(wait)),
+            _ if wait < crate::limits::SCHEDULE_AHEAD => {
+                return Way::Queue(&self.queues.retry_60m, Some(wait));
+            }
             _ => return Way::Schedule,
         };
-        if wait > SQS_DELAY_MAX {
+        if wait > crate::limits::SQS_DELAY_MAX {
             Way::Schedule
         } else {
             // The queue's default delay begins now, after the failed attempt, so the message is not early.
@@ -221,7 +208,7 @@ impl Messages {
 
     async fn send_all(&self, queue: &str, outgoing: Vec<Outgoing>) -> PortResult<()> {
         stream::iter(batches(outgoing).into_iter().map(Ok))
-            .try_for_each_concurrent(SIDE_BY_SIDE, |batch| self.send_batch(queue, batch))
+            .try_for_each_concurrent(crate::limits::CONCURRENT_SENDS, |batch| self.send_batch(queue, batch))
             .await
     }
 
@@ -230,7 +217,7 @@ impl Messages {
         let doing = "sending messages";
         let mut left: Vec<(usize, Outgoing)> = batch.into_iter().enumerate().collect();
         let mut last_refusal = String::new();
-        for _ in 0..BATCH_TRIES {
+        for _ in 0..crate::limits::SQS_BATCH_TRIES {
             let entries = left.iter().map(|(place, message)| message.entry(*place)).collect::<Result<_, _>>();
             let request = self.sqs.send_message_batch().queue_url(queue);
             let request = request.set_entries(Some(entries.map_err(failed(doing))?));
@@ -261,8 +248,8 @@ impl Messages {
             .input(text_of(&scheduled.message)?.replace('<', "\\u003c"))
             .retry_policy(
                 RetryPolicy::builder()
-                    .maximum_event_age_in_seconds(SCHEDULE_TRIED_FOR)
-                    .maximum_retry_attempts(SCHEDULE_TRIES)
+                    .maximum_event_age_in_seconds(crate::limits::SCHEDULE_TRIED_FOR)
+                    .maximum_retry_attempts(crate::limits::SCHEDULE_TRIES)
                     .build(),
             )
             .dead_letter_config(DeadLetterConfig::builder().arn(&self.schedules.dead_letters_arn).build())
@@ -319,7 +306,11 @@ fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
     for message in outgoing {
         bytes += message.text.len();
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH && bytes <= MESSAGE_BYTES => batch.push(message),
+            Some(batch)
+                if batch.len() < crate::limits::SQS_BATCH && bytes <= crate::limits::SQS_MESSAGE_BYTES =>
+            {
+                batch.push(message)
+            }
             _ => {
                 bytes = message.text.len();
                 batches.push(vec![message]);
@@ -337,7 +328,7 @@ fn text_of(message: &Message) -> PortResult<String> {
     };
     let text = write(message)?;
     let text = match message {
-        Message::Attempt(attempt) if text.len() > MESSAGE_BYTES => {
+        Message::Attempt(attempt) if text.len() > crate::limits::SQS_MESSAGE_BYTES => {
             write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))?
         }
         _ => text,
@@ -431,9 +422,12 @@ mod tests {
         assert_eq!(sizes(vec![]), Vec::<Vec<usize>>::new());
         let many = sizes((0..23).map(|_| outgoing(1_000)).collect());
         assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 3]);
-        let half = MESSAGE_BYTES / 2;
-        let large = [half, half, 1, MESSAGE_BYTES, 1].map(outgoing);
-        assert_eq!(sizes(large.into()), [vec![half, half], vec![1], vec![MESSAGE_BYTES], vec![1]]);
+        let half = crate::limits::SQS_MESSAGE_BYTES / 2;
+        let large = [half, half, 1, crate::limits::SQS_MESSAGE_BYTES, 1].map(outgoing);
+        assert_eq!(
+            sizes(large.into()),
+            [vec![half, half], vec![1], vec![crate::limits::SQS_MESSAGE_BYTES], vec![1]]
+        );
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub const HEADER_NAME_BYTES: usize = 100;
 pub const HEADER_VALUE_BYTES: usize = 4096;
 /// Endpoint URL, in bytes: what common browsers and proxies accept.
 pub const URL_BYTES: usize = 2048;
+/// Host name of a URL, in bytes (RFC 1035).
+pub const HOST_NAME_BYTES: usize = 253;
+/// Label of a host name, in bytes (RFC 1035).
+pub const HOST_LABEL_BYTES: usize = 63;
 
 // --- One attempt ----------------------------------------------------------------------------------------
 
@@ -90,6 +94,8 @@ pub const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
 /// ... up to this.
 pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
+/// Pages in a row with a failing webhook after which a recovery ends.
+pub const RECOVERY_RELAPSES: u32 = 3;
 /// How long a released delivery may wait for its first attempt before its message is sent again: the message may have
 /// been lost with the worker that released it. Longer than a claim, so that an attempt that was running has ended.
 pub const RESEND_AFTER: Duration = Duration::from_secs(60);

@@ -10,8 +10,6 @@ use statuspulse_core::limits;
 use crate::cookie::{cookie, with_cookie};
 
 const FLASH: &str = "__Host-statuspulse-said";
-/// How long a flash message is kept for its page.
-const FLASH_SECONDS: u64 = 60;
 
 /// The message that a form shows on the next page.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,7 +49,7 @@ impl Flash {
     /// Sets the message as a cookie on the answer, for the next page.
     pub(crate) fn on(&self, answer: Response) -> Response {
         let text = serde_json::to_vec(self).map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
-        with_cookie(FLASH, &text, FLASH_SECONDS, answer)
+        with_cookie(FLASH, &text, crate::limits::FLASH_SECONDS, answer)
     }
 
     /// The message in the cookie of a request.

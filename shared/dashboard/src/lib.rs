@@ -22,6 +22,7 @@ mod cookie;
 mod flash;
 mod forms;
 mod guard;
+mod limits;
 mod pages;
 mod refused;
 mod session;

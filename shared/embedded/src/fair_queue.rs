@@ -13,16 +13,6 @@ use std::time::Duration;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::message::Message;
 
-/// Maximum number of messages of one webhook that are loaded into memory.
-pub(crate) const BUFFERED: usize = 64;
-
-/// The window at first. An endpoint that answers in 200 ms gets 320 requests per second with it.
-const WINDOW_START: usize = 64;
-/// The smallest window. Large enough to notice soon that a receiver answers again.
-const WINDOW_MIN: usize = 8;
-/// From this duration on, processing counts as slow. An attempt times out after 10 seconds.
-const SLOW: Duration = Duration::from_secs(5);
-
 /// One queue.
 #[derive(Debug, Default)]
 pub(crate) struct FairQueue {
@@ -55,7 +45,7 @@ impl Default for Backlog {
             last_seq: 0,
             newest_seq: 0,
             in_work: 0,
-            window: WINDOW_START,
+            window: crate::limits::WINDOW_START,
             has_turn: false,
         }
     }
@@ -89,7 +79,7 @@ impl FairQueue {
             return;
         }
         backlog.newest_seq = entry.seq;
-        if backlog.more_on_disk || backlog.next.len() >= BUFFERED {
+        if backlog.more_on_disk || backlog.next.len() >= crate::limits::BUFFERED {
             backlog.more_on_disk = true;
         } else {
             backlog.last_seq = entry.seq;
@@ -145,7 +135,7 @@ impl FairQueue {
             return;
         }
         backlog.last_seq = match entries.last() {
-            Some(last) if entries.len() >= BUFFERED => last.seq,
+            Some(last) if entries.len() >= crate::limits::BUFFERED => last.seq,
             _ => to,
         };
         // A message that was pushed after the read is not in `entries`.
@@ -158,10 +148,10 @@ impl FairQueue {
         self.in_work = self.in_work.saturating_sub(1);
         if let Some(backlog) = self.webhooks.get_mut(&webhook) {
             backlog.in_work = backlog.in_work.saturating_sub(1);
-            backlog.window = if took < SLOW {
+            backlog.window = if took < crate::limits::SLOW {
                 backlog.window.saturating_add(1)
             } else {
-                WINDOW_MIN.max(backlog.window / 2)
+                crate::limits::WINDOW_MIN.max(backlog.window / 2)
             };
         }
         self.forget_if_idle(webhook);

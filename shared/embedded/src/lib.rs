@@ -10,6 +10,7 @@ mod accounts;
 mod columns;
 mod deliveries;
 mod fair_queue;
+mod limits;
 mod prune;
 mod queue;
 mod rate_limits;
@@ -29,7 +30,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use statuspulse_core::ports::Clock;
 
-pub use queue::{RECEIVES_MAX, Received, queues};
+pub use limits::{PRUNE_EVERY, RECEIVES_MAX};
+pub use queue::{Received, queues};
 
 /// The ports on one data folder.
 #[derive(Debug)]

@@ -11,9 +11,6 @@ use statuspulse_core::record::millis;
 use crate::Embedded;
 use crate::columns::{bytes16, time};
 
-/// Rows examined in one transaction. Bounds how long other writes wait.
-const PAGE: i64 = 500;
-
 impl Embedded {
     /// Deletes what is older than the retention at `now`. Returns how many deliveries and events were deleted.
     pub async fn prune(&self, now: Timestamp) -> PortResult<usize> {
@@ -99,5 +96,5 @@ fn read_page<T>(
     after: i64,
     read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    connection.prepare_cached(sql)?.query_map((after, PAGE), |row| read(row))?.collect()
+    connection.prepare_cached(sql)?.query_map((after, crate::limits::PRUNE_PAGE), |row| read(row))?.collect()
 }

@@ -4,7 +4,7 @@
 //!
 //! As on SQS: at least once, never before the due time, in no guaranteed order. A message belongs to the worker that
 //! received it until its [`Received`] is completed. If that is dropped instead (a panic, a cancelled task), the message
-//! is delivered again after a backoff. After [`RECEIVES_MAX`] deliveries it becomes a dead letter. At the next start,
+//! is delivered again after a backoff. After [`crate::limits::RECEIVES_MAX`] deliveries it becomes a dead letter. At the next start,
 //! dead letters and messages that were in progress are delivered again.
 //!
 //! # Fairness
@@ -31,12 +31,7 @@ use tokio::sync::Notify;
 
 use crate::Embedded;
 use crate::columns::bad;
-use crate::fair_queue::{BUFFERED, Entry, FairQueue, Pick};
-
-/// Deliveries of a message to workers before it becomes a dead letter.
-pub const RECEIVES_MAX: u32 = 10;
-/// Messages moved from `delayed` to `ready` in one transaction.
-const DUE_PAGE: i64 = 500;
+use crate::fair_queue::{Entry, FairQueue, Pick};
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
 
@@ -304,7 +299,7 @@ impl Embedded {
     fn load(&self, queue: u8, webhook: WebhookId, after: i64, to: i64) -> PortResult<Vec<Entry>> {
         let sql = "SELECT seq, receives, message FROM ready
                    WHERE queue = ?1 AND webhook_id = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5";
-        let limit = i64::try_from(BUFFERED).unwrap_or(i64::MAX);
+        let limit = i64::try_from(crate::limits::BUFFERED).unwrap_or(i64::MAX);
         self.readers.read("reading messages", |connection| {
             connection
                 .prepare_cached(sql)?
@@ -418,7 +413,7 @@ fn after_receives(now: Timestamp, receives: u32) -> Timestamp {
 fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> rusqlite::Result<Vec<Entry>> {
     let due: Vec<(i64, Entry)> = connection
         .prepare_cached("SELECT * FROM delayed WHERE due <= ?1 ORDER BY due, seq LIMIT ?2")?
-        .query_map((now, DUE_PAGE), |row| {
+        .query_map((now, crate::limits::DUE_PAGE), |row| {
             let message = message_of(connection, row.get_ref("message")?.as_str()?)?;
             Ok((row.get("due")?, Entry { seq: row.get("seq")?, receives: row.get("receives")?, message }))
         })?
@@ -480,7 +475,7 @@ impl Drop for Received {
         let now = self.from.clock.now();
         let due = millis(after_receives(now, entry.receives));
         self.from.end(entry, self.began, move |connection, entry| {
-            if entry.receives < RECEIVES_MAX {
+            if entry.receives < crate::limits::RECEIVES_MAX {
                 insert_delayed(connection, due, entry)?;
                 return Ok(Some(due));
             }

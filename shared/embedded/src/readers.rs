@@ -13,9 +13,6 @@ pub(crate) struct Readers {
     path: std::path::PathBuf,
 }
 
-/// Maximum number of idle connections. More are opened while all are in use.
-const KEPT: usize = 4;
-
 impl Readers {
     pub(crate) fn new(
         path: &std::path::Path,
@@ -38,7 +35,7 @@ impl Readers {
         let result = connection.and_then(|connection| {
             let value = work(&connection)?;
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < KEPT {
+            if idle.len() < crate::limits::READERS_KEPT {
                 idle.push(connection);
             }
             Ok(value)

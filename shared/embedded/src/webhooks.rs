@@ -29,9 +29,6 @@ struct Cached {
     by_account: HashMap<AccountId, List>,
 }
 
-/// Maximum number of cached webhooks and accounts. Beyond it the cache is cleared.
-const REMEMBERED: usize = 10_000;
-
 impl Cache {
     fn with<T>(&self, work: impl FnOnce(&mut Cached) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -55,7 +52,7 @@ impl Cache {
 
     fn remember(&self, generation: u64, keep: impl FnOnce(&mut Cached)) {
         self.with(|cached| {
-            if cached.by_id.len() + cached.by_account.len() > REMEMBERED {
+            if cached.by_id.len() + cached.by_account.len() > crate::limits::WEBHOOKS_CACHED {
                 cached.by_id.clear();
                 cached.by_account.clear();
             }

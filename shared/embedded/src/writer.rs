@@ -21,13 +21,6 @@ use rusqlite::Connection;
 use statuspulse_core::ports::{PortResult, Unavailable};
 use tokio::sync::{oneshot, watch};
 
-/// Maximum number of jobs in one transaction. Bounds how long the first job waits for its answer.
-const BATCH: usize = 512;
-/// Pages in the log above which the checkpoint thread starts: about 4 MiB.
-const CHECKPOINT_PAGES: u64 = 1_000;
-/// Pages in the log above which the writer itself checkpoints before its next batch: about 64 MiB.
-const CHECKPOINT_PAGES_MAX: u64 = 16_000;
-
 /// Answers the caller. Runs after the commit or rollback, in the order of the jobs.
 type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
 type Job = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Finish> + Send>;
@@ -202,7 +195,7 @@ fn write(connection: &Connection, queue: &Receiver<Job>, progress: &Progress) {
         match &outcome {
             Ok(()) => {
                 progress.committed.fetch_add(1, Ordering::AcqRel);
-                if progress.log_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES {
+                if progress.log_pages.load(Ordering::Relaxed) > crate::limits::CHECKPOINT_PAGES {
                     progress.wanted.lock().unwrap_or_else(PoisonError::into_inner).checkpoint = true;
                     progress.wake.notify_all();
                 }
@@ -229,7 +222,7 @@ fn write_batch(
     let mut next = Some(first);
     while let Some(job) = next {
         finishes.push(job(connection)?);
-        next = if finishes.len() < BATCH { queue.try_recv().ok() } else { None };
+        next = if finishes.len() < crate::limits::WRITE_BATCH { queue.try_recv().ok() } else { None };
     }
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
@@ -292,7 +285,7 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
         for _ in 0..2 {
             run_checkpoint(connection);
         }
-        if progress.log_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES_MAX {
+        if progress.log_pages.load(Ordering::Relaxed) > crate::limits::CHECKPOINT_PAGES_MAX {
             progress.checkpoint_now.store(true, Ordering::Release);
         }
         // Limits the rate, because a checkpoint syncs twice.

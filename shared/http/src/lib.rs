@@ -31,6 +31,7 @@ mod docs;
 mod egress;
 mod events;
 mod keys;
+mod limits;
 mod middleware;
 mod openapi;
 mod page;

@@ -8,18 +8,11 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use statuspulse_core::limits;
-
-/// Bytes to discard at most. If there are more, the answer is sent without reading them.
-const DISCARDED_BYTES: u64 = 8 * limits::ENVELOPE_BYTES as u64;
-/// Time to discard in at most, in case the client stops sending.
-const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The body as the handler reads it. [`Rest::discard`] reads the rest.
 pub(crate) struct Shared(Arc<Mutex<Body>>);
@@ -63,10 +56,10 @@ impl Rest {
     /// Reads and discards the rest, unless it is known to be larger than the limit.
     pub(crate) async fn discard(self) {
         let mut rest = Shared(self.0);
-        if rest.is_end_stream() || rest.size_hint().lower() > DISCARDED_BYTES {
+        if rest.is_end_stream() || rest.size_hint().lower() > crate::limits::DISCARDED_BYTES {
             return;
         }
-        let mut left = DISCARDED_BYTES;
+        let mut left = crate::limits::DISCARDED_BYTES;
         let to_its_end = async {
             while let Some(Ok(frame)) = rest.frame().await {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -77,6 +70,6 @@ impl Rest {
             }
         };
         // The answer is sent whether or not the end was reached.
-        tokio::time::timeout(DISCARDED_WITHIN, to_its_end).await.ok();
+        tokio::time::timeout(crate::limits::DISCARDED_WITHIN, to_its_end).await.ok();
     }
 }

@@ -18,9 +18,6 @@ use super::item::{Item, Read, binary, number, text, time};
 use super::keys::{ALL_ACCOUNTS, Key, SK, account_partition};
 use super::table::{Change, Condition, Written, readable};
 
-/// Tries of a revocation that conflicts with other changes.
-const REVOKE_TRIES: usize = 5;
-
 #[async_trait]
 impl Accounts for Table {
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
@@ -114,7 +111,7 @@ impl Accounts for Table {
                 values: HashMap::from([(":now".to_owned(), time(now))]),
             })
         };
-        for _ in 0..REVOKE_TRIES {
+        for _ in 0..crate::limits::REVOKE_TRIES {
             let Some(item) = self.get(Key::CredentialOfAccount(Some(account), key), doing).await? else {
                 return Ok(false);
             };

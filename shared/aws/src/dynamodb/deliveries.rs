@@ -25,9 +25,6 @@ use super::item::{Item, Read, expiry, number, text, time};
 use super::keys::{Key, Mark};
 use super::table::{Change, Condition, Written, pause_before, readable, side_by_side};
 
-/// Tries of a change that conflicts with others, for example with a later delivery that sets `followed`.
-const CHANGE_TRIES: u32 = 7;
-
 /// Records and messages are in different services, so the outbox sends the messages.
 #[async_trait]
 impl Records for Table {
@@ -210,7 +207,7 @@ impl Table {
         let saved = |has_successor| {
             Ok(Ok(Saved { has_successor: has_successor && next.is_finished(), delivery: next.clone() }))
         };
-        for again in 0..CHANGE_TRIES {
+        for again in 0..crate::limits::CHANGE_TRIES {
             pause_before(again).await;
             let unmoved = Before { mark, followed: None, holder };
             let change = readable(self.change(&next, unmoved, &token), doing)?;

@@ -2,17 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use statuspulse_core::access::{ApiKey, KeyHash};
 
-/// How long a key is cached.
-const CACHED_FOR: Duration = Duration::from_secs(10);
-/// Maximum number of cached keys. When it is reached, the cache is cleared.
-const CACHED_MAX: usize = 1_000;
-
-/// A revoked key is refused at once in the environment that revoked it, and after [`CACHED_FOR`] at the latest
+/// A revoked key is refused at once in the environment that revoked it, and after [`crate::limits::KEYS_CACHED_FOR`] at the latest
 /// everywhere else.
 #[derive(Debug, Default, Clone)]
 pub(super) struct KeyCache(Arc<Mutex<HashMap<KeyHash, (ApiKey, Timestamp)>>>);
@@ -27,9 +21,9 @@ impl KeyCache {
     }
 
     pub(super) fn remember(&self, key: &ApiKey, now: Timestamp) {
-        let until = now.checked_add(CACHED_FOR).unwrap_or(now);
+        let until = now.checked_add(crate::limits::KEYS_CACHED_FOR).unwrap_or(now);
         self.with(|keys| {
-            if keys.len() >= CACHED_MAX {
+            if keys.len() >= crate::limits::KEYS_CACHED_MAX {
                 keys.clear();
             }
             keys.insert(key.hash, (key.clone(), until));

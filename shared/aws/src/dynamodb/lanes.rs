@@ -11,7 +11,7 @@
 //! condition fails, the lane is free, and the delivery need not wait. There is no gap between the two cases.
 //!
 //! A delivery that succeeds at once costs one write here. Finishing a delivery does not change the list. Finished
-//! deliveries at its front are removed when the lane is read and there are more than [`TRIM_AT`] of them.
+//! deliveries at its front are removed when the lane is read and there are more than [`crate::limits::LANE_TRIM_AT`] of them.
 
 use std::collections::HashMap;
 
@@ -27,13 +27,6 @@ use super::events::later;
 use super::item::{Item, binary, expiry, text};
 use super::keys::Key;
 use super::table::{Change, Written, pause_before};
-
-/// Deliveries that are read at a time when a lane is searched.
-const WALKED_AT_ONCE: usize = 16;
-/// Finished deliveries at the front of a lane that are not worth removing.
-const TRIM_AT: usize = 8;
-/// Tries to read a lane that changes while it is read.
-const LOOKS: u32 = 7;
 
 impl Table {
     /// Gives a newly stored delivery its place. If one ahead of it is unfinished, it waits.
@@ -59,13 +52,13 @@ impl Table {
         webhook: WebhookId,
         incident_id: &str,
     ) -> PortResult<Option<Delivery>> {
-        for again in 0..LOOKS {
+        for again in 0..crate::limits::LANE_TRIES {
             pause_before(again).await;
             let places = self.places(webhook, incident_id).await?;
             let Some((finished, head)) = self.first_unfinished(webhook, &places).await? else {
                 return Ok(None);
             };
-            if finished > TRIM_AT {
+            if finished > crate::limits::LANE_TRIM_AT {
                 self.replace(webhook, incident_id, &places, &places[finished..]).await?;
             }
             if finished + 1 == places.len() || self.flag(&head).await? {
@@ -78,7 +71,7 @@ impl Table {
     /// Returns the list of the lane of a delivery that was in it before. If the delivery has been removed since,
     /// inserts it again, before the deliveries of later events.
     pub(super) async fn places_around(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
-        for again in 0..LOOKS {
+        for again in 0..crate::limits::LANE_TRIES {
             pause_before(again).await;
             let places = self.places(delivery.webhook_id, &delivery.incident_id).await?;
             if places.contains(&delivery.id) {
@@ -105,7 +98,7 @@ impl Table {
             Err(Conflict) => return Ok(Err(Conflict)),
         };
         let mut ahead = ahead;
-        for again in 0..LOOKS {
+        for again in 0..crate::limits::LANE_TRIES {
             pause_before(again).await;
             if self.flag(&ahead).await? {
                 return Ok(Ok(waiting));
@@ -169,13 +162,13 @@ impl Table {
         places: &[DeliveryId],
     ) -> PortResult<Option<Delivery>> {
         let ahead = ahead_of(delivery.id, places);
-        for chunk in ahead.rchunks(WALKED_AT_ONCE) {
+        for chunk in ahead.rchunks(crate::limits::LANE_READ_BATCH) {
             let found = self.in_places(delivery.webhook_id, chunk).await?;
             if let Some(unfinished) = found.into_iter().rev().find(|delivery| !delivery.is_finished()) {
                 return Ok(Some(unfinished));
             }
         }
-        if ahead.len() > TRIM_AT {
+        if ahead.len() > crate::limits::LANE_TRIM_AT {
             // If the lane has changed since, another call will trim it.
             self.replace(delivery.webhook_id, &delivery.incident_id, places, &places[ahead.len()..]).await?;
         }
@@ -188,7 +181,7 @@ impl Table {
         webhook: WebhookId,
         places: &[DeliveryId],
     ) -> PortResult<Option<(usize, Delivery)>> {
-        for chunk in places.chunks(WALKED_AT_ONCE) {
+        for chunk in places.chunks(crate::limits::LANE_READ_BATCH) {
             let found = self.in_places(webhook, chunk).await?;
             if let Some(head) = found.into_iter().find(|delivery| !delivery.is_finished()) {
                 let before = places.iter().take_while(|id| **id != head.id).count();

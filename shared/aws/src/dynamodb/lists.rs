@@ -16,12 +16,6 @@ use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort};
 use super::table::{names_in, readable, side_by_side};
 use crate::error::failed;
 
-/// Maximum number of pages that are read from a shard for one page of a filtered list. If a filter matches almost
-/// nothing, the result is a short page with a cursor, and one call need not read a month of deliveries.
-const SHARD_PAGES: usize = 4;
-/// Deliveries that are read in one page of a shard.
-const SHARD_PAGE: i32 = 500;
-
 /// The part of a list that comes from one shard.
 struct ShardList {
     found: Vec<Delivery>,
@@ -76,12 +70,12 @@ impl Table {
         ]);
         // Without a filter, every delivery that is read is shown, so no more need be read.
         let at_once = match &conditions {
-            None => i32::try_from(wanted).unwrap_or(SHARD_PAGE).min(SHARD_PAGE),
-            Some(_) => SHARD_PAGE,
+            None => i32::try_from(wanted).unwrap_or(crate::limits::SHARD_PAGE).min(crate::limits::SHARD_PAGE),
+            Some(_) => crate::limits::SHARD_PAGE,
         };
         let mut list = ShardList { found: vec![], rest: None };
         let mut start: Option<Item> = None;
-        for _ in 0..SHARD_PAGES {
+        for _ in 0..crate::limits::SHARD_PAGES {
             let request = self
                 .client
                 .query()

@@ -24,15 +24,6 @@ use super::keys::{Key, PK, SK};
 use crate::error::{failed, unreadable};
 use crate::sealing::DataKey;
 
-/// Maximum number of items in one BatchGetItem.
-const BATCH_GET: usize = 100;
-/// Tries for the items that a BatchGetItem leaves unprocessed because the table is throttled.
-const BATCH_GET_TRIES: u32 = 5;
-/// Tries of a write that conflicts with a running transaction.
-const CONFLICT_TRIES: u32 = 7;
-/// Maximum number of concurrent calls for one use case. An event may go to 500 webhooks.
-const SIDE_BY_SIDE: usize = 32;
-
 /// The store in one DynamoDB table: accounts, webhooks, events and deliveries.
 #[derive(Clone)]
 pub struct Table {
@@ -87,14 +78,17 @@ impl Table {
 
     /// Reads the items with these keys, strongly consistent and in no particular order. Missing items are left out.
     pub(super) async fn get_all(&self, keys: Vec<Item>, doing: &'static str) -> PortResult<Vec<Item>> {
-        let calls = keys.chunks(BATCH_GET).map(|keys| self.get_batch(keys.to_vec(), doing).boxed()).collect();
+        let calls = keys
+            .chunks(crate::limits::BATCH_GET)
+            .map(|keys| self.get_batch(keys.to_vec(), doing).boxed())
+            .collect();
         Ok(side_by_side(calls).await?.into_iter().flatten().collect())
     }
 
     async fn get_batch(&self, keys: Vec<Item>, doing: &'static str) -> PortResult<Vec<Item>> {
         let mut items = vec![];
         let mut left = keys;
-        for again in 0..BATCH_GET_TRIES {
+        for again in 0..crate::limits::BATCH_GET_TRIES {
             if left.is_empty() {
                 return Ok(items);
             }
@@ -147,7 +141,7 @@ impl Table {
             .set_expression_attribute_values(Some(values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        for again in 0..CONFLICT_TRIES {
+        for again in 0..crate::limits::CONFLICT_TRIES {
             pause_before(again).await;
             match request.clone().send().await {
                 Ok(answer) => return Ok(Written::Done(answer.attributes.unwrap_or_default())),
@@ -328,9 +322,9 @@ pub(super) fn names_in<'a>(expressions: impl IntoIterator<Item = &'a str>) -> Ha
     names
 }
 
-/// Makes many calls, up to [`SIDE_BY_SIDE`] at a time. Returns the results in order, or the first failure.
+/// Makes many calls, up to [`crate::limits::CONCURRENT_REQUESTS`] at a time. Returns the results in order, or the first failure.
 pub(super) async fn side_by_side<T>(calls: Vec<BoxFuture<'_, PortResult<T>>>) -> PortResult<Vec<T>> {
-    let mut answers = stream::iter(calls).buffered(SIDE_BY_SIDE);
+    let mut answers = stream::iter(calls).buffered(crate::limits::CONCURRENT_REQUESTS);
     let mut all = vec![];
     while let Some(answer) = answers.next().await {
         all.push(answer?);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::refused::UrlRefused;
+use crate::limits;
 
 /// The host of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,11 +13,6 @@ pub enum Host<'a> {
     /// An IP address.
     Address(IpAddr),
 }
-
-/// Limit of a whole name (RFC 1035).
-const NAME_BYTES: usize = 253;
-/// Limit of one label.
-const LABEL_BYTES: usize = 63;
 
 /// Names that mean "this machine" or "this network" wherever they are looked up. Single-label names are refused too,
 /// because a resolver's search list decides what they mean.
@@ -37,7 +33,7 @@ const PRIVATE_SUFFIXES: &[&str] = &[
 /// Checks the parsed name, also against the text that was entered.
 pub(super) fn check_name(typed: &str, name: &str) -> Result<(), UrlRefused> {
     let refuse = |detail: &str| Err(UrlRefused::new("url_host", detail));
-    if name.len() > NAME_BYTES {
+    if name.len() > limits::HOST_NAME_BYTES {
         return refuse("The host's name is longer than 253 characters.");
     }
     if name.ends_with('.') {
@@ -47,7 +43,7 @@ pub(super) fn check_name(typed: &str, name: &str) -> Result<(), UrlRefused> {
         if label.is_empty() {
             return refuse("The host has two dots in a row, or begins with one.");
         }
-        if label.len() > LABEL_BYTES {
+        if label.len() > limits::HOST_LABEL_BYTES {
             return refuse("A part of the host's name is longer than 63 characters.");
         }
         if label.starts_with('-') || label.ends_with('-') {

@@ -109,7 +109,7 @@ impl BulkJob {
     pub(super) fn after_page(self, page: PageResult, failing: bool, now: Timestamp) -> Option<Self> {
         let releases = matches!(self.kind, JobKind::Release | JobKind::Recover);
         // The webhook keeps failing, so the outage has not ended: leave the rest on the ladder.
-        let relapsed = self.kind == JobKind::Recover && self.setbacks >= RELAPSES;
+        let relapsed = self.kind == JobKind::Recover && self.setbacks >= limits::RECOVERY_RELAPSES;
         let full = page.full && self.kind != JobKind::Recover;
         if relapsed || page.changed == 0 && !full && page.again_after.is_none() {
             return None;
@@ -127,9 +127,6 @@ impl BulkJob {
         Some(Self { page: self.page + 1, due, leased_until: None, ramp, setbacks, drained, ..self })
     }
 }
-
-/// Pages in a row with a failing webhook after which a recovery ends.
-const RELAPSES: u32 = 3;
 
 fn probe_wait(setbacks: u32) -> Duration {
     limits::DRAIN_RECHECK.saturating_mul(1 << setbacks.min(6)).min(limits::DRAIN_RECHECK_MAX)

@@ -10,9 +10,6 @@ use statuspulse_core::ids::{AccountId, WebhookId};
 use crate::refused::Refused;
 use crate::show::Day;
 
-/// Deliveries that are counted for the diagram of a day.
-const LOOKED_AT: usize = 100;
-
 /// The latest deliveries of a webhook within 24 hours, newest first, and their summary.
 pub(super) async fn day_of(
     admin: &Arc<Admin>,
@@ -22,7 +19,7 @@ pub(super) async fn day_of(
 ) -> Result<(Day, Vec<Delivery>), Refused> {
     let since = now.checked_sub(std::time::Duration::from_secs(24 * 3600)).ok();
     let filter = DeliveryFilter { since, ..DeliveryFilter::default() };
-    let page = admin.delivery_page(account, webhook, &filter, None, LOOKED_AT).await?;
+    let page = admin.delivery_page(account, webhook, &filter, None, crate::limits::LATEST_READ).await?;
     let day = Day::of(&page.items, page.next.is_some(), now);
     Ok((day, page.items))
 }

@@ -18,9 +18,6 @@ use crate::guard::{html, see};
 use crate::session::{Manager, Viewer};
 use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, maybe_time, millis, name_of, time};
 
-/// Deliveries per page.
-const PAGE: usize = 50;
-
 /// The choices for a period: name, label and hours.
 const RANGES: [(&str, &str, u64); 4] = [
     ("1h", "last hour", 1),
@@ -101,7 +98,10 @@ pub(super) async fn list(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
         DeliveryFilter::default()
     });
     let after = form.text("after").parse().ok();
-    let page = viewer.admin.delivery_page(viewer.account, id, &filter, after, PAGE).await?;
+    let page = viewer
+        .admin
+        .delivery_page(viewer.account, id, &filter, after, crate::limits::DELIVERIES_PAGE)
+        .await?;
     let page = ListPage {
         frame: viewer.frame().await?,
         id: id.to_string(),

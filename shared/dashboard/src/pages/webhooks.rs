@@ -15,9 +15,6 @@ use crate::guard::html;
 use crate::session::Viewer;
 use crate::show::{Day, Frame, Pill, name_of, webhook_pill};
 
-/// Webhooks per page. For each one the latest deliveries are read.
-const PAGE: usize = 20;
-
 #[derive(Template)]
 #[template(path = "webhooks.html")]
 struct ListPage {
@@ -53,13 +50,13 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
         all.iter().filter(|webhook| is_found(webhook, &search) && stands(webhook, &status)).collect();
     let from = form.text("from").parse().unwrap_or(0).min(found.len());
     let now = viewer.admin.clock.now();
-    let shown = found.iter().skip(from).take(PAGE);
+    let shown = found.iter().skip(from).take(crate::limits::WEBHOOKS_PAGE);
     let rows = try_join_all(shown.map(async |webhook| {
         let (day, _) = day_of(&viewer.admin, viewer.account, webhook.id, now).await?;
         Ok::<_, crate::refused::Refused>(Row::of(webhook, day))
     }))
     .await?;
-    let next = from + PAGE;
+    let next = from + crate::limits::WEBHOOKS_PAGE;
     let unreadable = viewer.admin.unreadable_webhooks(viewer.account).await?;
     let page = ListPage {
         frame: viewer.frame().await?,

@@ -1,0 +1,85 @@
+//! Bounds of the adapters for AWS. Those of the rules are in `statuspulse_core::limits`.
+
+use std::time::Duration;
+
+/// Deliveries that are read in one page of a shard.
+pub(crate) const SHARD_PAGE: i32 = 500;
+
+/// Maximum number of pages that are read from a shard for one page of a filtered list. If a filter matches almost
+/// nothing, the result is a short page with a cursor, and one call need not read a month of deliveries.
+pub(crate) const SHARD_PAGES: usize = 4;
+
+/// Tries of a change that conflicts with others, for example with a later delivery that sets `followed`.
+pub(crate) const CHANGE_TRIES: u32 = 7;
+
+/// How long a key is cached.
+pub(crate) const KEYS_CACHED_FOR: Duration = Duration::from_secs(10);
+
+/// Maximum number of cached keys. When it is reached, the cache is cleared.
+pub(crate) const KEYS_CACHED_MAX: usize = 1_000;
+
+/// Tries of a revocation that conflicts with other changes.
+pub(crate) const REVOKE_TRIES: usize = 5;
+
+/// Deliveries that are read at a time when a lane is searched.
+pub(crate) const LANE_READ_BATCH: usize = 16;
+
+/// Finished deliveries at the front of a lane that are not worth removing.
+pub(crate) const LANE_TRIM_AT: usize = 8;
+
+/// Tries to read a lane that changes while it is read.
+pub(crate) const LANE_TRIES: u32 = 7;
+
+/// Maximum number of items in one BatchGetItem.
+pub(crate) const BATCH_GET: usize = 100;
+
+/// Tries for the items that a BatchGetItem leaves unprocessed because the table is throttled.
+pub(crate) const BATCH_GET_TRIES: u32 = 5;
+
+/// Tries of a write that conflicts with a running transaction.
+pub(crate) const CONFLICT_TRIES: u32 = 7;
+
+/// Maximum number of concurrent calls for one use case. An event may go to 500 webhooks.
+pub(crate) const CONCURRENT_REQUESTS: usize = 32;
+
+/// Maximum number of values of a metric in one line.
+pub(crate) const METRIC_VALUES: usize = 100;
+
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+
+pub(crate) const CALL_TRIES: u32 = 4;
+
+pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The longest delay of SQS.
+pub(crate) const SQS_DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// Maximum number of messages in one SendMessageBatch.
+pub(crate) const SQS_BATCH: usize = 10;
+
+/// Batches and schedules that are sent concurrently. An event may go to 500 webhooks.
+pub(crate) const CONCURRENT_SENDS: usize = 16;
+
+/// Maximum bytes of a message, and of a batch. SQS allows 1 MiB, but Scheduler and older tools only 256 KiB. A larger
+/// message is sent without its payload, and the worker reads that from the event.
+pub(crate) const SQS_MESSAGE_BYTES: usize = 200 * 1024;
+
+/// Tries for the messages that SQS refuses from a batch.
+pub(crate) const SQS_BATCH_TRIES: usize = 4;
+
+/// A retry that is due within this time, and sooner than its rung, is an early attempt.
+pub(crate) const SENT_AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Scheduler refuses times in the past. An attempt that is due sooner than this goes directly to the queue.
+pub(crate) const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
+
+/// How often and for how many seconds Scheduler tries to send a message: its maximum.
+pub(crate) const SCHEDULE_TRIES: i32 = 185;
+
+pub(crate) const SCHEDULE_TRIED_FOR: i32 = 86_400;
