@@ -99,14 +99,14 @@ pub fn rung(number: u8) -> u8 {
     number.saturating_sub(1).min(FAILURES_TO_PAUSE)
 }
 
-/// Parses a `Retry-After` header: seconds, or a date (RFC 9110, section 10.2.3). The result is at most one hour.
+/// Parses a `Retry-After` header: seconds, or a date in one of HTTP's three forms (RFC 9110, section 10.2.3). The result is at most one hour.
 /// Returns `None` for an invalid value or a date in the past.
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     let asked = if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
         Duration::from_secs(header.parse().unwrap_or(u64::MAX))
     } else {
-        let date = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
+        let date = Timestamp::try_from(httpdate::parse_http_date(header).ok()?).ok()?;
         Duration::try_from(date.duration_since(now)).ok()?
     };
     Some(asked.min(limits::RETRY_AFTER_MAX))

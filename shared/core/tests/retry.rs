@@ -68,6 +68,9 @@ fn retry_after_is_seconds_or_a_date_up_to_an_hour_and_nonsense_is_nothing() {
         ("999999999999999999999999999999", Some(3600)),
         ("Fri, 15 Mar 2024 14:22:01 GMT", Some(0)),
         ("Fri, 15 Mar 2024 14:24:01 GMT", Some(120)),
+        // Two forms that are obsolete, and that every recipient must still accept.
+        ("Friday, 15-Mar-24 14:24:01 GMT", Some(120)),
+        ("Fri Mar 15 14:24:01 2024", Some(120)),
         ("3601", Some(3600)),
         ("Fri, 31 Dec 2100 23:59:59 GMT", Some(3600)),
         ("Fri, 15 Mar 2024 14:22:00 GMT", None),
