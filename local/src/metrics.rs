@@ -54,7 +54,7 @@ impl Default for Counters {
             registry,
         };
         // Prometheus notices the first failure of a class only if the class was shown as 0 before.
-        for class in Class::ALL {
+        for class in Class::ALL.iter().copied() {
             drop(counters.failed.get_or_create(&[("class", class.name())]));
         }
         counters

@@ -274,7 +274,7 @@ async fn a_sample_of_a_type_is_sent_as_a_delivery_of_it_would_be_and_shown_as_it
                 .await,
         ),
     ];
-    let each = hooks.iter().flat_map(|hook| EventType::ALL.map(|event| (hook, event.name())));
+    let each = hooks.iter().flat_map(|hook| EventType::ALL.iter().map(move |event| (hook, event.name())));
     for ((url, hook), name) in each {
         // Slack takes one message a second.
         world.advance(SECOND).await;

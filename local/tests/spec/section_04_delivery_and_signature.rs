@@ -211,7 +211,7 @@ async fn only_2xx_is_success_and_everything_else_has_a_class_and_a_sentence() {
 
 #[tokio::test]
 async fn a_failure_without_an_answer_is_shown_with_its_class_and_sentence() {
-    for class in Class::ALL {
+    for class in Class::ALL.iter().copied() {
         let world = World::new().await;
         let hook = world.register(URL).await;
         world.receivers.answers(URL, Reply::fails(class, "What to fix."));

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// Why an attempt failed, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
     /// The name could not be looked up.
     Dns,
@@ -21,8 +23,10 @@ pub enum Class {
     /// A 3xx: redirects are never followed.
     Redirect,
     /// A 4xx.
+    #[strum(serialize = "http_4xx")]
     Http4xx,
     /// A 5xx.
+    #[strum(serialize = "http_5xx")]
     Http5xx,
     /// The target is not a public address.
     TargetNotPublic,
@@ -32,36 +36,16 @@ pub enum Class {
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 9] = [
-        Class::Dns,
-        Class::Connect,
-        Class::Tls,
-        Class::Timeout,
-        Class::Redirect,
-        Class::Http4xx,
-        Class::Http5xx,
-        Class::TargetNotPublic,
-        Class::BadResponse,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Class::Dns => "dns",
-            Class::Connect => "connect",
-            Class::Tls => "tls",
-            Class::Timeout => "timeout",
-            Class::Redirect => "redirect",
-            Class::Http4xx => "http_4xx",
-            Class::Http5xx => "http_5xx",
-            Class::TargetNotPublic => "target_not_public",
-            Class::BadResponse => "bad_response",
-        }
+        self.into()
     }
 
     /// The class with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.name() == name)
+        name.parse().ok()
     }
 }
 
@@ -100,7 +84,8 @@ pub struct Reply {
 }
 
 /// Why a round of a delivery began. The ladder can be climbed more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Trigger {
     /// Its event was published.
     Event,
@@ -112,20 +97,16 @@ pub enum Trigger {
 
 impl Trigger {
     /// All of them.
-    pub const ALL: [Trigger; 3] = [Trigger::Event, Trigger::Resume, Trigger::Redelivery];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Trigger::Event => "event",
-            Trigger::Resume => "resume",
-            Trigger::Redelivery => "redelivery",
-        }
+        self.into()
     }
 
     /// The trigger with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|trigger| trigger.name() == name)
+        name.parse().ok()
     }
 }
 

@@ -4,6 +4,7 @@
 //! without the other. Only the latest entries are kept, because every attempt reads the webhook.
 
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::ids::KeyId;
 use crate::limits;
@@ -24,7 +25,8 @@ pub struct Entry {
 }
 
 /// The kinds of changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Change {
     /// It was registered.
     Created,
@@ -46,34 +48,16 @@ pub enum Change {
 
 impl Change {
     /// All of them.
-    pub const ALL: [Change; 8] = [
-        Change::Created,
-        Change::Verified,
-        Change::Updated,
-        Change::Paused,
-        Change::Resumed,
-        Change::ResumedDiscarding,
-        Change::SecretRotated,
-        Change::RotationFinished,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Change::Created => "created",
-            Change::Verified => "verified",
-            Change::Updated => "updated",
-            Change::Paused => "paused",
-            Change::Resumed => "resumed",
-            Change::ResumedDiscarding => "resumed_discarding",
-            Change::SecretRotated => "secret_rotated",
-            Change::RotationFinished => "rotation_finished",
-        }
+        self.into()
     }
 
     /// The change with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|change| change.name() == name)
+        name.parse().ok()
     }
 }
 

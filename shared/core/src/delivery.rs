@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::attempt::{Attempt, Trigger};
 use crate::destination::Consequence;
@@ -145,7 +146,8 @@ impl Timing {
 }
 
 /// The states without their data, as shown in the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// [`State::Waiting`]
     Waiting,
@@ -165,32 +167,16 @@ pub enum Status {
 
 impl Status {
     /// All of them.
-    pub const ALL: [Status; 7] = [
-        Status::Waiting,
-        Status::Retrying,
-        Status::Delivered,
-        Status::Held,
-        Status::Failed,
-        Status::Discarded,
-        Status::Cancelled,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Waiting => "waiting",
-            Status::Retrying => "retrying",
-            Status::Delivered => "delivered",
-            Status::Held => "held",
-            Status::Failed => "failed",
-            Status::Discarded => "discarded",
-            Status::Cancelled => "cancelled",
-        }
+        self.into()
     }
 
     /// The status with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
+        name.parse().ok()
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::error::{Error, Refusals, Result};
 use crate::fields::Fields;
@@ -14,7 +15,10 @@ use crate::ids::{AccountId, EventId};
 use crate::limits;
 
 /// The event types that a webhook can receive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, EnumString, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventType {
     /// An incident began.
     IncidentOpened,
@@ -26,21 +30,16 @@ pub enum EventType {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [EventType; 3] =
-        [EventType::IncidentOpened, EventType::IncidentUpdated, EventType::IncidentResolved];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            EventType::IncidentOpened => "incident_opened",
-            EventType::IncidentUpdated => "incident_updated",
-            EventType::IncidentResolved => "incident_resolved",
-        }
+        self.into()
     }
 
     /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        name.parse().ok()
     }
 
     /// The type with this name. The error says which names are allowed.
@@ -50,7 +49,7 @@ impl EventType {
 
     /// All names, for error texts.
     pub fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
+        Self::ALL.iter().map(|each| each.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// A sample payload of this type.
@@ -314,7 +313,7 @@ impl<'a> Payload<'a> {
         {
             fields.refuse("status", format!("must be one of {}", event_type.statuses().join(", ")));
         }
-        for name in EventType::ALL.map(EventType::time_field) {
+        for name in EventType::ALL.iter().map(|each| each.time_field()) {
             let time = fields.timestamp(name);
             if name == event_type.time_field() {
                 fields.require(name, time);

@@ -123,8 +123,8 @@ fn every_class_is_found_by_its_name() {
         "target_not_public",
         "bad_response",
     ];
-    assert_eq!(Class::ALL.map(Class::name), names);
-    for class in Class::ALL {
+    assert_eq!(Class::ALL.iter().map(|each| each.name()).collect::<Vec<_>>(), names);
+    for class in Class::ALL.iter().copied() {
         assert_eq!(Class::from_name(class.name()), Some(class));
     }
     assert_eq!(Class::from_name("HTTP_5xx"), None);

@@ -118,7 +118,9 @@ fn accepted(delivery: &Delivery) -> Answer {
 
 fn filter(query: &mut Query<'_>) -> DeliveryFilter {
     DeliveryFilter {
-        status: query.one_of("status", Status::from_name, || Status::ALL.map(Status::name).join(", ")),
+        status: query.one_of("status", Status::from_name, || {
+            Status::ALL.iter().map(|each| each.name()).collect::<Vec<_>>().join(", ")
+        }),
         event_type: query.one_of("event_type", EventType::from_name, EventType::names),
         incident_id: query.text("incident_id").map(String::from),
         since: query.timestamp("since"),

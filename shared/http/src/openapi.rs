@@ -106,7 +106,8 @@ fn roles() -> String {
         Role::Viewer => "reads an account",
         Role::Operator => "belongs to no account; creates accounts and publishes for any of them",
     };
-    let lines = Role::ALL.map(|role| format!("- `{}` {}", role.name(), of(role)));
+    let line = |role: &Role| format!("- `{}` {}", role.name(), of(*role));
+    let lines: Vec<String> = Role::ALL.iter().map(line).collect();
     format!(
         "An API key. Its role determines what it can do; each operation lists the allowed roles.\n\n{}",
         lines.join("\n")

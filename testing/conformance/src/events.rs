@@ -93,7 +93,7 @@ pub(crate) async fn saving_a_delivery_from_an_old_version_is_a_conflict_and_writ
 pub(crate) async fn a_delivery_comes_back_with_all_its_attempts(stage: Stage) {
     use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
     let mut delivery = stage.accepted(stage.webhook_id(), "INC-1").await;
-    for (number, class) in (1..).zip(Class::ALL) {
+    for (number, class) in (1..).zip(Class::ALL.iter().copied()) {
         let attempt = Attempt {
             number: number % 5 + 1,
             trigger: Trigger::ALL[usize::from(number) % 3],

@@ -61,11 +61,11 @@ pub(crate) async fn every_filter_shows_what_it_names_newest_first(stage: Stage) 
         assert_eq!(history.listed(&filter, 50).await, expected, "{filter:?}");
     };
     check(DeliveryFilter::default(), &|_| true).await;
-    for status in Status::ALL {
+    for status in Status::ALL.iter().copied() {
         let filter = DeliveryFilter { status: Some(status), ..DeliveryFilter::default() };
         check(filter, &|delivery| delivery.status() == status).await;
     }
-    for event_type in EventType::ALL {
+    for event_type in EventType::ALL.iter().copied() {
         let filter = DeliveryFilter { event_type: Some(event_type), ..DeliveryFilter::default() };
         check(filter, &|delivery| delivery.event_type == event_type).await;
     }

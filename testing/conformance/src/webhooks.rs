@@ -42,7 +42,7 @@ fn eventful(stage: &Stage) -> Webhook {
     webhook.handshake.reason = Some("no answer".to_owned());
     webhook.handshake.duration = Duration::from_micros(87_654);
     for (change, by) in
-        Change::ALL.into_iter().zip([None, Some(KeyId::new(now, stage.dice()))].into_iter().cycle())
+        Change::ALL.iter().copied().zip([None, Some(KeyId::new(now, stage.dice()))].into_iter().cycle())
     {
         webhook.audit.add(change, by, now);
     }

@@ -88,10 +88,11 @@ fn message(event_type: EventType, payload: &Bytes) -> Bytes {
 fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
     let of = |event_type| types.iter().filter(|known| **known == event_type).count();
     // The most severe type comes first.
-    let worst = EventType::ALL.into_iter().find(|event_type| of(*event_type) > 0);
+    let worst = EventType::ALL.iter().copied().find(|event_type| of(*event_type) > 0);
     let worst = worst.unwrap_or(EventType::IncidentOpened);
     let counts: Vec<String> = EventType::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .map(|event_type| (event_type, of(event_type)))
         .filter(|(_, count)| *count > 0)
         .map(|(event_type, count)| {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::ids::WebhookId;
 use crate::limits;
@@ -36,7 +37,8 @@ pub struct BulkJob {
 }
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum JobKind {
     /// Holds scheduled and waiting deliveries, after a pause.
     Hold,
@@ -52,23 +54,16 @@ pub enum JobKind {
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [JobKind; 5] =
-        [JobKind::Hold, JobKind::Release, JobKind::Discard, JobKind::Cancel, JobKind::Recover];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name in a store.
     pub fn name(self) -> &'static str {
-        match self {
-            JobKind::Hold => "hold",
-            JobKind::Release => "release",
-            JobKind::Discard => "discard",
-            JobKind::Cancel => "cancel",
-            JobKind::Recover => "recover",
-        }
+        self.into()
     }
 
     /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        name.parse().ok()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a webhook is paused.
 
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// Why and since when a webhook is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,8 @@ pub struct Pause {
 }
 
 /// Why a webhook is paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum PauseReason {
     /// Four consecutive failures.
     Failures,
@@ -30,21 +32,15 @@ pub enum PauseReason {
 
 impl PauseReason {
     /// All of them.
-    pub const ALL: [PauseReason; 4] =
-        [PauseReason::Failures, PauseReason::Gone, PauseReason::Manual, PauseReason::Permanent];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            PauseReason::Failures => "failures",
-            PauseReason::Gone => "gone",
-            PauseReason::Manual => "manual",
-            PauseReason::Permanent => "permanent",
-        }
+        self.into()
     }
 
     /// The reason with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.name() == name)
+        name.parse().ok()
     }
 }

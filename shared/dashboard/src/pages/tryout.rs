@@ -51,7 +51,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
         frame: viewer.frame().await?,
         id: id.to_string(),
         name: name_of(&webhook),
-        types: EventType::ALL.map(EventType::name).to_vec(),
+        types: EventType::ALL.iter().map(|each| each.name()).collect(),
         event,
         groups: form.text("groups").to_owned(),
         answer,

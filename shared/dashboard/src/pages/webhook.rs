@@ -219,7 +219,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         window_ends: window.map(time),
         window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),
         egress: viewer.admin.deployment.egress_ips.clone(),
-        types: EventType::ALL.map(EventType::name).to_vec(),
+        types: EventType::ALL.iter().map(|each| each.name()).collect(),
         log: log.into_iter().map(Entry::of).collect(),
     };
     Ok(viewer.said(html(&page)))

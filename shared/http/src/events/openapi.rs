@@ -41,7 +41,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         .refuses("NotFound")
         .conflicts(&["idempotency_key_reused"], "The Idempotency-Key was used before with a different body.");
     operation.add::<wire::AccountId>();
-    for event_type in EventType::ALL {
+    for event_type in EventType::ALL.iter().copied() {
         operation.schemas.insert(payload_name(event_type), payload(event_type));
     }
     vec![operation]
@@ -50,9 +50,9 @@ pub(crate) fn operations() -> Vec<Operation> {
 fn envelope() -> Value {
     let payload = json!({
         "description": format!("What webhooks receive, at most {} KiB.", limits::PAYLOAD_BYTES / 1024),
-        "oneOf": EventType::ALL.map(|event_type| json!({
-            "$ref": format!("#/components/schemas/{}", payload_name(event_type)),
-        })),
+        "oneOf": EventType::ALL.iter().map(|event_type| json!({
+            "$ref": format!("#/components/schemas/{}", payload_name(*event_type)),
+        })).collect::<Vec<_>>(),
     });
     let account = json!({
         "anyOf": [reference::<wire::AccountId>(), { "type": "null" }],

@@ -54,7 +54,7 @@ impl Operation {
 
     /// The roles that may call the operation. They come from the core, which also decides at run time.
     pub(crate) fn by(mut self, action: Action) -> Self {
-        let may = Role::ALL.into_iter().filter(|role| role.may(action));
+        let may = Role::ALL.iter().copied().filter(|role| role.may(action));
         let roles: Vec<_> = may.map(|role| json!({ "key": [role.name()] })).collect();
         self.value["security"] = roles.into();
         self.refuses("Unauthenticated").refuses("Forbidden").refuses("Unavailable")

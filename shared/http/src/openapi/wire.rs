@@ -47,26 +47,26 @@ named! {
     DeliveryId = id("dlv", "A delivery's id.");
     Time = time();
     Secret = text("^whsec_[A-Za-z0-9+/]{43}=$", "A webhook's secret.");
-    EventType = names("What happened to the incident.", Kind::ALL.map(Kind::name));
+    EventType = names("What happened to the incident.", Kind::ALL.iter().map(|each| each.name()));
     DeliveryStatus = names(
         "`waiting`: an earlier event of the incident is not finished. `retrying`: an attempt is scheduled, \
          possibly the first one. `held`: sent when the webhook is resumed.",
-        Status::ALL.map(Status::name),
+        Status::ALL.iter().map(|each| each.name()),
     );
     Trigger = names(
         "Why the attempts were started: the event, a resume of the webhook, or a requested redelivery.",
-        Begun::ALL.map(Begun::name),
+        Begun::ALL.iter().map(|each| each.name()),
     );
-    FailureClass = names("Why an attempt failed.", Class::ALL.map(Class::name));
+    FailureClass = names("Why an attempt failed.", Class::ALL.iter().map(|each| each.name()));
     PauseReason = names(
         "`failures`: four failed retries in a row. `gone`: the endpoint answered 410. `manual`: paused by \
          hand. `permanent`: the destination answered that it no longer accepts events.",
-        Reason::ALL.map(Reason::name),
+        Reason::ALL.iter().map(|each| each.name()),
     );
     Change = names(
         "`verified`: a handshake passed after the first one had failed. `resumed_discarding`: resumed, and \
          the held deliveries were discarded.",
-        Audited::ALL.map(Audited::name),
+        Audited::ALL.iter().map(|each| each.name()),
     );
     AccountRole = names("What a key is allowed to do.", account_roles());
     WebhookStatus = names(
@@ -80,7 +80,7 @@ named! {
 
 /// All roles except the operator, whose keys belong to no account.
 fn account_roles() -> Vec<&'static str> {
-    Role::ALL.into_iter().filter(|role| *role != Role::Operator).map(Role::name).collect()
+    Role::ALL.iter().copied().filter(|role| *role != Role::Operator).map(Role::name).collect()
 }
 
 fn text(pattern: &str, description: &str) -> Object {

@@ -181,8 +181,8 @@ fn trying() -> Vec<Operation> {
             (
                 "payload",
                 json!({
-                    "anyOf": EventType::ALL.map(|kind| json!({ "$ref": format!("#/components/schemas/{}", payload_name(kind)) }))
-                        .into_iter().chain([json!({ "type": "null" })]).collect::<Vec<_>>(),
+                    "anyOf": EventType::ALL.iter().map(|kind| json!({ "$ref": format!("#/components/schemas/{}", payload_name(*kind)) }))
+                        .chain([json!({ "type": "null" })]).collect::<Vec<_>>(),
                     "description": "Preview this payload.",
                 }),
             ),
