@@ -253,7 +253,7 @@ pub enum DeliveryQuery {
 pub enum RateLimit {
     /// Notifications to an account's engineers.
     Notifications(AccountId),
-    /// Messages to a webhook's Slack channel.
+    /// Messages to a webhook's channel.
     Channel(WebhookId),
     /// The place of the worker that takes the channel's next slot.
     ChannelQueue(WebhookId),
