@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
 use statuspulse_core::admin::commands::NewWebhook;
 use statuspulse_core::destination::{self, Destination, Format};
+use statuspulse_core::event::EventType;
 
 use modules::Modules;
 
@@ -210,6 +211,29 @@ fn every_destination_has_a_section_and_tests() {
             assert!(titles.contains(&name.to_owned()), "docs/destinations.md has no section about {name}");
             let tests = format!("local/tests/spec/destinations_{name}.rs");
             assert!(root().join(&tests).exists(), "{tests} is missing");
+        }
+    }
+}
+
+/// These files list the event types where no compiler reads them.
+#[test]
+fn every_event_type_is_wherever_all_of_them_are_listed() {
+    let files = [
+        "docs/behaviour.md",
+        "docs/receiving.md",
+        "events/signature_vectors.json",
+        "infra/template.yaml",
+        "local/src/demo/story.rs",
+        "local/tests/fuzz/hooks.py",
+        "local/tests/spec/support/api.rs",
+        "shared/dashboard/e2e/program.js",
+        "testing/bench/src/api.rs",
+        "testing/kit/src/api.rs",
+    ];
+    for file in files {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        for name in EventType::ALL.map(EventType::name) {
+            assert!(text.contains(name), "{file} does not list {name}");
         }
     }
 }
