@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
-use statuspulse_core::destination::{self, Format};
+use statuspulse_core::admin::commands::NewWebhook;
+use statuspulse_core::destination::{self, Destination, Format};
+use statuspulse_core::event::EventType;
 
 use modules::Modules;
 
@@ -184,6 +186,56 @@ fn the_table_of_verdicts_is_the_same_in_code_and_documentation() {
         documented.contains(&format!("|{}\n\n", table.join("\n|"))),
         "docs/destinations.md must contain the table of destination.rs"
     );
+}
+
+/// Rule 1.1 of docs/behaviour.md is the list of both.
+#[test]
+fn every_setting_of_a_webhook_and_every_destination_is_in_the_rules() {
+    let rules = std::fs::read_to_string(root().join("docs/behaviour.md")).unwrap();
+    let (_, from_rule) = rules.split_once("**1.1**").unwrap();
+    let (rule, _) = from_rule.split_once("**1.2**").unwrap();
+    for name in NewWebhook::FIELDS.into_iter().chain(destination::ALL.map(Format::name)) {
+        assert!(rule.contains(&format!("`{name}`")), "rule 1.1 does not name {name}");
+    }
+}
+
+/// Nothing else misses them.
+#[test]
+fn every_destination_has_a_section_and_tests() {
+    let documented = std::fs::read_to_string(root().join("docs/destinations.md")).unwrap();
+    let titles: Vec<String> =
+        documented.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_lowercase).collect();
+    for name in destination::ALL.map(Format::name) {
+        // The format of a customer's own endpoint is in docs/receiving.md, and all other tests use it.
+        if name != Destination::default().name() {
+            assert!(titles.contains(&name.to_owned()), "docs/destinations.md has no section about {name}");
+            let tests = format!("local/tests/spec/destinations_{name}.rs");
+            assert!(root().join(&tests).exists(), "{tests} is missing");
+        }
+    }
+}
+
+/// These files list the event types where no compiler reads them.
+#[test]
+fn every_event_type_is_wherever_all_of_them_are_listed() {
+    let files = [
+        "docs/behaviour.md",
+        "docs/receiving.md",
+        "events/signature_vectors.json",
+        "infra/template.yaml",
+        "local/src/demo/story.rs",
+        "local/tests/fuzz/hooks.py",
+        "local/tests/spec/support/api.rs",
+        "shared/dashboard/e2e/program.js",
+        "testing/bench/src/api.rs",
+        "testing/kit/src/api.rs",
+    ];
+    for file in files {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        for name in EventType::ALL.iter().map(|each| each.name()) {
+            assert!(text.contains(name), "{file} does not list {name}");
+        }
+    }
 }
 
 /// A destination is added by implementing its format. Nothing else may compare with the name of one.

@@ -254,12 +254,13 @@ fn every_flag_of_the_program_in_a_sample_exists() {
 }
 
 #[test]
-fn every_flag_of_serve_and_every_variable_is_in_the_documents() {
+fn every_flag_of_serve_and_receive_and_every_variable_is_in_the_documents() {
     let documents = ["README.md", "docs/operations.md", "docs/running.md"];
     let text: String =
         documents.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap_or_default()).collect();
-    let undocumented: Vec<String> = flags(&help(&["serve"]))
+    let undocumented: Vec<String> = ["serve", "receive"]
         .into_iter()
+        .flat_map(|subcommand| flags(&help(&[subcommand])))
         .filter(|flag| flag != "--help" && !text.contains(flag))
         .collect();
     assert!(undocumented.is_empty(), "flags that no document mentions: {undocumented:?}");

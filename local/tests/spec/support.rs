@@ -83,6 +83,7 @@ impl World {
 
     /// A world with this random seed and a changed deployment.
     pub(crate) async fn with(seed: u64, deploy: impl FnOnce(&mut Deployment)) -> Self {
+        print_log();
         let clock = Arc::new(VirtualClock::at(start()));
         let dice = Arc::new(Dice::of(seed));
         let mut deployment = deployment();
@@ -293,6 +294,16 @@ impl World {
         };
         entries.map(|entry| read(entry.unwrap())).collect()
     }
+}
+
+/// Prints the log of the code under test with the output of a failing test. A problem document does not contain the
+/// cause of a 503; the log does.
+fn print_log() {
+    static LOG: std::sync::Once = std::sync::Once::new();
+    LOG.call_once(|| {
+        let log = tracing_subscriber::fmt().with_test_writer().without_time();
+        log.with_max_level(tracing::Level::WARN).init();
+    });
 }
 
 /// Runs all futures concurrently on this thread.

@@ -1,5 +1,5 @@
 //! Destinations: the formats that events are sent in, and what their answers mean. A customer's own endpoint gets the
-//! payload unchanged; PagerDuty and Slack get their own formats.
+//! payload unchanged; others get their own formats.
 //!
 //! | destination | delivered | retried on the ladder | the delivery is given up | the webhook is paused at once |
 //! |---|---|---|---|---|
@@ -9,8 +9,8 @@
 //!
 //! Only retried failures count towards the four that pause a webhook. [`Format::verdict`] implements the table.
 //!
-//! Everything the other modules need to know about a destination is in its [`Format`]. To add one, implement the trait
-//! in a file of its own and add it to [`ALL`].
+//! Everything the other modules need to know about a destination is in its [`Format`]. How to add one:
+//! `docs/changing.md`.
 
 mod format;
 mod json;

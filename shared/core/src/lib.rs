@@ -11,7 +11,7 @@
 //! | signatures | [`signature`] |
 //! | which URLs and addresses may be called | [`target`] |
 //! | the changes of a webhook and of a delivery | [`webhook`], [`delivery`] |
-//! | what PagerDuty and Slack receive, and what answers mean | [`destination`] |
+//! | what each destination receives, and what its answers mean | [`destination`] |
 //! | which events are accepted | [`event`] |
 //! | every limit | [`limits`] |
 //! | what is saved, sent and repaired | [`outbox`], [`reconcile`] |

@@ -349,25 +349,26 @@ fn event_type(row: &Row<'_>) -> rusqlite::Result<EventType> {
 type Value = Box<dyn ToSql + Send + Sync>;
 
 fn filter_conditions(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, Vec<Value>) {
+    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
     let mut conditions = String::new();
     let mut values: Vec<Value> = vec![];
     let mut add = |condition: &str, value: Value| {
         conditions.push_str(condition);
         values.push(value);
     };
-    if let Some(status) = filter.status {
+    if let Some(status) = *status {
         add(" AND state = ?", Box::new(state_number(status)));
     }
-    if let Some(event_type) = filter.event_type {
+    if let Some(event_type) = event_type {
         add(" AND event_type = ?", Box::new(event_type.name()));
     }
-    if let Some(incident) = &filter.incident_id {
+    if let Some(incident) = incident_id {
         add(" AND incident_id = ?", Box::new(incident.clone()));
     }
-    if let Some(since) = filter.since {
+    if let Some(since) = *since {
         add(" AND accepted_at >= ?", Box::new(millis(since)));
     }
-    if let Some(until) = filter.until {
+    if let Some(until) = *until {
         add(" AND accepted_at < ?", Box::new(millis(until)));
     }
     if let Some(after) = after {

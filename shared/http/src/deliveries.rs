@@ -131,12 +131,10 @@ fn filter(query: &mut Query<'_>) -> DeliveryFilter {
 /// The list and its filter as one string, unique for each filter. `{:?}` quotes the incident id, so that it cannot
 /// imitate another filter.
 fn scope(webhook: WebhookId, filter: &DeliveryFilter) -> String {
-    let status = filter.status.map(Status::name);
-    let event_type = filter.event_type.map(EventType::name);
-    format!(
-        "deliveries\n{webhook}\n{status:?}\n{event_type:?}\n{:?}\n{:?}\n{:?}",
-        filter.since, filter.until, filter.incident_id
-    )
+    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
+    let status = status.map(Status::name);
+    let event_type = event_type.map(EventType::name);
+    format!("deliveries\n{webhook}\n{status:?}\n{event_type:?}\n{since:?}\n{until:?}\n{incident_id:?}")
 }
 
 fn since_field(body: &[u8]) -> Result<Timestamp> {

@@ -12,7 +12,9 @@ use statuspulse_core::notification::{Notification, NotificationKind, Notificatio
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::webhook::{BulkJob, Health, JobKind, Pause, PauseReason, State, Webhook};
+use statuspulse_core::webhook::{
+    BulkJob, Headers, Health, JobKind, Pause, PauseReason, Settings, State, Webhook,
+};
 
 use crate::Stage;
 
@@ -20,10 +22,15 @@ use crate::Stage;
 fn eventful(stage: &Stage) -> Webhook {
     let mut webhook = stage.webhook(stage.account_id());
     let now = stage.now();
-    webhook.settings.events = vec![EventType::IncidentResolved, EventType::IncidentOpened];
-    webhook.settings.monitor_groups = vec!["Payments, EU".to_owned(), "päge\"s".to_owned()];
-    webhook.settings.description = Some("On-call, \u{1f525}".to_owned());
-    webhook.settings.headers.0 = [("X-Api-Key".to_owned(), "k1".to_owned())].into();
+    webhook.settings = Settings {
+        url: webhook.settings.url,
+        // Each destination has a webhook of its own in the case.
+        destination: Destination::default(),
+        events: vec![EventType::IncidentResolved, EventType::IncidentOpened],
+        monitor_groups: vec!["Payments, EU".to_owned(), "päge\"s".to_owned()],
+        description: Some("On-call, \u{1f525}".to_owned()),
+        headers: Headers([("X-Api-Key".to_owned(), "k1".to_owned())].into()),
+    };
     webhook.keys.rotate(Secret::generate(stage.dice()), RotationStyle::Split, now).unwrap();
     webhook.state = State::Paused(Pause {
         reason: PauseReason::Failures,

@@ -212,6 +212,8 @@ fn just_below(id: DeliveryId) -> DeliveryId {
 
 /// The conditions that cannot be expressed as a range of keys.
 fn conditions(filter: &DeliveryFilter) -> (Option<String>, HashMap<String, AttributeValue>) {
+    // `range` has the times.
+    let DeliveryFilter { status, event_type, incident_id, since: _, until: _ } = filter;
     let mut conditions = vec![];
     let mut values = HashMap::new();
     let mut add = |name: &str, operator: &str, value: AttributeValue| {
@@ -219,13 +221,13 @@ fn conditions(filter: &DeliveryFilter) -> (Option<String>, HashMap<String, Attri
         conditions.push(format!("#{name} {operator} {placeholder}"));
         values.insert(placeholder, value);
     };
-    if let Some(status) = filter.status {
+    if let Some(status) = status {
         add("state", "=", text(status.name()));
     }
-    if let Some(event_type) = filter.event_type {
+    if let Some(event_type) = event_type {
         add("event_type", "=", text(event_type.name()));
     }
-    if let Some(incident) = &filter.incident_id {
+    if let Some(incident) = incident_id {
         add("incident_id", "=", text(incident));
     }
     ((!conditions.is_empty()).then(|| conditions.join(" AND ")), values)

@@ -11,10 +11,16 @@ use crate::error::Refusals;
 /// Registers a webhook.
 #[derive(Debug, Clone, Default)]
 pub struct NewWebhook {
-    /// `json`, `slack` or `pagerduty`; `json` if absent.
+    /// The name of a format; the default one if absent.
     pub destination: Option<String>,
     /// Its settings. Required are the events, and the URL or (for PagerDuty) the routing key.
     pub settings: WebhookPatch,
+}
+
+impl NewWebhook {
+    /// The names of all fields, in the order in which wrong ones are reported.
+    pub const FIELDS: [&str; 7] =
+        ["url", "routing_key", "destination", "events", "monitor_groups", "description", "headers"];
 }
 
 /// Changes a webhook's settings. `None` leaves a setting as it is.
@@ -80,5 +86,29 @@ impl fmt::Debug for WebhookPatch {
 impl fmt::Debug for AccountPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountPatch").field("refused", &self.refused).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// If this does not compile, a field was added: add it here and to `FIELDS`.
+    #[test]
+    fn the_list_of_fields_has_each_field_once() {
+        let NewWebhook { destination, settings } = NewWebhook::default();
+        let WebhookPatch { url, routing_key, events, monitor_groups, description, headers, refused: _ } =
+            settings;
+        let fields = [
+            ("url", url.is_none()),
+            ("routing_key", routing_key.is_none()),
+            ("destination", destination.is_none()),
+            ("events", events.is_none()),
+            ("monitor_groups", monitor_groups.is_none()),
+            ("description", description.is_none()),
+            ("headers", headers.is_none()),
+        ];
+        assert_eq!(fields.map(|(name, _)| name), NewWebhook::FIELDS);
+        assert!(fields.iter().all(|(_, is_absent)| *is_absent));
     }
 }

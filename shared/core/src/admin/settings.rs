@@ -11,10 +11,6 @@ use crate::limits;
 use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
 use crate::webhook::{Headers, Settings};
 
-/// The order in which wrong fields are reported.
-const FIELDS: [&str; 7] =
-    ["/url", "/routing_key", "/destination", "/events", "/monitor_groups", "/description", "/headers"];
-
 /// Which endpoints can be registered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TargetRules<'a> {
@@ -50,7 +46,7 @@ pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings>
         refused.check("/destination", Destination::new(format, key)).map(|destination| (destination, url))
     });
     let events = refused.require("/events", patch.events);
-    let ((destination, url), events) = refused.accept(target.zip(events), &FIELDS)?;
+    let ((destination, url), events) = accept(refused, target.zip(events))?;
     Ok(Settings {
         url,
         destination,
@@ -59,6 +55,11 @@ pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings>
         description: patch.description.flatten(),
         headers: patch.headers.unwrap_or_default(),
     })
+}
+
+fn accept<T>(refused: Refusals, value: Option<T>) -> Result<T> {
+    let order = NewWebhook::FIELDS.map(|name| format!("/{name}"));
+    refused.accept(value, &order.each_ref().map(String::as_str))
 }
 
 /// The checked settings of a change. `None` leaves a setting as it is.
@@ -75,47 +76,54 @@ pub(super) struct Patch {
 impl Patch {
     pub(super) fn of(asked: WebhookPatch, destination: &Destination, rules: TargetRules<'_>) -> Result<Self> {
         let (patch, refused) = Self::checked(asked, Some(destination.format()), rules);
-        refused.accept(Some(patch), &FIELDS)
+        accept(refused, Some(patch))
     }
 
     /// An unknown format is refused by its name, so the fields for it are only parsed.
     fn checked(asked: WebhookPatch, format: Option<&dyn Format>, rules: TargetRules<'_>) -> (Self, Refusals) {
         let address = format.map(Format::address);
-        let mut refused = asked.refused;
+        let WebhookPatch {
+            url: asked_url,
+            routing_key: key,
+            events: names,
+            monitor_groups,
+            description,
+            headers: named,
+            mut refused,
+        } = asked;
         let patch = Self {
-            url: asked.url.and_then(|text| refused.check("/url", url(&text, address, rules))),
-            routing_key: asked
-                .routing_key
-                .and_then(|text| refused.check("/routing_key", routing_key(&text, address))),
-            events: asked.events.map(|names| events(&names, &mut refused)),
-            monitor_groups: asked.monitor_groups.inspect(|groups| {
+            url: asked_url.and_then(|text| refused.check("/url", url(&text, address, rules))),
+            routing_key: key.and_then(|text| refused.check("/routing_key", routing_key(&text, address))),
+            events: names.map(|names| events(&names, &mut refused)),
+            monitor_groups: monitor_groups.inspect(|groups| {
                 refused.check("/monitor_groups", check_groups(groups));
             }),
-            description: asked.description.inspect(|text| {
+            description: description.inspect(|text| {
                 refused.check("/description", check_description(text.as_deref().unwrap_or_default()));
             }),
-            headers: asked.headers.map(|named| headers(named, &mut refused)),
+            headers: named.map(|named| headers(named, &mut refused)),
         };
         (patch, refused)
     }
 
     pub(super) fn apply(&self, settings: &mut Settings) {
-        if let Some(url) = &self.url {
+        let Self { url, routing_key, events, monitor_groups, description, headers } = self;
+        if let Some(url) = url {
             settings.url = url.clone();
         }
-        if let Some(key) = &self.routing_key {
+        if let Some(key) = routing_key {
             settings.destination = settings.destination.clone().with_routing_key(key.clone());
         }
-        if let Some(events) = &self.events {
+        if let Some(events) = events {
             settings.events.clone_from(events);
         }
-        if let Some(groups) = &self.monitor_groups {
+        if let Some(groups) = monitor_groups {
             settings.monitor_groups.clone_from(groups);
         }
-        if let Some(description) = &self.description {
+        if let Some(description) = description {
             settings.description.clone_from(description);
         }
-        if let Some(headers) = &self.headers {
+        if let Some(headers) = headers {
             settings.headers.clone_from(headers);
         }
     }

@@ -1,9 +1,11 @@
-//! The fields of a payload that PagerDuty and Slack messages show.
+//! What messages show of a payload, and of a burst of them.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::event::EventType;
 
 /// The fields of a payload that messages show. The payload was checked when it was accepted. Missing fields, and
 /// optional fields of another kind than expected, are left out.
@@ -110,6 +112,41 @@ fn as_text(raw: Option<&RawValue>) -> Option<String> {
 fn as_number(raw: Option<&RawValue>) -> Option<&str> {
     raw.map(RawValue::get)
         .filter(|text| text.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
+}
+
+/// The events of a burst.
+pub(super) struct Counted {
+    /// The most severe type.
+    pub(super) worst: EventType,
+    /// How many there are of each type, such as "39 incidents opened, 1 incident resolved".
+    pub(super) counts: String,
+}
+
+impl Counted {
+    pub(super) fn of(types: &[EventType]) -> Self {
+        // The most severe type comes first.
+        let of_each = EventType::ALL
+            .iter()
+            .copied()
+            .map(|event_type| (event_type, types.iter().filter(|known| **known == event_type).count()));
+        let came: Vec<_> = of_each.into_iter().filter(|(_, count)| *count > 0).collect();
+        let words = |(event_type, count): &(EventType, usize)| {
+            let plural = if *count == 1 { "" } else { "s" };
+            format!("{count} incident{plural} {}", became(*event_type))
+        };
+        Self {
+            worst: came.first().map_or(EventType::IncidentOpened, |(event_type, _)| *event_type),
+            counts: came.iter().map(words).collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
+fn became(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::IncidentOpened => "opened",
+        EventType::IncidentUpdated => "updated",
+        EventType::IncidentResolved => "resolved",
+    }
 }
 
 /// The text, or its start with `…` if it is too long.

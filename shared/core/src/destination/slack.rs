@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::format::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
-use super::shown::{ShownFields, shortened};
+use super::shown::{Counted, ShownFields, shortened};
 use crate::attempt::{Class, Failure, Reply, judge};
 use crate::event::EventType;
 use crate::limits;
@@ -86,21 +86,7 @@ fn message(event_type: EventType, payload: &Bytes) -> Bytes {
 
 /// The message for a burst: how many events of each type, and a line each for those whose payloads are given.
 fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
-    let of = |event_type| types.iter().filter(|known| **known == event_type).count();
-    // The most severe type comes first.
-    let worst = EventType::ALL.iter().copied().find(|event_type| of(*event_type) > 0);
-    let worst = worst.unwrap_or(EventType::IncidentOpened);
-    let counts: Vec<String> = EventType::ALL
-        .iter()
-        .copied()
-        .map(|event_type| (event_type, of(event_type)))
-        .filter(|(_, count)| *count > 0)
-        .map(|(event_type, count)| {
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{count} incident{plural} {}", became(event_type))
-        })
-        .collect();
-    let counts = counts.join(", ");
+    let Counted { worst, counts } = Counted::of(types);
     let headline = format!("{} {counts}", sign(worst));
     let lines = named.iter().map(|(event_type, payload)| {
         let Headline { sign, monitor, happened } = Headline::of(*event_type, &ShownFields::of(payload));
@@ -136,14 +122,6 @@ impl Headline {
         };
         let monitor = escaped(&shortened(&shown.monitor_name, limits::SLACK_NAME_CHARS));
         Self { sign: sign(event_type), monitor, happened }
-    }
-}
-
-fn became(event_type: EventType) -> &'static str {
-    match event_type {
-        EventType::IncidentOpened => "opened",
-        EventType::IncidentUpdated => "updated",
-        EventType::IncidentResolved => "resolved",
     }
 }
 

@@ -1,5 +1,5 @@
-//! A Slack channel accepts one message a second. Deliveries beyond that are sent together, in one message that counts
-//! them (a burst).
+//! A channel, such as Slack's, accepts few messages ([`Format::limit`](crate::destination::Format::limit)). Deliveries
+//! beyond that are sent together, in one message that counts them (a burst).
 //!
 //! The worker that takes the channel's slot claims the other due deliveries, and records the outcome for each. A worker
 //! that finds the slot taken releases its claim, so that its delivery can join a batch, and tries again later: the
@@ -22,7 +22,7 @@ use crate::time::later;
 pub(super) type Due = (Delivery, u8);
 
 impl Worker {
-    /// Sends a delivery to its Slack channel, or waits for the channel's next slot.
+    /// Sends a delivery to its destination, or waits for the next slot.
     pub(super) async fn send_rate_limited(
         &self,
         due: Due,

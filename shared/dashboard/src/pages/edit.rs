@@ -8,10 +8,10 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
 use statuspulse_core::destination::{self, Address, Destination, Format};
-use statuspulse_core::error::{Error, FieldError};
+use statuspulse_core::error::{Error, FieldError, Refusals};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
-use statuspulse_core::webhook::Webhook;
+use statuspulse_core::webhook::{Settings, Webhook};
 
 use crate::Answer;
 use crate::flash::Flash;
@@ -38,7 +38,7 @@ struct Filled {
     /// What the chosen destination needs.
     needs_key: bool,
     url: String,
-    /// The current URL, which is kept if the field is empty. The secret part of a Slack URL is hidden.
+    /// The current URL, which is kept if the field is empty. If it is a secret, its path is hidden.
     kept_url: Option<String>,
     events: Vec<(&'static str, &'static str, bool)>,
     groups: String,
@@ -59,10 +59,9 @@ impl Errors {
 
     /// The errors that belong to no field of the form.
     fn others(&self) -> Vec<&str> {
-        const FIELDS: [&str; 7] =
-            ["url", "routing_key", "destination", "events", "monitor_groups", "description", "headers"];
-        let is_other =
-            |error: &&FieldError| !error.pointer.split('/').nth(1).is_some_and(|name| FIELDS.contains(&name));
+        let is_other = |error: &&FieldError| {
+            !error.pointer.split('/').nth(1).is_some_and(|name| NewWebhook::FIELDS.contains(&name))
+        };
         self.0.iter().filter(is_other).map(|error| error.detail.as_str()).collect()
     }
 
@@ -71,20 +70,24 @@ impl Errors {
     }
 }
 
-const TYPES: [(EventType, &str); 3] = [
-    (EventType::IncidentOpened, "A monitor is down."),
-    (EventType::IncidentUpdated, "An incident was updated."),
-    (EventType::IncidentResolved, "The monitor is up again."),
-];
+/// The event types with their names, in words, and whether they are chosen.
+fn types(is_chosen: impl Fn(EventType) -> bool) -> Vec<(&'static str, &'static str, bool)> {
+    let words = |event_type| match event_type {
+        EventType::IncidentOpened => "A monitor is down.",
+        EventType::IncidentUpdated => "An incident was updated.",
+        EventType::IncidentResolved => "The monitor is up again.",
+    };
+    let choice = |event_type: &EventType| (event_type.name(), words(*event_type), is_chosen(*event_type));
+    EventType::ALL.iter().map(choice).collect()
+}
 
 pub(super) async fn new(Manager(viewer, _): Manager) -> Answer {
-    let all = TYPES.map(|(event_type, words)| (event_type.name(), words, true)).to_vec();
     let filled = Filled {
         destination: Destination::default().name().to_owned(),
         needs_key: false,
         url: String::new(),
         kept_url: None,
-        events: all,
+        events: types(|_| true),
         groups: String::new(),
         description: String::new(),
         headers: String::new(),
@@ -118,19 +121,17 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
 pub(super) async fn edit(Manager(viewer, _): Manager, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
-    let settings = &webhook.settings;
+    let Settings { url, destination, events, monitor_groups, description, headers } = &webhook.settings;
     let filled = Filled {
-        destination: settings.destination.name().to_owned(),
-        needs_key: needs_key(settings.destination.format()),
-        url: kept_url(&webhook).map_or_else(|| settings.url.as_str().to_owned(), |_| String::new()),
+        destination: destination.name().to_owned(),
+        needs_key: needs_key(destination.format()),
+        url: kept_url(&webhook).map_or_else(|| url.as_str().to_owned(), |_| String::new()),
         kept_url: kept_url(&webhook),
-        events: TYPES
-            .map(|(event_type, words)| (event_type.name(), words, settings.events.contains(&event_type)))
-            .to_vec(),
-        groups: settings.monitor_groups.join("\n"),
-        description: settings.description.clone().unwrap_or_default(),
+        events: types(|event_type| events.contains(&event_type)),
+        groups: monitor_groups.join("\n"),
+        description: description.clone().unwrap_or_default(),
         headers: String::new(),
-        kept_headers: settings.headers.0.keys().cloned().collect(),
+        kept_headers: headers.0.keys().cloned().collect(),
     };
     form_page(&viewer, Some(&webhook), filled, vec![]).await
 }
@@ -164,7 +165,7 @@ fn needs_key(format: &dyn Format) -> bool {
     format.address() == Address::RoutingKey
 }
 
-/// The fields that new and changed webhooks have in common.
+/// The fields that new and changed webhooks have in common. The URL differs.
 fn settings(form: &Form) -> WebhookPatch {
     let given = |name| Some(form.text(name).to_owned()).filter(|text| !text.is_empty());
     let header = |line: &str| {
@@ -172,12 +173,13 @@ fn settings(form: &Form) -> WebhookPatch {
         (name.trim().to_owned(), value.trim().to_owned())
     };
     WebhookPatch {
+        url: None,
         routing_key: given("routing_key"),
         events: Some(form.all("events").into_iter().map(str::to_owned).collect()),
         monitor_groups: Some(form.lines("groups").into_iter().map(str::to_owned).collect()),
         description: Some(given("description")),
         headers: Some(form.lines("headers").into_iter().map(header).collect()),
-        ..WebhookPatch::default()
+        refused: Refusals::default(),
     }
 }
 
@@ -201,9 +203,7 @@ async fn wrong(viewer: &Viewer, webhook: Option<&Webhook>, form: &Form, error: E
         needs_key: destination::format(destination).is_some_and(needs_key),
         url: form.text("url").to_owned(),
         kept_url: webhook.and_then(kept_url),
-        events: TYPES
-            .map(|(event_type, words)| (event_type.name(), words, chosen.contains(&event_type.name())))
-            .to_vec(),
+        events: types(|event_type| chosen.contains(&event_type.name())),
         groups: form.text("groups").to_owned(),
         description: form.text("description").to_owned(),
         headers: form.text("headers").to_owned(),
@@ -230,4 +230,20 @@ async fn form_page(
         egress: viewer.admin.deployment.egress_ips.clone(),
     };
     Ok(viewer.said((status, html(&page)).into_response()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_shows_the_errors_of_every_field() {
+        let template = include_str!("../../templates/edit.html");
+        for name in NewWebhook::FIELDS {
+            assert!(
+                template.contains(&format!("errors.of(\"{name}\")")),
+                "edit.html does not show those of {name}"
+            );
+        }
+    }
 }

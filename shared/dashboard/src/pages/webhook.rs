@@ -15,7 +15,7 @@ use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::webhook::{JobKind, State, Webhook};
+use statuspulse_core::webhook::{JobKind, Settings, State, Webhook};
 
 use super::day::day_of;
 use super::deliveries::Row;
@@ -193,7 +193,8 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let latest =
         viewer.admin.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
     let log = viewer.admin.audit_log(&webhook).await?;
-    let settings = &webhook.settings;
+    // The name contains the description.
+    let Settings { url, destination, events, monitor_groups, description: _, headers } = &webhook.settings;
     let outgoing = webhook.keys.outgoing(now);
     let window = outgoing.map(|outgoing| outgoing.until);
     let page = DetailPage {
@@ -201,12 +202,12 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         name: name_of(&webhook),
         webhook: Shown {
             id: id.to_string(),
-            url: settings.shown_url(),
-            host_in_unicode: settings.url.host_in_unicode(),
-            destination: settings.destination.name(),
-            events: settings.events.iter().map(|event| event.name()).collect(),
-            groups: settings.monitor_groups.clone(),
-            headers: settings.headers.0.keys().cloned().collect(),
+            url: webhook.settings.shown_url(),
+            host_in_unicode: url.host_in_unicode(),
+            destination: destination.name(),
+            events: events.iter().map(|event| event.name()).collect(),
+            groups: monitor_groups.clone(),
+            headers: headers.0.keys().cloned().collect(),
             created: time(webhook.created_at),
             updated: time(webhook.updated_at),
         },

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
+use statuspulse_core::delivery::DeliveryFilter;
 use statuspulse_core::limits;
 
 use super::{DeliveryView, RedeliveredView};
@@ -101,6 +102,9 @@ fn made_again() -> Vec<Operation> {
 }
 
 fn filters(operation: Operation) -> Operation {
+    // Each field of the filter is a parameter below.
+    let DeliveryFilter { status: _, event_type: _, incident_id: _, since: _, until: _ } =
+        DeliveryFilter::default();
     operation
         .query(
             "status",

@@ -8,7 +8,7 @@ use serde::Serialize;
 use statuspulse_core::admin::query::Audited;
 use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::target::HIDDEN;
-use statuspulse_core::webhook::{Handshake, Pause, State, Webhook};
+use statuspulse_core::webhook::{Handshake, Pause, Settings, State, Webhook};
 use utoipa::ToSchema;
 
 use crate::millis;
@@ -19,7 +19,7 @@ use crate::openapi::wire;
 pub(super) struct WebhookView<'a> {
     #[schema(value_type = wire::WebhookId)]
     id: WebhookId,
-    /// The URL of the endpoint. The secret part of a Slack URL is hidden.
+    /// The URL of the endpoint. If it is a secret, as with Slack, its path is hidden.
     url: String,
     #[schema(value_type = wire::Destination)]
     destination: &'static str,
@@ -129,16 +129,18 @@ impl<'a> AuditEntryView<'a> {
 impl<'a> WebhookView<'a> {
     pub(super) fn of(webhook: &'a Webhook, held_deliveries: u64, now: Timestamp) -> Self {
         let settings = &webhook.settings;
+        // `shown_url` shows the URL.
+        let Settings { url: _, destination, events, monitor_groups, description, headers } = settings;
         let pause = pause_of(webhook);
         Self {
             id: webhook.id,
             url: settings.shown_url(),
-            destination: settings.destination.name(),
-            routing_key: settings.destination.routing_key().map(|_| HIDDEN),
-            events: settings.events.iter().map(|event| event.name()).collect(),
-            monitor_groups: &settings.monitor_groups,
-            description: settings.description.as_deref(),
-            headers: settings.headers.0.keys().map(|name| (name.as_str(), HIDDEN)).collect(),
+            destination: destination.name(),
+            routing_key: destination.routing_key().map(|_| HIDDEN),
+            events: events.iter().map(|event| event.name()).collect(),
+            monitor_groups,
+            description: description.as_deref(),
+            headers: headers.0.keys().map(|name| (name.as_str(), HIDDEN)).collect(),
             status: status(&webhook.state),
             paused: pause.map(PausedView::of),
             consecutive_failures: webhook.health.consecutive_failures,

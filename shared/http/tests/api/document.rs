@@ -5,6 +5,7 @@ use std::path::Path;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use statuspulse_core::admin::commands::NewWebhook;
 use statuspulse_core::delivery::State;
 
 use crate::support::{Answer, Client, DOCUMENT, Described, World, assert_fits};
@@ -160,6 +161,18 @@ async fn a_field_that_is_not_described_is_refused() {
         tried += 1;
     }
     assert!(tried > 10, "no request bodies were found");
+}
+
+/// The body of a registration, the body of a change and the webhook in the answers. The destination cannot be changed.
+#[test]
+fn every_setting_of_a_webhook_is_described() {
+    let schemas = [("NewWebhook", ""), ("WebhookChange", "destination"), ("Webhook", "")];
+    for (schema, except) in schemas {
+        let described = &DOCUMENT["components"]["schemas"][schema]["properties"];
+        for name in NewWebhook::FIELDS.into_iter().filter(|name| *name != except) {
+            assert!(described[name].is_object(), "{schema} has no description of {name}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -183,11 +183,12 @@ impl Webhooks for Store {
 }
 
 fn matches(filter: &DeliveryFilter, delivery: &Delivery) -> bool {
-    filter.status.is_none_or(|status| delivery.status() == status)
-        && filter.event_type.is_none_or(|event_type| delivery.event_type == event_type)
-        && filter.incident_id.as_ref().is_none_or(|incident| delivery.incident_id == *incident)
-        && filter.since.is_none_or(|since| delivery.accepted_at >= since)
-        && filter.until.is_none_or(|until| delivery.accepted_at < until)
+    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
+    status.is_none_or(|status| delivery.status() == status)
+        && event_type.is_none_or(|event_type| delivery.event_type == event_type)
+        && incident_id.as_ref().is_none_or(|incident| delivery.incident_id == *incident)
+        && since.is_none_or(|since| delivery.accepted_at >= since)
+        && until.is_none_or(|until| delivery.accepted_at < until)
 }
 
 #[async_trait]

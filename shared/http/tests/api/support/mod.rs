@@ -49,6 +49,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        print_log();
         let (store, receiver) = (Arc::new(Store::default()), Arc::new(Receiver::default()));
         let clock = Arc::new(Watch::at(START.parse().unwrap()));
         let (api, publishing) = services(&store, &receiver, &clock);
@@ -155,6 +156,16 @@ impl World {
     pub(crate) async fn key_count(&self) -> usize {
         self.store.keys(self.account).await.unwrap().len()
     }
+}
+
+/// Prints the log of the code under test with the output of a failing test. A problem document does not contain the
+/// cause of a 503; the log does.
+fn print_log() {
+    static LOG: std::sync::Once = std::sync::Once::new();
+    LOG.call_once(|| {
+        let log = tracing_subscriber::fmt().with_test_writer().without_time();
+        log.with_max_level(tracing::Level::WARN).init();
+    });
 }
 
 fn services(
