@@ -15,6 +15,9 @@ pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     for path in &options.slack {
         receiver.mood(path, Mood::Slack);
     }
+    for path in &options.discord {
+        receiver.mood(path, Mood::Discord);
+    }
     for path in &options.pagerduty {
         receiver.mood(path, Mood::PagerDuty);
     }

@@ -105,7 +105,12 @@ pub(crate) async fn perform<C: Connection>(mut mood: &Mood, connection: &mut C) 
         }
         // The ledger has replaced sequences by a step and mocks by an answer. A sequence inside a sequence is not
         // supported and closes the connection.
-        Mood::Close | Mood::Delay(..) | Mood::Sequence { .. } | Mood::PagerDuty | Mood::Slack => {}
+        Mood::Close
+        | Mood::Delay(..)
+        | Mood::Sequence { .. }
+        | Mood::PagerDuty
+        | Mood::Slack
+        | Mood::Discord => {}
     }
     Ok(Then::Cut)
 }
