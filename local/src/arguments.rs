@@ -131,6 +131,9 @@ pub(crate) struct ReceiveOptions {
     /// A path, such as /slack, that checks and answers requests as strictly as Slack does. Can be repeated.
     #[arg(long)]
     pub(crate) slack: Vec<String>,
+    /// A path that checks and answers requests as strictly as Discord does. Can be repeated.
+    #[arg(long)]
+    pub(crate) discord: Vec<String>,
     /// A path that checks and answers requests as strictly as PagerDuty does. Can be repeated.
     #[arg(long)]
     pub(crate) pagerduty: Vec<String>,

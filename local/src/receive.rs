@@ -15,6 +15,9 @@ pub(crate) async fn run(options: ReceiveOptions) -> Result<()> {
     for path in &options.slack {
         receiver.behaviour(path, Behaviour::Slack);
     }
+    for path in &options.discord {
+        receiver.behaviour(path, Behaviour::Discord);
+    }
     for path in &options.pagerduty {
         receiver.behaviour(path, Behaviour::PagerDuty);
     }

@@ -3,6 +3,7 @@
 
 mod cases;
 mod deaths;
+mod destinations_discord;
 mod destinations_pagerduty;
 mod destinations_slack;
 mod engineers_slack;

@@ -6,12 +6,14 @@
 //! | `json` | 2xx | everything else | - | 410 (`gone`) |
 //! | `pagerduty` | 202 | everything else: 429, 5xx, no answer | 400 | 400 that names the routing key (`permanent`) |
 //! | `slack` | 200 with `ok` | everything else: 429, 5xx, no answer | - | 400, 403, 404, 410 (`permanent`) |
+//! | `discord` | 204, or 200 with the message | everything else: 429, 5xx, no answer | 400 | 401, 404 (`permanent`) |
 //!
 //! Only retried failures count towards the four that pause a webhook. [`Format::verdict`] implements the table.
 //!
 //! Everything the other modules need to know about a destination is in its [`Format`]. How to add one:
 //! `docs/changing.md`.
 
+mod discord;
 mod format;
 mod json;
 mod pagerduty;
@@ -37,7 +39,7 @@ use crate::ids::WebhookId;
 pub const PAGERDUTY_EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
 
 /// All formats. The first is the default.
-pub const ALL: [&dyn Format; 3] = [&json::Json, &slack::Slack, &pagerduty::PagerDuty];
+pub const ALL: [&dyn Format; 4] = [&json::Json, &slack::Slack, &pagerduty::PagerDuty, &discord::Discord];
 
 /// The destination of a webhook: a format, with the routing key if the format needs one.
 #[derive(Clone)]

@@ -194,3 +194,15 @@ pub const SLACK_TEXT_CHARS: usize = 3000;
 pub const SLACK_FIELD_CHARS: usize = 2000;
 /// Monitor name, status or incident id in a Slack message, in characters.
 pub const SLACK_NAME_CHARS: usize = 150;
+/// Time between two messages to a Discord channel. Discord allows 30 messages a minute in a channel.
+pub const DISCORD_INTERVAL: Duration = Duration::from_secs(2);
+/// Title of an embed in a Discord message, in characters.
+pub const DISCORD_TITLE_CHARS: usize = 256;
+/// Description of an embed in a Discord message, in characters.
+pub const DISCORD_DESCRIPTION_CHARS: usize = 4096;
+/// Value of a field of an embed in a Discord message, in characters.
+pub const DISCORD_FIELD_CHARS: usize = 1024;
+/// All texts of an embed in a Discord message together, in characters.
+pub const DISCORD_EMBED_CHARS: usize = 6000;
+/// Monitor name, status or incident id in a Discord message, in characters. It is escaped after it is cut.
+pub const DISCORD_NAME_CHARS: usize = 150;

@@ -38,6 +38,8 @@ pub enum Behaviour {
     PagerDuty,
     /// Checks and answers like Slack: [`slack`](crate::services::slack).
     Slack,
+    /// Checks and answers like Discord: [`discord`](crate::services::discord).
+    Discord,
     /// Reads the request and does not answer; waits until the sender closes the connection.
     Hang,
     /// Reads the request and closes the connection.
@@ -124,6 +126,7 @@ impl Behaviour {
         match self {
             Self::PagerDuty => services::pagerduty(body, rate, at).into(),
             Self::Slack => services::slack(body, rate, at).into(),
+            Self::Discord => services::discord(body, rate, at).into(),
             Self::Delay(by, then) => Self::Delay(by, Box::new(then.towards(body, rate, at))),
             other => other,
         }
@@ -145,6 +148,7 @@ impl Behaviour {
             Self::Sequence { .. }
             | Self::PagerDuty
             | Self::Slack
+            | Self::Discord
             | Self::Hang
             | Self::Close
             | Self::Reset

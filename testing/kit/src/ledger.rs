@@ -147,7 +147,7 @@ impl Ledger {
         let mut book = self.book();
         let Book { paths, listener } = &mut *book;
         let entry = paths.entry(request.target.clone()).or_default();
-        let behaviour = entry.next_mood(&request).towards(&request.body, &mut entry.rate, at);
+        let behaviour = entry.next_behaviour(&request).towards(&request.body, &mut entry.rate, at);
         let answered = behaviour.status_sent();
         match self.record {
             Record::Marks => entry.mark(&request, at, answered),
@@ -171,7 +171,7 @@ impl Ledger {
         behaviour
     }
 
-    pub(crate) fn set_mood(&self, path: &str, behaviour: Behaviour) {
+    pub(crate) fn set_behaviour(&self, path: &str, behaviour: Behaviour) {
         let mut book = self.book();
         let entry = book.paths.entry(path.to_owned()).or_default();
         entry.behaviour = behaviour;
@@ -222,7 +222,7 @@ impl Ledger {
 }
 
 impl PathEntry {
-    fn next_mood(&mut self, request: &Request) -> Behaviour {
+    fn next_behaviour(&mut self, request: &Request) -> Behaviour {
         let seen = match &self.behaviour {
             Behaviour::Sequence { per: Per::Event, .. } => {
                 let event = request.header("x-statuspulse-event-id").unwrap_or_default();

@@ -112,7 +112,8 @@ pub(crate) async fn perform<C: Connection>(
         | Behaviour::Delay(..)
         | Behaviour::Sequence { .. }
         | Behaviour::PagerDuty
-        | Behaviour::Slack => {}
+        | Behaviour::Slack
+        | Behaviour::Discord => {}
     }
     Ok(Then::Cut)
 }

@@ -114,7 +114,7 @@ impl Receiver {
 
     /// Sets how `path` (with its query, if any) responds from the next request on. A sequence starts at its first step.
     pub fn behaviour(&self, path: &str, behaviour: impl Into<Behaviour>) {
-        self.ledger.set_mood(path, behaviour.into());
+        self.ledger.set_behaviour(path, behaviour.into());
     }
 
     /// Sets the secret that marked requests on `path` are verified with, under [`Record::Marks`].

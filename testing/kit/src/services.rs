@@ -1,9 +1,11 @@
-//! Mocks of PagerDuty's Events API v2 and Slack's incoming webhooks. They check and answer as the public
-//! documentation says, and are stricter with messages that would be displayed wrongly, such as an unescaped `&`.
+//! Mocks of PagerDuty's Events API v2 and of the incoming webhooks of Slack and Discord. They check and answer as the
+//! public documentation says, and are stricter with messages that would be displayed wrongly, such as an unescaped `&`.
 //!
 //! Sources: <https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>,
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>,
-//! <https://docs.slack.dev/reference/block-kit/blocks/> and <https://docs.slack.dev/messaging/formatting-message-text>.
+//! <https://docs.slack.dev/reference/block-kit/blocks/>, <https://docs.slack.dev/messaging/formatting-message-text>,
+//! <https://discord.com/developers/docs/resources/webhook#execute-webhook> and
+//! <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>.
 
 use serde_json::{Value, json};
 
@@ -173,4 +175,101 @@ fn check_text(text: &str, characters: usize) -> Result<(), &'static str> {
         };
     }
     Ok(())
+}
+
+/// Returns Discord's answer to a message. `at` is in nanoseconds since 1970. The limits are five messages in two seconds
+/// and 30 in a minute; the mock takes five at once and then one every two seconds, which keeps to both.
+pub fn discord(body: &[u8], rate: &mut Rate, at: u64) -> Answer {
+    if !rate.takes_one(at, 0.5, 5.0) {
+        let limited = json!({"message": "You are being rate limited.", "retry_after": 2.0, "global": false});
+        return Answer::status(429)
+            .header("retry-after", "2")
+            .header("content-type", "application/json")
+            .body(limited.to_string());
+    }
+    match check_embeds(body) {
+        Ok(()) => Answer::status(204),
+        Err((code, message)) => {
+            let refusal = json!({"code": code, "message": message});
+            Answer::status(400).header("content-type", "application/json").body(refusal.to_string())
+        }
+    }
+}
+
+type DiscordError = (u32, String);
+
+fn check_embeds(body: &[u8]) -> Result<(), DiscordError> {
+    let message: Value =
+        serde_json::from_slice(body).map_err(|_| (50109, "The request body is not JSON".to_owned()))?;
+    let content = message["content"].as_str().unwrap_or_default();
+    let embeds = message["embeds"].as_array().map_or(&[][..], Vec::as_slice);
+    if content.is_empty() && embeds.is_empty() {
+        return Err((50006, "Cannot send an empty message".to_owned()));
+    }
+    check_length("content", content, 2000)?;
+    if message["allowed_mentions"]["parse"] != json!([]) {
+        return Err(invalid("allowed_mentions would let a text mention people"));
+    }
+    if embeds.len() > 10 {
+        return Err(invalid("embeds: more than 10"));
+    }
+    embeds.iter().try_for_each(check_embed)
+}
+
+fn check_embed(embed: &Value) -> Result<(), DiscordError> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (title, description) = (text(&embed["title"]), text(&embed["description"]));
+    let footer = text(&embed["footer"]["text"]);
+    let fields = embed["fields"].as_array().map_or(&[][..], Vec::as_slice);
+    check_length("title", &title, 256)?;
+    check_length("description", &description, 4096)?;
+    check_length("footer", &footer, 2048)?;
+    check_markdown("title", &title)?;
+    check_markdown("description", &description)?;
+    if title.is_empty() && description.is_empty() {
+        return Err(invalid("an embed without title and description"));
+    }
+    if embed["color"].as_u64().is_none_or(|colour| colour > 0x00ff_ffff) {
+        return Err(invalid("color"));
+    }
+    if fields.len() > 25 {
+        return Err(invalid("fields: more than 25"));
+    }
+    let mut characters =
+        [&title, &description, &footer].map(|text| text.chars().count()).iter().sum::<usize>();
+    for field in fields {
+        let (name, value) = (text(&field["name"]), text(&field["value"]));
+        if name.is_empty() || value.is_empty() {
+            return Err(invalid("a field without name or value"));
+        }
+        check_length("name of a field", &name, 256)?;
+        check_length("value of a field", &value, 1024)?;
+        check_markdown("value of a field", &value)?;
+        characters += name.chars().count() + value.chars().count();
+    }
+    if characters > 6000 { Err(invalid("the embed is longer than 6000 characters")) } else { Ok(()) }
+}
+
+fn check_length(name: &str, text: &str, characters: usize) -> Result<(), DiscordError> {
+    let fits = text.chars().count() <= characters;
+    if fits { Ok(()) } else { Err(invalid(&format!("{name}: must be {characters} or fewer in length"))) }
+}
+
+/// Checks that a backslash is before every character that begins something in Discord's markdown.
+fn check_markdown(name: &str, text: &str) -> Result<(), DiscordError> {
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        // A colon begins an emoji or follows the scheme of a link, but not before a space.
+        let is_plain = character == ':' && rest.as_str().starts_with(' ');
+        if character == '\\' {
+            rest.next();
+        } else if !is_plain && "*_~`|<>[]#:@".contains(character) {
+            return Err(invalid(&format!("{name}: {character} is not escaped")));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(what: &str) -> DiscordError {
+    (50035, format!("Invalid Form Body: {what}"))
 }

@@ -119,7 +119,7 @@ async fn a_script_counts_requests_or_attempts_of_an_event() {
 }
 
 #[tokio::test]
-async fn every_finite_mood_sends_what_it_says() {
+async fn every_finite_behaviour_sends_what_it_says() {
     let every = Duration::from_millis(1);
     let full = Answer::status(307).header("location", "https://elsewhere.invalid/").body("moved");
     let table: [(Behaviour, &str); 12] = [
@@ -155,7 +155,7 @@ async fn every_finite_mood_sends_what_it_says() {
 }
 
 #[tokio::test]
-async fn endless_moods_go_on_and_the_others_end_as_they_say() {
+async fn endless_behaviours_go_on_and_the_others_end_as_they_say() {
     let receiver = Receiver::start(ReceiverOptions::plain()).unwrap();
     receiver.behaviour("/endless", Behaviour::EndlessBody { status: 200 });
     receiver.behaviour("/drip", Behaviour::DripBody { status: 200, every: Duration::from_millis(1) });

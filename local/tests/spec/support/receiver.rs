@@ -1,4 +1,4 @@
-//! All endpoints, Slack and PagerDuty included: answer as the test sets, and record every call.
+//! All endpoints, the services of destinations included: answer as the test sets, and record every call.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -131,13 +131,15 @@ impl Endpoint {
     }
 }
 
-/// The default answer. PagerDuty and Slack check the request; other endpoints answer 200.
+/// The default answer. PagerDuty, Slack and Discord check the request; other endpoints answer 200.
 fn usual_reply(seen: &Seen, rate: &mut Rate) -> Reply {
     let at = u64::try_from(seen.at.as_nanosecond()).unwrap();
     let answer = if seen.url == PAGERDUTY_EVENTS {
         services::pagerduty(&seen.body, rate, at)
     } else if seen.url.starts_with("https://hooks.slack.com/") {
         services::slack(&seen.body, rate, at)
+    } else if seen.url.starts_with("https://discord.com/") {
+        services::discord(&seen.body, rate, at)
     } else {
         return Reply::from(200);
     };
