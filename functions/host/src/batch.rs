@@ -1,8 +1,9 @@
 //! Handles a batch of messages from SQS, each in its own task. If a message panics, hangs, cannot be read or a call
 //! to AWS fails, only that message fails. The others of the batch are done.
 //!
-//! A failed message is received again after a growing wait. After ten receives, about an hour, it goes to the
-//! dead-letter queue. A message that is due later is sent again as a new message, so that waiting does not count as
+//! A message that failed with an error is received again after a growing wait. One that cannot be read, panics or
+//! hangs is received again after the queue's visibility timeout. After ten receives (about an hour with growing waits)
+//! it goes to the dead-letter queue. A message that is due later is sent again as a new message, so that waiting does not count as
 //! failing.
 
 use std::collections::HashMap;

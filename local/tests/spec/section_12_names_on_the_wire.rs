@@ -60,7 +60,7 @@ async fn a_list_has_data_and_a_cursor_that_is_null_at_its_end() {
         ["/v1/webhooks".to_owned(), "/v1/keys".to_owned(), format!("/v1/webhooks/{}/deliveries", hook.id)]
     {
         let list = world.get(&path).await.expect(200);
-        has(&list, &["data", "next_cursor"]);
+        assert_eq!(names(&list), ["data", "next_cursor"], "{path}");
         assert!(list["data"].is_array() && list["next_cursor"].is_null());
     }
 }

@@ -90,7 +90,7 @@ pub const DRAIN_FIRST_PAGE: usize = 10;
 pub const DRAIN_PAGE_MAX: usize = 100;
 /// Time between two pages of a drain, or before a message is tried again after a conflict.
 pub const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a drain waits after it released one delivery as a probe, while its webhook is failing. Doubles ...
+/// How long a drain waits after it released a single trial delivery, while its webhook is failing. Doubles ...
 pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
 /// ... up to this.
 pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);

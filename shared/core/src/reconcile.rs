@@ -1,9 +1,10 @@
-//! Reconciling: reads a record, and does again what it calls for. All repair is done here.
+//! Reconciling: reads a record, and repeats what its state calls for (it sends messages, and releases or holds
+//! deliveries). All repair is done here.
 //!
 //! A message that finds its record further on reconciles it, because the worker that changed the record may have died
 //! before it sent anything. A failed compare-and-set (ADR 7), a repeated call and a start of the program reconcile too.
 //! Every 15 minutes [`Outbox::reconcile_all`] checks all webhooks, for messages that became dead letters or were lost
-//! with their queue. On a store that commits records and messages together, most of these find nothing to do.
+//! with their queue. On a store that commits records and messages together, most of these checks find nothing to do.
 
 use std::collections::HashSet;
 

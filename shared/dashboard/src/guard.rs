@@ -40,7 +40,8 @@ impl Refused {
             Self::Wrong(detail) => ("Request refused", detail.clone()),
             Self::Unavailable => (
                 "Something went wrong on our side",
-                "Nothing was lost. Try again in a moment. If the problem persists, tell support the request id."
+                "If you were making a change, check whether it took effect before you repeat it. If the problem persists, give \
+                 support the request id."
                     .to_owned(),
             ),
         };

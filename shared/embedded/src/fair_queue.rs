@@ -66,7 +66,7 @@ pub(crate) enum Pick {
     /// First load this webhook's messages from disk: those past `after`, up to `to`. Rows past `to` are about to be
     /// pushed, so reading them here would deliver them twice.
     Load { webhook: WebhookId, after: i64, to: i64 },
-    /// Wait: there is no message that has a free slot.
+    /// Wait: there is no message, or no free slot for one.
     Nothing,
 }
 

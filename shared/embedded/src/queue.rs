@@ -10,7 +10,7 @@
 //! # Fairness
 //!
 //! The slots of a queue bound how many of its messages are processed concurrently. Webhooks take turns, each in the
-//! order of its messages. A slow receiver can occupy only its own share of the slots: see `lines.rs`.
+//! order of its messages. A slow receiver can occupy only its own share of the slots: see `fair_queue.rs`.
 //!
 //! Only the first few due messages of each webhook are in memory, with their payloads. The rest is read from disk
 //! when needed, so a backlog uses disk and not memory.
@@ -35,7 +35,7 @@ use crate::fair_queue::{Entry, FairQueue, Pick};
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
 
-/// The queue's number in the database, and its index in `Queues::lines`.
+/// The queue's number in the database, and its index in `Queues::in_memory`.
 fn number(queue: QueueName) -> u8 {
     match queue {
         QueueName::First => 0,

@@ -17,11 +17,11 @@ use tokio::time::timeout_at;
 use crate::clock::{self, Instant};
 use crate::resolve::Resolve;
 
-/// The addresses of a host, all of them vetted, in the resolver's order.
+/// The addresses of a host in the resolver's order, all of them allowed by the policy.
 pub(crate) type Vetted = Arc<[IpAddr]>;
 
-/// The result of a look-up, not yet vetted; `None` if it failed.
-type Found = Option<Vetted>;
+/// The result of a look-up, before the policy has checked it; `None` if it failed.
+type Found = Option<Arc<[IpAddr]>>;
 
 /// The last look-up of a host. The task that holds the lock does the look-up.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Checks the invariants during a run. `end.rs` checks them at its end.
+//! Checks the invariants while a run is in progress. `end.rs` checks the final state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -94,7 +94,7 @@ pub(crate) struct Ledger {
     pub(crate) took: BTreeMap<WebhookId, Timestamp>,
     /// When each webhook last refused a request or did not answer.
     pub(crate) refused: BTreeMap<WebhookId, Timestamp>,
-    /// The same, or when its failures were reset because its URL has changed.
+    /// When each webhook last accepted something, or when its failures were reset (by a resume or a new URL).
     cleared: BTreeMap<WebhookId, Timestamp>,
     /// When each webhook was last paused.
     paused: BTreeMap<WebhookId, Timestamp>,
@@ -215,14 +215,14 @@ impl Ledger {
         if !claims.iter().any(is_own) {
             self.violated(format!("I7: {} is posted without a claim", short(post.delivery)));
         }
-        let notified: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
-        for (id, key) in &notified {
+        let posted: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
+        for (id, key) in &posted {
             self.posts_one(task, *id, *key, look, store, now);
         }
         if !is_channel {
             self.same_bytes(post, store);
         }
-        notified.into_iter().map(|(id, _)| id).collect()
+        posted.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Checks I3.

@@ -19,11 +19,11 @@ impl Webhook {
     /// With `recover`, the end of an outage starts a job that retries early what waits on the ladder. Only an outage in
     /// which a retry failed counts: a poison payload among successful ones is not an outage.
     ///
-    /// An answer counts although the owner has paused the webhook before the answer was recorded. After any other pause
+    /// A 2xx counts even if the owner paused the webhook before it was recorded. After any other pause
     /// the endpoint counts as failing until it is resumed.
     #[must_use]
     pub(crate) fn after_success(&self, recover: bool, now: Timestamp) -> Option<Self> {
-        // Once the webhook has answered, the notification waits for the end of the job, which has the count. If the
+        // Once the webhook has answered, the notification waits until the job ends, which knows the count. If the
         // webhook is failing when the job ends, it has to answer again.
         let is_awaited = |notification: &Notification| notification.answered && self.job.is_some();
         let is_news = self
@@ -97,7 +97,7 @@ impl Webhook {
         now: Timestamp,
     ) {
         self.audit.add(Change::Paused, by, now);
-        // If it had answered again, report that now: the job that the report waits for is replaced.
+        // If the webhook has answered again, report that now, because the job that the report waits for is replaced.
         let drained = self.job.map_or(0, |job| job.drained);
         self.end_job(drained, now);
         let failing_since = self.health.failing_since;

@@ -111,7 +111,7 @@ impl BulkJob {
         }
         let (wait, ramp, setbacks) = match page.again_after {
             Some(wait) => (wait, 0, 0),
-            None if releases && failing => (probe_wait(self.setbacks), 0, self.setbacks.saturating_add(1)),
+            None if releases && failing => (setback_wait(self.setbacks), 0, self.setbacks.saturating_add(1)),
             None if releases => (limits::DRAIN_INTERVAL, self.ramp.saturating_add(1).min(16), 0),
             // All deliveries of this page are claimed by workers. The pages behind it come up once those are done.
             None if page.changed == 0 => (limits::DRAIN_INTERVAL, 0, 0),
@@ -123,6 +123,6 @@ impl BulkJob {
     }
 }
 
-fn probe_wait(setbacks: u32) -> Duration {
+fn setback_wait(setbacks: u32) -> Duration {
     limits::DRAIN_RECHECK.saturating_mul(1 << setbacks.min(6)).min(limits::DRAIN_RECHECK_MAX)
 }

@@ -149,7 +149,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: a repeated delete does not send the outbox of the first one",
         file: "admin/pause.rs",
-        from: "Some(webhook) if webhook.account_id == account => self.outbox.send_unsent(&webhook).await,",
+        from: "Ok(Some(webhook)) if webhook.account_id == account => self.outbox.send_unsent(&webhook).await,",
         to: "",
     },
     Mutation {
