@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 35] = [
+pub(crate) const REPAIRS: [Mutation; 33] = [
     Mutation {
         name: "repair: the message of a replaced job is not handled again",
         file: "worker/job.rs",
@@ -134,12 +134,6 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
         to: "",
     },
     Mutation {
-        name: "repair: the other deliveries of a burst are not checked again",
-        file: "worker/attempt.rs",
-        from: "self.recheck(recheck).await;",
-        to: "drop(recheck);",
-    },
-    Mutation {
         name: "repair: a repeated call does not send the outbox of the first one",
         file: "admin/mod.rs",
         from: r#"                self.outbox.send_unsent(&webhook).await?;
@@ -208,13 +202,6 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
         file: "admin/redeliver.rs",
         from: "if saved.due_attempt().is_none() {",
         to: "if false {",
-    },
-    Mutation {
-        name: "repair: the check does not send a webhook's outbox",
-        file: "reconcile.rs",
-        from: r#"        self.send_unsent(webhook).await?;
-        let mut found = 0;"#,
-        to: "        let mut found = 0;",
     },
     Mutation {
         name: "repair: waiting and held deliveries of a deleted webhook are not cancelled",
