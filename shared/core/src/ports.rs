@@ -112,16 +112,23 @@ pub trait Sessions: Send + Sync {
     async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
 }
 
+/// The webhooks of an account.
+#[derive(Debug, Clone, Default)]
+pub struct WebhookList {
+    /// Oldest first, without deleted ones.
+    pub readable: Vec<std::sync::Arc<Webhook>>,
+    /// Those whose records cannot be read: they are damaged, or another version wrote them. They cost the others
+    /// nothing, receive no events, and can only be deleted.
+    pub unreadable: Vec<WebhookId>,
+}
+
 /// Reads webhooks.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
     /// The webhook with this id, even if it is deleted.
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
-    /// The account's webhooks, oldest first, without deleted ones and without those whose records cannot be read. An
-    /// unreadable record is logged with its id, and costs the other webhooks nothing.
-    async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<Vec<std::sync::Arc<Webhook>>>>;
-    /// The ids of the account's webhooks whose records cannot be read: they are damaged, or another version wrote them.
-    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>>;
+    /// The account's webhooks. The id of an unreadable one is logged.
+    async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<WebhookList>>;
 }
 
 /// The result of [`Records::accept`].

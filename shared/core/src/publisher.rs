@@ -71,6 +71,7 @@ impl Publisher {
         let event = self.event(account, envelope, idempotency_key)?;
         let webhooks = self.webhooks.webhooks(account).await?;
         let deliveries = webhooks
+            .readable
             .iter()
             .filter(|webhook| webhook.wants_event(&event))
             .map(|webhook| Delivery::new(&event, webhook.id))

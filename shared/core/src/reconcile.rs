@@ -158,7 +158,7 @@ impl Outbox {
         ids.rotate_left(start);
         let mut found = 0;
         for account in ids {
-            for webhook in self.webhooks.webhooks(account).await?.iter() {
+            for webhook in self.webhooks.webhooks(account).await?.readable.iter() {
                 match self.check_webhook(webhook).await {
                     Ok(0) => {}
                     Ok(sent) => {

@@ -1,4 +1,4 @@
-//! Sessions: who is signed in, by the session cookie.
+//! Sessions: finds the signed-in caller by the session cookie.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 use statuspulse_core::ids::{AccountId, WebhookId};
-use statuspulse_core::ports::{Conflict, PortResult, Unavailable, Webhooks};
+use statuspulse_core::ports::{Conflict, PortResult, Unavailable, WebhookList, Webhooks};
 use statuspulse_core::record::{WebhookParts, read_webhook, write_webhook};
 use statuspulse_core::webhook::Webhook;
 
@@ -14,8 +14,6 @@ use crate::Embedded;
 use crate::columns::{bad, bytes16};
 use crate::queue::Outgoing;
 use crate::sealing::Sealer;
-
-type List = Arc<Vec<Arc<Webhook>>>;
 
 /// The cached webhooks. A write replaces its webhook here, and removes the list of the account, before it returns to
 /// its caller. It also increments `generation`, so that a read that began before is not cached.
@@ -26,7 +24,7 @@ pub(crate) struct Cache(Mutex<Cached>);
 struct Cached {
     generation: u64,
     by_id: HashMap<WebhookId, Arc<Webhook>>,
-    by_account: HashMap<AccountId, List>,
+    by_account: HashMap<AccountId, Arc<WebhookList>>,
 }
 
 impl Cache {
@@ -86,44 +84,38 @@ impl Webhooks for Embedded {
         Ok(read)
     }
 
-    async fn webhooks(&self, account: AccountId) -> PortResult<List> {
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         let (known, generation) =
             self.webhook_cache.with(|cached| (cached.by_account.get(&account).cloned(), cached.generation));
         if let Some(known) = known {
             return Ok(known);
         }
-        let (read, _) = self.read_webhooks(account)?;
-        let list = Arc::new(read);
+        let list = Arc::new(self.read_webhooks(account)?);
         self.webhook_cache.remember(generation, |cached| {
             cached.by_account.insert(account, list.clone());
         });
         Ok(list)
     }
-
-    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
-        Ok(self.read_webhooks(account)?.1)
-    }
 }
 
 impl Embedded {
-    /// The account's webhooks, and the ids of those that cannot be read.
-    fn read_webhooks(&self, account: AccountId) -> PortResult<(Vec<Arc<Webhook>>, Vec<WebhookId>)> {
+    fn read_webhooks(&self, account: AccountId) -> PortResult<WebhookList> {
         self.readers.read("listing webhooks", |connection| {
             let sql = "SELECT * FROM webhooks WHERE account_id = ?1 AND deleted = 0 ORDER BY id";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([account.to_bytes()])?;
-            let (mut read, mut unreadable) = (vec![], vec![]);
+            let mut list = WebhookList::default();
             while let Some(row) = rows.next()? {
                 match webhook_row(row, &self.sealer) {
-                    Ok(webhook) => read.push(Arc::new(webhook)),
+                    Ok(webhook) => list.readable.push(Arc::new(webhook)),
                     Err(error) => {
                         let id = WebhookId::from_bytes(bytes16(row, "id")?);
                         tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
-                        unreadable.push(id);
+                        list.unreadable.push(id);
                     }
                 }
             }
-            Ok((read, unreadable))
+            Ok(list)
         })
     }
 

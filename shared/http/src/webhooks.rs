@@ -13,6 +13,7 @@ use http::header::LOCATION;
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::admin::preview::Preview;
+use statuspulse_core::admin::query::WebhookPage;
 use statuspulse_core::error::Result;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::webhook::Webhook;
@@ -60,12 +61,12 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
     let list = List::new(&api.cursor_key, account, "webhooks");
     let window = list.window(&mut query);
     query.finish()?;
-    let page = api.admin.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
+    let WebhookPage { page, unreadable } =
+        api.admin.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
     let mut data = Vec::with_capacity(page.items.len());
     for webhook in &page.items {
         data.push(view(&api, webhook).await?);
     }
-    let unreadable = api.admin.unreadable_webhooks(account).await?;
     let page = list.view(data, page.next.map(WebhookId::to_bytes));
     Ok(Json(ListView { page, unreadable }).into_response())
 }

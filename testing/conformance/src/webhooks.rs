@@ -143,18 +143,18 @@ pub(crate) async fn an_unreadable_webhook_costs_the_others_nothing_and_can_be_re
     let stage = stage.with_damaged(account, damaged.id).await;
     let listed = async || {
         let listed = stage.store.webhooks(account).await.unwrap();
-        listed.iter().map(|webhook| webhook.id).collect::<Vec<_>>()
+        listed.readable.iter().map(|webhook| webhook.id).collect::<Vec<_>>()
     };
     assert_eq!(listed().await, [healthy.id]);
-    assert_eq!(stage.store.unreadable_webhooks(account).await.unwrap(), [damaged.id]);
-    assert_eq!(stage.store.unreadable_webhooks(stage.account_id()).await.unwrap(), []);
+    assert_eq!(stage.store.webhooks(account).await.unwrap().unreadable, [damaged.id]);
+    assert_eq!(stage.store.webhooks(stage.account_id()).await.unwrap().unreadable, []);
     let error = stage.store.webhook(damaged.id).await.unwrap_err();
     assert!(error.is_unreadable(), "{error}");
     stage.store.save_webhook(&healthy).await.unwrap().unwrap();
 
     stage.store.remove_unreadable_webhook(account, damaged.id).await.unwrap();
     assert_eq!(stage.store.webhook(damaged.id).await.unwrap(), None);
-    assert_eq!(stage.store.unreadable_webhooks(account).await.unwrap(), []);
+    assert_eq!(stage.store.webhooks(account).await.unwrap().unreadable, []);
     assert_eq!(listed().await, [healthy.id]);
 }
 
@@ -184,7 +184,7 @@ pub(crate) async fn a_deleted_webhook_is_found_by_its_id_but_not_listed(stage: S
     stage.store.create_webhook(&stage.webhook(stage.account_id())).await.unwrap();
     let listed = async |stage: &Stage| {
         let all = stage.store.webhooks(account).await.unwrap();
-        all.iter().map(|webhook| webhook.id).collect::<Vec<_>>()
+        all.readable.iter().map(|webhook| webhook.id).collect::<Vec<_>>()
     };
     assert_eq!(listed(&stage).await, [kept[0].id, kept[1].id, kept[2].id], "oldest first");
 
@@ -215,7 +215,7 @@ pub(crate) async fn concurrent_changes_are_not_lost_and_replaced_versions_are_no
                 if stage.store.save_webhook(&next).await.unwrap().is_ok() {
                     mine += 1;
                     let seen = stage.store.webhook(id).await.unwrap().unwrap().version;
-                    let listed = stage.store.webhooks(account).await.unwrap()[0].version;
+                    let listed = stage.store.webhooks(account).await.unwrap().readable[0].version;
                     assert!(seen > next.version && listed > next.version, "an older version was read");
                 }
             }

@@ -13,7 +13,8 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult,
-    Queue, Random, RateLimit, RateLimits, Records, Saved, Sender, Sent, Sessions, Unavailable, Webhooks,
+    Queue, Random, RateLimit, RateLimits, Records, Saved, Sender, Sent, Sessions, Unavailable, WebhookList,
+    Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
@@ -222,7 +223,7 @@ impl Webhooks for Ports {
         .await
     }
 
-    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         self.call("webhooks", |inner, _| {
             let mut webhooks = inner.store.webhooks_of(account);
             // A list may be stale: no decision may depend on a fresh one.
@@ -233,13 +234,10 @@ impl Webhooks for Ports {
                     *webhook = stale;
                 }
             }
-            (Arc::new(webhooks), String::new())
+            // Every record is readable here.
+            (Arc::new(WebhookList { readable: webhooks, unreadable: vec![] }), String::new())
         })
         .await
-    }
-
-    async fn unreadable_webhooks(&self, _: AccountId) -> PortResult<Vec<WebhookId>> {
-        Ok(vec![])
     }
 }
 
@@ -387,7 +385,7 @@ impl Deliveries for Ports {
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {
         self.call("lane_head", |inner, _| {
             let head = inner.store.head(webhook, incident_id);
-            let text = head.as_ref().map_or_else(|| "nobody".to_owned(), standing);
+            let text = head.as_ref().map_or_else(|| "none".to_owned(), standing);
             (head, text)
         })
         .await

@@ -15,7 +15,7 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
     Acceptance, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult, Queue, Random,
-    Records, Saved, Unavailable, Webhooks,
+    Records, Saved, Unavailable, WebhookList, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 use statuspulse_embedded::Embedded;
@@ -201,12 +201,8 @@ impl Webhooks for Fused {
         self.store.webhook(id).await
     }
 
-    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         self.store.webhooks(account).await
-    }
-
-    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
-        self.store.unreadable_webhooks(account).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Conflict, PortResult, Unavailable, Webhooks};
+use statuspulse_core::ports::{Conflict, PortResult, Unavailable, WebhookList, Webhooks};
 use statuspulse_core::record::{WebhookParts, read_webhook, write_webhook};
 use statuspulse_core::sealing::Sealer;
 use statuspulse_core::webhook::Webhook;
@@ -26,42 +26,29 @@ impl Webhooks for Table {
         restore(&item, sealer, doing).map(Some)
     }
 
-    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         let doing = "listing webhooks";
-        Ok(Arc::new(self.read_webhooks(account, doing).await?.0))
-    }
-
-    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
-        Ok(self.read_webhooks(account, "listing webhooks").await?.1)
-    }
-}
-
-impl Table {
-    /// The account's webhooks, and the ids of those that cannot be read.
-    async fn read_webhooks(
-        &self,
-        account: AccountId,
-        doing: &'static str,
-    ) -> PortResult<(Vec<Arc<Webhook>>, Vec<WebhookId>)> {
         let items = self.all_with_prefix(account_partition(Some(account)), "w#", doing).await?;
-        let (mut read, mut unreadable) = (vec![], vec![]);
+        let mut list = WebhookList::default();
         if items.is_empty() {
-            return Ok((read, unreadable));
+            return Ok(Arc::new(list));
         }
         let sealer = self.data_key.sealer().await?;
         for item in &items {
             match restore(item, sealer, doing) {
-                Ok(webhook) => read.push(webhook),
+                Ok(webhook) => list.readable.push(webhook),
                 Err(error) => {
                     let id = readable(item.parsed("id"), doing)?;
                     tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
-                    unreadable.push(id);
+                    list.unreadable.push(id);
                 }
             }
         }
-        Ok((read, unreadable))
+        Ok(Arc::new(list))
     }
+}
 
+impl Table {
     pub(super) async fn delete_unreadable_webhook(
         &self,
         account: AccountId,

@@ -69,7 +69,7 @@ impl Admin {
 
     async fn check_webhooks(&self, account: AccountId, domains: &AllowedDomains) -> Result<()> {
         let webhooks = self.webhooks.webhooks(account).await?;
-        match webhooks.iter().find(|webhook| !webhook.settings.keeps_to(domains)) {
+        match webhooks.readable.iter().find(|webhook| !webhook.settings.keeps_to(domains)) {
             Some(outside) => Err(Error::Conflict {
                 code: "webhook_outside_domains",
                 detail: format!("webhook {} uses a domain that is not on the list", outside.id),

@@ -59,7 +59,7 @@ impl Admin {
                 .filter(|webhook| webhook.account_id == account && !webhook.is_deleted())
                 .ok_or(Error::NotFound("webhook")),
             Err(error) if error.is_unreadable() => {
-                let is_own = self.webhooks.unreadable_webhooks(account).await?.contains(&id);
+                let is_own = self.webhooks.webhooks(account).await?.unreadable.contains(&id);
                 Err(if is_own { Error::Unreadable(id) } else { Error::NotFound("webhook") })
             }
             Err(error) => Err(error.into()),

@@ -67,7 +67,7 @@ impl Admin {
     /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer.
     pub(super) async fn handshake(&self, webhook: &Webhook) -> HandshakeOutcome {
         let at = self.clock.now();
-        let body = webhook.settings.render_probe(Probe::Handshake, webhook.id, at);
+        let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, at);
         let about = self.about_now(webhook, Probe::Handshake.name(), at);
         let sent = self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, at)).await;
         let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
@@ -114,7 +114,7 @@ impl Admin {
         let now = self.clock.now();
         let settings = &webhook.settings;
         let (event, body) = match event_type {
-            None => (Probe::Test.name(), settings.render_probe(Probe::Test, id, now)),
+            None => (Probe::Test.name(), settings.destination.render_probe(Probe::Test, id, now)),
             Some(kind) => (kind.name(), settings.render(kind, &sample(kind), &self.deployment.page_of(id))),
         };
         let about = self.about_now(&webhook, event, now);

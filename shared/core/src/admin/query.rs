@@ -24,6 +24,15 @@ pub struct Audited {
     pub by: Option<(KeyId, String)>,
 }
 
+/// A page of an account's webhooks.
+#[derive(Debug, Clone)]
+pub struct WebhookPage {
+    /// The page.
+    pub page: Page<Arc<Webhook>, WebhookId>,
+    /// The webhooks that can only be deleted: the same on every page.
+    pub unreadable: Vec<WebhookId>,
+}
+
 impl Admin {
     /// The account.
     pub async fn account(&self, id: AccountId) -> Result<Account> {
@@ -36,17 +45,12 @@ impl Admin {
         account: AccountId,
         after: Option<WebhookId>,
         limit: usize,
-    ) -> Result<Page<Arc<Webhook>, WebhookId>> {
+    ) -> Result<WebhookPage> {
         let all = self.webhooks.webhooks(account).await?;
-        let mut rest = all.iter().filter(|webhook| after.is_none_or(|after| webhook.id > after));
+        let mut rest = all.readable.iter().filter(|webhook| after.is_none_or(|after| webhook.id > after));
         let items: Vec<_> = rest.by_ref().take(limit).cloned().collect();
         let next = rest.next().and_then(|_| items.last()).map(|webhook| webhook.id);
-        Ok(Page { items, next })
-    }
-
-    /// The ids of the account's webhooks that can only be deleted.
-    pub async fn unreadable_webhooks(&self, account: AccountId) -> Result<Vec<WebhookId>> {
-        Ok(self.webhooks.unreadable_webhooks(account).await?)
+        Ok(WebhookPage { page: Page { items, next }, unreadable: all.unreadable.clone() })
     }
 
     /// The webhook's latest changes, newest first.
@@ -92,7 +96,7 @@ impl Admin {
     /// A delivery by its id alone, which is in a header of every attempt.
     pub async fn delivery_by_id(&self, account: AccountId, id: DeliveryId) -> Result<Delivery> {
         let own: Vec<WebhookId> =
-            self.webhooks.webhooks(account).await?.iter().map(|webhook| webhook.id).collect();
+            self.webhooks.webhooks(account).await?.readable.iter().map(|webhook| webhook.id).collect();
         self.deliveries.delivery(&own, id).await?.ok_or(Error::NotFound("delivery"))
     }
 }

@@ -20,7 +20,8 @@ impl Admin {
     pub async fn register(&self, by: Manager, asked: NewWebhook) -> Result<Arc<Webhook>> {
         let account = self.account(by.account_id).await?;
         let settings = settings::new(asked, self.target_rules(&account))?;
-        if self.webhooks.webhooks(account.id).await?.len() >= limits::WEBHOOKS_PER_ACCOUNT {
+        let own = self.webhooks.webhooks(account.id).await?;
+        if own.readable.len() + own.unreadable.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
                 code: "too_many_webhooks",
                 detail: format!("an account can have {} webhooks", limits::WEBHOOKS_PER_ACCOUNT),

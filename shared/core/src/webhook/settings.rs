@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 
-use crate::destination::{Address, Destination, Probe};
+use crate::destination::{Address, Destination};
 use crate::event::EventType;
-use crate::ids::WebhookId;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 /// What an owner can set.
@@ -43,11 +41,6 @@ impl Settings {
     /// the URL of the webhook's page in the dashboard.
     pub fn render(&self, event_type: EventType, payload: &Bytes, page: &str) -> Bytes {
         self.destination.render(event_type, payload, &self.monitor_groups, page)
-    }
-
-    /// The body of a call that is not a delivery.
-    pub(crate) fn render_probe(&self, probe: Probe, webhook: WebhookId, now: Timestamp) -> Bytes {
-        self.destination.render_probe(probe, webhook, now)
     }
 
     /// Whether a handshake with one endpoint also proves the other.

@@ -53,7 +53,7 @@ impl Worker {
             return Ok(Handled::Again(later(now, limits::DRAIN_INTERVAL)));
         };
         let mut batch = vec![claimed];
-        for other in self.webhooks.webhooks(webhook.account_id).await?.iter() {
+        for other in self.webhooks.webhooks(webhook.account_id).await?.readable.iter() {
             if batch.len() >= limits::NOTIFICATIONS_TOGETHER {
                 break;
             }

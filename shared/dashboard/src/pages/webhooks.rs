@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
+use statuspulse_core::admin::query::WebhookPage;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
@@ -44,7 +45,9 @@ struct Row {
 
 pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let form = Form::of_query(query.as_deref());
-    let all = viewer.admin.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?.items;
+    let WebhookPage { page, unreadable } =
+        viewer.admin.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?;
+    let all = page.items;
     let (search, status) = (form.text("q").to_lowercase(), form.text("status").to_owned());
     let found: Vec<_> =
         all.iter().filter(|webhook| is_found(webhook, &search) && stands(webhook, &status)).collect();
@@ -57,7 +60,6 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     }))
     .await?;
     let next = from + crate::limits::WEBHOOKS_PAGE;
-    let unreadable = viewer.admin.unreadable_webhooks(viewer.account).await?;
     let page = ListPage {
         frame: viewer.frame().await?,
         is_new: all.is_empty() && unreadable.is_empty(),

@@ -15,7 +15,7 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Queue,
-    Random, Records, Saved, Sender, Sent, Sessions, Unavailable, Webhooks,
+    Random, Records, Saved, Sender, Sent, Sessions, Unavailable, WebhookList, Webhooks,
 };
 use statuspulse_core::record::Unreadable;
 use statuspulse_core::webhook::Webhook;
@@ -166,19 +166,19 @@ impl Webhooks for Store {
         Ok(self.tables().webhooks.get(&id).cloned())
     }
 
-    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<Vec<Arc<Webhook>>>> {
+    async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         self.check(Fault::Unavailable)?;
         self.check(Fault::Panics)?;
         let owned = |webhook: &&Arc<Webhook>| webhook.account_id == account && !webhook.is_deleted();
         let tables = self.tables();
-        let readable = |webhook: &&Arc<Webhook>| !tables.unreadable.contains(&webhook.id);
-        Ok(Arc::new(tables.webhooks.values().filter(owned).filter(readable).cloned().collect()))
-    }
-
-    async fn unreadable_webhooks(&self, account: AccountId) -> PortResult<Vec<WebhookId>> {
-        let tables = self.tables();
-        let owned = |id: &&WebhookId| tables.webhooks[id].account_id == account;
-        Ok(tables.unreadable.iter().filter(owned).copied().collect())
+        let (unreadable, readable): (Vec<_>, Vec<_>) = tables
+            .webhooks
+            .values()
+            .filter(owned)
+            .cloned()
+            .partition(|webhook| tables.unreadable.contains(&webhook.id));
+        let unreadable = unreadable.iter().map(|webhook| webhook.id).collect();
+        Ok(Arc::new(WebhookList { readable, unreadable }))
     }
 }
 
