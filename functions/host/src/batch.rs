@@ -3,8 +3,8 @@
 //!
 //! A message that failed with an error is received again after a growing wait. One that cannot be read, panics or
 //! hangs is received again after the queue's visibility timeout. After ten receives (about an hour with growing waits)
-//! it goes to the dead-letter queue. A message that is due later is sent again as a new message, so that waiting does not count as
-//! failing.
+//! it goes to the dead-letter queue. A message that is due later is sent again as a new message, so that waiting does
+//! not count as failing.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -32,7 +32,6 @@ pub use pagerduty::{RoutingKey, RoutingKeyRefused};
 pub(crate) use shown::shortened;
 
 use crate::attempt::{Failure, Reply};
-use crate::event::EventType;
 use crate::ids::WebhookId;
 
 /// PagerDuty's URL for events, outside of its EU region.
@@ -107,30 +106,14 @@ impl Destination {
         Verdict::of(self.format, result)
     }
 
-    /// The body of a delivery.
-    pub(crate) fn render(
-        &self,
-        event_type: EventType,
-        payload: &Bytes,
-        monitor_groups: &[String],
-        page: &str,
-    ) -> Bytes {
-        self.format.event(&Outgoing {
-            event_type,
-            payload,
-            routing_key: self.revealed_key(),
-            monitor_groups,
-            page,
-        })
+    /// The routing key as text; empty if the format needs none.
+    pub(crate) fn revealed_key(&self) -> &str {
+        self.routing_key.as_ref().map_or("", RoutingKey::reveal)
     }
 
     /// The body of a call that is not a delivery.
     pub(crate) fn render_probe(&self, probe: Probe, webhook: WebhookId, now: Timestamp) -> Bytes {
         self.format.probe(probe, &ProbeTarget { webhook, routing_key: self.revealed_key(), now })
-    }
-
-    fn revealed_key(&self) -> &str {
-        self.routing_key.as_ref().map_or("", RoutingKey::reveal)
     }
 
     /// Why a handshake failed; `None` if it proves the endpoint. Other successes than the expected one do not: after a

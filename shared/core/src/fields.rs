@@ -143,8 +143,8 @@ impl<'a> Fields<'a> {
         self.refused.add(format!("{}/{}", self.pointer_to(name), escape(key)), detail);
     }
 
-    /// Checks the values that were not read: parsers of receivers differ on a key that appears more than once, and refuse
-    /// deep nesting. `levels` is how many levels each value may have.
+    /// Checks the values that were not read: parsers of receivers differ on a key that appears more than once, and
+    /// refuse deep nesting. `levels` is how many levels each value may have.
     pub(crate) fn check_nested(&mut self, levels: usize) {
         for (key, value) in self.entries.iter().filter(|(_, value)| is_nested(value)) {
             self.refused.extend(check_levels(&format!("{}/{}", self.pointer, escape(key)), value, levels));

@@ -96,6 +96,8 @@ pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
 pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
 /// Pages in a row with a failing webhook after which a recovery ends.
 pub const RECOVERY_RELAPSES: u32 = 3;
+/// How long after its job was replaced a worker may still change deliveries: the rest of its lease, and slow calls.
+pub const WORKER_ENDS: Duration = Duration::from_secs(60);
 /// How long a released delivery may wait for its first attempt before its message is sent again: the message may have
 /// been lost with the worker that released it. Longer than a claim, so that an attempt that was running has ended.
 pub const RESEND_AFTER: Duration = Duration::from_secs(60);

@@ -175,7 +175,8 @@ impl Outbox {
         Ok(self.records.remove_unreadable_webhook(account, id).await?)
     }
 
-    /// Saves a webhook. Its unsent messages are sent with [`send_unsent`](Self::send_unsent), by any code that reads it next.
+    /// Saves a webhook. Its unsent messages are sent with [`send_unsent`](Self::send_unsent), by any code that reads
+    /// it next.
     pub(crate) async fn save_webhook(&self, next: Webhook) -> Result<CompareAndSet<Arc<Webhook>>> {
         if self.records.save_webhook(&next).await?.is_err() {
             return Ok(Err(Conflict));
@@ -185,7 +186,8 @@ impl Outbox {
     }
 
     /// Changes a webhook by compare-and-set, and retries after each conflict. `change` gets the latest record, and
-    /// returns `None` if it does not apply. The caller sends the resulting messages with [`send_unsent`](Self::send_unsent).
+    /// returns `None` if it does not apply. The caller sends the resulting messages with
+    /// [`send_unsent`](Self::send_unsent).
     /// Returns `None` if there is no such webhook.
     pub(crate) async fn change_webhook(
         &self,

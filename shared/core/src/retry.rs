@@ -99,8 +99,8 @@ pub fn rung(number: u8) -> u8 {
     number.saturating_sub(1).min(FAILURES_TO_PAUSE)
 }
 
-/// Parses a `Retry-After` header: seconds, or a date in one of HTTP's three forms (RFC 9110, section 10.2.3). The result is at most one hour.
-/// Returns `None` for an invalid value or a date in the past.
+/// Parses a `Retry-After` header: seconds, or a date in one of HTTP's three forms (RFC 9110, section 10.2.3). The
+/// result is at most one hour. Returns `None` for an invalid value or a date in the past.
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     let asked = if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {

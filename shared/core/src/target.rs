@@ -148,8 +148,8 @@ impl EndpointUrl {
         self.port
     }
 
-    /// `scheme://host`, with the port if it is not the scheme's default. Connections are kept per origin. Slack texts and
-    /// logs show only this, because with many services the path is a secret.
+    /// `scheme://host`, with the port if it is not the scheme's default. Connections are kept per origin. Slack texts
+    /// and logs show only this, because with many services the path is a secret.
     pub fn origin(&self) -> &str {
         &self.text[..self.path_start()]
     }

@@ -4,8 +4,8 @@
 //!
 //! As on SQS: at least once, never before the due time, in no guaranteed order. A message belongs to the worker that
 //! received it until its [`Received`] is completed. If that is dropped instead (a panic, a cancelled task), the message
-//! is delivered again after a backoff. After [`crate::limits::RECEIVES_MAX`] deliveries it becomes a dead letter. At the next start,
-//! dead letters and messages that were in progress are delivered again.
+//! is delivered again after a backoff. After [`crate::limits::RECEIVES_MAX`] deliveries it becomes a dead letter. At
+//! the next start, dead letters and messages that were in progress are delivered again.
 //!
 //! # Fairness
 //!
@@ -121,8 +121,8 @@ impl Queues {
         self.postponed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs after a commit: adds the `moved` messages to the queues in memory, puts postponed messages that are due back into
-    /// theirs, and updates `next_due`. `earliest` is the earliest due time in the `delayed` table.
+    /// Runs after a commit: adds the `moved` messages to the queues in memory, puts postponed messages that are due
+    /// back into theirs, and updates `next_due`. `earliest` is the earliest due time in the `delayed` table.
     fn made_ready(&self, moved: &[Entry], now: i64, earliest: i64) {
         moved.iter().for_each(|entry| self.place(Placed::Ready(entry.clone())));
         let mut postponed = self.postponed();

@@ -23,7 +23,8 @@ pub enum HeaderFlood {
     Many,
 }
 
-/// How a path responds. Behaviours that wait until the sender closes the connection hold the connection and nothing else.
+/// How a path responds. Behaviours that wait until the sender closes the connection hold the connection and nothing
+/// else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behaviour {
     Answer(Answer),

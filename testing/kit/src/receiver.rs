@@ -76,7 +76,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts on the current tokio runtime. Every path answers `200 ok` until [`behaviour`](Self::behaviour) changes it.
+    /// Starts on the current tokio runtime. Every path answers `200 ok` until [`behaviour`](Self::behaviour) changes
+    /// it.
     pub fn start(options: ReceiverOptions) -> io::Result<Self> {
         let speech = match options.certificate {
             None => Speech::Plain,

@@ -177,8 +177,8 @@ fn check_text(text: &str, characters: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Returns Discord's answer to a message. `at` is in nanoseconds since 1970. The limits are five messages in two seconds
-/// and 30 in a minute; the mock takes five at once and then one every two seconds, which keeps to both.
+/// Returns Discord's answer to a message. `at` is in nanoseconds since 1970. The limits are five messages in two
+/// seconds and 30 in a minute; the mock takes five at once and then one every two seconds, which keeps to both.
 pub fn discord(body: &[u8], rate: &mut Rate, at: u64) -> Answer {
     if !rate.takes_one(at, 0.5, 5.0) {
         let limited = json!({"message": "You are being rate limited.", "retry_after": 2.0, "global": false});

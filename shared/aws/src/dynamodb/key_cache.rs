@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use statuspulse_core::access::{ApiKey, KeyHash};
 
-/// A revoked key is refused at once in the environment that revoked it, and after [`crate::limits::KEYS_CACHED_FOR`] at the latest
-/// everywhere else.
+/// A revoked key is refused at once in the environment that revoked it, and after [`crate::limits::KEYS_CACHED_FOR`] at
+/// the latest everywhere else.
 #[derive(Debug, Default, Clone)]
 pub(super) struct KeyCache(Arc<Mutex<HashMap<KeyHash, (ApiKey, Timestamp)>>>);
 

@@ -11,7 +11,8 @@
 //! condition fails, the lane is free, and the delivery need not wait. There is no gap between the two cases.
 //!
 //! A delivery that succeeds at once costs one write here. Finishing a delivery does not change the list. Finished
-//! deliveries at its front are removed when the lane is read and there are more than [`crate::limits::LANE_TRIM_AT`] of them.
+//! deliveries at its front are removed when the lane is read and there are more than [`crate::limits::LANE_TRIM_AT`] of
+//! them.
 
 use std::collections::HashMap;
 

@@ -322,7 +322,8 @@ pub(super) fn names_in<'a>(expressions: impl IntoIterator<Item = &'a str>) -> Ha
     names
 }
 
-/// Makes many calls, up to [`crate::limits::CONCURRENT_REQUESTS`] at a time. Returns the results in order, or the first failure.
+/// Makes many calls, up to [`crate::limits::CONCURRENT_REQUESTS`] at a time. Returns the results in order, or the first
+/// failure.
 pub(super) async fn side_by_side<T>(calls: Vec<BoxFuture<'_, PortResult<T>>>) -> PortResult<Vec<T>> {
     let mut answers = stream::iter(calls).buffered(crate::limits::CONCURRENT_REQUESTS);
     let mut all = vec![];

@@ -64,7 +64,7 @@ impl Admin {
                 Ok(webhook) => Webhook::clone(&webhook),
                 Err(Error::Unreadable(_)) => {
                     self.outbox.remove_unreadable_webhook(by.account_id, id).await?;
-                    log_change(id, "deleted unread", Some(by.key_id));
+                    log_change(id, "deleted", Some(by.key_id));
                     return Ok(());
                 }
                 Err(not_found @ Error::NotFound(_)) => {

@@ -58,8 +58,7 @@ impl Admin {
     ) -> Result<Option<Rebuilt>> {
         let webhook = self.webhook(account, delivery.webhook_id).await?;
         let Some(event) = self.deliveries.event(delivery.event_id).await? else { return Ok(None) };
-        let body =
-            webhook.settings.render(delivery.event_type, &event.body, &self.deployment.page_of(webhook.id));
+        let body = webhook.settings.render(delivery.event_type, &event.body, webhook.id, &self.deployment);
         let about = About {
             event: delivery.event_type.name(),
             event_id: delivery.event_id,
@@ -89,7 +88,7 @@ impl Admin {
         let about = self.about_now(&webhook, event_type.name(), now);
         // The payload is not signed: a way to have any payload signed would be worth as much as the secret.
         let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", now).into_iter();
-        let rendered = webhook.settings.render(event_type, &payload, &self.deployment.page_of(id));
+        let rendered = webhook.settings.render(event_type, &payload, id, &self.deployment);
         Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
     }
 }

@@ -115,7 +115,7 @@ impl Admin {
         let settings = &webhook.settings;
         let (event, body) = match event_type {
             None => (Probe::Test.name(), settings.destination.render_probe(Probe::Test, id, now)),
-            Some(kind) => (kind.name(), settings.render(kind, &sample(kind), &self.deployment.page_of(id))),
+            Some(kind) => (kind.name(), settings.render(kind, &sample(kind), id, &self.deployment)),
         };
         let about = self.about_now(&webhook, event, now);
         let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);

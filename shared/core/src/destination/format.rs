@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::attempt::{Failure, Reply};
+use crate::deployment::Deployment;
 use crate::event::EventType;
 use crate::ids::WebhookId;
 use crate::webhook::pause::PauseReason;
@@ -70,8 +71,10 @@ pub struct Outgoing<'a> {
     pub routing_key: &'a str,
     /// The monitor groups of the webhook.
     pub monitor_groups: &'a [String],
-    /// The URL of the webhook's page in the dashboard.
-    pub page: &'a str,
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The deployment, for links to its dashboard.
+    pub deployment: &'a Deployment,
 }
 
 /// The webhook that a probe is for.

@@ -104,7 +104,7 @@ impl Format for PagerDuty {
     /// `group` is the webhook's monitor group, if it has exactly one. The link opens the incident's deliveries in the
     /// dashboard.
     fn event(&self, event: &Outgoing<'_>) -> Bytes {
-        let Outgoing { event_type, payload, routing_key, monitor_groups, page } = *event;
+        let Outgoing { event_type, payload, routing_key, monitor_groups, webhook, deployment } = *event;
         let shown = ShownFields::of(payload);
         let details = shown.details();
         let group = match monitor_groups {
@@ -119,7 +119,11 @@ impl Format for PagerDuty {
             },
             dedup_key: &shown.incident_id,
             client: "StatusPulse",
-            client_url: format!("{page}/deliveries?incident={}", in_query(&shown.incident_id)),
+            client_url: format!(
+                "{}/deliveries?incident={}",
+                deployment.page_of(webhook),
+                in_query(&shown.incident_id)
+            ),
             payload: Payload {
                 summary: shortened(&summary(event_type, &shown, &details), limits::PAGERDUTY_SUMMARY_CHARS),
                 source: &shown.monitor_name,

@@ -26,7 +26,8 @@ pub enum PauseReason {
     Gone,
     /// Its owner paused it.
     Manual,
-    /// Its answer means that it will never accept another request: see [`Format::verdict`](crate::destination::Format::verdict).
+    /// Its answer means that it will never accept another request: see
+    /// [`Format::verdict`](crate::destination::Format::verdict).
     Permanent,
 }
 

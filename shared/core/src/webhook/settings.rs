@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::destination::{Address, Destination};
+use crate::deployment::Deployment;
+use crate::destination::{Address, Destination, Outgoing};
 use crate::event::EventType;
+use crate::ids::WebhookId;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 /// What an owner can set.
@@ -37,10 +39,22 @@ impl std::fmt::Debug for Headers {
 
 impl Settings {
     /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same.
-    /// (If the destination limits its messages, the delivery may be sent as part of a burst instead.) `page` is
-    /// the URL of the webhook's page in the dashboard.
-    pub fn render(&self, event_type: EventType, payload: &Bytes, page: &str) -> Bytes {
-        self.destination.render(event_type, payload, &self.monitor_groups, page)
+    /// (If the destination limits its messages, the delivery may be sent as part of a burst instead.)
+    pub fn render(
+        &self,
+        event_type: EventType,
+        payload: &Bytes,
+        webhook: WebhookId,
+        deployment: &Deployment,
+    ) -> Bytes {
+        self.destination.format().event(&Outgoing {
+            event_type,
+            payload,
+            routing_key: self.destination.revealed_key(),
+            monitor_groups: &self.monitor_groups,
+            webhook,
+            deployment,
+        })
     }
 
     /// Whether a handshake with one endpoint also proves the other.

@@ -45,8 +45,9 @@ impl Worker {
                 Some(payload) => match webhook.settings.destination.format().limit() {
                     Some(limit) => self.send_rate_limited((delivery, number), payload, limit).await,
                     None => {
-                        let page = self.deployment.page_of(webhook.id);
-                        let body = webhook.settings.render(delivery.event_type, &payload, &page);
+                        let settings = &webhook.settings;
+                        let body =
+                            settings.render(delivery.event_type, &payload, webhook.id, &self.deployment);
                         self.make_attempt(&webhook, vec![(delivery, number)], body).await
                     }
                 },

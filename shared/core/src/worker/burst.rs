@@ -45,7 +45,7 @@ impl Worker {
         };
         let body = match &named[..] {
             [(event_type, payload)] if all_due.len() == 1 => {
-                webhook.settings.render(*event_type, payload, &self.deployment.page_of(id))
+                webhook.settings.render(*event_type, payload, id, &self.deployment)
             }
             _ => {
                 let types: Vec<_> = all_due.iter().map(|(delivery, _)| delivery.event_type).collect();

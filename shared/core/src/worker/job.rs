@@ -67,7 +67,7 @@ impl Worker {
         self.outbox.reconcile_webhook(webhook).await?;
         // This message may be a copy. Another worker may still hold deliveries, on a page that it leased before the job
         // was replaced, and may die. Its own copy is gone once this one is handled, so come again when it has ended.
-        let ended = later(webhook.updated_at, limits::RESEND_AFTER);
+        let ended = later(webhook.updated_at, limits::WORKER_ENDS);
         let was_replaced = webhook.generation != message.generation;
         Ok(if was_replaced && self.clock.now() < ended { Handled::Again(ended) } else { Handled::Done })
     }

@@ -1,9 +1,10 @@
 //! Sends notifications to the account's engineers on Slack: a webhook is failing, was paused, or answers again. Each is
 //! sent once, even if Slack is slow or down.
 //!
-//! **Batching.** The first notification is sent at once. Those raised within [`NOTIFICATION_GAP`](limits::NOTIFICATION_GAP) of it
-//! are sent as one message: the worker that takes the account's next slot claims all that are due. Each notification
-//! still has its own message, which finds it sent, so that nothing depends on which worker sends the batch.
+//! **Batching.** The first notification is sent at once. Those raised within
+//! [`NOTIFICATION_GAP`](limits::NOTIFICATION_GAP) of it are sent as one message: the worker that takes the account's
+//! next slot claims all that are due. Each notification still has its own message, which finds it sent, so that nothing
+//! depends on which worker sends the batch.
 
 use std::sync::Arc;
 
