@@ -295,14 +295,17 @@ pub(crate) fn delivery_by_id(connection: &Connection, id: DeliveryId) -> rusqlit
     connection.prepare_cached(sql)?.query_row([id.to_bytes()], delivery_row).optional()
 }
 
+pub(crate) const LANE_HEAD: &str =
+    "SELECT * FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3 ORDER BY seq LIMIT 1";
+
+/// The first unfinished delivery of a lane.
 pub(crate) fn lane_head(
     connection: &Connection,
     webhook: WebhookId,
     incident_id: &str,
 ) -> rusqlite::Result<Option<Delivery>> {
-    let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND incident_id = ?2 AND state < 3
-               ORDER BY seq LIMIT 1";
-    connection.prepare_cached(sql)?.query_row((webhook.to_bytes(), incident_id), delivery_row).optional()
+    let mut statement = connection.prepare_cached(LANE_HEAD)?;
+    statement.query_row((webhook.to_bytes(), incident_id), delivery_row).optional()
 }
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
