@@ -21,7 +21,8 @@ fn files(ending: &str) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !["target", "node_modules", ".git", ".aws-sam", "cdk.out"].contains(&name.as_str()) {
+                let is_built = path == root().join("target");
+                if !is_built && !["node_modules", ".git", ".aws-sam", "cdk.out"].contains(&name.as_str()) {
                     folders.push(path);
                 }
             } else if name.ends_with(ending) {
@@ -265,6 +266,44 @@ fn every_flag_of_serve_and_receive_and_every_variable_is_in_the_documents() {
         .collect();
     assert!(undocumented.is_empty(), "flags that no document mentions: {undocumented:?}");
     assert!(text.contains("STATUSPULSE_LOG"));
+}
+
+/// Each alarm of the template has a heading in the runbook, and each heading has its alarm.
+#[test]
+fn every_alarm_has_its_runbook() {
+    let template = read(&root().join("infra/template.yaml"));
+    let alarms: BTreeSet<&str> = template
+        .split("AlarmName: !Sub \"${AWS::StackName}-")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let operations = read(&root().join("docs/operations.md"));
+    let section = operations.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap();
+    let headings = section.lines().filter_map(|line| line.strip_prefix("### "));
+    assert_eq!(headings.flat_map(|heading| heading.split(", ")).collect::<BTreeSet<_>>(), alarms);
+}
+
+/// A source file that a document or a comment names exists.
+#[test]
+fn every_source_file_that_is_named_exists() {
+    let sources = files(".rs");
+    let mut missing = vec![];
+    // A decision record and the changelog describe the code as it was.
+    let is_history = |path: &Path| path.ends_with("CHANGELOG.md") || short(path).starts_with("docs/adr/");
+    for path in files(".md").iter().filter(|path| !is_history(path)).chain(&sources) {
+        let text = read(path);
+        let is_source = path.extension().is_some_and(|ending| ending == "rs");
+        for line in text.lines().filter(|line| !is_source || line.trim_start().starts_with("//")) {
+            for quoted in line.split('`').skip(1).step_by(2) {
+                let name = quoted.split(':').next().unwrap_or_default();
+                let is_file = name.ends_with(".rs") && !name.contains(['*', '{', ' ', '<', '…']);
+                if is_file && !sources.iter().any(|source| source.ends_with(name)) {
+                    missing.push(format!("{}: `{name}`", short(path)));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
 }
 
 /// Where a document gives a number of functions or seeded defects, it is the real number.
