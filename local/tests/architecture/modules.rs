@@ -293,8 +293,8 @@ fn a_cycle_is_found_in_each_form_of_a_path() {
         "#[derive(Clone)] struct Clock { #[schema(value_type = crate::store::table::Time)] at: u64 }",
     ] {
         let found = find(&clock(cycle));
-        let told = "clock -> store::table (clock.rs)\nstore::table -> clock (store/table.rs)";
-        assert_eq!(found, [told], "{cycle}");
+        let expected = "clock -> store::table (clock.rs)\nstore::table -> clock (store/table.rs)";
+        assert_eq!(found, [expected], "{cycle}");
     }
     for harmless in [
         "use crate::Table;",
@@ -309,7 +309,7 @@ fn a_cycle_is_found_in_each_form_of_a_path() {
     let parent = |code| [("store/mod.rs", code), ("store/table.rs", "use super::Key;")];
     assert!(find(&parent("mod table;")).is_empty());
     for cycle in ["mod table; pub use table::Table;", "mod table; fn read() { table::read(); }"] {
-        let told = "store -> store::table (store/mod.rs)\nstore::table -> store (store/table.rs)";
-        assert_eq!(find(&parent(cycle)), [told], "{cycle}");
+        let expected = "store -> store::table (store/mod.rs)\nstore::table -> store (store/table.rs)";
+        assert_eq!(find(&parent(cycle)), [expected], "{cycle}");
     }
 }

@@ -48,8 +48,8 @@ async fn environment_variables_do_what_the_flags_do() {
     let (webhook, _) = api.webhook(&receiver.url("/hook"), &[]).await;
     receiver.behaviour("/hook", Behaviour::status(500));
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
-    let notice = receiver.wait_for_text("/slack", "was paused", LONG).await.unwrap();
-    let said = String::from_utf8_lossy(&notice.body).into_owned();
+    let notification = receiver.wait_for_text("/slack", "was paused", LONG).await.unwrap();
+    let said = String::from_utf8_lossy(&notification.body).into_owned();
     assert!(said.contains(&format!("https://hooks.example.com/dashboard/webhooks/{webhook}")), "{said}");
     program.stop().await;
 }
@@ -136,8 +136,8 @@ async fn receive_prints_what_comes_and_whether_its_signature_is_good() {
     let home = Home::new();
     let program = home.serve(&[]).await;
     let api = home.admin(&program).await;
-    let told = Receiver::start(ReceiverOptions::plain()).unwrap();
-    let (webhook, secret) = api.webhook(&told.url("/"), &[]).await;
+    let other = Receiver::start(ReceiverOptions::plain()).unwrap();
+    let (webhook, secret) = api.webhook(&other.url("/"), &[]).await;
     let mut command = home.command(&["receive", "--secret", &secret]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

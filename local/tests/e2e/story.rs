@@ -96,13 +96,13 @@ async fn the_whole_story() {
     the_handshake_was_signed(&story);
     only_what_was_asked_for_is_delivered(&mut story).await;
     failing_it_climbs_the_ladder_and_is_paused(&mut story).await;
-    slack_is_told_once(&story).await;
+    slack_is_notified_once(&story).await;
     resumed_it_gets_what_was_held(&mut story).await;
     rotated_it_is_signed_with_both_secrets(&mut story).await;
     let over = "is answering again, 25 deliveries drained";
     story.receiver.wait_for_text(SLACK, over, LONG).await.unwrap();
-    for told in ["was paused", over] {
-        assert_eq!(story.receiver.count_text(SLACK, told), 1, "{told}");
+    for text in ["was paused", over] {
+        assert_eq!(story.receiver.count_text(SLACK, text), 1, "{text}");
     }
     assert_eq!(story.receiver.count(HOOK), story.came);
     assert!(story.receiver.tls_handshakes() > 0);
@@ -165,9 +165,9 @@ async fn failing_it_climbs_the_ladder_and_is_paused(story: &mut Story) {
     assert_eq!(story.receiver.count(HOOK), story.came, "nothing is attempted while it is paused");
 }
 
-async fn slack_is_told_once(story: &Story) {
-    let notice = story.receiver.wait_for_text(SLACK, "was paused", LONG).await.unwrap();
-    let said: Value = serde_json::from_slice(&notice.body).unwrap();
+async fn slack_is_notified_once(story: &Story) {
+    let notification = story.receiver.wait_for_text(SLACK, "was paused", LONG).await.unwrap();
+    let said: Value = serde_json::from_slice(&notification.body).unwrap();
     let said = text(&said, "text");
     assert!(said.contains("Acme &amp; &lt;Sons&gt;"), "{said}");
     assert!(said.contains(&story.webhook) && said.contains("503"), "{said}");

@@ -67,7 +67,7 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_others() {
 
 /// With 32 concurrent workers the streak still goes up one rung at a time, and there is one pause.
 #[tokio::test]
-async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_hands_are_one_outage() {
+async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_workers_are_one_outage() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);
@@ -86,7 +86,7 @@ async fn a_hundred_payloads_that_fail_at_the_same_moment_in_many_hands_are_one_o
     assert_eq!(streaks, [0, 1, 2, 3, 4]);
     let of_fifth = world.attempts(URL).iter().filter(|seen| seen.attempt() == 5).count();
     assert!((1..=32).contains(&of_fifth), "{of_fifth} fifth attempts: only those in flight at the pause");
-    assert_eq!((world.notices().len(), *world.metrics.pauses.lock().unwrap()), (1, 1));
+    assert_eq!((world.pause_notifications().len(), *world.metrics.pauses.lock().unwrap()), (1, 1));
     assert_eq!(world.statuses(&hook).await, ["held"; 100]);
 }
 
@@ -154,9 +154,9 @@ async fn stopped_before<'a>(
     mut work: Attempt<'a>,
 ) -> (Attempt<'a>, Arc<Notify>) {
     let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (told, awaited) = (reached.clone(), go_on.clone());
+    let (signal, awaited) = (reached.clone(), go_on.clone());
     world.fuse.before(write, async move {
-        told.notify_one();
+        signal.notify_one();
         awaited.notified().await;
     });
     tokio::select! {
@@ -169,7 +169,7 @@ async fn stopped_before<'a>(
 /// A worker reads that the webhook is paused and then stalls. Meanwhile the webhook is resumed and its drain ends. When
 /// the worker holds the delivery afterwards, it must also start a release.
 #[tokio::test]
-async fn what_is_held_after_the_drain_has_ended_is_let_go_all_the_same() {
+async fn a_delivery_that_is_held_after_the_end_of_the_drain_is_released() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;
@@ -188,7 +188,7 @@ async fn what_is_held_after_the_drain_has_ended_is_let_go_all_the_same() {
 /// The same with the worker of the hold job. It stalls before it holds a delivery that waits behind an attempt in
 /// flight.
 #[tokio::test]
-async fn what_a_sweep_holds_after_the_drain_has_ended_is_let_go_all_the_same() {
+async fn a_delivery_that_a_hold_job_holds_after_the_end_of_the_drain_is_released() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     let answer = Arc::new(Notify::new());
@@ -198,8 +198,8 @@ async fn what_a_sweep_holds_after_the_drain_has_ended_is_let_go_all_the_same() {
     let mut in_flight = hanging(&world, 1).await;
     world.publish(&resolved("A")).await;
     world.act(&hook, "pause").await;
-    let sweep = world.next_message().await.unwrap();
-    let (work, go_on) = stopped_before(&world, Write::Held, Box::pin(world.work_on(sweep))).await;
+    let page = world.next_message().await.unwrap();
+    let (work, go_on) = stopped_before(&world, Write::Held, Box::pin(world.work_on(page))).await;
     world.act(&hook, "resume").await;
     world.advance(SECOND * 2).await;
     go_on.notify_one();
@@ -213,7 +213,7 @@ async fn what_a_sweep_holds_after_the_drain_has_ended_is_let_go_all_the_same() {
 /// The event was stored, but its publisher got an error and does not repeat the call. The next event of the incident,
 /// which was accepted, must not wait for ever behind it.
 #[tokio::test]
-async fn an_event_behind_one_whose_publisher_was_cut_off_does_not_wait_for_another() {
+async fn an_event_behind_one_whose_publisher_died_does_not_wait_for_another() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.fuse.lose_answer();
@@ -246,7 +246,7 @@ async fn a_delete_that_was_cut_off_cancels_all_the_same() {
 /// A redelivery reads that the webhook is paused, and holds the delivery after the webhook was resumed and drained. The
 /// caller gets an error and repeats the call.
 #[tokio::test]
-async fn a_redelivery_that_was_held_too_late_is_let_go_when_it_is_repeated() {
+async fn a_redelivery_that_is_held_too_late_is_released_when_the_call_is_repeated() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.publish(&opened("A")).await;
@@ -272,7 +272,7 @@ async fn a_redelivery_that_was_held_too_late_is_let_go_when_it_is_repeated() {
 /// A delivery is held between the last query of the drain and its end. The worker sees a running drain, so the drain
 /// must query once more.
 #[tokio::test]
-async fn what_is_held_between_the_drains_last_look_and_its_end_is_let_go_all_the_same() {
+async fn a_delivery_that_is_held_between_the_drains_last_query_and_its_end_is_released() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.act(&hook, "pause").await;

@@ -16,9 +16,9 @@ async fn a_death_between_sending_and_recording_sends_the_same_attempt_once_more(
     let hook = world.register(URL).await;
     world.publish(&opened("A")).await;
     let sent = Arc::new(Notify::new());
-    let told = sent.clone();
+    let reached = sent.clone();
     world.receivers.meanwhile(URL, async move {
-        told.notify_one();
+        reached.notify_one();
         std::future::pending::<()>().await;
     });
     let received = world.next_message().await.unwrap();
@@ -58,7 +58,7 @@ async fn a_death_after_recording_and_before_the_message_was_done_changes_nothing
     let numbers: Vec<_> = world.attempts(URL).iter().map(Seen::attempt).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
     assert_eq!(world.statuses(&hook).await, ["held", "held"]);
-    assert_eq!((world.notices().len(), world.dead_letters()), (1, 0));
+    assert_eq!((world.pause_notifications().len(), world.dead_letters()), (1, 0));
 }
 
 /// One step of a webhook's story. Returns `false` if the store failed, and then the step can be repeated.
@@ -175,13 +175,13 @@ async fn a_death_after_any_write_of_a_pause_still_pauses_holds_and_tells() {
         world.advance(HOUR).await;
         assert_eq!(world.status(&hook).await, "paused", "after {writes} writes");
         assert_eq!(world.statuses(&hook).await, ["held"; 4], "after {writes} writes");
-        let told = world.notices().len();
+        let sent = world.pause_notifications().len();
         assert!(
-            (1..=2).contains(&told),
-            "{told} notifications after {writes} writes: 2 only if the first was not recorded"
+            (1..=2).contains(&sent),
+            "{sent} notifications after {writes} writes: 2 only if the first was not recorded"
         );
         if finished {
-            assert_eq!(told, 1);
+            assert_eq!(sent, 1);
             break;
         }
     }

@@ -219,7 +219,7 @@ async fn the_url_is_a_secret() {
 }
 
 #[tokio::test]
-async fn a_burst_is_told_by_one_message_every_two_seconds_that_counts_what_came() {
+async fn a_burst_becomes_one_message_every_two_seconds_with_a_count() {
     let world = World::new().await;
     let hook = channel(&world).await;
     world.publish(&opened("INC-0")).await;

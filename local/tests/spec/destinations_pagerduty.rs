@@ -49,9 +49,9 @@ async fn an_incident_triggers_is_updated_and_resolves_under_its_own_id() {
     assert_eq!(world.statuses(&hook).await, ["delivered"; 3]);
     let attempts = world.attempts(PAGERDUTY_EVENTS);
     let bodies: Vec<Value> = attempts.iter().map(body).collect();
-    let told: Vec<_> =
+    let events: Vec<_> =
         bodies.iter().map(|body| (text(&body["event_action"]), text(&body["dedup_key"]))).collect();
-    assert_eq!(told, [("trigger", "INC-1"), ("trigger", "INC-1"), ("resolve", "INC-1")]);
+    assert_eq!(events, [("trigger", "INC-1"), ("trigger", "INC-1"), ("resolve", "INC-1")]);
     let page = format!("https://webhooks.statuspulse.io/dashboard/webhooks/{}/deliveries?incident=", hook.id);
     assert_eq!(
         (&bodies[0]["client"], &bodies[0]["client_url"]),

@@ -115,7 +115,7 @@ async fn what_is_written_is_escaped_and_cut_to_what_slack_takes() {
 }
 
 #[tokio::test]
-async fn what_slack_will_never_take_again_pauses_at_once_with_the_reason_in_words() {
+async fn a_permanent_refusal_by_slack_pauses_at_once_with_the_reason_in_words() {
     for (status, said, words) in [
         (404, "no_service", "was removed or turned off"),
         (410, "channel_is_archived", "the channel is archived"),
@@ -187,14 +187,14 @@ async fn the_url_is_a_secret() {
 
 /// The time of each message in milliseconds, and how many deliveries it contains.
 fn messages(world: &World) -> Vec<(i64, usize)> {
-    let told = |seen: &Seen| {
+    let count = |seen: &Seen| {
         let headline = text(&body(seen)["text"]).to_owned();
         let counts = headline.split(", ").filter(|part| part.contains(" incident"));
         let number = |part: &str| part.split(' ').find_map(|word| word.parse::<usize>().ok()).unwrap();
         counts.map(number).sum::<usize>().max(1)
     };
     let at = |seen: &Seen| seen.at.as_millisecond() - start().as_millisecond();
-    world.attempts(CHANNEL).iter().map(|seen| (at(seen), told(seen))).collect()
+    world.attempts(CHANNEL).iter().map(|seen| (at(seen), count(seen))).collect()
 }
 
 fn are_a_second_apart(messages: &[(i64, usize)]) {
@@ -212,7 +212,7 @@ async fn burst(world: &World, incidents: usize) {
 }
 
 #[tokio::test]
-async fn a_burst_is_told_by_one_message_a_second_that_counts_what_came() {
+async fn a_burst_becomes_one_message_a_second_with_a_count() {
     let world = World::new().await;
     let hook = channel(&world).await;
     burst(&world, 40).await;
@@ -249,7 +249,7 @@ async fn more_than_one_message_tells_comes_in_the_next_ones() {
     let came = messages(&world);
     are_a_second_apart(&came);
     assert_eq!(
-        came.iter().map(|(_, told)| told).sum::<usize>(),
+        came.iter().map(|(_, count)| count).sum::<usize>(),
         250,
         "each delivery is in one message: {came:?}"
     );
@@ -257,7 +257,7 @@ async fn more_than_one_message_tells_comes_in_the_next_ones() {
 }
 
 #[tokio::test]
-async fn a_stream_is_told_every_second_and_nothing_waits_long() {
+async fn a_steady_stream_becomes_one_message_a_second_and_nothing_waits_long() {
     let world = World::new().await;
     let hook = channel(&world).await;
     for n in 0..60 {
@@ -269,7 +269,7 @@ async fn a_stream_is_told_every_second_and_nothing_waits_long() {
     assert_eq!(world.statuses(&hook).await, ["delivered"; 60]);
     let came = messages(&world);
     are_a_second_apart(&came);
-    assert_eq!(came.iter().map(|(_, told)| told).sum::<usize>(), 60, "{came:?}");
+    assert_eq!(came.iter().map(|(_, count)| count).sum::<usize>(), 60, "{came:?}");
     assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 < 2000), "{came:?}");
     let deliveries = world.deliveries(&hook).await;
     let waits = deliveries.iter().map(|delivery| {
@@ -309,7 +309,7 @@ async fn a_burst_that_slack_does_not_take_climbs_the_ladder_together() {
     let came = messages(&world);
     are_a_second_apart(&came);
     assert_eq!(came[..3], [(0, 1), (1000, 19), (61_000, 19)]);
-    assert_eq!(came[3..].iter().map(|(_, told)| told).sum::<usize>(), 19, "{came:?}");
+    assert_eq!(came[3..].iter().map(|(_, count)| count).sum::<usize>(), 19, "{came:?}");
     assert_eq!(world.webhook(&hook).await["consecutive_failures"], 0);
 }
 

@@ -25,7 +25,7 @@ async fn paused(world: &World, url: &str) -> Hook {
 }
 
 #[tokio::test]
-async fn an_account_names_its_own_channel_and_its_pauses_are_told_there() {
+async fn the_pauses_of_an_account_with_its_own_channel_are_reported_there() {
     let world = World::new().await;
     let account = world.get("/v1/account").await.expect(200);
     assert_eq!(account["slack_url"], Value::Null);
@@ -77,7 +77,7 @@ async fn a_channel_is_an_endpoint_like_others() {
 
 /// A sign-in page in front of Slack answers 200 too.
 #[tokio::test]
-async fn only_slacks_ok_means_that_somebody_was_told() {
+async fn only_the_ok_of_slack_means_that_the_notification_was_sent() {
     let world = World::new().await;
     world
         .receivers
@@ -89,7 +89,7 @@ async fn only_slacks_ok_means_that_somebody_was_told() {
 }
 
 #[tokio::test]
-async fn a_failing_webhook_is_warned_of_at_its_second_failed_retry_and_not_again() {
+async fn a_failing_webhook_is_reported_at_its_second_failed_retry_and_not_again() {
     let world = World::new().await;
     let hook = world.register("https://receiver.example.com/secret/path").await;
     world.receivers.answers(&hook.url, 503);
@@ -97,10 +97,10 @@ async fn a_failing_webhook_is_warned_of_at_its_second_failed_retry_and_not_again
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
     world.advance_to(MINUTE * 6 - Duration::from_millis(1)).await;
-    assert!(world.told().is_empty(), "one failed retry is not reported");
+    assert!(world.notifications().is_empty(), "one failed retry is not reported");
     world.advance_to(MINUTE * 6).await;
-    let told = world.told();
-    let [warning] = &told[..] else { panic!("{told:?}") };
+    let sent = world.notifications();
+    let [warning] = &sent[..] else { panic!("{sent:?}") };
     let parts = [
         ":warning: ",
         hook.id.as_str(),
@@ -114,17 +114,17 @@ async fn a_failing_webhook_is_warned_of_at_its_second_failed_retry_and_not_again
     }
     assert!(!warning.contains("secret/path"), "{warning}");
     world.advance_to(MINUTE * 81 - SECOND).await;
-    assert_eq!(world.told().len(), 1);
+    assert_eq!(world.notifications().len(), 1);
     world.advance(HOUR).await;
     assert_eq!(
-        (world.told().len(), world.notices().len()),
+        (world.notifications().len(), world.pause_notifications().len()),
         (2, 1),
         "the second notification is of the pause"
     );
 }
 
 #[tokio::test]
-async fn a_webhook_that_answers_again_after_a_warning_is_told_of_once_with_what_waited() {
+async fn a_recovery_after_a_warning_is_reported_once_with_what_waited() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     for outage in 1..=2 {
@@ -133,22 +133,22 @@ async fn a_webhook_that_answers_again_after_a_warning_is_told_of_once_with_what_
             world.publish(&opened(&format!("INC-{outage}-{n}"))).await;
         }
         world.advance(MINUTE * 7).await;
-        assert_eq!(world.told().len(), outage * 2 - 1);
+        assert_eq!(world.notifications().len(), outage * 2 - 1);
         world.receivers.answers(URL, 200);
         world.publish(&opened(&format!("INC-{outage}-new"))).await;
         world.advance(MINUTE).await;
-        let told = world.told();
-        assert_eq!(told.len(), outage * 2, "{told:?}");
+        let sent = world.notifications();
+        assert_eq!(sent.len(), outage * 2, "{sent:?}");
         let expected =
             format!("Webhook {} of Your Company is answering again, 3 deliveries drained.", hook.id);
-        assert!(told.last().unwrap().contains(&expected), "{told:?}");
+        assert!(sent.last().unwrap().contains(&expected), "{sent:?}");
         world.advance(HOUR * 24).await;
-        assert_eq!(world.told().len(), outage * 2);
+        assert_eq!(world.notifications().len(), outage * 2);
     }
 }
 
 #[tokio::test]
-async fn a_webhook_that_answers_again_after_a_pause_is_told_of_once_when_all_is_drained() {
+async fn a_recovery_after_a_pause_is_reported_once_when_all_is_drained() {
     let world = World::new().await;
     let hook = paused(&world, URL).await;
     for n in 0..60 {
@@ -158,14 +158,14 @@ async fn a_webhook_that_answers_again_after_a_pause_is_told_of_once_when_all_is_
     world.act(&hook, "resume").await;
     world.receivers.answers(URL, 200);
     world.advance(SECOND).await;
-    assert_eq!(world.told().len(), 1, "the drain goes on: {:?}", world.told());
+    assert_eq!(world.notifications().len(), 1, "the drain goes on: {:?}", world.notifications());
     world.advance(HOUR).await;
-    let told = world.told();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[1].contains("is answering again, 61 deliveries drained."), "{told:?}");
+    let sent = world.notifications();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[1].contains("is answering again, 61 deliveries drained."), "{sent:?}");
     world.publish(&opened("B")).await;
     world.advance(HOUR * 24).await;
-    assert_eq!(world.told().len(), 2);
+    assert_eq!(world.notifications().len(), 2);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_recovery_is_not_reported_if_the_outage_was_not() {
     world.publish(&opened("B")).await;
     world.act(&hook, "resume").await;
     world.advance(HOUR * 24).await;
-    assert!(world.told().is_empty(), "{:?}", world.told());
+    assert!(world.notifications().is_empty(), "{:?}", world.notifications());
 }
 
 /// The notification waits because another message has just been sent. If the pause ends meanwhile, it is not sent.
@@ -190,47 +190,47 @@ async fn a_pause_that_ends_before_it_was_reported_is_not_reported() {
     gone(&world, URL).await;
     world.publish(&opened("A")).await;
     world.run_until_idle().await;
-    let untold = gone(&world, OTHER).await;
+    let unreported = gone(&world, OTHER).await;
     world.publish(&opened("B")).await;
     world.run_until_idle().await;
-    let told = world.told();
-    assert_eq!((world.status(&untold).await.as_str(), told.len()), ("paused", 1));
-    world.receivers.answers(&untold.url, 200);
-    world.act(&untold, "resume").await;
+    let sent = world.notifications();
+    assert_eq!((world.status(&unreported).await.as_str(), sent.len()), ("paused", 1));
+    world.receivers.answers(&unreported.url, 200);
+    world.act(&unreported, "resume").await;
     world.advance(HOUR).await;
-    assert_eq!(world.statuses(&untold).await, ["delivered"]);
-    assert_eq!(world.told(), told);
+    assert_eq!(world.statuses(&unreported).await, ["delivered"]);
+    assert_eq!(world.notifications(), sent);
 }
 
 #[tokio::test]
-async fn a_burst_of_pauses_is_told_by_one_message_at_once_and_one_five_seconds_later() {
+async fn a_burst_of_pauses_becomes_one_message_at_once_and_one_five_seconds_later() {
     let world = World::new().await;
     let first = gone(&world, "https://first.example.com/in").await;
     world.publish(&opened("A")).await;
     world.run_until_idle().await;
-    assert_eq!(world.told().len(), 1, "the first pause is reported at once");
-    assert!(world.told()[0].contains(&first.id));
+    assert_eq!(world.notifications().len(), 1, "the first pause is reported at once");
+    assert!(world.notifications()[0].contains(&first.id));
     let mut hooks = vec![];
     for n in 0..29 {
         hooks.push(gone(&world, &format!("https://h{n}.example.com/in")).await);
     }
     world.publish(&opened("B")).await;
     world.advance(SECOND * 5 - Duration::from_millis(1)).await;
-    assert_eq!(world.told().len(), 1);
+    assert_eq!(world.notifications().len(), 1);
     world.advance(Duration::from_millis(1)).await;
-    let told = world.told();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[1].starts_with("29 webhooks of Your Company: 29 paused\n"), "{}", told[1]);
-    assert!(told[1].ends_with("\nand 19 more"), "{}", told[1]);
-    assert_eq!(hooks.iter().filter(|hook| told[1].contains(&hook.id)).count(), 10);
-    assert!(!told[1].contains(&first.id), "{}", told[1]);
+    let sent = world.notifications();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[1].starts_with("29 webhooks of Your Company: 29 paused\n"), "{}", sent[1]);
+    assert!(sent[1].ends_with("\nand 19 more"), "{}", sent[1]);
+    assert_eq!(hooks.iter().filter(|hook| sent[1].contains(&hook.id)).count(), 10);
+    assert!(!sent[1].contains(&first.id), "{}", sent[1]);
     world.advance(HOUR * 24).await;
-    assert_eq!(world.told().len(), 2);
+    assert_eq!(world.notifications().len(), 2);
 }
 
 /// Slack refuses a message about several webhooks. All of them are reported together again, and once.
 #[tokio::test]
-async fn what_was_folded_and_not_taken_is_told_together_again() {
+async fn a_refused_batch_of_notifications_is_sent_again_as_a_batch() {
     let world = World::new().await;
     for n in 0..5 {
         gone(&world, &format!("https://h{n}.example.com/in")).await;
@@ -242,5 +242,9 @@ async fn what_was_folded_and_not_taken_is_told_together_again() {
     let first = calls[0].at.as_second();
     let came: Vec<_> = calls.iter().map(|seen| (seen.at.as_second() - first, seen.status)).collect();
     assert_eq!(came, [(0, Some(429)), (30, Some(503)), (60, Some(200))]);
-    assert!(world.told()[2].starts_with("5 webhooks of Your Company: 5 paused"), "{:?}", world.told());
+    assert!(
+        world.notifications()[2].starts_with("5 webhooks of Your Company: 5 paused"),
+        "{:?}",
+        world.notifications()
+    );
 }

@@ -133,13 +133,13 @@ async fn i6_one_pause_one_notice_and_one_resume_one_drain_though_every_message_c
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
     twice_each(&world).await;
-    assert_eq!((world.status(&hook).await.as_str(), world.notices().len()), ("paused", 1));
+    assert_eq!((world.status(&hook).await.as_str(), world.pause_notifications().len()), ("paused", 1));
     assert_eq!(world.webhook(&hook).await["held_deliveries"], 30);
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
     twice_each(&world).await;
     assert_eq!(world.attempts(URL).len(), 31);
-    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.pause_notifications().len(), 1);
 }
 
 /// Handles every message twice, until no message is left.

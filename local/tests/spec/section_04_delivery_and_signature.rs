@@ -239,10 +239,10 @@ async fn a_410_pauses_at_once_and_tells() {
     );
     assert_eq!(shown["held_deliveries"], 2);
     assert_eq!(world.attempts(URL).len(), 1);
-    assert_eq!(world.notices().len(), 1);
-    assert!(world.notices()[0].contains("410 Gone"), "{}", world.notices()[0]);
+    assert_eq!(world.pause_notifications().len(), 1);
+    assert!(world.pause_notifications()[0].contains("410 Gone"), "{}", world.pause_notifications()[0]);
     world.advance(HOUR * 24).await;
-    assert_eq!((world.attempts(URL).len(), world.notices().len()), (1, 1));
+    assert_eq!((world.attempts(URL).len(), world.pause_notifications().len()), (1, 1));
 }
 
 /// `shared/outbound` enforces the time limit, and has the tests for it.

@@ -140,7 +140,7 @@ async fn the_ladder_goes_on_after_a_restart_at_its_times() {
 }
 
 #[tokio::test]
-async fn what_was_due_while_the_machine_was_down_is_due_at_once_when_it_is_up() {
+async fn attempts_that_were_due_while_the_machine_was_down_are_made_at_once_at_the_start() {
     let world = World::new().await;
     world.register(URL).await;
     world.receivers.answers_next(URL, [500]);
@@ -214,7 +214,7 @@ async fn what_was_brought_forward_and_fails_has_its_whole_ladder_still() {
 
 /// `Retry-After` can ask for at most an hour after an early attempt, too.
 #[tokio::test]
-async fn what_was_brought_forward_waits_as_long_as_it_is_told_and_no_longer_than_an_hour() {
+async fn an_early_attempt_honours_retry_after_up_to_an_hour() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 500);

@@ -44,7 +44,7 @@ async fn pauses_after_the_four_retries_of_one_payload_failed_81_minutes_after_th
     );
     world.advance(HOUR * 48).await;
     assert_eq!(world.attempts(URL).len(), 5, "there is no sixth attempt");
-    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.pause_notifications().len(), 1);
     assert_eq!(*world.metrics.pauses.lock().unwrap(), 1);
 }
 
@@ -73,8 +73,12 @@ async fn a_hundred_payloads_that_fail_in_one_second_are_one_outage() {
     assert_eq!(world.attempts(URL).len(), 401);
     assert_eq!(world.webhook(&hook).await["held_deliveries"], 100);
     assert!(world.statuses(&hook).await.iter().all(|status| status == "held"));
-    assert_eq!(world.notices().len(), 1);
-    assert!(world.notices()[0].contains("100 deliveries are held"), "{}", world.notices()[0]);
+    assert_eq!(world.pause_notifications().len(), 1);
+    assert!(
+        world.pause_notifications()[0].contains("100 deliveries are held"),
+        "{}",
+        world.pause_notifications()[0]
+    );
 }
 
 #[tokio::test]
@@ -113,7 +117,7 @@ async fn a_payload_whose_ladder_ends_while_others_got_through_is_poison_and_fail
     assert_eq!(statuses[0], "failed");
     assert!(statuses[1..].iter().all(|status| status == "delivered"));
     assert_eq!(world.delivery(&hook, &poison).await["attempts"].as_array().unwrap().len(), 5);
-    assert!(world.notices().is_empty());
+    assert!(world.pause_notifications().is_empty());
 }
 
 #[tokio::test]
@@ -190,14 +194,14 @@ async fn a_success_that_was_on_its_way_when_another_failed_counts() {
 }
 
 #[tokio::test]
-async fn the_notice_says_which_webhook_since_when_why_how_much_is_held_and_how_to_resume() {
+async fn a_notification_says_which_webhook_since_when_why_how_much_is_held_and_how_to_resume() {
     let world = World::new().await;
     let hook = world.register("https://hooks.yourcompany.com:8443/very/secret/path?token=x").await;
     world.receivers.answers(&hook.url, 503);
     world.publish(&opened("A")).await;
     world.publish(&resolved("A")).await;
     world.advance(LADDER).await;
-    let notice = world.notices().pop().unwrap();
+    let notification = world.pause_notifications().pop().unwrap();
     for part in [
         hook.id.as_str(),
         "Your Company",
@@ -209,10 +213,10 @@ async fn the_notice_says_which_webhook_since_when_why_how_much_is_held_and_how_t
         &format!("<https://webhooks.statuspulse.io/dashboard/webhooks/{}>", hook.id),
         &format!("<https://webhooks.statuspulse.io/v1/webhooks/{}/resume>", hook.id),
     ] {
-        assert!(notice.contains(part), "{part} is not in {notice}");
+        assert!(notification.contains(part), "{part} is not in {notification}");
     }
     for secret in ["very", "secret", "token", hook.secret.as_str()] {
-        assert!(!notice.contains(secret), "{secret} is in {notice}");
+        assert!(!notification.contains(secret), "{secret} is in {notification}");
     }
 }
 
@@ -226,10 +230,13 @@ async fn the_notice_escapes_what_strangers_wrote() {
     world.receivers.answers(URL, Reply::fails(Class::Tls, "<https://evil.example|Click> & pay"));
     admin.publish(&opened("A")).await;
     world.advance(LADDER).await;
-    let notice = world.notices().pop().unwrap();
-    assert!(notice.contains("&lt;!channel&gt; R&amp;D"), "{notice}");
-    assert!(notice.contains("&lt;https://evil.example|Click&gt; &amp; pay"), "{notice}");
-    assert!(!notice.contains("<!channel>") && !notice.contains("<https://evil"), "{notice}");
+    let notification = world.pause_notifications().pop().unwrap();
+    assert!(notification.contains("&lt;!channel&gt; R&amp;D"), "{notification}");
+    assert!(notification.contains("&lt;https://evil.example|Click&gt; &amp; pay"), "{notification}");
+    assert!(
+        !notification.contains("<!channel>") && !notification.contains("<https://evil"),
+        "{notification}"
+    );
 }
 
 /// Lets this many payloads fail, up to a second before the last attempt of their ladders.
@@ -263,7 +270,7 @@ async fn slack_being_down_delays_the_notice_and_never_the_pause() {
 
 /// Deliveries that are held while Slack is down cause no further calls of Slack.
 #[tokio::test]
-async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhile() {
+async fn a_notification_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhile() {
     let world = World::new().await;
     world.register(URL).await;
     about_to_be_paused(&world, 1).await;
@@ -280,7 +287,7 @@ async fn a_notice_that_waits_for_slack_is_not_multiplied_by_what_is_held_meanwhi
 
 /// The other 99 payloads find the webhook paused. They do not change the schedule of the calls of Slack.
 #[tokio::test]
-async fn a_notice_that_waits_for_slack_is_not_multiplied_by_the_outage_that_caused_it() {
+async fn a_notification_that_waits_for_slack_is_not_multiplied_by_the_outage_that_caused_it() {
     let world = World::new().await;
     world.register(URL).await;
     about_to_be_paused(&world, 100).await;
@@ -314,7 +321,7 @@ async fn a_notice_is_not_sent_after_the_webhook_was_resumed() {
     world.receivers.answers(URL, 200);
     world.act(&hook, "resume").await;
     world.advance(HOUR * 24).await;
-    assert_eq!(world.notices().len(), 1, "only the one that failed");
+    assert_eq!(world.pause_notifications().len(), 1, "only the one that failed");
 }
 
 #[tokio::test]
@@ -323,19 +330,19 @@ async fn a_notice_that_comes_twice_is_sent_once() {
     world.register(URL).await;
     world.receivers.answers(URL, 410);
     world.publish(&opened("A")).await;
-    let notice = loop {
+    let notification = loop {
         let next = world.next_message().await.expect("a message for the notification");
         if matches!(next.message, statuspulse_core::message::Message::Notify(_)) {
             break next;
         }
         world.work_on(next).await;
     };
-    let (one, two) = (notice.message.clone(), notice.message.clone());
+    let (one, two) = (notification.message.clone(), notification.message.clone());
     let (one, two) = tokio::join!(world.services.worker.handle(one), world.services.worker.handle(two));
     one.and(two).unwrap();
-    world.work_on_and_crash(notice).await;
+    world.work_on_and_crash(notification).await;
     world.advance(HOUR).await;
-    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.pause_notifications().len(), 1);
 }
 
 #[tokio::test]
@@ -346,7 +353,7 @@ async fn without_a_slack_address_a_webhook_is_paused_all_the_same() {
     world.publish(&opened("A")).await;
     world.advance(HOUR * 24).await;
     assert_eq!((world.status(&hook).await.as_str(), world.attempts(URL).len()), ("paused", 5));
-    assert!(world.notices().is_empty());
+    assert!(world.pause_notifications().is_empty());
 }
 
 #[tokio::test]
@@ -357,7 +364,7 @@ async fn a_pause_by_hand_is_manual_and_tells_nobody() {
     let expected = json!({"reason": "manual", "since": "2024-03-15T14:22:01Z", "last_error": null});
     assert_eq!((&paused["status"], &paused["paused"]), (&json!("paused"), &expected));
     world.advance(HOUR * 24).await;
-    assert!(world.notices().is_empty());
+    assert!(world.pause_notifications().is_empty());
     let again = world.act(&hook, "pause").await;
     assert_eq!(again["paused"], expected, "a second pause changes nothing");
 }

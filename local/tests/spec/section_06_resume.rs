@@ -72,7 +72,7 @@ async fn a_resumed_webhook_starts_with_a_clean_slate_and_a_ladder_of_its_own() {
     let numbers: Vec<_> = world.attempts(URL).iter().map(Seen::attempt).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5]);
     assert_eq!(world.status(&hook).await, "paused");
-    assert_eq!(world.notices().len(), 2, "one notification for each pause");
+    assert_eq!(world.pause_notifications().len(), 2, "one notification for each pause");
     assert_eq!(world.deliveries(&hook).await[0]["attempts"].as_array().unwrap().len(), 10);
 }
 
@@ -141,9 +141,9 @@ async fn a_pause_in_the_middle_of_a_drain_holds_the_rest_and_a_resume_goes_on() 
     assert!(world.statuses(&hook).await.iter().all(|status| status == "delivered"));
 }
 
-/// While the webhook fails, single deliveries are sent as probes, with doubling waits.
+/// While the webhook fails, deliveries are sent one at a time, with doubling waits.
 #[tokio::test]
-async fn a_receiver_that_fails_again_during_the_drain_is_probed_one_at_a_time() {
+async fn a_receiver_that_fails_again_during_the_drain_gets_one_delivery_at_a_time() {
     let world = World::new().await;
     let hook = holding(&world, 100).await;
     world.act(&hook, "resume").await;
@@ -168,7 +168,7 @@ async fn a_receiver_that_stays_down_after_a_resume_is_paused_again_and_keeps_the
     world.advance(HOUR * 3).await;
     let shown = world.webhook(&hook).await;
     assert_eq!((&shown["status"], &shown["held_deliveries"]), (&json!("paused"), &json!(500)));
-    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.pause_notifications().len(), 1);
     let probed = world.attempts(URL).iter().map(|seen| seen.event_id().to_owned()).collect::<HashSet<_>>();
     assert!(probed.len() < 50, "{} of 500 deliveries were attempted", probed.len());
 }
@@ -272,7 +272,7 @@ async fn deleting_a_webhook_ends_its_deliveries_the_scheduled_waiting_and_held_o
         world.advance(HOUR * 24).await;
         assert_eq!(world.attempts(URL).len(), 3);
         assert_eq!(kept(&world, &events, &hook).await, ["delivered", "cancelled", "cancelled", "cancelled"]);
-        assert!(world.notices().is_empty());
+        assert!(world.pause_notifications().is_empty());
     }
 }
 

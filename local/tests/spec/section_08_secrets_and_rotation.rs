@@ -176,8 +176,8 @@ async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
     world.advance(HOUR * 2).await;
     let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
     let path = format!("/v1/webhooks/{}", hook.id);
-    let mut told = world.notices();
-    assert_eq!(told.len(), 1);
+    let mut shown = world.pause_notifications();
+    assert_eq!(shown.len(), 1);
     for path in [
         path.clone(),
         "/v1/webhooks".to_owned(),
@@ -187,16 +187,16 @@ async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
         format!("{path}/deliveries/{delivery}"),
         format!("{path}/explain?event={event}"),
     ] {
-        told.push(world.get(&path).await.text);
+        shown.push(world.get(&path).await.text);
     }
-    told.push(world.act_with(&hook, "rotate-secret", Value::Null).await.text);
-    told.push(world.act_with(&hook, "rotate-secret/finish", Value::Null).await.text);
-    told.push(world.act_with(&hook, "resume", Value::Null).await.text);
+    shown.push(world.act_with(&hook, "rotate-secret", Value::Null).await.text);
+    shown.push(world.act_with(&hook, "rotate-secret/finish", Value::Null).await.text);
+    shown.push(world.act_with(&hook, "resume", Value::Null).await.text);
     let kept = world.services.admin.webhooks.webhook(hook.id.parse().unwrap()).await.unwrap();
-    told.push(format!("{kept:#?} {:#?} {kept:?}", world.services.admin));
+    shown.push(format!("{kept:#?} {:#?} {kept:?}", world.services.admin));
     let secrets =
         [hook.secret.as_str(), &new, &hook.secret[6..], &new[6..], "customers-own-token", &world.key];
-    for text in told {
+    for text in shown {
         for secret in secrets.iter().chain(&["slackpathsecret"]) {
             assert!(!text.contains(secret), "{secret} is in {text}");
         }

@@ -271,15 +271,15 @@ impl World {
     }
 
     /// The notifications of pauses.
-    pub(crate) fn notices(&self) -> Vec<String> {
-        self.told().into_iter().filter(|text| text.contains("was paused")).collect()
+    pub(crate) fn pause_notifications(&self) -> Vec<String> {
+        self.notifications().into_iter().filter(|text| text.contains("was paused")).collect()
     }
 
     /// All notifications.
-    pub(crate) fn told(&self) -> Vec<String> {
+    pub(crate) fn notifications(&self) -> Vec<String> {
         let calls = self.receivers.calls(SLACK);
-        let told = |seen: Seen| serde_json::from_slice::<serde_json::Value>(&seen.body).unwrap();
-        calls.into_iter().map(told).map(|body| text(&body["text"]).to_owned()).collect()
+        let body_of = |seen: Seen| serde_json::from_slice::<serde_json::Value>(&seen.body).unwrap();
+        calls.into_iter().map(body_of).map(|body| text(&body["text"]).to_owned()).collect()
     }
 
     pub(crate) fn folder(&self) -> &std::path::Path {

@@ -3,9 +3,8 @@
 //! A webhook may use half of the slots that are free. So a webhook whose receiver hangs takes at most a third of all
 //! slots (x = (1 - x) / 2), a second one half of what is then free, and so on. There is always room for another.
 //!
-//! In addition each webhook has a window: the number of its messages that may be in progress at once. It grows by one
-//! with each message that was processed quickly, and is halved with each slow one. So a receiver that hangs soon
-//! occupies a few slots instead of hundreds.
+//! In addition each webhook has an adaptive concurrency limit. It grows by one with each message that was processed
+//! quickly, and is halved with each slow one. So a receiver that hangs soon occupies a few slots instead of hundreds.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -33,7 +32,8 @@ struct Backlog {
     /// The last message that arrived, in memory or only on disk.
     newest_seq: i64,
     in_work: usize,
-    window: usize,
+    /// How many of its messages may be in progress at once.
+    concurrency: usize,
     has_turn: bool,
 }
 
@@ -45,7 +45,7 @@ impl Default for Backlog {
             last_seq: 0,
             newest_seq: 0,
             in_work: 0,
-            window: crate::limits::WINDOW_START,
+            concurrency: crate::limits::CONCURRENCY_START,
             has_turn: false,
         }
     }
@@ -106,7 +106,7 @@ impl FairQueue {
         for _ in 0..self.turns.len() {
             let Some(webhook) = self.turns.pop_front() else { break };
             let Some(backlog) = self.webhooks.get_mut(&webhook) else { continue };
-            if backlog.in_work >= share.min(backlog.window) {
+            if backlog.in_work >= share.min(backlog.concurrency) {
                 self.turns.push_back(webhook);
                 continue;
             }
@@ -148,10 +148,10 @@ impl FairQueue {
         self.in_work = self.in_work.saturating_sub(1);
         if let Some(backlog) = self.webhooks.get_mut(&webhook) {
             backlog.in_work = backlog.in_work.saturating_sub(1);
-            backlog.window = if took < crate::limits::SLOW {
-                backlog.window.saturating_add(1)
+            backlog.concurrency = if took < crate::limits::SLOW {
+                backlog.concurrency.saturating_add(1)
             } else {
-                crate::limits::WINDOW_MIN.max(backlog.window / 2)
+                crate::limits::CONCURRENCY_MIN.max(backlog.concurrency / 2)
             };
         }
         self.forget_if_idle(webhook);

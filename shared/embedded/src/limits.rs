@@ -29,11 +29,11 @@ pub(crate) const READERS_KEPT: usize = 4;
 /// Maximum number of messages of one webhook that are loaded into memory.
 pub(crate) const BUFFERED: usize = 64;
 
-/// The window at first. An endpoint that answers in 200 ms gets 320 requests per second with it.
-pub(crate) const WINDOW_START: usize = 64;
+/// The concurrency limit of a webhook at first. An endpoint that answers in 200 ms gets 320 requests per second with it.
+pub(crate) const CONCURRENCY_START: usize = 64;
 
-/// The smallest window. Large enough to notice soon that a receiver answers again.
-pub(crate) const WINDOW_MIN: usize = 8;
+/// The smallest concurrency limit of a webhook. Large enough to notice soon that a receiver answers again.
+pub(crate) const CONCURRENCY_MIN: usize = 8;
 
 /// From this duration on, processing counts as slow. An attempt times out after 10 seconds.
 pub(crate) const SLOW: Duration = Duration::from_secs(5);

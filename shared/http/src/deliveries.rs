@@ -48,10 +48,10 @@ async fn list(
     let mut query = Query::of(query.as_deref());
     let filter = filter(&mut query);
     let list = List::new(&api.cursor_key, account, scope(webhook, &filter));
-    let window = list.window(&mut query);
+    let requested = list.page_request(&mut query);
     query.finish()?;
-    let after = window.after.map(DeliveryId::from_bytes);
-    let page = api.admin.delivery_page(account, webhook, &filter, after, window.limit).await?;
+    let after = requested.after.map(DeliveryId::from_bytes);
+    let page = api.admin.delivery_page(account, webhook, &filter, after, requested.limit).await?;
     let shown = &page.items[..how_many_fit(&page.items)];
     let next = if shown.len() < page.items.len() { shown.last().map(|last| last.id) } else { page.next };
     Ok(list.page(shown.iter().map(DeliveryView::of).collect(), next.map(DeliveryId::to_bytes)))

@@ -39,12 +39,12 @@ async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Ans
 async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
     let mut query = Query::of(query.as_deref());
     let list = List::new(&api.cursor_key, account, "keys");
-    let window = list.window(&mut query);
+    let requested = list.page_request(&mut query);
     query.finish()?;
     let keys = api.admin.keys(account).await?;
-    let after = window.after.map(KeyId::from_bytes);
+    let after = requested.after.map(KeyId::from_bytes);
     let mut rest = keys.iter().filter(|key| after.is_none_or(|after| key.id > after));
-    let data: Vec<_> = rest.by_ref().take(window.limit).map(KeyView::of).collect();
+    let data: Vec<_> = rest.by_ref().take(requested.limit).map(KeyView::of).collect();
     let next = rest.next().and_then(|_| data.last()).map(|key| key.id.to_bytes());
     Ok(list.page(data, next))
 }

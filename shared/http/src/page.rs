@@ -43,8 +43,8 @@ const ID_BYTES: usize = 16;
 /// 128 bits: long enough not to be guessed, and short enough for a URL.
 const TAG_BYTES: usize = 16;
 
-/// The requested part of a list.
-pub(crate) struct Window {
+/// The requested page of a list.
+pub(crate) struct PageRequest {
     pub(crate) limit: usize,
     pub(crate) after: Option<[u8; ID_BYTES]>,
 }
@@ -63,7 +63,7 @@ impl<'a> List<'a> {
     }
 
     /// Reads `limit` and `cursor`. Invalid values are refused in `query`.
-    pub(crate) fn window(&self, query: &mut Query<'_>) -> Window {
+    pub(crate) fn page_request(&self, query: &mut Query<'_>) -> PageRequest {
         let limit = match query.text("limit") {
             None => PAGE_DEFAULT,
             Some(text) => text
@@ -87,7 +87,7 @@ impl<'a> List<'a> {
             }
             after
         });
-        Window { limit, after }
+        PageRequest { limit, after }
     }
 
     /// The answer with a page; `next` is the id of its last entry if more follow.

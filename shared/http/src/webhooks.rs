@@ -59,10 +59,10 @@ async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Ans
 async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
     let mut query = Query::of(query.as_deref());
     let list = List::new(&api.cursor_key, account, "webhooks");
-    let window = list.window(&mut query);
+    let requested = list.page_request(&mut query);
     query.finish()?;
     let WebhookPage { page, unreadable } =
-        api.admin.webhook_page(account, window.after.map(WebhookId::from_bytes), window.limit).await?;
+        api.admin.webhook_page(account, requested.after.map(WebhookId::from_bytes), requested.limit).await?;
     let mut data = Vec::with_capacity(page.items.len());
     for webhook in &page.items {
         data.push(view(&api, webhook).await?);

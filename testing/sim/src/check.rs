@@ -27,7 +27,8 @@ const WAITS: [Duration; 4] =
 const ATTEMPTS: u8 = 5;
 /// Failed retries in a row after which engineers are warned.
 pub(crate) const WARNED_AT: u8 = 2;
-/// The longest time from a receiver's answer to its record, with the slowest calls in between.
+/// The longest time from a receiver's answer to its record. Up to six calls come in between, each at most
+/// [`SLOWEST`](crate::ports::SLOWEST).
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(300);
 /// The longest wait that a receiver can ask for.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
@@ -40,7 +41,7 @@ type NotificationId = (WebhookId, u64);
 
 /// What a task is working on.
 #[derive(Default)]
-struct Job {
+struct TaskState {
     /// The attempts it has claimed and not recorded yet.
     claims: Vec<(DeliveryId, AttemptKey)>,
     /// The POSTs it has made and not recorded yet.
@@ -75,7 +76,7 @@ pub(crate) struct Accepted {
 /// What was observed, and the violations.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    jobs: BTreeMap<TaskId, Job>,
+    tasks: BTreeMap<TaskId, TaskState>,
     posts: BTreeMap<PostId, Posts>,
     notified: BTreeMap<NotificationId, Posts>,
     sent: BTreeMap<DeliveryId, (String, Bytes)>,
@@ -118,12 +119,12 @@ impl Ledger {
     }
 
     pub(crate) fn begins(&mut self, task: TaskId) {
-        self.jobs.insert(task, Job::default());
+        self.tasks.insert(task, TaskState::default());
     }
 
     /// A worker has finished its message. A delivery that it has put on the ladder must not be left there by a pause.
     pub(crate) fn is_done(&mut self, task: TaskId, store: &Store, now: Timestamp) {
-        let Some(ended) = self.jobs.remove(&task) else { return };
+        let Some(ended) = self.tasks.remove(&task) else { return };
         // A delivery that is due soon is held by its own message.
         let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
         for kept in ended.put_on_ladder.iter().filter_map(|id| store.deliveries.get(id)) {
@@ -141,43 +142,43 @@ impl Ledger {
     }
 
     pub(crate) fn forget(&mut self, task: TaskId) {
-        self.jobs.remove(&task);
+        self.tasks.remove(&task);
     }
 
     pub(crate) fn claimed(&mut self, task: TaskId, delivery: DeliveryId, key: AttemptKey) {
-        let job = self.jobs.entry(task).or_default();
-        job.claims.retain(|(known, _)| *known != delivery);
-        job.claims.push((delivery, key));
-        job.look = None;
+        let state = self.tasks.entry(task).or_default();
+        state.claims.retain(|(known, _)| *known != delivery);
+        state.claims.push((delivery, key));
+        state.look = None;
     }
 
     pub(crate) fn looked(&mut self, task: TaskId, webhook: &Webhook) {
-        self.jobs.entry(task).or_default().look = Some((webhook.id, webhook.is_active()));
+        self.tasks.entry(task).or_default().look = Some((webhook.id, webhook.is_active()));
     }
 
     /// A fault has hit the task: its POSTs may be repeated.
     pub(crate) fn excuse(&mut self, task: TaskId) {
-        let job = self.jobs.entry(task).or_default();
-        job.struck = true;
-        for post in &job.called {
+        let state = self.tasks.entry(task).or_default();
+        state.struck = true;
+        for post in &state.called {
             self.posts.entry(*post).or_default().excuses += 1;
             self.surely_taken.remove(&post.0);
             // The receiver's `Retry-After` may be lost.
             self.patience.remove(&post.0);
         }
-        for notification in job.sending.iter().filter(|_| job.notified) {
+        for notification in state.sending.iter().filter(|_| state.notified) {
             self.notified.entry(*notification).or_default().excuses += 1;
         }
     }
 
     /// A notification is sent to Slack (I6).
     pub(crate) fn notifies(&mut self, task: TaskId) {
-        let Some(job) = self.jobs.get_mut(&task) else { return };
-        job.notified = true;
-        if job.sending.is_empty() {
+        let Some(state) = self.tasks.get_mut(&task) else { return };
+        state.notified = true;
+        if state.sending.is_empty() {
             self.violations.push("I6: a notification is sent that no worker has claimed".to_owned());
         }
-        for notification in &job.sending {
+        for notification in &state.sending {
             let notified = self.notified.entry(*notification).or_default();
             notified.count += 1;
             if notified.count > 1 + notified.excuses {
@@ -190,7 +191,7 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn was_told(&self, webhook: WebhookId, notification: u64) -> bool {
+    pub(crate) fn was_notified(&self, webhook: WebhookId, notification: u64) -> bool {
         self.notified.get(&(webhook, notification)).is_some_and(|notified| notified.count > 0)
     }
 
@@ -204,14 +205,14 @@ impl Ledger {
         now: Timestamp,
     ) -> Vec<DeliveryId> {
         self.attempts += 1;
-        let job = self.jobs.entry(task).or_default();
-        let look = job.look;
+        let state = self.tasks.entry(task).or_default();
+        let look = state.look;
         let webhook = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.webhook_id);
         let webhook = webhook.and_then(|id| store.webhooks.get(&id));
         let is_channel =
             webhook.is_some_and(|webhook| webhook.settings.destination.format().limit().is_some());
         let is_own = |(id, key): &(DeliveryId, AttemptKey)| *id == post.delivery && key.number == post.number;
-        let claims = job.claims.clone();
+        let claims = state.claims.clone();
         if !claims.iter().any(is_own) {
             self.violated(format!("I7: {} is posted without a claim", short(post.delivery)));
         }
@@ -259,7 +260,7 @@ impl Ledger {
         // An early attempt is followed by the ladder's own attempt, whose wait counts from the record before it.
         let one_more = matches!(delivery.state, State::Scheduled { timing: Timing::Early { .. }, .. });
         let post = (delivery.id, key.round, key.number, one_more);
-        self.jobs.entry(task).or_default().called.push(post);
+        self.tasks.entry(task).or_default().called.push(post);
         let posts = self.posts.entry(post).or_default();
         posts.count += 1;
         if posts.count > 1 + posts.excuses {
@@ -328,21 +329,21 @@ impl Ledger {
         if delivery.claimed_until.is_some_and(|until| until <= soon) {
             return;
         }
-        let Some(job) = self.jobs.get(&task).filter(|job| !job.struck) else { return };
-        if job.called.iter().any(|post| post.0 == delivery.id) {
+        let Some(state) = self.tasks.get(&task).filter(|state| !state.struck) else { return };
+        if state.called.iter().any(|post| post.0 == delivery.id) {
             self.violated(format!("I7: the outcome of an attempt of {} is lost", short(delivery.id)));
         }
     }
 
     /// A delivery was changed (I7: no rung twice).
     pub(crate) fn saved(&mut self, task: TaskId, before: &Delivery, saved: &Delivery, now: Timestamp) {
-        let job = self.jobs.entry(task).or_default();
-        job.claims.retain(|(id, _)| *id != saved.id);
-        job.called.retain(|post| post.0 != saved.id);
+        let state = self.tasks.entry(task).or_default();
+        state.claims.retain(|(id, _)| *id != saved.id);
+        state.called.retain(|post| post.0 != saved.id);
         if matches!(saved.state, State::Scheduled { number: 2.., .. }) {
-            job.put_on_ladder.push(saved.id);
+            state.put_on_ladder.push(saved.id);
         }
-        let struck = job.struck;
+        let struck = state.struck;
         self.saved_at.insert(saved.id, now);
         // Its owner asked for a redelivery.
         if before.is_finished() && saved.trigger == Trigger::Redelivery {
@@ -436,7 +437,7 @@ impl Ledger {
         };
         // The state changes when a try is claimed. Waiting for the next try does not change the number of tries.
         if let Some((id, _)) = tried(after).filter(|now| tried(before).as_ref() != Some(now)) {
-            self.jobs.entry(task).or_default().sending.push((after.id, id));
+            self.tasks.entry(task).or_default().sending.push((after.id, id));
         }
         let is_paused = |webhook: &Webhook| matches!(webhook.state, webhook::State::Paused(_));
         if before.is_active() && is_paused(after) {
@@ -461,7 +462,7 @@ impl Ledger {
         }
         let webhook::State::Paused(pause) = &after.state else { return };
         if before.is_active() && pause.reason == PauseReason::Failures {
-            let claims = self.jobs.get(&task).map(|job| job.claims.clone()).unwrap_or_default();
+            let claims = self.tasks.get(&task).map(|state| state.claims.clone()).unwrap_or_default();
             if !claims.iter().any(|(_, key)| key.number == ATTEMPTS) {
                 self.violated(format!("pause: {} is paused by attempts {claims:?}", short(after.id)));
             }

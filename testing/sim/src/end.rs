@@ -35,7 +35,7 @@ pub(crate) fn at_rest(inner: &mut Inner) {
         let ledger = &mut inner.ledger;
         let notified = |is_kind: fn(&NotificationKind) -> bool| {
             let known = webhook.notification.as_ref().filter(|known| is_kind(&known.kind));
-            known.is_some_and(|known| ledger.was_told(webhook.id, known.id))
+            known.is_some_and(|known| ledger.was_notified(webhook.id, known.id))
         };
         let notified_of_pause = notified(|kind| matches!(kind, NotificationKind::Paused { .. }));
         let warned = notified(|kind| matches!(kind, NotificationKind::Failing { .. }));

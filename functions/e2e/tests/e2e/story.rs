@@ -25,7 +25,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     let stack = Stack::start([1, 1, 2, 3]).await;
     what_an_owner_does_takes_effect(&stack).await;
     from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(&stack).await;
-    an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told_in_its_own(&stack).await;
+    an_incident_reaches_pagerduty_and_slack_and_the_account_is_notified_in_its_own_channel(&stack).await;
     dashboard::shows_and_does_the_same(&stack).await;
     permissions::are_used_and_enough(&stack.emulator);
 }
@@ -96,10 +96,12 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     }
 
     // Engineers get one notification, although Slack fails at first. New deliveries are held.
-    let notice = String::from_utf8(stack.arrived(SLACK, 3).await[2].body.to_vec()).unwrap();
+    let notification = String::from_utf8(stack.arrived(SLACK, 3).await[2].body.to_vec()).unwrap();
     assert!(
-        notice.contains(&webhook) && notice.contains("Acme &amp; Sons") && notice.contains("503"),
-        "{notice}"
+        notification.contains(&webhook)
+            && notification.contains("Acme &amp; Sons")
+            && notification.contains("503"),
+        "{notification}"
     );
     stack.admin.published(&[], &payload("opened", "INC-3", 7), 1).await;
     stack.until(&webhook, "three are held", |webhook| webhook["held_deliveries"] == 3).await;
@@ -196,7 +198,9 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     no_message_is_dead(stack);
 }
 
-async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told_in_its_own(stack: &Stack) {
+async fn an_incident_reaches_pagerduty_and_slack_and_the_account_is_notified_in_its_own_channel(
+    stack: &Stack,
+) {
     let api = &stack.admin;
     for path in [CHANNEL, ENGINEERS] {
         stack.receiver.behaviour(path, Behaviour::Slack);
@@ -213,8 +217,8 @@ async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told
     let paging = text(&api.post("/v1/webhooks", &paging).await.expect(201), "id");
     let channel = text(&api.post("/v1/webhooks", &channel).await.expect(201), "id");
     let body = payload("opened", "INC-PAGES", 1);
-    let told = api.publish(&groups, &body, None).await.unwrap().expect(202);
-    assert!(told["deliveries"].as_u64().unwrap() >= 2, "{told}");
+    let accepted = api.publish(&groups, &body, None).await.unwrap().expect(202);
+    assert!(accepted["deliveries"].as_u64().unwrap() >= 2, "{accepted}");
     for webhook in [&paging, &channel] {
         api.all_delivered(webhook).await;
     }
@@ -225,8 +229,8 @@ async fn an_incident_pages_and_is_written_into_a_channel_and_the_account_is_told
     stack.receiver.behaviour(CHANNEL, Behaviour::Answer(Answer::status(410).body("channel_is_archived")));
     api.publish(&groups, &payload("opened", "INC-MORE", 2), None).await.unwrap().expect(202);
     stack.until(&channel, "it is paused", |webhook| webhook["paused"]["reason"] == "permanent").await;
-    let notice = &stack.arrived(ENGINEERS, 2).await[1];
-    assert!(String::from_utf8_lossy(&notice.body).contains("the channel is archived"));
+    let notification = &stack.arrived(ENGINEERS, 2).await[1];
+    assert!(String::from_utf8_lossy(&notification.body).contains("the channel is archived"));
     stack.quiet().await;
     no_message_is_dead(stack);
 }

@@ -20,12 +20,12 @@ fn serve(
 ) -> (String, Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (told, came) = channel();
+    let (sender, came) = channel();
     let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for connection in listener.incoming() {
-            let (answer, told) = (answer.clone(), told.clone());
-            std::thread::spawn(move || talk(connection.unwrap(), &*answer, &told));
+            let (answer, sender) = (answer.clone(), sender.clone());
+            std::thread::spawn(move || talk(connection.unwrap(), &*answer, &sender));
         }
     });
     (address, came)
@@ -34,7 +34,7 @@ fn serve(
 fn talk(
     mut connection: TcpStream,
     answer: &dyn Fn(&str) -> Option<(String, String)>,
-    told: &Sender<(String, String)>,
+    sender: &Sender<(String, String)>,
 ) {
     let mut reader = BufReader::new(connection.try_clone().unwrap());
     loop {
@@ -48,7 +48,7 @@ fn talk(
         let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
         let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
         reader.read_exact(&mut body).unwrap();
-        drop(told.send((head.clone(), String::from_utf8_lossy(&body).into_owned())));
+        drop(sender.send((head.clone(), String::from_utf8_lossy(&body).into_owned())));
         // A poll without an event stays open, as in Lambda.
         let Some((more, body)) = answer(head.lines().next().unwrap()) else { continue };
         let length = body.len();
@@ -71,7 +71,7 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
     let (aws, calls) = serve(|_| Some((String::new(), "{}".to_owned())));
     let event = sample("fanout").to_string();
     let events = Mutex::new(VecDeque::from([event]));
-    let (lambda, told) = serve(move |first_line| {
+    let (lambda, received) = serve(move |first_line| {
         if !first_line.starts_with("get ") {
             return Some((String::new(), String::new()));
         }
@@ -105,9 +105,9 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
         .unwrap();
     let _bootstrap = Bootstrap(child);
     let wait = Duration::from_secs(30);
-    let poll = told.recv_timeout(wait).unwrap();
+    let poll = received.recv_timeout(wait).unwrap();
     assert!(poll.0.starts_with("get "), "{poll:?}");
-    let answer = told.recv_timeout(wait).unwrap();
+    let answer = received.recv_timeout(wait).unwrap();
     assert!(answer.1.contains("there is no such account"), "it must look up the event's account: {answer:?}");
     let calls: Vec<_> = calls.try_iter().collect();
     let header = format!("x-amzn-trace-id: {}", TRACE.to_ascii_lowercase());

@@ -120,14 +120,14 @@ struct Endpoint {
 
 impl Endpoint {
     fn reply(&mut self, seen: &Seen) -> Reply {
-        let told = if seen.event() == "handshake" {
+        let reply = if seen.event() == "handshake" {
             self.handshakes.clone()
         } else if let Some(reply) = self.by_event.get(seen.event_id()) {
             Some(reply.clone())
         } else {
             self.next.pop_front().or_else(|| self.standing.clone())
         };
-        told.unwrap_or_else(|| usual_reply(seen, &mut self.rate))
+        reply.unwrap_or_else(|| usual_reply(seen, &mut self.rate))
     }
 }
 

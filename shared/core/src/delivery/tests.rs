@@ -163,7 +163,7 @@ fn each_state_says_what_it_calls_for() {
 }
 
 #[test]
-fn what_is_let_go_begins_afresh() {
+fn a_released_delivery_starts_a_new_ladder() {
     let failed = delivery(State::Failed, Some(FailedIn { first: 1, last: 2 }));
     let held = delivery(on_time(2, 1000), failed.failed_in).with_state(State::Held);
     for (held, trigger) in [(held, Trigger::Resume), (failed.requested_again(), Trigger::Redelivery)] {

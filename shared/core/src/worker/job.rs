@@ -2,8 +2,8 @@
 //! releases or discards them, a delete cancels them.
 //!
 //! **Drain** (a release). The oldest deliveries come first. The page size starts small and doubles every second up to a
-//! limit; lanes keep each incident in order. While the webhook is failing, the drain releases one delivery at a time as
-//! a probe and doubles its wait. That spares a receiver that is down, and a single poison payload cannot block the
+//! limit; lanes keep each incident in order. While the webhook is failing, the drain releases one delivery at a
+//! time and doubles its wait. That spares a receiver that is down, and a single poison payload cannot block the
 //! rest. If the webhook is paused again, the drain ends and the rest stays held.
 //!
 //! **Recovery.** When an outage ends, deliveries that wait on the ladder are retried early, at the same rate: one

@@ -55,7 +55,7 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everybody_who_waits_for_the_disk_is_told() {
+async fn every_waiter_is_notified_after_a_sync() {
     let stage = Arc::new(Stage::new());
     stage.store.durable().await.unwrap();
     let mut waiting = tokio::task::JoinSet::new();
@@ -75,13 +75,13 @@ async fn everybody_who_waits_for_the_disk_is_told() {
 
 /// Without the log, writes can no longer become durable, so `durable` must fail.
 #[tokio::test]
-async fn a_sync_that_fails_is_told_to_everyone_from_then_on() {
+async fn after_a_failed_sync_every_call_fails() {
     let stage = Stage::new();
     stage.accepted(stage.webhook_id(), "INC-1").await;
     std::fs::remove_file(stage.path().join("statuspulse.db-wal")).unwrap();
     let (one, two) = tokio::join!(stage.store.durable(), stage.store.durable());
-    for told in [one, two, stage.store.durable().await] {
-        assert_eq!(told.unwrap_err().doing, "making writes durable");
+    for result in [one, two, stage.store.durable().await] {
+        assert_eq!(result.unwrap_err().doing, "making writes durable");
     }
     stage.accepted(stage.webhook_id(), "INC-2").await;
     stage.store.durable().await.unwrap_err();
@@ -110,7 +110,7 @@ async fn create_account(stage: &Stage) -> bool {
 }
 
 #[tokio::test]
-async fn a_batch_that_fails_leaves_nothing_behind_and_everyone_in_it_is_told() {
+async fn a_failed_batch_leaves_nothing_behind_and_fails_for_all_its_callers() {
     let stage = Stage::new();
     let file = file_of(&stage);
     file.execute_batch(REFUSE_ACCOUNTS).unwrap();
@@ -124,9 +124,9 @@ async fn a_batch_that_fails_leaves_nothing_behind_and_everyone_in_it_is_told() {
         async { file.execute_batch("COMMIT").unwrap() },
     );
     assert!(!created);
-    for (told, event) in [(accepted, &good), (also, &fine)] {
+    for (result, event) in [(accepted, &good), (also, &fine)] {
         let kept = stage.store.event(event.id).await.unwrap().is_some();
-        assert_eq!(told.is_ok(), kept, "the answer must match what is stored");
+        assert_eq!(result.is_ok(), kept, "the answer must match what is stored");
     }
     file.execute_batch("DROP TRIGGER refuse").unwrap();
     assert!(create_account(&stage).await, "the next write works");

@@ -22,7 +22,7 @@ fn share_of(received: &[Received], webhook: WebhookId) -> usize {
 
 const SLOTS: usize = 1024;
 
-/// Completes 500 messages at once, so that the webhook's window no longer limits it.
+/// Completes 500 messages at once, so that the webhook's concurrency limit is high.
 async fn opened(stage: &Stage, webhook: WebhookId) {
     stage.sent_many(webhook, 500).await;
     for _ in 0..500 {
@@ -41,7 +41,7 @@ async fn a_webhook_of_which_nothing_is_known_is_called_64_times_at_once() {
 async fn a_webhook_takes_a_third_of_the_slots_at_most_and_holds_up_no_other() {
     let stage = Stage::new();
     let (busy, other) = (stage.webhook_id(), stage.webhook_id());
-    // One message is always in progress, so that the webhook's window is kept.
+    // One message is always in progress, so that the webhook's concurrency limit is kept.
     stage.sent_many(busy, 1).await;
     let _first = stage.receive(QueueName::First).unwrap();
     opened(&stage, busy).await;

@@ -37,7 +37,7 @@ async fn a_message_does_not_come_before_its_time() {
 }
 
 #[tokio::test]
-async fn whoever_waits_is_told_when_the_next_time_comes_closer() {
+async fn a_waiter_is_notified_when_an_earlier_message_arrives() {
     let stage = Stage::new();
     stage.sent_in(&delivery(&stage), 3, Duration::from_secs(300), &NOTHING).await;
     within_a_minute(stage.store.next_due_came_closer()).await;

@@ -11,7 +11,7 @@ use statuspulse_core::ports::{Claim, Deliveries};
 use crate::stage::{Stage, attempt};
 
 #[tokio::test]
-async fn messages_in_work_at_a_death_come_again_at_once_with_those_that_waited() {
+async fn messages_in_progress_at_a_crash_come_again_at_once_with_those_that_waited() {
     let stage = Stage::new();
     let webhook = stage.webhook_id();
     let sent = stage.sent_many(webhook, 200).await;

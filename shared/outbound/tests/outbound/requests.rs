@@ -77,7 +77,7 @@ async fn a_header_that_is_none_fails_the_call_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn the_time_until_the_connect_and_the_time_from_then_on_are_told_apart() {
+async fn the_time_before_and_after_the_connect_are_measured_separately() {
     let stage = Stage::new();
     let receiver = stage.receiver();
     receiver.behaviour("/", Behaviour::delayed(SHORT / 2, Behaviour::ok()));

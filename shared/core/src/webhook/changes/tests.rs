@@ -232,7 +232,7 @@ fn notified(webhook: &Webhook) -> Webhook {
 }
 
 #[test]
-fn the_end_of_trouble_is_told_once_to_those_who_were_told_of_it() {
+fn a_recovery_is_reported_once_if_the_failure_was_reported() {
     // The trouble was never reported, so its end is not reported either.
     let untold = after_failures(3).after_success(false, at(600)).unwrap();
     assert_eq!((untold.notification.clone(), calls_for(&untold)), (None, vec![]));
@@ -396,7 +396,7 @@ fn a_job_goes_on_as_long_as_there_is_something_to_do() {
 }
 
 #[test]
-fn a_release_lets_go_of_twice_as_many_each_time_up_to_a_bound() {
+fn a_release_doubles_its_page_each_time_up_to_a_limit() {
     let mut webhook = active_webhook();
     for (ramp, size) in [(0, 10), (1, 20), (3, 80), (4, 100), (16, 100), (70, 100)] {
         let job = BulkJob { ramp, ..BulkJob::new(JobKind::Release, 0, 0, at(0)) };
