@@ -174,11 +174,10 @@ impl Outbox {
         Ok(found)
     }
 
-    /// The messages of a job or a notification are sent again when they are overdue. The job then sends everything else
-    /// that is left in the webhook's outbox.
     async fn check_webhook(&self, webhook: &Webhook) -> Result<u64> {
         let now = self.clock.now();
         let long_ago = now.checked_sub(limits::OVERDUE).unwrap_or(Timestamp::MIN);
+        self.send_unsent(webhook).await?;
         let mut found = 0;
         if let Some(job) = webhook.job.filter(|job| job.leased_until.unwrap_or(job.due) < long_ago) {
             self.send(vec![job.message(webhook.id, webhook.generation)]).await?;

@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 33] = [
+pub(crate) const REPAIRS: [Mutation; 34] = [
     Mutation {
         name: "repair: the message of a replaced job is not handled again",
         file: "worker/job.rs",
@@ -14,6 +14,14 @@ pub(crate) const REPAIRS: [Mutation; 33] = [
         file: "worker/job.rs",
         from: "State::Scheduled { number: 1, .. } if delivery.round == 1 => {",
         to: "State::Scheduled { number: 1, .. } if delivery.round == 0 => {",
+    },
+    Mutation {
+        name: "repair: the check does not send a webhook's outbox",
+        file: "reconcile.rs",
+        from: r#"        self.send_unsent(webhook).await?;
+        let mut found = 0;
+"#,
+        to: "        let mut found = 0;\n",
     },
     Mutation {
         name: "repair: a message is done after a conflict",
