@@ -14,7 +14,7 @@ use crate::destination::{Consequence, Destination, Verdict};
 use crate::error::Result;
 use crate::ids::WebhookId;
 use crate::limits;
-use crate::message::AttemptMessage;
+use crate::message::{AttemptMessage, ScheduledMessage};
 use crate::ports::{Call, Claim, Sent};
 use crate::retry;
 use crate::time::{later, since};
@@ -84,12 +84,22 @@ impl Worker {
         let sent = self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await;
         let handled = self.attempted(webhook, first, began, sent.clone()).await;
         for other in due {
-            // If one outcome cannot be recorded, only that delivery is attempted again, by its own message.
+            // Its own message may have been lost with the job that released it.
+            let recheck = other.0.recheck_message(other.0.claimed_until.unwrap_or(began));
+            // If one outcome cannot be recorded, only that delivery is attempted again.
             if let Err(error) = self.attempted(webhook, other, began, sent.clone()).await {
                 tracing::warn!(webhook.id = %webhook.id, %error, "an outcome may not be recorded");
+                self.recheck(recheck).await;
             }
         }
         handled
+    }
+
+    /// Sends a message by which a delivery is checked. Without it, the check every 15 minutes finds the delivery.
+    async fn recheck(&self, message: ScheduledMessage) {
+        if let Err(error) = self.outbox.send(vec![message]).await {
+            tracing::error!(%error, "a delivery waits for the check every 15 minutes");
+        }
     }
 
     async fn attempted(

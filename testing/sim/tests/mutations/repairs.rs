@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 34] = [
+pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: the message of a replaced job is not handled again",
         file: "worker/job.rs",
@@ -22,6 +22,12 @@ pub(crate) const REPAIRS: [Mutation; 34] = [
         let mut found = 0;
 "#,
         to: "        let mut found = 0;\n",
+    },
+    Mutation {
+        name: "repair: the other deliveries of a burst are not checked again",
+        file: "worker/attempt.rs",
+        from: "self.recheck(recheck).await;",
+        to: "drop(recheck);",
     },
     Mutation {
         name: "repair: a message is done after a conflict",
