@@ -50,7 +50,8 @@ FUNCTIONS = {
     "delivery": (512, 20, FIRST | RETRY_1M | JOB | NOTIFICATION | {
         "STATUSPULSE_RETRY_5M_QUEUE_URL": "Retry5mQueueUrl", "STATUSPULSE_RETRY_15M_QUEUE_URL": "Retry15mQueueUrl",
         "STATUSPULSE_RETRY_60M_QUEUE_URL": "Retry60mQueueUrl", "STATUSPULSE_RETRY_60M_QUEUE_ARN": "Retry60mQueueArn",
-        "STATUSPULSE_SCHEDULE_GROUP": "ScheduleGroupName", "STATUSPULSE_SCHEDULE_ROLE_ARN": "ScheduleRoleArn"}),
+        "STATUSPULSE_RETRY_60M_DLQ_ARN": "Retry60mDlqArn", "STATUSPULSE_SCHEDULE_GROUP": "ScheduleGroupName",
+        "STATUSPULSE_SCHEDULE_ROLE_ARN": "ScheduleRoleArn"}),
     "pause": (256, 20, NOTIFICATION | {"STATUSPULSE_EVENT_BUS": "EventBusName"}),
     "drain": (512, 30, FIRST | RETRY_1M | JOB | NOTIFICATION),
 }

@@ -306,6 +306,18 @@ fn every_source_file_that_is_named_exists() {
     assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
 }
 
+/// `make coldstart` is not part of the tests, and a function does not start without its variables.
+#[test]
+fn every_variable_that_a_function_needs_is_in_the_measurement_of_cold_starts() {
+    let environment = read(&root().join("functions/host/src/environment.rs"));
+    let measured = read(&root().join("infra/coldstart.py"));
+    let needed: Vec<&str> =
+        environment.split("required(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(needed.len() >= 4, "{needed:?}");
+    let missing: Vec<_> = needed.iter().filter(|name| !measured.contains(&format!("\"{name}\""))).collect();
+    assert!(missing.is_empty(), "infra/coldstart.py does not set {missing:?}");
+}
+
 /// Where a document gives a number of functions or seeded defects, it is the real number.
 #[test]
 fn numbers_of_things_are_what_is_there() {
