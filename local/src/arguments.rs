@@ -59,6 +59,10 @@ pub(crate) struct ServeOptions {
     /// The URL at which browsers reach the API, used in links. By default the address it listens on.
     #[arg(long, env = "STATUSPULSE_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
+    /// The addresses of reverse proxies in front of the server, separated by commas. Their X-Forwarded-For is believed,
+    /// so that limits apply to each client and not to the proxy.
+    #[arg(long, env = "STATUSPULSE_TRUSTED_PROXY", value_delimiter = ',')]
+    pub(crate) trusted_proxy: Vec<Cidr>,
     /// The addresses that requests come from, as listed by GET /v1/egress-ips. Separated by commas.
     #[arg(long, env = "STATUSPULSE_EGRESS_IPS", value_delimiter = ',')]
     pub(crate) egress_ips: Vec<std::net::IpAddr>,

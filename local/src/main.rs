@@ -1,9 +1,13 @@
 //! The `statuspulse` program: the whole product in one process, on one machine.
 
 mod arguments;
+mod clients;
 mod demo;
+mod descriptors;
 mod host;
 mod keys;
+mod limits;
+mod listener;
 mod metrics;
 mod receive;
 mod serve;

@@ -26,6 +26,12 @@ pub(crate) struct Counters {
     failed: Family<[(&'static str, &'static str); 1], Counter>,
     paused: Counter,
     lost_messages: Counter,
+    /// Open connections of clients.
+    pub(crate) connections: Gauge,
+    /// How many there may be.
+    pub(crate) connections_max: Gauge,
+    /// Connections and calls that were refused because their address had too many.
+    pub(crate) connections_refused: Counter,
     dead_letters: Gauge<u64, AtomicU64>,
 }
 
@@ -45,6 +51,13 @@ impl Default for Counters {
                 &mut registry,
                 "lost_messages",
                 "Messages that were lost and sent again by the check every 15 minutes; should stay 0",
+            ),
+            connections: add(&mut registry, "connections", "Open connections of clients"),
+            connections_max: add(&mut registry, "connections_max", "How many connections there may be"),
+            connections_refused: add(
+                &mut registry,
+                "connections_refused",
+                "Connections and calls that were refused because their address had too many",
             ),
             dead_letters: add(
                 &mut registry,

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use prometheus_client::encoding::prometheus_text;
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
@@ -27,7 +26,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::arguments::ServeOptions;
+use crate::descriptors::Descriptors;
 use crate::host::{Services, Workers};
+use crate::listener::Listener;
 use crate::metrics::Counters;
 use crate::system::{SystemClock, SystemRandomness};
 
@@ -38,7 +39,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     workers: Workers,
     admin: Arc<Admin>,
-    api: JoinHandle<std::io::Result<()>>,
+    api: JoinHandle<()>,
     stop: oneshot::Sender<()>,
 }
 
@@ -55,15 +56,19 @@ pub(crate) async fn run(options: ServeOptions) -> Result<()> {
 impl Server {
     /// Opens the data folder, starts the workers and listens. Returns when calls are accepted.
     pub(crate) async fn start(options: ServeOptions) -> Result<Self> {
-        let listener = TcpListener::bind(options.listen)
+        let tcp = TcpListener::bind(options.listen)
             .await
             .with_context(|| format!("listening on {}", options.listen))?;
-        let address = listener.local_addr()?;
+        let address = tcp.local_addr()?;
+        let descriptors = Descriptors::available();
         let clock = Arc::new(SystemClock);
         let store = Embedded::open(&options.data, Purpose::Serve, clock.clone())?;
+        for (queue, slots) in descriptors.slots {
+            store.limit_slots(queue, slots);
+        }
         let metrics = Arc::new(Counters::default());
         let deployment = deployment(&options, address)?;
-        let sender = outbound(&options, &deployment.policy)?;
+        let sender = outbound(&options, &deployment.policy, &descriptors)?;
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let cursor_key = cursor_key(&*random);
         let services = Services::over(&store, sender, clock, random, metrics.clone(), deployment);
@@ -71,16 +76,11 @@ impl Server {
         let Services { publisher, admin, .. } = services;
         let router = statuspulse_http::all(admin.clone(), publisher, cursor_key)
             .merge(statuspulse_dashboard::pages(admin.clone()))
-            .merge(metrics_route(metrics, store));
+            .merge(metrics_route(metrics.clone(), store));
         let (stop, stopped) = oneshot::channel::<()>();
-        let listener = listener.tap_io(|connection| {
-            // Responses are small: Nagle's algorithm would only delay them.
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY could not be set");
-            }
-        });
-        let stopped = async { drop(stopped.await) };
-        let api = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
+        let connections = descriptors.connections;
+        let listener = Listener { tcp, connections, trusted_proxies: options.trusted_proxy, metrics };
+        let api = tokio::spawn(listener.serve(router, async { drop(stopped.await) }));
         Ok(Self { address, workers, admin, api, stop })
     }
 
@@ -96,7 +96,7 @@ impl Server {
         let (ended, ()) =
             tokio::join!(tokio::time::timeout(limits::ATTEMPT_TIMEOUT, &mut api), self.workers.stop());
         match ended {
-            Ok(ended) => ended.context("the API task")?.context("serving the API")?,
+            Ok(ended) => ended.context("the API task")?,
             // No handler takes longer. The remaining connections belong to clients that do not finish their requests.
             Err(_) => api.abort(),
         }
@@ -150,13 +150,21 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
     })
 }
 
-fn outbound(options: &ServeOptions, policy: &TargetPolicy) -> Result<Arc<Outbound>> {
+fn outbound(
+    options: &ServeOptions,
+    policy: &TargetPolicy,
+    descriptors: &Descriptors,
+) -> Result<Arc<Outbound>> {
     let extra_roots = match &options.dev_extra_ca {
         None => vec![],
         Some(file) => certificates(file).with_context(|| format!("--dev-extra-ca {}", file.display()))?,
     };
-    let config =
-        OutboundConfig { policy: policy.clone(), extra_roots, resolver: Arc::new(SystemResolver::new()) };
+    let config = OutboundConfig {
+        policy: policy.clone(),
+        extra_roots,
+        resolver: Arc::new(SystemResolver::new()),
+        idle_connections: descriptors.idle,
+    };
     Ok(Arc::new(Outbound::new(config)?))
 }
 

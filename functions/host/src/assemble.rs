@@ -7,6 +7,7 @@ use lambda_runtime::Error;
 use ring::rand::SystemRandom;
 use statuspulse_aws::{Bus, DataKey, Emf, Messages, Table};
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
+use statuspulse_core::limits;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Clock, EventPublisher, Random, Sender};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
@@ -177,6 +178,7 @@ fn outbound() -> Result<(TargetPolicy, Arc<dyn Sender>), Error> {
         policy: policy.clone(),
         extra_roots: environment::extra_roots()?,
         resolver: Arc::new(SystemResolver::new()),
+        idle_connections: limits::IDLE_CONNECTIONS,
     };
     Ok((policy, Arc::new(Outbound::new(config)?)))
 }

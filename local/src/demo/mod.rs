@@ -61,6 +61,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
         dev_extra_ca: Some(ca.to_owned()),
         slack_url: Some(receiver.url(story::SLACK)),
         public_url: None,
+        trusted_proxy: vec![],
         egress_ips: vec![],
     }
 }

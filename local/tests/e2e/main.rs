@@ -7,6 +7,7 @@
 
 mod crash;
 mod destinations;
+mod few_files;
 mod folders;
 mod hang_ups;
 mod keys;
@@ -16,4 +17,5 @@ mod refusing;
 mod serving;
 mod story;
 mod support;
+mod unread_answers;
 mod verifying;

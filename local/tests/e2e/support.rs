@@ -64,9 +64,19 @@ impl Home {
 
     /// Starts a server whose files cannot grow beyond this many KiB, to simulate a full disk.
     pub(crate) async fn serve_on_a_full_disk(&self, kib: u32) -> Program {
+        self.serve_after(&format!("trap '' XFSZ; ulimit -f {kib}")).await
+    }
+
+    /// Starts a server that may have this many open files.
+    pub(crate) async fn serve_with_files(&self, files: u32) -> Program {
+        self.serve_after(&format!("ulimit -n {files}")).await
+    }
+
+    /// Starts a server from a shell that has run this line.
+    async fn serve_after(&self, line: &str) -> Program {
         let served = self.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
         let served = served.as_std();
-        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        let script = format!("{line}; exec \"$0\" \"$@\"");
         let mut command = Command::new("bash");
         command.args(["-c", &script]).arg(served.get_program()).args(served.get_args());
         command.current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);

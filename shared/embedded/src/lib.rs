@@ -13,6 +13,7 @@ mod fair_queue;
 mod limits;
 mod prune;
 mod queue;
+mod queue_rows;
 mod rate_limits;
 mod readers;
 mod records;
@@ -32,7 +33,7 @@ use rusqlite::{Connection, OpenFlags};
 use statuspulse_core::ports::Clock;
 
 pub use limits::{PRUNE_EVERY, RECEIVES_MAX};
-pub use queue::{Received, queues};
+pub use queue::{Received, queues, slots};
 
 /// The ports on one data folder.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl Embedded {
         let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
         let sealer = open_sealer(folder, sealed)?;
         if purpose == Purpose::Serve {
-            let revived = queue::revive_dead_letters(&connection, clock.now()).map_err(in_file)?;
+            let revived = queue_rows::revive_dead_letters(&connection, clock.now()).map_err(in_file)?;
             if revived > 0 {
                 tracing::warn!(revived, "dead letters are put back into their queues");
             }

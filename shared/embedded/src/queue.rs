@@ -15,14 +15,13 @@
 //! Only the first few due messages of each webhook are in memory, with their payloads. The rest is read from disk
 //! when needed, so a backlog uses disk and not memory.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::message::{Message, QueueName, ScheduledMessage};
 use statuspulse_core::ports::{PortResult, Queue};
@@ -30,23 +29,16 @@ use statuspulse_core::record::{from_millis, millis};
 use tokio::sync::Notify;
 
 use crate::Embedded;
-use crate::columns::bad;
 use crate::fair_queue::{Entry, FairQueue, Pick};
+use crate::queue_rows::{
+    delete_ready, earliest, insert_delayed, insert_ready, message_of, move_due, number, text_of,
+};
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
 
-/// The queue's number in the database, and its index in `Queues::in_memory`.
-fn number(queue: QueueName) -> u8 {
-    match queue {
-        QueueName::First => 0,
-        QueueName::Retry => 1,
-        QueueName::Upkeep => 2,
-    }
-}
-
-/// How many messages of a queue are processed concurrently. An attempt takes 10 seconds at most, so even if every
+/// How many messages of a queue are processed concurrently, unless [`Embedded::limit_slots`] lowers it. An attempt takes 10 seconds at most, so even if every
 /// receiver hangs, at least 100 first attempts start per second.
-fn slots(queue: QueueName) -> usize {
+pub fn slots(queue: QueueName) -> usize {
     match queue {
         QueueName::First => 1024,
         QueueName::Retry => 256,
@@ -66,6 +58,7 @@ pub(crate) struct Queues {
     next_due: AtomicI64,
     /// Notified when `next_due` becomes earlier.
     closer: Notify,
+    slots: [AtomicUsize; 3],
     /// Messages whose processing ended but whose rows could not be written, with the time of their redelivery.
     postponed: Mutex<Vec<(i64, Entry)>>,
 }
@@ -84,6 +77,7 @@ impl Queues {
             seq: AtomicI64::new(last),
             next_due: AtomicI64::new(earliest(connection)?),
             closer: Notify::new(),
+            slots: QUEUES.map(|queue| AtomicUsize::new(slots(queue))),
             postponed: Mutex::default(),
         };
         let mut statement = connection.prepare("SELECT DISTINCT queue, webhook_id FROM ready")?;
@@ -141,68 +135,6 @@ impl Queues {
 enum Placed {
     Ready(Entry),
     Delayed(i64),
-}
-
-fn earliest(connection: &Connection) -> rusqlite::Result<i64> {
-    let due: Option<i64> = connection
-        .prepare_cached("SELECT min(due) FROM delayed")?
-        .query_row([], |row| row.get(0))
-        .optional()?
-        .flatten();
-    Ok(due.unwrap_or(i64::MAX))
-}
-
-/// Serializes the message without its payload, which is stored once, with the event.
-fn text_of(message: &Message) -> rusqlite::Result<String> {
-    let mut bare = message.clone();
-    if let Message::Attempt(attempt) = &mut bare {
-        attempt.body = Bytes::new();
-    }
-    serde_json::to_string(&bare).map_err(bad)
-}
-
-/// Deserializes a message and adds its payload from the event.
-fn message_of(connection: &Connection, text: &str) -> rusqlite::Result<Message> {
-    let mut message: Message = serde_json::from_str(text).map_err(bad)?;
-    if let Message::Attempt(attempt) = &mut message {
-        let sql = "SELECT body FROM events WHERE id = ?1";
-        let body: Option<Vec<u8>> = connection
-            .prepare_cached(sql)?
-            .query_row([attempt.event_id.to_bytes()], |row| row.get(0))
-            .optional()?;
-        attempt.body = Bytes::from(body.unwrap_or_default());
-    }
-    Ok(message)
-}
-
-fn insert_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO ready VALUES (?1, ?2, ?3, ?4, ?5)";
-    let message = &entry.message;
-    connection.prepare_cached(sql)?.execute((
-        number(message.queue()),
-        message.webhook_id().to_bytes(),
-        entry.seq,
-        entry.receives,
-        text_of(message)?,
-    ))?;
-    Ok(())
-}
-
-fn insert_delayed(connection: &Connection, due: i64, entry: &Entry) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO delayed VALUES (?1, ?2, ?3, ?4)";
-    connection.prepare_cached(sql)?.execute((due, entry.seq, entry.receives, text_of(&entry.message)?))?;
-    Ok(())
-}
-
-fn delete_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM ready WHERE queue = ?1 AND webhook_id = ?2 AND seq = ?3";
-    let message = &entry.message;
-    connection.prepare_cached(sql)?.execute((
-        number(message.queue()),
-        message.webhook_id().to_bytes(),
-        entry.seq,
-    ))?;
-    Ok(())
 }
 
 /// Sends messages as part of a transaction.
@@ -266,6 +198,11 @@ impl Queue for Embedded {
 }
 
 impl Embedded {
+    /// Sets how many messages of a queue are processed concurrently.
+    pub fn limit_slots(&self, queue: QueueName, slots: usize) {
+        self.queues.slots[usize::from(number(queue))].store(slots, Ordering::Relaxed);
+    }
+
     /// Waits for a message and a free slot, and returns the message.
     pub async fn receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Received> {
         loop {
@@ -280,7 +217,10 @@ impl Embedded {
     pub fn try_receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Option<Received>> {
         let which = number(queue);
         loop {
-            let picked = self.queues.in_memory(which).pick(slots(queue));
+            let picked = self
+                .queues
+                .in_memory(which)
+                .pick(self.queues.slots[usize::from(which)].load(Ordering::Relaxed));
             match picked {
                 Pick::Nothing => return Ok(None),
                 Pick::Entry(entry) => {
@@ -408,34 +348,6 @@ impl Drop for Ending {
 /// When a message is delivered again after `receives` failures: 2 to the power of `receives` seconds, at most 64.
 fn after_receives(now: Timestamp, receives: u32) -> Timestamp {
     now.checked_add(Duration::from_secs(1 << receives.min(6))).unwrap_or(now)
-}
-
-fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> rusqlite::Result<Vec<Entry>> {
-    let due: Vec<(i64, Entry)> = connection
-        .prepare_cached("SELECT * FROM delayed WHERE due <= ?1 ORDER BY due, seq LIMIT ?2")?
-        .query_map((now, crate::limits::DUE_PAGE), |row| {
-            let message = message_of(connection, row.get_ref("message")?.as_str()?)?;
-            Ok((row.get("due")?, Entry { seq: row.get("seq")?, receives: row.get("receives")?, message }))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut moved = Vec::with_capacity(due.len());
-    for (due, entry) in due {
-        connection
-            .prepare_cached("DELETE FROM delayed WHERE due = ?1 AND seq = ?2")?
-            .execute((due, entry.seq))?;
-        let entry = Entry { seq: seq.fetch_add(1, Ordering::Relaxed) + 1, ..entry };
-        insert_ready(connection, &entry)?;
-        moved.push(entry);
-    }
-    Ok(moved)
-}
-
-/// Puts the dead letters back into their queues, because their cause may be fixed. Returns how many.
-pub(crate) fn revive_dead_letters(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    let put_back = "INSERT INTO delayed SELECT ?1, -seq, 0, message FROM dead_letters";
-    let revived = connection.execute(put_back, [millis(now)])?;
-    connection.execute("DELETE FROM dead_letters", [])?;
-    Ok(revived)
 }
 
 /// A message in progress. Complete it with [`done`](Self::done) or [`again`](Self::again); a drop counts as a failure.

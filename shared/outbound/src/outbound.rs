@@ -11,7 +11,7 @@ use http_body_util::Full;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use statuspulse_core::attempt::{Failure, Reply};
-use statuspulse_core::limits::{CONNECT_TIMEOUT, STALE_WITHIN};
+use statuspulse_core::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS, STALE_WITHIN};
 use statuspulse_core::ports::{Call, Sender, Sent};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 
@@ -33,6 +33,8 @@ pub struct OutboundConfig {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Looks up host names.
     pub resolver: Arc<dyn Resolve>,
+    /// Idle connections that are kept, in total.
+    pub idle_connections: usize,
 }
 
 impl Default for OutboundConfig {
@@ -42,6 +44,7 @@ impl Default for OutboundConfig {
             policy: TargetPolicy::deployed(),
             extra_roots: Vec::new(),
             resolver: Arc::new(SystemResolver::new()),
+            idle_connections: IDLE_CONNECTIONS,
         }
     }
 }
@@ -62,7 +65,7 @@ impl Outbound {
         Ok(Self {
             vetting: Vetting::new(config.policy, config.resolver),
             tls: tls::config(config.extra_roots)?,
-            pool: Arc::default(),
+            pool: Arc::new(Pool::new(config.idle_connections)),
         })
     }
 

@@ -8,14 +8,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use statuspulse_core::limits::{IDLE_CONNECTIONS, IDLE_FOR, IDLE_PER_ORIGIN};
+use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN};
 
 use crate::clock::{self, Instant};
 use crate::connection::Connection;
 
-#[derive(Default)]
 pub(crate) struct Pool {
     idle: Mutex<Idle>,
+    /// Idle connections at most.
+    most: usize,
 }
 
 /// The idle connections. They are not polled; [`Pool::take`] checks whether a connection is still alive.
@@ -29,6 +30,10 @@ struct Idle {
 }
 
 impl Pool {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { idle: Mutex::default(), most }
+    }
+
     /// Takes a usable connection to this origin and to one of these addresses. Prefers the most recently used, which is
     /// the most likely to be alive.
     pub(crate) async fn take(&self, origin: &str, addresses: &[IpAddr]) -> Option<Connection> {
@@ -43,7 +48,7 @@ impl Pool {
     /// Keeps a connection that can be reused.
     pub(crate) fn put(self: &Arc<Self>, origin: &str, connection: Connection) {
         let mut idle = self.lock();
-        idle.put(origin, connection);
+        idle.put(origin, connection, self.most);
         if !idle.swept {
             idle.swept = true;
             drop(idle);
@@ -68,8 +73,8 @@ impl Idle {
         Some(connection)
     }
 
-    fn put(&mut self, origin: &str, connection: Connection) {
-        if self.count >= IDLE_CONNECTIONS {
+    fn put(&mut self, origin: &str, connection: Connection, most: usize) {
+        if self.count >= most {
             self.drop_oldest();
         }
         if !self.origins.contains_key(origin) {

@@ -86,7 +86,8 @@ pub(crate) fn sender(
     dns: &Arc<ScriptedDns>,
 ) -> Outbound {
     let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(dns);
-    Outbound::new(OutboundConfig { policy, extra_roots: roots, resolver }).unwrap()
+    Outbound::new(OutboundConfig { policy, extra_roots: roots, resolver, ..OutboundConfig::default() })
+        .unwrap()
 }
 
 /// A sender that trusts one authority and may call loopback. By default all names resolve to loopback.

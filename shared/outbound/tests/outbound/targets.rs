@@ -244,7 +244,7 @@ fn an_extra_root_that_is_none_is_an_error_when_starting() {
     let stage = Stage::new();
     let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(&stage.dns);
     let garbage = vec![statuspulse_outbound::CertificateDer::from(b"garbage".to_vec())];
-    let config = OutboundConfig { policy: TargetPolicy::deployed(), extra_roots: garbage, resolver };
+    let config = OutboundConfig { extra_roots: garbage, resolver, ..OutboundConfig::default() };
     assert!(Outbound::new(config).is_err());
     assert!(stage.authority.issue(CertificateSpec::Good).is_ok());
 }

@@ -1,0 +1,31 @@
+//! The limits of the program: what clients may take, and what it takes from the machine.
+
+use std::time::Duration;
+
+/// Connections of clients at the same time. A connection costs a descriptor and about 20 KiB. While all are taken, new
+/// ones wait in the kernel's queue.
+pub(crate) const CONNECTIONS: usize = 4096;
+/// The part of them that one address may have, as a divisor. Several addresses are needed to take all connections.
+pub(crate) const CLIENT_SHARE: usize = 8;
+/// How long a client may take to send the head of a request, and how long a connection may be idle between two.
+pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// How long the body of a request may take to arrive: 256 KiB at 10 KiB/s, and some more.
+pub(crate) const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a connection may last. Then the answer that is being sent is the last one.
+pub(crate) const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
+/// How long a client may take to read that last answer.
+pub(crate) const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long to wait before the next connection is accepted, after an error such as too many open files.
+pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Time between two log lines about too many connections.
+pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Open files that the process asks for: enough for everything below, with room for the database.
+pub(crate) const OPEN_FILES: u64 = 8192;
+/// Open files that are not connections to clients or of attempts, at most: the database with its readers, and the
+/// connections of handshakes and tests ...
+pub(crate) const OTHER_FILES: usize = 512;
+/// ... and at least.
+pub(crate) const OTHER_FILES_MIN: usize = 40;
+/// The smallest share of connections or slots.
+pub(crate) const SHARE_MIN: usize = 4;
