@@ -24,6 +24,7 @@ pub(crate) struct Counters {
     retries: Counter,
     succeeded: Counter,
     failed: Family<[(&'static str, &'static str); 1], Counter>,
+    not_made: Counter,
     paused: Counter,
     lost_messages: Counter,
     /// Open connections of clients.
@@ -46,6 +47,11 @@ impl Default for Counters {
             retries: add(&mut registry, "retries", "Attempts that were not first attempts"),
             succeeded: add(&mut registry, "deliveries_succeeded", "Successful attempts"),
             failed: add(&mut registry, "attempts_failed", "Failed attempts, by class"),
+            not_made: add(
+                &mut registry,
+                "attempts_not_made",
+                "Attempts that could not be made for a reason on our side, and were put back; should stay 0",
+            ),
             paused: add(&mut registry, "webhooks_paused", "Webhooks that were paused because they failed"),
             lost_messages: add(
                 &mut registry,
@@ -95,6 +101,10 @@ impl Metrics for Counters {
             None => self.succeeded.inc(),
             Some(class) => self.failed.get_or_create(&[("class", class.name())]).inc(),
         };
+    }
+
+    fn attempt_not_made(&self) {
+        self.not_made.inc();
     }
 
     fn webhook_paused(&self) {

@@ -254,3 +254,55 @@ async fn an_attempt_is_given_ten_seconds() {
     world.run_until_idle().await;
     assert_eq!(world.attempts(URL)[0].timeout, Duration::from_secs(10));
 }
+
+/// Rule 4.7: an attempt that we could not make is put back, and says nothing about the receiver.
+#[tokio::test]
+async fn an_attempt_that_cannot_be_made_on_our_side_counts_for_nothing_and_comes_again() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.receivers.cannot_be_called(URL, 3);
+    let event = world.publish(&opened("A")).await;
+    let behind = world.publish(&resolved("A")).await;
+    world.run_until_idle().await;
+    assert_eq!(world.delivery(&hook, &event).await["attempts"], json!([]));
+    let shown = world.webhook(&hook).await;
+    assert_eq!((&shown["status"], &shown["failing_since"]), (&json!("active"), &Value::Null));
+    assert_eq!((world.attempts(URL).len(), *world.metrics.not_made.lock().unwrap()), (0, 1));
+    world.advance(SECOND * 15).await;
+    let attempts = world.attempts(URL);
+    let events: Vec<_> = attempts.iter().map(|seen| (seen.event_id().to_owned(), seen.attempt())).collect();
+    assert_eq!(events, [(event, 1), (behind, 1)], "in their order, and on the first rung");
+    assert_eq!(*world.metrics.not_made.lock().unwrap(), 3);
+    assert_eq!((world.statuses(&hook).await, world.dead_letters()), (vec!["delivered".to_owned(); 2], 0));
+}
+
+/// The same for a burst: none of its deliveries is lost or counted.
+#[tokio::test]
+async fn a_burst_that_cannot_be_sent_on_our_side_comes_again() {
+    let world = World::new().await;
+    let channel = "https://hooks.slack.com/services/T1/B1/channelsecret";
+    let hook = world.register_with(channel, json!({"destination": "slack"})).await;
+    for n in 0..20 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    world.receivers.cannot_be_called(channel, 2);
+    world.run_until_idle().await;
+    world.advance(MINUTE).await;
+    assert_eq!(world.statuses(&hook).await, ["delivered"; 20]);
+    for delivery in world.deliveries(&hook).await {
+        assert_eq!(delivery["attempts"].as_array().unwrap().len(), 1, "{delivery}");
+    }
+}
+
+/// A handshake that we cannot send leaves nothing behind, and the caller is asked to repeat the call.
+#[tokio::test]
+async fn a_handshake_that_cannot_be_sent_on_our_side_creates_nothing() {
+    let world = World::new().await;
+    world.receivers.answers(OTHER, 200);
+    world.receivers.cannot_be_called(OTHER, 1);
+    let asked = json!({"url": OTHER, "events": ["incident_opened"]});
+    let refused = world.post("/v1/webhooks", &asked).await.expect(503);
+    assert_eq!(refused["code"], "unavailable");
+    assert_eq!(world.get("/v1/webhooks").await.expect(200)["data"], json!([]));
+    world.post("/v1/webhooks", &asked).await.expect(201);
+}

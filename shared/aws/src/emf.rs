@@ -7,6 +7,7 @@
 //! | `DeliverySucceeded` | count | – | attempts that succeeded |
 //! | `DeliveryFailed` | count | `Class` | attempts that failed |
 //! | `Retries` | count | – | attempts that were not first attempts |
+//! | `AttemptNotMade` | count | – | attempts that could not be made for a reason on our side, and were put back |
 //! | `WebhookPaused` | count | – | webhooks paused because of failures |
 //! | `LostMessages` | count | – | messages that were lost, found every 15 minutes; should be 0 |
 //! | `OldestUndeliveredAgeSeconds` | s | – | age of the oldest event with a failed attempt in this invocation |
@@ -34,6 +35,7 @@ struct Counted {
     retries: u64,
     succeeded: u64,
     failed: BTreeMap<&'static str, u64>,
+    not_made: u64,
     paused: u64,
     lost_messages: u64,
     oldest: Option<Duration>,
@@ -58,6 +60,10 @@ impl Metrics for Emf {
                 counted.oldest = counted.oldest.max(Some(age));
             }
         });
+    }
+
+    fn attempt_not_made(&self) {
+        self.count(|counted| counted.not_made += 1);
     }
 
     fn webhook_paused(&self) {
@@ -92,6 +98,7 @@ impl Emf {
         for (name, count) in [
             ("DeliverySucceeded", counted.succeeded),
             ("Retries", counted.retries),
+            ("AttemptNotMade", counted.not_made),
             ("WebhookPaused", counted.paused),
             ("LostMessages", counted.lost_messages),
         ] {

@@ -25,6 +25,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
     emf.attempt_ended(Some(Class::Timeout), Duration::from_secs(11));
     emf.attempt_ended(Some(Class::Http5xx), Duration::from_secs(3600));
     emf.attempt_ended(Some(Class::Http5xx), Duration::from_secs(60));
+    emf.attempt_not_made();
     emf.webhook_paused();
     let definition = |dimensions: Value, metrics: Value| {
         json!({
@@ -35,6 +36,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
     let counted = json!([
         {"Name": "DeliverySucceeded", "Unit": "Count"},
         {"Name": "Retries", "Unit": "Count"},
+        {"Name": "AttemptNotMade", "Unit": "Count"},
         {"Name": "WebhookPaused", "Unit": "Count"},
         {"Name": "OldestUndeliveredAgeSeconds", "Unit": "Seconds"},
         {"Name": "FirstAttemptLagMs", "Unit": "Milliseconds"},
@@ -47,6 +49,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
                 "_aws": definition(json!([[]]), counted),
                 "DeliverySucceeded": 1,
                 "Retries": 1,
+                "AttemptNotMade": 1,
                 "WebhookPaused": 1,
                 "OldestUndeliveredAgeSeconds": 3600,
                 "FirstAttemptLagMs": [12, 250],

@@ -68,6 +68,8 @@ pub const RESPONSE_HEADERS: usize = 100;
 /// How long a claim or a lease lasts. Longer than any attempt, so that it normally expires only if its worker has
 /// crashed.
 pub const CLAIM: Duration = Duration::from_secs(30);
+/// How long an attempt waits that could not be made for a reason on our side.
+pub const NOT_MADE_WAIT: Duration = Duration::from_secs(5);
 /// Largest assumed difference between the clocks of two workers.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(1);
 /// How long after its due time a message counts as lost. Longer than a message takes to come back after its worker

@@ -76,8 +76,9 @@ pub struct Sent {
 /// Makes calls to endpoints, and enforces the target policy and the limits of one attempt.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Makes the call. A failure of the receiver is a normal result, not an error.
-    async fn send(&self, call: Call) -> Sent;
+    /// Makes the call. A failure of the receiver is a normal result. An error says that the call could not be made for
+    /// a reason on our side (files, memory, the resolver), and nothing about the receiver.
+    async fn send(&self, call: Call) -> PortResult<Sent>;
 }
 
 /// Accounts and API keys.
@@ -310,6 +311,8 @@ pub trait Metrics: Send + Sync {
     fn attempt_began(&self, first: bool, lag: Duration);
     /// An attempt succeeded, or failed with this class, `age` after its event was accepted.
     fn attempt_ended(&self, failure: Option<Class>, age: Duration);
+    /// An attempt could not be made for a reason on our side, and was put back.
+    fn attempt_not_made(&self);
     /// An attempt's outcome paused a webhook.
     fn webhook_paused(&self);
     /// This many records were found whose messages were lost.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use statuspulse_core::attempt::Failure;
 use statuspulse_core::limits::CONNECT_TRIES;
 use statuspulse_core::target::{EndpointUrl, Host};
 use tokio::net::TcpStream;
@@ -14,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::clock::{self, Instant};
 use crate::connection::Connection;
-use crate::explain;
+use crate::explain::{self, NoReply};
 use crate::meter::Metered;
 
 /// Connects, with TLS if the URL is https. Returns or fails by the deadline.
@@ -23,13 +22,13 @@ pub(crate) async fn connect(
     addresses: &[IpAddr],
     tls: &Arc<ClientConfig>,
     deadline: Instant,
-) -> Result<Connection, Failure> {
+) -> Result<Connection, NoReply> {
     let (tcp, address) = connect_tcp(addresses, url.port(), deadline).await?;
     // A POST is written at once. Nagle's algorithm would only delay it.
     tcp.set_nodelay(true).map_err(|error| explain::connect(&error))?;
     let (tcp, below) = Metered::new(tcp);
     if !url.scheme_is_https() {
-        return Connection::open(tcp, below, address).await;
+        return Ok(Connection::open(tcp, below, address).await?);
     }
     let name = match url.host() {
         Host::Address(address) => ServerName::from(address),
@@ -38,9 +37,9 @@ pub(crate) async fn connect(
     };
     let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, tcp);
     match timeout_at(deadline, handshake).await {
-        Ok(Ok(stream)) => Connection::open(stream, below, address).await,
-        Ok(Err(error)) => Err(explain::io(&error)),
-        Err(_) => Err(explain::tls_timeout()),
+        Ok(Ok(stream)) => Ok(Connection::open(stream, below, address).await?),
+        Ok(Err(error)) => Err(explain::io(&error).into()),
+        Err(_) => Err(explain::tls_timeout().into()),
     }
 }
 
@@ -50,18 +49,21 @@ async fn connect_tcp(
     addresses: &[IpAddr],
     port: u16,
     deadline: Instant,
-) -> Result<(TcpStream, IpAddr), Failure> {
+) -> Result<(TcpStream, IpAddr), NoReply> {
     let tries = to_try(addresses);
     let mut last = explain::connect_timeout();
     for (at, address) in tries.iter().enumerate() {
         let share = clock::until(deadline) / u32::try_from(tries.len() - at).unwrap_or(1);
         match timeout_at(clock::now() + share, TcpStream::connect(SocketAddr::new(*address, port))).await {
             Ok(Ok(stream)) => return Ok((stream, *address)),
+            Ok(Err(error)) if explain::is_ours(&error) => {
+                return Err(NoReply::not_made("connecting to an endpoint", error));
+            }
             Ok(Err(error)) => last = explain::connect(&error),
             Err(_) => last = explain::connect_timeout(),
         }
     }
-    Err(last)
+    Err(last.into())
 }
 
 /// The addresses to try, at most [`CONNECT_TRIES`]: in the resolver's order, but IPv4 and IPv6 alternate, so that both

@@ -6,11 +6,48 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError, Error as TlsError, InvalidMessage, PeerIncompatible};
 use statuspulse_core::attempt::{Class, Failure};
+use statuspulse_core::ports::Unavailable;
 
 use crate::meter::Flood;
 use crate::tls::SelfSigned;
+
+/// Why a call has no reply.
+#[derive(Debug)]
+pub(crate) enum NoReply {
+    /// The receiver failed.
+    Failed(Failure),
+    /// We could not make the call. This says nothing about the receiver.
+    NotMade(Unavailable),
+}
+
+impl From<Failure> for NoReply {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl NoReply {
+    pub(crate) fn not_made(doing: &'static str, error: io::Error) -> Self {
+        Self::NotMade(Unavailable { doing, source: error.into() })
+    }
+}
+
+/// Whether the operating system refused because something of ours ran out: files, memory, buffers or local ports.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    let ours = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::ADDRNOTAVAIL,
+        Errno::AGAIN,
+        Errno::PERM,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| ours.contains(&error))
+}
 
 /// TCP could not connect.
 pub(crate) fn connect(error: &io::Error) -> Failure {
@@ -162,4 +199,30 @@ fn source<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Opt
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_out_on_our_side_is_ours_and_what_the_other_side_did_is_not() {
+        for ours in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::NOBUFS,
+            Errno::ADDRNOTAVAIL,
+            Errno::AGAIN,
+            Errno::PERM,
+        ] {
+            assert!(is_ours(&ours.into()), "{ours}");
+        }
+        let theirs =
+            [Errno::CONNREFUSED, Errno::CONNRESET, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH];
+        for theirs in theirs {
+            assert!(!is_ours(&theirs.into()), "{theirs}");
+        }
+        assert!(!is_ours(&io::Error::other("no such name")));
+    }
 }

@@ -12,13 +12,14 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use statuspulse_core::attempt::{Failure, Reply};
 use statuspulse_core::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS, STALE_WITHIN};
-use statuspulse_core::ports::{Call, Sender, Sent};
+use statuspulse_core::ports::{Call, PortResult, Sender, Sent};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 
 use crate::clock::{self, Instant};
 use crate::connect::connect;
 use crate::connection::{Connection, NoAnswer};
 use crate::exchange::{self, exchange, request};
+use crate::explain::NoReply;
 use crate::pool::Pool;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::tls::{self, BadRoot};
@@ -72,14 +73,14 @@ impl Outbound {
     /// Checks whether the URL's host may be called now. Opens no connection to it.
     ///
     /// # Errors
-    /// Fails with the failure that a call would have.
-    pub async fn vet(&self, url: &EndpointUrl) -> Result<(), Failure> {
+    /// Fails if it cannot be checked for a reason on our side. The result is the failure that a call would have.
+    pub async fn vet(&self, url: &EndpointUrl) -> PortResult<Result<(), Failure>> {
         let by = Deadlines::new(clock::now(), CONNECT_TIMEOUT);
-        self.vetting.vet(url, by.connected).await.map(drop)
+        or_not_made(self.vetting.vet(url, by.connected).await.map(drop))
     }
 
     /// Makes the call to one of the vetted addresses.
-    async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, Failure> {
+    async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, NoReply> {
         // First, so that no connection is opened for a request that cannot be built.
         let mut request = request(call)?;
         if let Some(kept) = self.pool.take(call.url.origin(), addresses).await {
@@ -88,12 +89,12 @@ impl Outbound {
                 Ok(reply) => return Ok(reply),
                 // The receiver had closed the idle connection. The request is repeated on a new one.
                 Err(stale) if stale.silent && asked.elapsed() < STALE_WITHIN => {}
-                Err(no_answer) => return Err(no_answer.failure),
+                Err(no_answer) => return Err(no_answer.failure.into()),
             }
             request = exchange::request(call)?;
         }
         let fresh = connect(&call.url, addresses, &self.tls, by.connected).await?;
-        self.exchange_on(fresh, request, call, by.answer).await.map_err(|no_answer| no_answer.failure)
+        Ok(self.exchange_on(fresh, request, call, by.answer).await.map_err(|no_answer| no_answer.failure)?)
     }
 
     /// Makes the exchange, and keeps the connection if it can be reused.
@@ -114,16 +115,26 @@ impl Outbound {
 
 #[async_trait]
 impl Sender for Outbound {
-    async fn send(&self, call: Call) -> Sent {
+    async fn send(&self, call: Call) -> PortResult<Sent> {
         let started = clock::now();
         let by = Deadlines::new(started, call.timeout);
         let vetted = self.vetting.vet(&call.url, by.connected).await;
         let began = clock::now();
         let result = match vetted {
             Ok(addresses) => self.call(&call, &addresses, by).await,
-            Err(failure) => Err(failure),
+            Err(no_reply) => Err(no_reply),
         };
-        Sent { result, began_after: began.duration_since(started), duration: began.elapsed() }
+        let result = or_not_made(result)?;
+        Ok(Sent { result, began_after: began.duration_since(started), duration: began.elapsed() })
+    }
+}
+
+/// Separates what the receiver did from what we could not do.
+fn or_not_made<T>(result: Result<T, NoReply>) -> PortResult<Result<T, Failure>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(NoReply::Failed(failure)) => Ok(Err(failure)),
+        Err(NoReply::NotMade(unavailable)) => Err(unavailable),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ use statuspulse_core::target::{EndpointUrl, Host, Refused, TargetPolicy};
 use tokio::time::timeout_at;
 
 use crate::clock::{self, Instant};
+use crate::explain::{self, NoReply};
 use crate::resolve::Resolve;
 
 /// The addresses of a host in the resolver's order, all of them allowed by the policy.
@@ -41,35 +43,41 @@ impl Vetting {
     }
 
     /// Returns the addresses that the URL may be called at, or fails by the deadline.
-    pub(crate) async fn vet(&self, url: &EndpointUrl, deadline: Instant) -> Result<Vetted, Failure> {
+    pub(crate) async fn vet(&self, url: &EndpointUrl, deadline: Instant) -> Result<Vetted, NoReply> {
         let addresses = match url.host() {
             Host::Address(address) => Arc::from([address]),
             Host::Name(name) => match timeout_at(deadline, self.look_up(name)).await {
-                Ok(Some(addresses)) => addresses,
-                Ok(None) => {
+                Ok(Ok(Some(addresses))) => addresses,
+                Ok(Ok(None)) => {
                     return Err(dns("The host name could not be resolved. Check its DNS records."));
                 }
+                Ok(Err(error)) => return Err(NoReply::not_made("looking up a host name", error)),
                 Err(_) => return Err(dns("The host's name servers did not answer in time.")),
             },
         };
         match self.policy.vet(url, &addresses) {
             Ok(()) => Ok(addresses),
             Err(Refused::NoAddress) => Err(dns(&Refused::NoAddress.to_string())),
-            Err(refused) => Err(Failure::new(Class::TargetNotPublic, refused.to_string())),
+            Err(refused) => Err(Failure::new(Class::TargetNotPublic, refused.to_string()).into()),
         }
     }
 
-    async fn look_up(&self, host: &str) -> Found {
+    /// Looks up the host, or reuses the last look-up. An error is on our side, and is not kept.
+    async fn look_up(&self, host: &str) -> io::Result<Found> {
         let lookup = self.lookup(host);
         let mut last = lookup.found.lock().await;
         if let Some((at, found)) = &*last
             && at.elapsed() < LOOKUP_REUSE
         {
-            return found.clone();
+            return Ok(found.clone());
         }
-        let found = self.resolver.resolve(host).await.ok().map(Vetted::from);
+        let found = match self.resolver.resolve(host).await {
+            Ok(addresses) => Some(Vetted::from(addresses)),
+            Err(error) if explain::is_ours(&error) => return Err(error),
+            Err(_) => None,
+        };
         *last = Some((clock::now(), found.clone()));
-        found
+        Ok(found)
     }
 
     fn lookup(&self, host: &str) -> Arc<Lookup> {
@@ -105,6 +113,6 @@ impl fmt::Debug for Vetting {
     }
 }
 
-fn dns(reason: &str) -> Failure {
-    Failure::new(Class::Dns, reason)
+fn dns(reason: &str) -> NoReply {
+    Failure::new(Class::Dns, reason).into()
 }

@@ -15,6 +15,7 @@ mod history;
 mod ports;
 mod queue;
 mod receivers;
+mod sender;
 mod store;
 mod task;
 mod world;

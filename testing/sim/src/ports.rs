@@ -12,13 +12,11 @@ use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult,
-    Queue, Random, RateLimit, RateLimits, Records, Saved, Sender, Sent, Sessions, Unavailable, WebhookList,
-    Webhooks,
+    Acceptance, Accounts, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult,
+    Queue, Random, RateLimit, RateLimits, Records, Saved, Sessions, Unavailable, WebhookList, Webhooks,
 };
 use statuspulse_core::webhook::Webhook;
 
-use crate::check::Post;
 use crate::history::{brief, short};
 use crate::world::{Inner, World};
 
@@ -85,7 +83,7 @@ impl Ports {
         Ok(answer)
     }
 
-    fn fails<T>(&self, port: &'static str, why: &'static str) -> PortResult<T> {
+    pub(crate) fn fails<T>(&self, port: &'static str, why: &'static str) -> PortResult<T> {
         self.world.note(&self.name, || format!("{port} {why}"));
         Err(unavailable(port, why))
     }
@@ -144,6 +142,7 @@ impl Random for Ports {
 impl Metrics for Ports {
     fn attempt_began(&self, _: bool, _: Duration) {}
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
+    fn attempt_not_made(&self) {}
     fn webhook_paused(&self) {}
     fn lost_messages(&self, count: u64) {
         // The final check may only find deliveries whose publisher got no 202 (`end::at_end`). Earlier checks repair.
@@ -450,49 +449,5 @@ impl Queue for Ports {
             ((), text)
         })
         .await
-    }
-}
-
-#[async_trait]
-impl Sender for Ports {
-    async fn send(&self, call: Call) -> Sent {
-        self.world.with(|inner| {
-            let task = inner.current;
-            inner.last_call.insert(task, "post");
-        });
-        let header = |name: &str| {
-            call.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
-        };
-        let (event, host) = (header("webhook-id"), call.url.host_text().to_owned());
-        let delivery: Option<DeliveryId> = header("X-StatusPulse-Delivery-Id").parse().ok();
-        let probe = matches!(header("X-StatusPulse-Event"), "handshake" | "test");
-        let (takes, result) = self.world.with(|inner| {
-            let mut text = vec![];
-            if let Some(delivery) = delivery.filter(|_| !probe) {
-                let number = header("X-StatusPulse-Attempt").parse().unwrap_or_default();
-                let post = Post { delivery, event, number, body: call.body.clone() };
-                text = inner.ledger.posts(inner.current, &post, &inner.store, inner.now);
-            }
-            let answer = inner.receivers.answer(&host, event, &mut inner.dice);
-            let at = inner.now.checked_add(answer.0).unwrap_or(inner.now);
-            for kept in text.iter().filter_map(|id| inner.store.deliveries.get(id)) {
-                match &answer.1 {
-                    Ok(reply) => inner.ledger.answered(&kept.delivery, reply, at),
-                    Err(_) => inner.ledger.failed(kept.delivery.webhook_id, at),
-                }
-            }
-            let taken = answer.1.as_ref().is_ok_and(|reply| reply.status < 300);
-            if delivery.is_none() && taken {
-                inner.ledger.notifies(inner.current);
-            }
-            inner.history.note(inner.now, &self.name, || {
-                let what = delivery.map_or_else(|| "notification".to_owned(), short);
-                let came = answer.1.as_ref().map(|reply| reply.status);
-                format!("POST {what} number {} to {host}: {came:?}", header("X-StatusPulse-Attempt"))
-            });
-            answer
-        });
-        self.world.sleep(takes).await;
-        Sent { result, began_after: Duration::ZERO, duration: takes }
     }
 }

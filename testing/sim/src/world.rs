@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) faults: bool,
     /// Whether the store is often slow while faults occur.
     pub(crate) sluggish: bool,
+    /// Whether calls of endpoints sometimes cannot be made while faults occur, for a reason on our side.
+    pub(crate) is_short_of_files: bool,
     /// Whether everything has ended, so that nothing is left to repair.
     pub(crate) is_over: bool,
     /// A worker or a call dies in 1 of this many polls.
@@ -65,6 +67,8 @@ impl World {
             history: History::new(keep_history),
             faults: true,
             sluggish: false,
+            // Not from the dice: the runs of all other seeds stay as they were.
+            is_short_of_files: seed % 5 == 3,
             is_over: false,
             deadliness: 250,
             points: BTreeSet::new(),

@@ -80,6 +80,7 @@ impl Random for Dice {
 pub(crate) struct Counted {
     pub(crate) began: Mutex<Vec<(bool, Duration)>>,
     pub(crate) ended: Mutex<Vec<Option<Class>>>,
+    pub(crate) not_made: Mutex<usize>,
     pub(crate) pauses: Mutex<usize>,
     pub(crate) lost_messages: Mutex<u64>,
 }
@@ -91,6 +92,10 @@ impl Metrics for Counted {
 
     fn attempt_ended(&self, failure: Option<Class>, _: Duration) {
         self.ended.lock().unwrap().push(failure);
+    }
+
+    fn attempt_not_made(&self) {
+        *self.not_made.lock().unwrap() += 1;
     }
 
     fn webhook_paused(&self) {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Class, Failure, Reply as Taken};
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
-use statuspulse_core::ports::{Call, Clock, Sender, Sent};
+use statuspulse_core::ports::{Call, Clock, PortResult, Sender, Sent, Unavailable};
 use statuspulse_kit::services::{self, Rate};
 
 use super::ports::{Happening, VirtualClock};
@@ -115,6 +115,8 @@ struct Endpoint {
     handshakes: Option<Reply>,
     by_event: HashMap<String, Reply>,
     happening: Option<Happening>,
+    /// How many of the next calls cannot be made.
+    out_of_reach: usize,
     rate: Rate,
 }
 
@@ -187,6 +189,11 @@ impl Receivers {
         self.change(url, |endpoint| drop(endpoint.by_event.insert(event_id.to_owned(), reply.into())));
     }
 
+    /// The next calls cannot be made, for a reason on our side.
+    pub(crate) fn cannot_be_called(&self, url: &str, times: usize) {
+        self.change(url, |endpoint| endpoint.out_of_reach = times);
+    }
+
     /// Runs `happening` during the next call, before it is answered.
     pub(crate) fn meanwhile(&self, url: &str, happening: impl Future<Output = ()> + Send + 'static) {
         self.change(url, |endpoint| endpoint.happening = Some(Box::pin(happening)));
@@ -211,7 +218,13 @@ impl Receivers {
 
 #[async_trait]
 impl Sender for Receivers {
-    async fn send(&self, call: Call) -> Sent {
+    async fn send(&self, call: Call) -> PortResult<Sent> {
+        if let Some(endpoint) = self.endpoints.lock().unwrap().get_mut(call.url.as_str())
+            && endpoint.out_of_reach > 0
+        {
+            endpoint.out_of_reach -= 1;
+            return Err(Unavailable { doing: "calling an endpoint", source: "too many open files".into() });
+        }
         let headers: HeaderMap = call
             .headers
             .iter()
@@ -239,6 +252,6 @@ impl Sender for Receivers {
             happening.await;
         }
         self.clock.pass(reply.began_after + reply.lasts);
-        Sent { result: reply.result, began_after: reply.began_after, duration: reply.lasts }
+        Ok(Sent { result: reply.result, began_after: reply.began_after, duration: reply.lasts })
     }
 }

@@ -64,12 +64,14 @@ pub(super) struct HandshakeOutcome {
 }
 
 impl Admin {
-    /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer.
-    pub(super) async fn handshake(&self, webhook: &Webhook) -> HandshakeOutcome {
+    /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer. Fails if it cannot be sent for a
+    /// reason on our side.
+    pub(super) async fn handshake(&self, webhook: &Webhook) -> Result<HandshakeOutcome> {
         let at = self.clock.now();
         let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, at);
         let about = self.about_now(webhook, Probe::Handshake.name(), at);
-        let sent = self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, at)).await;
+        let sent =
+            self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, at)).await?;
         let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
         let reason = webhook.settings.destination.handshake_refusal(&sent.result);
         let refused_target = match &sent.result {
@@ -77,13 +79,13 @@ impl Admin {
             _ => None,
         };
         let handshake = Handshake { ok: reason.is_none(), status_code, reason, at, duration: sent.duration };
-        HandshakeOutcome { handshake, refused_target }
+        Ok(HandshakeOutcome { handshake, refused_target })
     }
 
     /// Tries the handshake again. A pending webhook that passes it becomes active.
     pub async fn verify(&self, by: Manager, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
         let webhook = self.webhook(by.account_id, id).await?;
-        let shake = self.handshake(&webhook).await;
+        let shake = self.handshake(&webhook).await?;
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |latest| {
             // The endpoint has changed in the meantime: this handshake says nothing about the new one.
@@ -120,7 +122,8 @@ impl Admin {
         let about = self.about_now(&webhook, event, now);
         let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
         let request = shown(&webhook, &about, signatures.into_iter(), &body);
-        let sent = self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)).await;
+        let sent =
+            self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)).await?;
         Ok(Tested { request, result: TestResult::of(settings.destination.format(), &sent) })
     }
 

@@ -32,7 +32,7 @@ impl Admin {
         let keys = SigningKeys::new(Secret::generate(&*self.random));
         let mut webhook = Webhook::new(id, account.id, settings, keys, now);
         webhook.audit.add(Change::Created, Some(by.key_id), now);
-        let shake = self.handshake(&webhook).await;
+        let shake = self.handshake(&webhook).await?;
         if let Some(reason) = shake.refused_target {
             return Err(Error::invalid("/url", reason));
         }
@@ -76,7 +76,7 @@ impl Admin {
     }
 
     async fn require_handshake(&self, changed: &Webhook) -> Result<Handshake> {
-        let shake = self.handshake(changed).await;
+        let shake = self.handshake(changed).await?;
         match (shake.refused_target, shake.handshake) {
             (Some(reason), _) => Err(Error::invalid("/url", reason)),
             (None, handshake) if handshake.ok => Ok(handshake),

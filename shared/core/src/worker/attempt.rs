@@ -81,7 +81,13 @@ impl Worker {
         let began = self.clock.now();
         let mut due = due.into_iter();
         let Some(first) = due.next() else { return Ok(Handled::Done) };
-        let sent = self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await;
+        let sent = match self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await {
+            Ok(sent) => sent,
+            Err(error) => {
+                tracing::error!(webhook.id = %webhook.id, %error, "an attempt could not be made; it is put back");
+                return self.put_back(std::iter::once(first).chain(due)).await;
+            }
+        };
         let handled = self.attempted(webhook, first, began, sent.clone()).await;
         for other in due {
             // Its own message may have been lost with the job that released it.
@@ -93,6 +99,16 @@ impl Worker {
             }
         }
         handled
+    }
+
+    /// Puts back attempts that could not be made for a reason on our side: they count for nothing, and come again soon.
+    async fn put_back(&self, due: impl Iterator<Item = Due> + Send) -> Result<Handled> {
+        self.metrics.attempt_not_made();
+        let at = later(self.clock.now(), limits::NOT_MADE_WAIT);
+        for (delivery, _) in due {
+            self.deliveries.release_until(&delivery, at).await?;
+        }
+        Ok(Handled::Again(at))
     }
 
     /// Sends a message by which a delivery is checked. Without it, the check every 15 minutes finds the delivery.

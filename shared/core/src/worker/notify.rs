@@ -16,8 +16,7 @@ use crate::error::Result;
 use crate::message::NotifyMessage;
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
 use crate::outbox::Latest;
-use crate::ports::RateLimit;
-use crate::target::EndpointUrl;
+use crate::ports::{RateLimit, Sent};
 use crate::time::later;
 use crate::webhook::Webhook;
 use crate::{limits, notification_text, retry};
@@ -69,7 +68,13 @@ impl Worker {
         if self.may_outlive(until) {
             return Ok(Handled::Again(until));
         }
-        self.send_notifications(slack, &text, batch).await
+        match self.sender.send(message_to(slack, &text)).await {
+            Ok(sent) => self.notifications_sent(sent, batch).await,
+            Err(error) => {
+                tracing::error!(%error, "a notification could not be sent; it is sent when its claim has expired");
+                Ok(Handled::Again(until))
+            }
+        }
     }
 
     async fn words_for(&self, batch: &[Claimed], account: &str) -> Result<String> {
@@ -83,14 +88,9 @@ impl Worker {
         Ok(notification_text::of_one(webhook, notification, account, held, &self.deployment))
     }
 
-    /// Sends one Slack message for all notifications of the batch. The first is the one this message is for.
-    async fn send_notifications(
-        &self,
-        slack: EndpointUrl,
-        text: &str,
-        batch: Vec<Claimed>,
-    ) -> Result<Handled> {
-        let sent = self.sender.send(message_to(slack, text)).await;
+    /// Records the outcome of a Slack message for all notifications of the batch. The first is the one this message is
+    /// for.
+    async fn notifications_sent(&self, sent: Sent, batch: Vec<Claimed>) -> Result<Handled> {
         let now = self.clock.now();
         let failure = Verdict::of(&Slack, &sent.result).failure();
         let asked = sent.result.ok().and_then(|reply| retry::retry_after(&reply.retry_after?, now));

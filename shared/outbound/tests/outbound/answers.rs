@@ -159,7 +159,7 @@ async fn a_connection_cut_during_the_request_fails_as_a_connection() {
     failure(stage.post(&format!("http://127.0.0.1:{}/", address.port())).await, Class::Connect);
     let mut large = crate::stage::call(&format!("http://127.0.0.1:{}/", address.port()), AMPLE);
     large.body = vec![b'x'; 8 << 20].into();
-    failure(statuspulse_core::ports::Sender::send(&*stage.outbound, large).await, Class::Connect);
+    failure(statuspulse_core::ports::Sender::send(&*stage.outbound, large).await.unwrap(), Class::Connect);
 }
 
 #[tokio::test]

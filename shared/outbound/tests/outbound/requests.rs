@@ -23,7 +23,7 @@ async fn a_request_is_a_post_of_the_exact_bytes_with_the_given_headers() {
         call.headers.push((name.to_owned(), value.to_owned()));
     }
     let body = call.body.clone();
-    reply(stage.outbound.send(call).await);
+    reply(stage.outbound.send(call).await.unwrap());
     let received = receiver.received("/hook?team=a%20b").remove(0);
     assert_eq!(received.body, body);
     for (name, value) in [
@@ -53,7 +53,7 @@ async fn an_empty_body_and_a_large_one_arrive_whole() {
     for length in [0, 1, 8 * 1024, 128 * 1024, 1024 * 1024] {
         let mut call = call(&receiver.url("/"), AMPLE);
         call.body = vec![b'x'; length].into();
-        reply(stage.outbound.send(call).await);
+        reply(stage.outbound.send(call).await.unwrap());
         let received = receiver.received("/").pop().unwrap();
         assert_eq!(received.body.len(), length);
         assert_eq!(received.header("content-length"), Some(length.to_string().as_str()));
@@ -70,7 +70,7 @@ async fn a_header_that_is_none_fails_the_call_and_nothing_is_sent() {
     {
         let mut call = call(&receiver.url("/"), AMPLE);
         call.headers.push((name.to_owned(), value.to_owned()));
-        let reason = failure(stage.outbound.send(call).await, Class::BadResponse).reason;
+        let reason = failure(stage.outbound.send(call).await.unwrap(), Class::BadResponse).reason;
         assert!(reason.contains("error on our side"), "{reason}");
     }
     assert_eq!(receiver.connections(), 0);

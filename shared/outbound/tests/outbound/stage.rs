@@ -30,6 +30,8 @@ pub(crate) enum Dns {
     /// NXDOMAIN and SERVFAIL look the same through the system's resolver.
     Fails,
     Never,
+    /// The resolver could not open a socket.
+    OutOfFiles,
 }
 
 pub(crate) fn found(addresses: &[&str]) -> Dns {
@@ -66,6 +68,7 @@ impl Resolve for ScriptedDns {
         match answer {
             Dns::Addresses(addresses) => Ok(addresses),
             Dns::Fails => Err(io::Error::other("no such name, or no such server")),
+            Dns::OutOfFiles => Err(rustix::io::Errno::MFILE.into()),
             Dns::Never => std::future::pending().await,
         }
     }
@@ -118,11 +121,11 @@ impl Stage {
     }
 
     pub(crate) async fn post(&self, url: &str) -> Sent {
-        self.outbound.send(call(url, AMPLE)).await
+        self.outbound.send(call(url, AMPLE)).await.unwrap()
     }
 
     pub(crate) async fn post_within(&self, url: &str, timeout: Duration) -> Sent {
-        self.outbound.send(call(url, timeout)).await
+        self.outbound.send(call(url, timeout)).await.unwrap()
     }
 }
 

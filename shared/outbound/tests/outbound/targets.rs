@@ -23,7 +23,7 @@ async fn a_deployment_refuses_loopback_and_opens_no_socket() {
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"])]);
     let deployed = sender(TargetPolicy::deployed(), vec![root_of(&stage.authority)], &dns);
     for host in ["127.0.0.1", "localhost", "hooks.example.com", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
-        let sent = deployed.send(call(&format!("https://{host}:{port}/"), AMPLE)).await;
+        let sent = deployed.send(call(&format!("https://{host}:{port}/"), AMPLE)).await.unwrap();
         failure(sent, Class::TargetNotPublic);
     }
     assert_eq!(receiver.connections(), 0);
@@ -36,9 +36,12 @@ async fn a_deployment_refuses_loopback_and_opens_no_socket() {
 async fn the_default_configuration_is_a_deployment() {
     let plain = Receiver::start(ReceiverOptions::plain()).unwrap();
     let deployed = Outbound::new(OutboundConfig::default()).unwrap();
-    failure(deployed.send(call(&plain.url("/"), AMPLE)).await, Class::TargetNotPublic);
+    failure(deployed.send(call(&plain.url("/"), AMPLE)).await.unwrap(), Class::TargetNotPublic);
     let port = plain.addr().port();
-    failure(deployed.send(call(&format!("http://localhost:{port}/"), AMPLE)).await, Class::TargetNotPublic);
+    failure(
+        deployed.send(call(&format!("http://localhost:{port}/"), AMPLE)).await.unwrap(),
+        Class::TargetNotPublic,
+    );
     assert_eq!(plain.connections(), 0);
 }
 
@@ -54,10 +57,10 @@ async fn a_name_with_one_address_that_is_not_public_is_refused() {
     ] {
         let dns = ScriptedDns::new(vec![found(addresses)]);
         let deployed = sender(TargetPolicy::deployed(), vec![], &dns);
-        let sent = deployed.send(call("https://hooks.example.com/", AMPLE)).await;
+        let sent = deployed.send(call("https://hooks.example.com/", AMPLE)).await.unwrap();
         failure(sent, Class::TargetNotPublic);
         let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
-        assert_eq!(deployed.vet(&url).await.unwrap_err().class, Class::TargetNotPublic);
+        assert_eq!(deployed.vet(&url).await.unwrap().unwrap_err().class, Class::TargetNotPublic);
     }
 }
 
@@ -66,7 +69,7 @@ async fn a_name_with_public_addresses_only_is_vetted_without_being_called() {
     let dns = ScriptedDns::new(vec![found(&["8.8.8.8", "2606:4700::1"])]);
     let deployed = sender(TargetPolicy::deployed(), vec![], &dns);
     for url in ["https://hooks.example.com/", "https://8.8.8.8/", "https://[2606:4700::1]/"] {
-        assert_eq!(deployed.vet(&EndpointUrl::restore(url).unwrap()).await, Ok(()), "{url}");
+        assert_eq!(deployed.vet(&EndpointUrl::restore(url).unwrap()).await.unwrap(), Ok(()), "{url}");
     }
     assert_eq!(dns.asked(), 1, "a literal address is not looked up");
 }
@@ -78,9 +81,9 @@ async fn a_name_that_was_good_at_registration_is_refused_at_the_attempt() {
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
     let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
     let url = EndpointUrl::restore(&receiver.url("/")).unwrap();
-    assert_eq!(outbound.vet(&url).await, Ok(()));
+    assert_eq!(outbound.vet(&url).await.unwrap(), Ok(()));
     pass(LOOKUP_REUSE).await;
-    failure(outbound.send(call(url.as_str(), AMPLE)).await, Class::TargetNotPublic);
+    failure(outbound.send(call(url.as_str(), AMPLE)).await.unwrap(), Class::TargetNotPublic);
     assert_eq!((receiver.connections(), dns.asked()), (0, 2));
 }
 
@@ -90,9 +93,9 @@ async fn a_kept_connection_does_not_outlive_the_vetting_of_its_name() {
     let receiver = stage.receiver();
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["10.0.0.1"])]);
     let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
-    reply(outbound.send(call(&receiver.url("/"), AMPLE)).await);
+    reply(outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap());
     pass(LOOKUP_REUSE).await;
-    failure(outbound.send(call(&receiver.url("/"), AMPLE)).await, Class::TargetNotPublic);
+    failure(outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap(), Class::TargetNotPublic);
     assert_eq!(receiver.count("/"), 1);
 }
 
@@ -103,7 +106,7 @@ async fn the_connection_goes_to_the_vetted_address_after_one_look_up() {
     // A second look-up, between the check and the connect or later, would lead to another address.
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
     let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
-    assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await).status, 200);
+    assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap()).status, 200);
     assert_eq!((receiver.connections(), dns.asked()), (1, 1));
 }
 
@@ -112,7 +115,7 @@ async fn a_name_server_that_never_answers_fails_within_the_connect_timeout() {
     let dns = ScriptedDns::new(vec![Dns::Never]);
     let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
     let started = Instant::now();
-    let sent = outbound.send(call("https://hooks.example.com/", AMPLE)).await;
+    let sent = outbound.send(call("https://hooks.example.com/", AMPLE)).await.unwrap();
     assert_eq!(started.elapsed().as_secs(), CONNECT_TIMEOUT.as_secs());
     assert!(sent.began_after >= CONNECT_TIMEOUT && sent.duration < Duration::from_millis(10), "{sent:?}");
     failure(sent, Class::Dns);
@@ -122,7 +125,10 @@ async fn a_name_server_that_never_answers_fails_within_the_connect_timeout() {
 async fn a_short_call_does_not_wait_for_the_name_server_longer_than_it_may() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![Dns::Never]));
     let started = Instant::now();
-    failure(outbound.send(call("https://hooks.example.com/", Duration::from_millis(200))).await, Class::Dns);
+    failure(
+        outbound.send(call("https://hooks.example.com/", Duration::from_millis(200))).await.unwrap(),
+        Class::Dns,
+    );
     assert_eq!(started.elapsed().as_millis() / 10, 20);
 }
 
@@ -130,7 +136,7 @@ async fn a_short_call_does_not_wait_for_the_name_server_longer_than_it_may() {
 async fn no_such_name_a_broken_name_server_and_no_address_fail_as_dns() {
     for answer in [Dns::Fails, found(&[])] {
         let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![answer]));
-        failure(outbound.send(call("https://hooks.example.com/", AMPLE)).await, Class::Dns);
+        failure(outbound.send(call("https://hooks.example.com/", AMPLE)).await.unwrap(), Class::Dns);
     }
 }
 
@@ -138,13 +144,13 @@ async fn no_such_name_a_broken_name_server_and_no_address_fail_as_dns() {
 async fn where_a_chain_of_aliases_ends_is_what_is_vetted() {
     // CNAMEs are transparent: the resolver returns the addresses at the end of the chain.
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["192.168.1.1"])]));
-    failure(outbound.send(call("https://alias.example.com/", AMPLE)).await, Class::TargetNotPublic);
+    failure(outbound.send(call("https://alias.example.com/", AMPLE)).await.unwrap(), Class::TargetNotPublic);
 }
 
 #[tokio::test]
 async fn our_own_subdomain_is_refused_by_its_address() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["10.0.0.1"])]));
-    failure(outbound.send(call("https://x.statuspulse.io/", AMPLE)).await, Class::TargetNotPublic);
+    failure(outbound.send(call("https://x.statuspulse.io/", AMPLE)).await.unwrap(), Class::TargetNotPublic);
 }
 
 #[tokio::test]
@@ -157,7 +163,7 @@ async fn the_refusal_is_the_same_whether_the_port_is_open_or_closed() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &ScriptedDns::new(vec![found(&["127.0.0.1"])]));
     let mut refusals = Vec::new();
     for port in [open.addr().port(), closed] {
-        let sent = outbound.send(call(&format!("https://hooks.example.com:{port}/"), AMPLE)).await;
+        let sent = outbound.send(call(&format!("https://hooks.example.com:{port}/"), AMPLE)).await.unwrap();
         assert!(sent.duration < Duration::from_millis(100), "the refusal did not wait");
         refusals.push(failure(sent, Class::TargetNotPublic));
     }
@@ -172,7 +178,7 @@ async fn attempts_at_the_same_time_share_one_look_up() {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let outbound = Arc::clone(&outbound);
-        calls.spawn(async move { outbound.send(call("https://hooks.example.com/", AMPLE)).await });
+        calls.spawn(async move { outbound.send(call("https://hooks.example.com/", AMPLE)).await.unwrap() });
     }
     for sent in calls.join_all().await {
         failure(sent, Class::TargetNotPublic);
@@ -187,7 +193,7 @@ async fn a_look_up_is_used_again_for_a_second_and_no_longer() {
     let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
     for (pass, asked) in [(0, 1), (999, 1), (1, 2), (999, 2), (1, 3)] {
         tokio::time::advance(Duration::from_millis(pass)).await;
-        outbound.vet(&url).await.unwrap();
+        outbound.vet(&url).await.unwrap().unwrap();
         assert_eq!(dns.asked(), asked, "after {pass} ms more");
     }
 }
@@ -198,7 +204,7 @@ async fn any_number_of_hosts_can_be_looked_up() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
     for host in 0..3000 {
         let url = EndpointUrl::restore(&format!("https://h{host}.example.com/")).unwrap();
-        outbound.vet(&url).await.unwrap();
+        outbound.vet(&url).await.unwrap().unwrap();
     }
     assert_eq!(dns.asked(), 3000);
 }
@@ -222,7 +228,7 @@ async fn plain_http_leaves_for_development_addresses_alone() {
     let plain = Receiver::start(ReceiverOptions::plain()).unwrap();
     assert_eq!(reply(stage.post(&plain.url("/")).await).status, 200);
     let outbound = sender(allowing(&["127.0.0.0/8"]), vec![], &ScriptedDns::new(vec![found(&["8.8.8.8"])]));
-    failure(outbound.send(call("http://hooks.example.com/", AMPLE)).await, Class::TargetNotPublic);
+    failure(outbound.send(call("http://hooks.example.com/", AMPLE)).await.unwrap(), Class::TargetNotPublic);
 }
 
 /// The environment belongs to the whole process. So this runs another test of this program in a separate process, whose
@@ -247,4 +253,14 @@ fn an_extra_root_that_is_none_is_an_error_when_starting() {
     let config = OutboundConfig { extra_roots: garbage, resolver, ..OutboundConfig::default() };
     assert!(Outbound::new(config).is_err());
     assert!(stage.authority.issue(CertificateSpec::Good).is_ok());
+}
+
+/// A look-up that we could not make says nothing about the host, and is not remembered.
+#[tokio::test]
+async fn a_look_up_without_an_open_file_is_our_trouble_and_is_tried_again() {
+    let stage = Stage::with_dns(vec![Dns::OutOfFiles, found(&["127.0.0.1"])]);
+    let receiver = stage.receiver();
+    let error = stage.outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap_err();
+    assert_eq!(error.doing, "looking up a host name");
+    assert_eq!(stage.post(&receiver.url("/")).await.result.unwrap().status, 200);
 }

@@ -135,7 +135,8 @@ async fn a_receiver_that_never_speaks_is_left_in_time_and_holds_nobody_up() {
     let stage = Stage::new();
     let (silent, good) = (Receiver::silent().unwrap(), stage.receiver());
     let started = Instant::now();
-    let hung = stage.outbound.send(call(&silent.url("/"), SHORT));
+    let url = silent.url("/");
+    let hung = stage.post_within(&url, SHORT);
     let others = async {
         for _ in 0..20 {
             reply(stage.post(&good.url("/")).await);
@@ -175,7 +176,7 @@ async fn a_handshake_that_drips_ends_at_the_deadline() {
     })
     .await;
     let url = format!("https://localhost:{}/", address.port());
-    failure(stage.outbound.send(call(&url, SHORT)).await, Class::Timeout);
+    failure(stage.outbound.send(call(&url, SHORT)).await.unwrap(), Class::Timeout);
 }
 
 #[tokio::test]
@@ -185,6 +186,6 @@ async fn a_closed_port_fails_as_a_connection_at_once() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let sent = stage.outbound.send(call(&format!("https://localhost:{port}/"), AMPLE)).await;
+    let sent = stage.outbound.send(call(&format!("https://localhost:{port}/"), AMPLE)).await.unwrap();
     assert!(failure(sent, Class::Connect).reason.contains("refused"));
 }

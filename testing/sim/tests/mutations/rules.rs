@@ -2,7 +2,17 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 40] = [
+pub(crate) const RULES: [Mutation; 41] = [
+    Mutation {
+        name: "an attempt that cannot be made on our side is dropped",
+        file: "worker/attempt.rs",
+        from: r#"            self.deliveries.release_until(&delivery, at).await?;
+        }
+        Ok(Handled::Again(at))"#,
+        to: r#"            self.deliveries.release_until(&delivery, at).await?;
+        }
+        Ok(Handled::Done)"#,
+    },
     Mutation {
         name: "Retry-After is ignored",
         file: "worker/attempt.rs",

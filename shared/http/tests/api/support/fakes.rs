@@ -343,10 +343,10 @@ impl Receiver {
 
 #[async_trait]
 impl Sender for Receiver {
-    async fn send(&self, _: Call) -> Sent {
+    async fn send(&self, _: Call) -> PortResult<Sent> {
         let well = || Ok(Reply { status: 200, retry_after: None, headers: vec![], body: vec![] });
         let result = self.0.lock().unwrap().clone().unwrap_or_else(well);
-        Sent { result, began_after: Duration::ZERO, duration: Duration::from_millis(42) }
+        Ok(Sent { result, began_after: Duration::ZERO, duration: Duration::from_millis(42) })
     }
 }
 
