@@ -301,3 +301,25 @@ async fn an_operator_publishes_for_the_account_it_names() {
     assert_eq!(foreign.problem(404), "not_found");
     assert_eq!(json!(null), world.get("/v1/account").await.expect(200)["key"]);
 }
+
+/// Rule 3.7: a publisher cannot make the operator's alert look like one that was seen.
+#[tokio::test]
+async fn the_idempotency_keys_of_an_operator_and_of_an_account_are_separate() {
+    let world = World::new().await;
+    world.register(URL).await;
+    let key = "INC-8842-opened";
+    let own = world.publish_with(&opened("INC-1"), &[], Some(key)).await.expect(202);
+    let account = world.get("/v1/account").await.expect(200)["id"].clone();
+    let envelope = format!(r#"{{"account_id": {account}, "payload": {}}}"#, opened("INC-8842"));
+    let publish = async || {
+        world.operator.call("POST", "/v1/events", &[("Idempotency-Key", key)], envelope.clone()).await
+    };
+    let operators = publish().await.expect(202);
+    assert_ne!(own["event_id"], operators["event_id"]);
+    assert_eq!(operators["deliveries"], 1);
+    assert_eq!(publish().await.expect(202)["event_id"], operators["event_id"]);
+    assert_eq!(
+        world.publish_with(&opened("INC-2"), &[], Some(key)).await.problem(409),
+        "idempotency_key_reused"
+    );
+}

@@ -209,3 +209,44 @@ async fn headers_that_are_ours_or_the_protocols_are_422() {
         "names that differ only in case are the same header"
     );
 }
+
+/// Rule 1.9: no webhook points at this deployment, whatever its path. So no chain of calls to ourselves can be built.
+#[tokio::test]
+async fn a_webhook_cannot_point_at_this_deployment() {
+    let world = World::new().await;
+    let own = world.services.admin.deployment.public_url.clone();
+    let (_, host) = own.split_once("://").unwrap();
+    for url in [format!("https://{host}/hook"), format!("https://{}/v1/x", host.to_uppercase())] {
+        let asked = json!({"url": url, "events": ["incident_opened"]});
+        let refused = world.post("/v1/webhooks", &asked).await.expect(422);
+        assert_eq!(refused["errors"][0]["pointer"], "/url");
+        assert!(text(&refused["errors"][0]["detail"]).contains("this StatusPulse deployment"), "{refused}");
+    }
+    let hook = world.register(URL).await;
+    let moved = json!({"url": format!("{own}/hook")});
+    world.patch(&format!("/v1/webhooks/{}", hook.id), moved).await.expect(422);
+}
+
+/// Rule 1.9: and a call that comes from a webhook, by whatever name it found us, is refused.
+#[tokio::test]
+async fn a_call_that_a_webhook_makes_is_refused_by_api_and_dashboard() {
+    let world = World::new().await;
+    for path in ["/v1/events", "/v1/webhooks", "/dashboard/sign-in", "/dashboard/webhooks/x/verify"] {
+        let ours = [("User-Agent", "StatusPulse-Webhooks/1")];
+        let answer = world.call("POST", path, &ours, "{}").await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text);
+    }
+}
+
+/// Rule 1.9: nor can a custom header carry a browser's authority.
+#[tokio::test]
+async fn a_custom_header_cannot_speak_for_a_browser_or_a_proxy() {
+    let world = World::new().await;
+    for name in
+        ["Cookie", "Origin", "Referer", "Sec-Fetch-Site", "Forwarded", "X-Forwarded-User", "Via", "X-Real-IP"]
+    {
+        let asked = json!({"url": URL, "events": ["incident_opened"], "headers": {name: "x"}});
+        let refused = world.post("/v1/webhooks", &asked).await.expect(422);
+        assert_eq!(refused["errors"][0]["pointer"], format!("/headers/{name}"), "{refused}");
+    }
+}

@@ -12,8 +12,8 @@ use crate::ports::Call;
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
-/// The `User-Agent` of every call.
-const USER_AGENT: &str = "StatusPulse-Webhooks/1";
+/// The `User-Agent` of every call. No custom header can replace it.
+pub const USER_AGENT: &str = "StatusPulse-Webhooks/1";
 
 /// What the headers of a call say about it.
 pub(crate) struct About {

@@ -97,6 +97,17 @@ impl EventId {
         let digest = Sha256::new().chain_update(account.to_bytes()).chain_update(key.as_bytes()).finalize();
         Self(Ulid::from_bytes(first_sixteen(&digest)))
     }
+
+    /// The same for an operator, whose keys are separate: otherwise an account's publisher could use up the key of an
+    /// alert that the operator has yet to publish.
+    pub fn from_operators_idempotency_key(account: AccountId, key: &str) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"operator")
+            .chain_update(account.to_bytes())
+            .chain_update(key.as_bytes())
+            .finalize();
+        Self(Ulid::from_bytes(first_sixteen(&digest)))
+    }
 }
 
 impl DeliveryId {

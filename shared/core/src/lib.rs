@@ -20,7 +20,7 @@ pub mod access;
 pub mod admin;
 pub mod attempt;
 pub mod audit;
-mod call;
+pub mod call;
 pub mod delivery;
 pub mod deployment;
 pub mod destination;

@@ -68,7 +68,7 @@ impl Publisher {
         caller.may(Action::Publish)?;
         let envelope = Envelope::parse(envelope)?;
         let account = self.publishing_account(caller, &envelope).await?;
-        let event = self.event(account, envelope, idempotency_key)?;
+        let event = self.event(caller, account, envelope, idempotency_key)?;
         let webhooks = self.webhooks.webhooks(account).await?;
         let deliveries = webhooks
             .readable
@@ -103,6 +103,7 @@ impl Publisher {
 
     fn event(
         &self,
+        caller: Caller,
         account_id: AccountId,
         envelope: Envelope,
         idempotency_key: Option<&str>,
@@ -113,6 +114,9 @@ impl Publisher {
             Some(key) if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS => {
                 let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
                 return Err(Error::invalid("Idempotency-Key", detail));
+            }
+            Some(key) if caller.account_id.is_none() => {
+                EventId::from_operators_idempotency_key(account_id, key)
             }
             Some(key) => EventId::from_idempotency_key(account_id, key),
         };

@@ -4,8 +4,11 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use statuspulse_core::call;
 use statuspulse_core::deployment::DASHBOARD;
 use statuspulse_core::ids::request_id;
 
@@ -137,6 +140,10 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
 /// must match the `Host`.
 fn is_ours(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    // A webhook that calls its own deployment is no browser.
+    if text(&USER_AGENT) == Some(call::USER_AGENT) {
+        return false;
+    }
     match (text(&FETCH_SITE), text(&ORIGIN), text(&HOST)) {
         (Some(site), ..) => site == "same-origin",
         (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, from)| from == host),

@@ -10,9 +10,10 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method};
 use statuspulse_core::Admin;
+use statuspulse_core::call;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::request_id;
 use statuspulse_core::ports::Random;
@@ -22,15 +23,19 @@ use crate::rest;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost layer. It adds the request id, writes the problem document of a refusal, and forbids caching and MIME
+/// The outermost layer. It refuses calls that our own webhooks make, so that no chain of them can be built. It adds the request id, writes the problem document of a refusal, and forbids caching and MIME
 /// sniffing, because answers contain secrets, and text that endpoints have sent.
 pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Request, next: Next) -> Response {
     let request_id = request_id(&*random);
+    let is_own = request.headers().get(USER_AGENT).is_some_and(|agent| agent == call::USER_AGENT);
     let (head, body) = request.into_parts();
     let (body, rest) = rest::shared(body);
     let request = Request::from_parts(head, Body::new(body));
-    let mut response =
-        unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response());
+    let mut response = if is_own {
+        Refusal::from(Error::Forbidden("a webhook cannot call StatusPulse itself".to_owned())).into_response()
+    } else {
+        unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response())
+    };
     rest.discard().await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         response = problem::written(&refusal, response, &request_id);

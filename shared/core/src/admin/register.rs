@@ -92,6 +92,7 @@ impl Admin {
             policy: &self.deployment.policy,
             domains: &account.allowed_domains,
             pagerduty: &self.deployment.pagerduty,
+            public_url: &self.deployment.public_url,
         }
     }
 }

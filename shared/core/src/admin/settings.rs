@@ -18,6 +18,8 @@ pub(super) struct TargetRules<'a> {
     pub(super) domains: &'a AllowedDomains,
     /// The URL for destinations with a routing key.
     pub(super) pagerduty: &'a EndpointUrl,
+    /// The URL at which this deployment is reached, which no webhook may call.
+    pub(super) public_url: &'a str,
 }
 
 /// The settings of a new webhook.
@@ -138,6 +140,10 @@ fn url(
         return Err("cannot be set: the deployment decides this destination's URL".to_owned());
     }
     let url = EndpointUrl::parse(text, rules.policy).map_err(|refused| refused.detail)?;
+    let is_own = |own: EndpointUrl| own.host_text() == url.host_text() && own.port() == url.port();
+    if EndpointUrl::restore(rules.public_url).is_ok_and(is_own) {
+        return Err("is the address of this StatusPulse deployment".to_owned());
+    }
     if rules.domains.admits(url.host_text()) {
         Ok(url)
     } else {
@@ -193,32 +199,34 @@ fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
     Headers(headers)
 }
 
-/// Headers that StatusPulse sets, or that control the framing and routing of a request. A customer who could set them
-/// could split requests or imitate StatusPulse.
-const RESERVED: [&str; 21] = [
+/// Headers that StatusPulse sets, that control the framing and routing of a request, or in which browsers and proxies
+/// state who is calling. A customer who could set them could split requests, imitate StatusPulse, or use our address to
+/// speak for somebody else.
+const RESERVED: [&str; 22] = [
     "accept-encoding",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
+    "cookie",
     "date",
     "expect",
     "forwarded",
     "host",
     "keep-alive",
+    "origin",
     "proxy-authorization",
     "proxy-connection",
+    "referer",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
+    "x-real-ip",
 ];
-const RESERVED_PREFIXES: [&str; 2] = ["x-statuspulse-", "webhook-"];
+const RESERVED_PREFIXES: [&str; 4] = ["x-statuspulse-", "webhook-", "sec-", "x-forwarded-"];
 
 fn check_header(name: &str, value: &str) -> std::result::Result<(), String> {
     // RFC 9110, section 5.6.2.
