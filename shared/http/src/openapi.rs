@@ -80,8 +80,9 @@ UTC, with `Z`.
 
 Errors are problem documents (RFC 9457). `code` is for programs and never changes, `detail` is for people, \
 and `errors` lists every invalid field. An unknown path is answered with 404 `unknown_path`, and an \
-unsupported method with 405 `method_not_allowed`. Every answer has an `X-Request-Id` header. A request that \
-is not valid HTTP gets a plain 400, 414 or 431 without one. On AWS the gateway in front of the API can \
+unsupported method with 405 `method_not_allowed`. Every answer has an `X-Request-Id` header, but for two: a \
+request that is not valid HTTP gets a plain 400, 414 or 431, and an address with too many connections gets a \
+429 `too_many_connections`. On AWS the gateway in front of the API can \
 answer 429 or 5xx without a problem document.
 
 Lists are paged: pass the `next_cursor` of one page as the `cursor` of the next call.";

@@ -13,7 +13,7 @@ const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
 /// Refusals that are the same for all operations: name, status, code, description.
-const REFUSALS: [(&str, u16, &str, &str); 10] = [
+const REFUSALS: [(&str, u16, &str, &str); 11] = [
     ("Malformed", 400, "malformed_body", "The body is not a JSON object."),
     ("Unauthenticated", 401, "unauthenticated", "The API key is missing or not valid."),
     ("Forbidden", 403, "forbidden", "The role of the key does not allow this call."),
@@ -27,6 +27,12 @@ const REFUSALS: [(&str, u16, &str, &str); 10] = [
     ),
     ("TooLarge", 413, "too_large", "The body is larger than its limit."),
     ("Invalid", 422, "invalid_fields", "Fields, parameters or headers are invalid; `errors` lists them."),
+    (
+        "TooManyConnections",
+        429,
+        "too_many_connections",
+        "Your address has too many connections or calls at the same time; wait until some have ended.",
+    ),
     ("Internal", 500, "internal", "The call failed because of an internal error."),
     ("Unavailable", 503, "unavailable", "StatusPulse is temporarily unavailable; repeat the same call."),
 ];
@@ -209,7 +215,7 @@ pub(crate) fn responses() -> Map<String, Value> {
                 let value = header("The authentication scheme.", json!({ "const": "Bearer" }));
                 response["headers"] = json!({ "WWW-Authenticate": value });
             }
-            503 => {
+            429 | 503 => {
                 let value =
                     header("Seconds to wait before repeating the call.", json!({ "type": "integer" }));
                 response["headers"] = json!({ "Retry-After": value });
