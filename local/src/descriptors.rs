@@ -2,7 +2,7 @@
 //! of them, and an attempt that gets none would look like a failure of its receiver.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use statuspulse_core::limits::IDLE_CONNECTIONS;
+use statuspulse_core::limits::{IDLE_CONNECTIONS, LOOKUPS_AT_ONCE};
 use statuspulse_core::message::QueueName;
 
 use crate::limits;
@@ -14,6 +14,8 @@ pub(crate) struct Descriptors {
     pub(crate) connections: usize,
     /// Messages of each queue that are handled at the same time, each with one connection to a receiver.
     pub(crate) slots: [(QueueName, usize); 3],
+    /// Look-ups of names at the same time.
+    pub(crate) lookups: usize,
     /// Idle connections to receivers.
     pub(crate) idle: usize,
 }
@@ -32,13 +34,15 @@ impl Descriptors {
         let files = usize::try_from(files).unwrap_or(usize::MAX);
         let slots = statuspulse_embedded::queues().map(|queue| (queue, statuspulse_embedded::slots(queue)));
         let in_use: usize = slots.iter().map(|(_, count)| count).sum();
-        let wanted = limits::CONNECTIONS + in_use + IDLE_CONNECTIONS;
+        let wanted =
+            limits::CONNECTIONS + in_use + IDLE_CONNECTIONS + limits::FILES_PER_LOOKUP * LOOKUPS_AT_ONCE;
         let others = (files / 4).clamp(limits::OTHER_FILES_MIN, limits::OTHER_FILES);
         let left = files.saturating_sub(others).min(wanted);
         let share = |count: usize| (count * left / wanted).max(limits::SHARE_MIN.min(count));
         Self {
             connections: share(limits::CONNECTIONS),
             slots: slots.map(|(queue, count)| (queue, share(count))),
+            lookups: share(LOOKUPS_AT_ONCE),
             idle: share(IDLE_CONNECTIONS),
         }
     }
@@ -67,7 +71,8 @@ mod tests {
     use super::*;
 
     fn total(shares: &Descriptors) -> usize {
-        shares.connections + shares.idle + shares.slots.iter().map(|(_, count)| count).sum::<usize>()
+        let slots: usize = shares.slots.iter().map(|(_, count)| count).sum();
+        shares.connections + shares.idle + slots + limits::FILES_PER_LOOKUP * shares.lookups
     }
 
     #[test]

@@ -27,5 +27,7 @@ pub(crate) const OPEN_FILES: u64 = 8192;
 pub(crate) const OTHER_FILES: usize = 512;
 /// ... and at least.
 pub(crate) const OTHER_FILES_MIN: usize = 40;
+/// Open files of one look-up of a name: it asks for IPv4 and IPv6 at the same time.
+pub(crate) const FILES_PER_LOOKUP: usize = 2;
 /// The smallest share of connections or slots.
 pub(crate) const SHARE_MIN: usize = 4;

@@ -162,7 +162,9 @@ fn outbound(
     let config = OutboundConfig {
         policy: policy.clone(),
         extra_roots,
-        resolver: Arc::new(SystemResolver::new()),
+        resolver: Arc::new(
+            SystemResolver::new(descriptors.lookups).context("the system's resolver configuration")?,
+        ),
         idle_connections: descriptors.idle,
     };
     Ok(Arc::new(Outbound::new(config)?))

@@ -177,7 +177,7 @@ fn outbound() -> Result<(TargetPolicy, Arc<dyn Sender>), Error> {
     let config = OutboundConfig {
         policy: policy.clone(),
         extra_roots: environment::extra_roots()?,
-        resolver: Arc::new(SystemResolver::new()),
+        resolver: Arc::new(SystemResolver::new(limits::LOOKUPS_AT_ONCE)?),
         idle_connections: limits::IDLE_CONNECTIONS,
     };
     Ok((policy, Arc::new(Outbound::new(config)?)))

@@ -168,8 +168,21 @@ pub const AUDIT_ENTRIES_KEPT: usize = 20;
 pub const LOOKUP_REUSE: Duration = Duration::from_secs(1);
 /// Hosts in the cache of look-ups.
 pub const LOOKUPS_KEPT: usize = 1024;
-/// Look-ups at the same time. Each takes a thread, and names that never answer must not use them all.
-pub const LOOKUPS_AT_ONCE: usize = 64;
+/// Look-ups at the same time. Each takes two sockets (IPv4 and IPv6) for at most [`LOOKUP_WITHIN`].
+pub const LOOKUPS_AT_ONCE: usize = 512;
+/// How long one look-up may take. With [`RESOLVER_CHECK_WITHIN`] less than [`CONNECT_TIMEOUT`], so that it ends by
+/// itself and its failure is remembered.
+pub const LOOKUP_WITHIN: Duration = Duration::from_millis(2400);
+/// How long the resolver may take to show that it answers, after a look-up got no answer ...
+pub const RESOLVER_CHECK_WITHIN: Duration = Duration::from_millis(500);
+/// ... unless it has answered something in this time.
+pub const RESOLVER_ALIVE_FOR: Duration = Duration::from_secs(10);
+/// The shortest and the longest time that an answer is kept, whatever its TTL says ...
+pub const LOOKUP_TTL_MIN: Duration = Duration::from_secs(1);
+/// ... so that a name that moves is noticed within a minute.
+pub const LOOKUP_TTL_MAX: Duration = Duration::from_secs(60);
+/// How long a failed look-up is remembered, so that a burst to a name that does not answer costs one look-up.
+pub const LOOKUP_FAILED_FOR: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried in turn, within [`CONNECT_TIMEOUT`].
 pub const CONNECT_TRIES: usize = 4;
 /// Idle connections per origin. Many webhooks may share one, and a new TLS session costs ten times as much as a POST

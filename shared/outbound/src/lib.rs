@@ -46,6 +46,6 @@ mod tls;
 mod vetting;
 
 pub use outbound::{Outbound, OutboundConfig};
-pub use resolve::{Resolve, SystemResolver};
+pub use resolve::{Resolve, SystemResolver, Unresolved};
 pub use rustls::pki_types::CertificateDer;
 pub use tls::BadRoot;

@@ -21,7 +21,7 @@ use crate::connection::{Connection, NoAnswer};
 use crate::exchange::{self, exchange, request};
 use crate::explain::NoReply;
 use crate::pool::Pool;
-use crate::resolve::{Resolve, SystemResolver};
+use crate::resolve::Resolve;
 use crate::tls::{self, BadRoot};
 use crate::vetting::{Vetted, Vetting};
 
@@ -38,13 +38,13 @@ pub struct OutboundConfig {
     pub idle_connections: usize,
 }
 
-impl Default for OutboundConfig {
+impl OutboundConfig {
     /// The configuration for production: only public addresses, no extra roots.
-    fn default() -> Self {
+    pub fn deployed(resolver: Arc<dyn Resolve>) -> Self {
         Self {
             policy: TargetPolicy::deployed(),
             extra_roots: Vec::new(),
-            resolver: Arc::new(SystemResolver::new()),
+            resolver,
             idle_connections: IDLE_CONNECTIONS,
         }
     }

@@ -1,29 +1,44 @@
 //! Looks up and checks the addresses of a URL's host.
 //!
-//! A look-up is reused for all attempts to a host that begin within [`LOOKUP_REUSE`] after it, and attempts that begin
-//! while it runs wait for it. Only the result of the look-up is cached, failures included. The policy checks the
-//! addresses at each attempt.
+//! A look-up is reused for all attempts to a host that begin within [`LOOKUP_REUSE`] after it, or within
+//! [`LOOKUP_FAILED_FOR`] if it failed, and attempts that begin while it runs wait for it. Only the result of the look-up
+//! is cached. The policy checks the addresses at each attempt. The resolver has a cache of its own, by TTL.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use statuspulse_core::attempt::{Class, Failure};
-use statuspulse_core::limits::{LOOKUP_REUSE, LOOKUPS_KEPT};
+use statuspulse_core::limits::{LOOKUP_FAILED_FOR, LOOKUP_REUSE, LOOKUPS_KEPT};
 use statuspulse_core::target::{EndpointUrl, Host, Refused, TargetPolicy};
 use tokio::time::timeout_at;
 
 use crate::clock::{self, Instant};
-use crate::explain::{self, NoReply};
-use crate::resolve::Resolve;
+use crate::explain::NoReply;
+use crate::resolve::{Resolve, Unresolved};
 
 /// The addresses of a host in the resolver's order, all of them allowed by the policy.
 pub(crate) type Vetted = Arc<[IpAddr]>;
 
-/// The result of a look-up, before the policy has checked it; `None` if it failed.
-type Found = Option<Arc<[IpAddr]>>;
+/// The result of a look-up, before the policy has checked it.
+#[derive(Clone)]
+enum Found {
+    Addresses(Arc<[IpAddr]>),
+    NoSuchName,
+    Silent,
+}
+
+impl Found {
+    fn kept_for(&self) -> Duration {
+        match self {
+            Self::Addresses(_) => LOOKUP_REUSE,
+            Self::NoSuchName | Self::Silent => LOOKUP_FAILED_FOR,
+        }
+    }
+}
 
 /// The last look-up of a host. The task that holds the lock does the look-up.
 #[derive(Default)]
@@ -47,12 +62,14 @@ impl Vetting {
         let addresses = match url.host() {
             Host::Address(address) => Arc::from([address]),
             Host::Name(name) => match timeout_at(deadline, self.look_up(name)).await {
-                Ok(Ok(Some(addresses))) => addresses,
-                Ok(Ok(None)) => {
+                Ok(Ok(Found::Addresses(addresses))) => addresses,
+                Ok(Ok(Found::NoSuchName)) => {
                     return Err(dns("The host name could not be resolved. Check its DNS records."));
                 }
+                Ok(Ok(Found::Silent)) | Err(_) => {
+                    return Err(dns("The host's name servers did not answer in time."));
+                }
                 Ok(Err(error)) => return Err(NoReply::not_made("looking up a host name", error)),
-                Err(_) => return Err(dns("The host's name servers did not answer in time.")),
             },
         };
         match self.policy.vet(url, &addresses) {
@@ -67,14 +84,15 @@ impl Vetting {
         let lookup = self.lookup(host);
         let mut last = lookup.found.lock().await;
         if let Some((at, found)) = &*last
-            && at.elapsed() < LOOKUP_REUSE
+            && at.elapsed() < found.kept_for()
         {
             return Ok(found.clone());
         }
         let found = match self.resolver.resolve(host).await {
-            Ok(addresses) => Some(Vetted::from(addresses)),
-            Err(error) if explain::is_ours(&error) => return Err(error),
-            Err(_) => None,
+            Ok(addresses) => Found::Addresses(addresses.into()),
+            Err(Unresolved::NoSuchName) => Found::NoSuchName,
+            Err(Unresolved::Silent) => Found::Silent,
+            Err(Unresolved::Ours(error)) => return Err(error),
         };
         *last = Some((clock::now(), found.clone()));
         Ok(found)
@@ -101,7 +119,7 @@ impl Vetting {
 impl Lookup {
     fn is_fresh(&self) -> bool {
         match self.found.try_lock() {
-            Ok(last) => last.as_ref().is_some_and(|(at, _)| at.elapsed() < LOOKUP_REUSE),
+            Ok(last) => last.as_ref().is_some_and(|(at, found)| at.elapsed() < found.kept_for()),
             Err(_) => true,
         }
     }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod connections;
+mod names;
 mod requests;
 mod stage;
 mod targets;

@@ -14,7 +14,7 @@ use statuspulse_core::attempt::{Class, Failure, Reply};
 use statuspulse_core::ports::{Call, Sender, Sent};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
-use statuspulse_outbound::{CertificateDer, Outbound, OutboundConfig, Resolve};
+use statuspulse_outbound::{CertificateDer, Outbound, OutboundConfig, Resolve, Unresolved};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -57,7 +57,7 @@ impl ScriptedDns {
 
 #[async_trait]
 impl Resolve for ScriptedDns {
-    async fn resolve(&self, _host: &str) -> io::Result<Vec<IpAddr>> {
+    async fn resolve(&self, _host: &str) -> Result<Vec<IpAddr>, Unresolved> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         // Lets other tasks query in the meantime, as with a real name server.
         tokio::task::yield_now().await;
@@ -67,8 +67,8 @@ impl Resolve for ScriptedDns {
         };
         match answer {
             Dns::Addresses(addresses) => Ok(addresses),
-            Dns::Fails => Err(io::Error::other("no such name, or no such server")),
-            Dns::OutOfFiles => Err(rustix::io::Errno::MFILE.into()),
+            Dns::Fails => Err(Unresolved::NoSuchName),
+            Dns::OutOfFiles => Err(Unresolved::Ours(io::Error::other("too many open files"))),
             Dns::Never => std::future::pending().await,
         }
     }
@@ -89,7 +89,7 @@ pub(crate) fn sender(
     dns: &Arc<ScriptedDns>,
 ) -> Outbound {
     let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(dns);
-    Outbound::new(OutboundConfig { policy, extra_roots: roots, resolver, ..OutboundConfig::default() })
+    Outbound::new(OutboundConfig { policy, extra_roots: roots, ..OutboundConfig::deployed(resolver) })
         .unwrap()
 }
 

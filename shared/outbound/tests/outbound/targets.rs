@@ -35,7 +35,8 @@ async fn a_deployment_refuses_loopback_and_opens_no_socket() {
 #[tokio::test]
 async fn the_default_configuration_is_a_deployment() {
     let plain = Receiver::start(ReceiverOptions::plain()).unwrap();
-    let deployed = Outbound::new(OutboundConfig::default()).unwrap();
+    let deployed =
+        Outbound::new(OutboundConfig::deployed(Arc::new(SystemResolver::new(4).unwrap()))).unwrap();
     failure(deployed.send(call(&plain.url("/"), AMPLE)).await.unwrap(), Class::TargetNotPublic);
     let port = plain.addr().port();
     failure(
@@ -211,7 +212,7 @@ async fn any_number_of_hosts_can_be_looked_up() {
 
 #[tokio::test]
 async fn the_systems_resolver_knows_this_machine() {
-    let addresses = SystemResolver::new().resolve("localhost").await.unwrap();
+    let addresses = SystemResolver::new(4).unwrap().resolve("localhost").await.unwrap();
     assert!(!addresses.is_empty() && addresses.iter().all(std::net::IpAddr::is_loopback));
 }
 
@@ -250,7 +251,7 @@ fn an_extra_root_that_is_none_is_an_error_when_starting() {
     let stage = Stage::new();
     let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(&stage.dns);
     let garbage = vec![statuspulse_outbound::CertificateDer::from(b"garbage".to_vec())];
-    let config = OutboundConfig { extra_roots: garbage, resolver, ..OutboundConfig::default() };
+    let config = OutboundConfig { extra_roots: garbage, ..OutboundConfig::deployed(resolver) };
     assert!(Outbound::new(config).is_err());
     assert!(stage.authority.issue(CertificateSpec::Good).is_ok());
 }
