@@ -175,8 +175,8 @@ pub const LOOKUPS_AT_ONCE: usize = 512;
 pub const LOOKUP_WITHIN: Duration = Duration::from_millis(2400);
 /// How long the resolver may take to show that it answers, after a look-up got no answer ...
 pub const RESOLVER_CHECK_WITHIN: Duration = Duration::from_millis(500);
-/// ... unless it has answered something in this time.
-pub const RESOLVER_ALIVE_FOR: Duration = Duration::from_secs(10);
+/// ... unless it has shown so within this time.
+pub const RESOLVER_ALIVE_FOR: Duration = Duration::from_secs(1);
 /// The shortest and the longest time that an answer is kept, whatever its TTL says ...
 pub const LOOKUP_TTL_MIN: Duration = Duration::from_secs(1);
 /// ... so that a name that moves is noticed within a minute.

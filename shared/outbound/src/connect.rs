@@ -51,19 +51,16 @@ async fn connect_tcp(
     deadline: Instant,
 ) -> Result<(TcpStream, IpAddr), NoReply> {
     let tries = to_try(addresses);
-    let mut last = explain::connect_timeout();
+    let mut last = NoReply::from(explain::connect_timeout());
     for (at, address) in tries.iter().enumerate() {
         let share = clock::until(deadline) / u32::try_from(tries.len() - at).unwrap_or(1);
         match timeout_at(clock::now() + share, TcpStream::connect(SocketAddr::new(*address, port))).await {
             Ok(Ok(stream)) => return Ok((stream, *address)),
-            Ok(Err(error)) if explain::is_ours(&error) => {
-                return Err(NoReply::not_made("connecting to an endpoint", error));
-            }
-            Ok(Err(error)) => last = explain::connect(&error),
-            Err(_) => last = explain::connect_timeout(),
+            Ok(Err(error)) => last = explain::not_connected(error),
+            Err(_) => last = explain::connect_timeout().into(),
         }
     }
-    Err(last.into())
+    Err(last)
 }
 
 /// The addresses to try, at most [`CONNECT_TRIES`]: in the resolver's order, but IPv4 and IPv6 alternate, so that both

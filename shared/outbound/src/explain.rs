@@ -30,7 +30,7 @@ impl From<Failure> for NoReply {
 }
 
 impl NoReply {
-    pub(crate) fn not_made(doing: &'static str, error: io::Error) -> Self {
+    pub(crate) fn not_made(doing: &'static str, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::NotMade(Unavailable { doing, source: error.into() })
     }
 }
@@ -47,6 +47,15 @@ pub(crate) fn is_ours(error: &io::Error) -> bool {
         Errno::PERM,
     ];
     Errno::from_io_error(error).is_some_and(|error| ours.contains(&error))
+}
+
+/// TCP could not connect: because of the receiver, or for a reason on our side.
+pub(crate) fn not_connected(error: io::Error) -> NoReply {
+    if is_ours(&error) {
+        NoReply::not_made("connecting to an endpoint", error)
+    } else {
+        connect(&error).into()
+    }
 }
 
 /// TCP could not connect.

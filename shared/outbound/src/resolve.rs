@@ -54,7 +54,7 @@ pub struct SystemResolver {
     resolver: TokioResolver,
     /// The same without a cache, to check whether the resolver answers at all.
     check: TokioResolver,
-    /// When the resolver last answered anything.
+    /// When the resolver last answered a check. Other answers may come from the cache.
     answered_at: Mutex<Option<Instant>>,
     permits: Semaphore,
 }
@@ -114,7 +114,7 @@ impl SystemResolver {
         found.flat_map(|found| found.iter().collect::<Vec<_>>()).collect()
     }
 
-    /// Whether the resolver answers at all. If it has not for a while, it is asked for the root.
+    /// Whether the resolver answers at all: it is asked for the root, unless it has just answered that.
     async fn is_alive(&self) -> bool {
         let answered_at = *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner);
         if answered_at.is_some_and(|at| at.elapsed() < RESOLVER_ALIVE_FOR) {
@@ -123,13 +123,9 @@ impl SystemResolver {
         let root = self.check.lookup(Name::root(), RecordType::NS);
         let answers = matches!(timeout(RESOLVER_CHECK_WITHIN, root).await, Ok(Ok(_) | Err(NetError::Dns(_))));
         if answers {
-            self.has_answered();
+            *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now());
         }
         answers
-    }
-
-    fn has_answered(&self) {
-        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now());
     }
 }
 
@@ -147,14 +143,8 @@ impl Resolve for SystemResolver {
             return Ok(listed);
         }
         let why = match timeout(LOOKUP_WITHIN, self.resolver.lookup_ip(name)).await {
-            Ok(Ok(found)) => {
-                self.has_answered();
-                return Ok(found.iter().collect());
-            }
-            Ok(Err(NetError::Dns(_))) => {
-                self.has_answered();
-                return Err(Unresolved::NoSuchName);
-            }
+            Ok(Ok(found)) => return Ok(found.iter().collect()),
+            Ok(Err(NetError::Dns(_))) => return Err(Unresolved::NoSuchName),
             Ok(Err(error)) => io::Error::other(error),
             Err(_) => io::ErrorKind::TimedOut.into(),
         };

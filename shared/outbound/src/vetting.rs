@@ -29,6 +29,8 @@ enum Found {
     Addresses(Arc<[IpAddr]>),
     NoSuchName,
     Silent,
+    /// We could not ask.
+    Ours(Arc<io::Error>),
 }
 
 impl Found {
@@ -36,6 +38,7 @@ impl Found {
         match self {
             Self::Addresses(_) => LOOKUP_REUSE,
             Self::NoSuchName | Self::Silent => LOOKUP_FAILED_FOR,
+            Self::Ours(_) => Duration::ZERO,
         }
     }
 }
@@ -62,14 +65,14 @@ impl Vetting {
         let addresses = match url.host() {
             Host::Address(address) => Arc::from([address]),
             Host::Name(name) => match timeout_at(deadline, self.look_up(name)).await {
-                Ok(Ok(Found::Addresses(addresses))) => addresses,
-                Ok(Ok(Found::NoSuchName)) => {
+                Ok(Found::Addresses(addresses)) => addresses,
+                Ok(Found::NoSuchName) => {
                     return Err(dns("The host name could not be resolved. Check its DNS records."));
                 }
-                Ok(Ok(Found::Silent)) | Err(_) => {
+                Ok(Found::Silent) | Err(_) => {
                     return Err(dns("The host's name servers did not answer in time."));
                 }
-                Ok(Err(error)) => return Err(NoReply::not_made("looking up a host name", error)),
+                Ok(Found::Ours(error)) => return Err(NoReply::not_made("looking up a host name", error)),
             },
         };
         match self.policy.vet(url, &addresses) {
@@ -79,23 +82,25 @@ impl Vetting {
         }
     }
 
-    /// Looks up the host, or reuses the last look-up. An error is on our side, and is not kept.
-    async fn look_up(&self, host: &str) -> io::Result<Found> {
+    /// Looks up the host, or reuses the last look-up if it is fresh. Who waited while it ran shares its result, fresh or
+    /// not: for a look-up of their own there may be no time left.
+    async fn look_up(&self, host: &str) -> Found {
         let lookup = self.lookup(host);
+        let asked_at = clock::now();
         let mut last = lookup.found.lock().await;
         if let Some((at, found)) = &*last
-            && at.elapsed() < found.kept_for()
+            && (*at > asked_at || at.elapsed() < found.kept_for())
         {
-            return Ok(found.clone());
+            return found.clone();
         }
         let found = match self.resolver.resolve(host).await {
             Ok(addresses) => Found::Addresses(addresses.into()),
             Err(Unresolved::NoSuchName) => Found::NoSuchName,
             Err(Unresolved::Silent) => Found::Silent,
-            Err(Unresolved::Ours(error)) => return Err(error),
+            Err(Unresolved::Ours(error)) => Found::Ours(Arc::new(error)),
         };
         *last = Some((clock::now(), found.clone()));
-        Ok(found)
+        found
     }
 
     fn lookup(&self, host: &str) -> Arc<Lookup> {

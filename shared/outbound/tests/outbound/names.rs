@@ -146,3 +146,15 @@ async fn a_resolver_that_does_not_answer_is_our_trouble() {
     let found = server.resolver().resolve("good.example.com").await;
     assert_eq!(found.unwrap().len(), 1);
 }
+
+/// Answers from the cache do not show that the resolver is still there.
+#[tokio::test]
+async fn a_cached_name_does_not_hide_that_our_resolver_is_silent() {
+    let server = NameServer::start().await;
+    let resolver = server.resolver();
+    resolver.resolve("good.example.com").await.unwrap();
+    server.silent.store(1, Ordering::SeqCst);
+    resolver.resolve("good.example.com").await.expect("it is cached");
+    let failed = resolver.resolve("other.example.com").await;
+    assert!(matches!(failed, Err(Unresolved::Ours(_))), "{failed:?}");
+}

@@ -32,6 +32,8 @@ pub(crate) enum Dns {
     Never,
     /// The resolver could not open a socket.
     OutOfFiles,
+    /// The same, after this time.
+    OutOfFilesAfter(Duration),
 }
 
 pub(crate) fn found(addresses: &[&str]) -> Dns {
@@ -68,6 +70,10 @@ impl Resolve for ScriptedDns {
         match answer {
             Dns::Addresses(addresses) => Ok(addresses),
             Dns::Fails => Err(Unresolved::NoSuchName),
+            Dns::OutOfFilesAfter(wait) => {
+                tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
+                Err(Unresolved::Ours(io::Error::other("too many open files")))
+            }
             Dns::OutOfFiles => Err(Unresolved::Ours(io::Error::other("too many open files"))),
             Dns::Never => std::future::pending().await,
         }

@@ -265,3 +265,17 @@ async fn a_look_up_without_an_open_file_is_our_trouble_and_is_tried_again() {
     assert_eq!(error.doing, "looking up a host name");
     assert_eq!(stage.post(&receiver.url("/")).await.result.unwrap().status, 200);
 }
+
+/// Attempts that waited for a look-up that we could not make have no time for another: they share its result.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_look_up_that_is_our_trouble_is_not_blamed_on_the_name() {
+    let stage = Stage::with_dns(vec![Dns::OutOfFilesAfter(CONNECT_TIMEOUT - Duration::from_millis(100))]);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let outbound = stage.outbound.clone();
+        calls.spawn(async move { outbound.send(call("https://hooks.example.com/", AMPLE)).await });
+    }
+    while let Some(sent) = calls.join_next().await {
+        assert_eq!(sent.unwrap().unwrap_err().doing, "looking up a host name");
+    }
+}
