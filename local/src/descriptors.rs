@@ -1,5 +1,5 @@
-//! How many files the process may have open, and how they are shared out. Without this, whoever comes first takes all
-//! of them, and an attempt that gets none would look like a failure of its receiver.
+//! Divides the process's file descriptors between clients, attempts, look-ups and idle connections. Without limits, one
+//! of them could use them all up, and attempts would fail for lack of a socket.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use statuspulse_core::limits::{IDLE_CONNECTIONS, LOOKUPS_AT_ONCE};

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Place};
 use crate::limits;
 use crate::metrics::Counters;
 
@@ -46,6 +46,9 @@ pub(crate) struct Listener {
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) metrics: Arc<Counters>,
 }
+
+/// The client's address has taken all of its places.
+struct TooMany;
 
 /// What all connections share.
 struct Shared {
@@ -92,13 +95,13 @@ impl Listener {
                     continue;
                 }
             };
-            let place = if shared.is_trusted(peer) { None } else { shared.clients.enter(peer) };
-            if place.is_none() && !shared.is_trusted(peer) {
+            // A proxy's connections are its clients', whose calls are counted instead.
+            let client = (!shared.is_trusted(peer)).then_some(peer);
+            let Ok(place) = shared.enter(client) else {
                 complaints.add(|| tracing::warn!(%peer, "an address has too many connections"));
-                shared.metrics.connections_refused.inc();
                 refuse(&stream);
                 continue;
-            }
+            };
             let shared = Arc::clone(&shared);
             open.spawn(async move {
                 shared.metrics.connections.inc();
@@ -142,19 +145,25 @@ async fn serve_connection(stream: TcpStream, peer: IpAddr, shared: &Arc<Shared>)
 
 impl Shared {
     async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-        let place = match self.client_behind(peer, request.headers()) {
-            None => None,
-            Some(client) => match self.clients.enter(client) {
-                Some(place) => Some(place),
-                None => {
-                    self.metrics.connections_refused.inc();
-                    return too_many_calls();
-                }
-            },
+        let Ok(place) = self.enter(self.client_behind(peer, request.headers())) else {
+            return too_many_calls();
         };
-        let Ok(response) = self.router.clone().oneshot(request.map(|body| Body::new(Timed::new(body)))).await;
+        let Ok(response) =
+            self.router.clone().oneshot(request.map(|body| Body::new(TimedBody::new(body)))).await;
         drop(place);
         response
+    }
+
+    /// Takes a place for a client, if it is known which one it is.
+    fn enter(&self, client: Option<IpAddr>) -> Result<Option<Place>, TooMany> {
+        let Some(client) = client else { return Ok(None) };
+        match self.clients.enter(client) {
+            Some(place) => Ok(Some(place)),
+            None => {
+                self.metrics.connections_refused.inc();
+                Err(TooMany)
+            }
+        }
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
@@ -209,19 +218,19 @@ impl Complaints {
 }
 
 /// A request body that must arrive in time.
-struct Timed {
+struct TimedBody {
     body: Incoming,
     /// Set when the client first has to be waited for.
     late: Option<Pin<Box<Sleep>>>,
 }
 
-impl Timed {
+impl TimedBody {
     fn new(body: Incoming) -> Self {
         Self { body, late: None }
     }
 }
 
-impl HttpBody for Timed {
+impl HttpBody for TimedBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,4 +1,4 @@
-//! A process that may have few open files: nobody gets all of them, and no attempt fails for the lack of one.
+//! Runs the program with few file descriptors: no client can use them all up, and no attempt fails for lack of one.
 
 use statuspulse_kit::{Receiver, ReceiverOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -27,8 +27,8 @@ enum Before {
 
 use Before::{Delivered, Paused, Rotating};
 
-/// A route, its body, and the state in which it is called. `{link}`, `{url}` and `{payload}` stand for
-/// what belongs to the account of the case, and so do the ids in the path.
+/// A route, its body, and the state before the call. Placeholders in braces are replaced by the values of the account
+/// that makes the call.
 type Case = (&'static str, &'static str, Before);
 
 const API: [Case; 20] = [

@@ -13,7 +13,13 @@ use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
 /// The `User-Agent` of every call. No custom header can replace it.
-pub const USER_AGENT: &str = "StatusPulse-Webhooks/1";
+const USER_AGENT: &str = "StatusPulse-Webhooks/1";
+
+/// Whether a request with this `User-Agent` comes from a webhook. If its URL leads to the deployment itself, by whatever
+/// name, it must be refused: otherwise a chain of webhooks could call one another.
+pub fn is_from_a_webhook(user_agent: Option<&[u8]>) -> bool {
+    user_agent == Some(USER_AGENT.as_bytes())
+}
 
 /// What the headers of a call say about it.
 pub(crate) struct About {

@@ -94,19 +94,13 @@ impl EventId {
     /// The id of the event that is published with this idempotency key. The same key gives the same id, so a repeated
     /// call finds the event of the first one.
     pub fn from_idempotency_key(account: AccountId, key: &str) -> Self {
-        let digest = Sha256::new().chain_update(account.to_bytes()).chain_update(key.as_bytes()).finalize();
-        Self(Ulid::from_bytes(first_sixteen(&digest)))
+        Self(Ulid::from_bytes(derived(&[&account.to_bytes(), key.as_bytes()])))
     }
 
     /// The same for an operator, whose keys are separate: otherwise an account's publisher could use up the key of an
     /// alert that the operator has yet to publish.
     pub fn from_operators_idempotency_key(account: AccountId, key: &str) -> Self {
-        let digest = Sha256::new()
-            .chain_update(b"operator")
-            .chain_update(account.to_bytes())
-            .chain_update(key.as_bytes())
-            .finalize();
-        Self(Ulid::from_bytes(first_sixteen(&digest)))
+        Self(Ulid::from_bytes(derived(&[b"operator", &account.to_bytes(), key.as_bytes()])))
     }
 }
 
@@ -114,8 +108,7 @@ impl DeliveryId {
     /// The id of this event's delivery to this webhook. It is derived, so that a repeated fan-out creates the same
     /// deliveries. It begins with the time of acceptance, so that a webhook's deliveries sort by it.
     pub fn derive(event: EventId, accepted_at: Timestamp, webhook: WebhookId) -> Self {
-        let digest = Sha256::new().chain_update(event.to_bytes()).chain_update(webhook.to_bytes()).finalize();
-        let mut bytes = first_sixteen(&digest);
+        let mut bytes = derived(&[&event.to_bytes(), &webhook.to_bytes()]);
         bytes[..6].copy_from_slice(&millis(accepted_at).to_be_bytes()[2..]);
         Self(Ulid::from_bytes(bytes))
     }
@@ -126,7 +119,9 @@ impl DeliveryId {
     }
 }
 
-fn first_sixteen(digest: &[u8]) -> [u8; 16] {
+/// The first bytes of the digest of these parts, one after the other.
+fn derived(parts: &[&[u8]]) -> [u8; 16] {
+    let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     bytes

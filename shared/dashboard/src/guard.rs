@@ -140,8 +140,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
 /// must match the `Host`.
 fn is_ours(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    // A webhook that calls its own deployment is no browser.
-    if text(&USER_AGENT) == Some(call::USER_AGENT) {
+    if call::is_from_a_webhook(headers.get(USER_AGENT).map(HeaderValue::as_bytes)) {
         return false;
     }
     match (text(&FETCH_SITE), text(&ORIGIN), text(&HOST)) {

@@ -23,15 +23,16 @@ use crate::rest;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost layer. It refuses calls that our own webhooks make, so that no chain of them can be built. It adds the request id, writes the problem document of a refusal, and forbids caching and MIME
+/// The outermost layer. It refuses what webhooks call. It adds the request id, writes the problem document of a refusal, and forbids caching and MIME
 /// sniffing, because answers contain secrets, and text that endpoints have sent.
 pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Request, next: Next) -> Response {
     let request_id = request_id(&*random);
-    let is_own = request.headers().get(USER_AGENT).is_some_and(|agent| agent == call::USER_AGENT);
+    let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
+    let is_from_a_webhook = call::is_from_a_webhook(user_agent);
     let (head, body) = request.into_parts();
     let (body, rest) = rest::shared(body);
     let request = Request::from_parts(head, Body::new(body));
-    let mut response = if is_own {
+    let mut response = if is_from_a_webhook {
         Refusal::from(Error::Forbidden("a webhook cannot call StatusPulse itself".to_owned())).into_response()
     } else {
         unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response())

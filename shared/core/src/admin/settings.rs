@@ -199,9 +199,8 @@ fn headers(named: Vec<(String, String)>, refused: &mut Refusals) -> Headers {
     Headers(headers)
 }
 
-/// Headers that StatusPulse sets, that control the framing and routing of a request, or in which browsers and proxies
-/// state who is calling. A customer who could set them could split requests, imitate StatusPulse, or use our address to
-/// speak for somebody else.
+/// Headers that StatusPulse sets, that control the framing and routing of a request, or that browsers and proxies use to
+/// identify a caller. A customer who could set them could split requests, or impersonate StatusPulse or another user.
 const RESERVED: [&str; 22] = [
     "accept-encoding",
     "connection",
