@@ -334,10 +334,10 @@ class Stage:
                     self.helper("fanout").invoke(self.event(key))
                     yield self.take_first_attempt()
                 case "pause":
-                    body = {"kind": "notify", "webhook_id": nobody, "notification": 7}
+                    body = {"kind": "notify", "account_id": nobody, "webhook_id": nobody, "notification": 7}
                     yield message(self.outputs["NotificationQueueUrl"], json.dumps(body))
                 case "drain":
-                    body = {"kind": "job", "webhook_id": nobody, "generation": 1, "page": 0}
+                    body = {"kind": "job", "account_id": nobody, "webhook_id": nobody, "generation": 1, "page": 0}
                     yield message(self.outputs["JobQueueUrl"], json.dumps(body))
 
     def end(self):

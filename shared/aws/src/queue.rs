@@ -15,7 +15,7 @@
 //! Delays are rounded up to whole seconds, so an attempt never comes early. A page or a notification that is due later
 //! than SQS can delay it does come early, and its handler puts it back.
 //!
-//! The message group is the webhook's id, so that the backlog of one webhook does not delay another's (fair queues).
+//! The message group is the account's id, so that the backlog of one account does not delay another's (fair queues).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -286,7 +286,7 @@ struct Outgoing {
 impl Outgoing {
     fn new(message: &Message, delay: Option<Duration>) -> PortResult<Self> {
         let delay = delay.map(|delay| i32::try_from(delay.as_secs()).unwrap_or(i32::MAX));
-        Ok(Self { text: text_of(message)?, group: message.webhook_id().to_string(), delay })
+        Ok(Self { text: text_of(message)?, group: message.account_id().to_string(), delay })
     }
 
     fn entry(&self, place: usize) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
@@ -350,7 +350,7 @@ fn whole_seconds_up(time: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+    use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
     use statuspulse_core::message::{AttemptKey, JobMessage};
 
     use super::*;
@@ -393,6 +393,7 @@ mod tests {
     fn attempt(round: u32, number: u8, body: &str) -> Message {
         Message::Attempt(AttemptMessage {
             delivery_id: DeliveryId::from_bytes([1; 16]),
+            account_id: AccountId::from_bytes([9; 16]),
             webhook_id: WebhookId::from_bytes([2; 16]),
             event_id: EventId::from_bytes([3; 16]),
             key: AttemptKey { round, number },
@@ -450,7 +451,8 @@ mod tests {
         assert_eq!(way(attempt(1, 4, "{}"), 500), queue("retry-1m", Some(1)));
         assert_eq!(way(attempt(1, 5, "{}"), 500), queue("retry-1m", Some(1)));
         assert_eq!(way(attempt(1, 5, "{}"), -5_000), queue("retry-1m", Some(0)));
-        let job = JobMessage { webhook_id: WebhookId::from_bytes([2; 16]), generation: 1, page: 0 };
+        let (account_id, webhook_id) = (AccountId::from_bytes([9; 16]), WebhookId::from_bytes([2; 16]));
+        let job = JobMessage { account_id, webhook_id, generation: 1, page: 0 };
         assert_eq!(way(Message::Job(job), 3_600_000), queue("job", Some(900)));
     }
 

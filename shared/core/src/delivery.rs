@@ -21,7 +21,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::attempt::{Attempt, Trigger};
 use crate::destination::Consequence;
 use crate::event::{Event, EventType};
-use crate::ids::{DeliveryId, EventId, WebhookId};
+use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::message::{AttemptKey, AttemptMessage, DomainEventKind, EventMessage, Message, ScheduledMessage};
 use crate::retry::Ladder;
@@ -39,6 +39,8 @@ pub struct Delivery {
     pub event_type: EventType,
     /// The event's incident. Together with the webhook it identifies the lane.
     pub incident_id: String,
+    /// The account that owns the webhook.
+    pub account_id: AccountId,
     /// The webhook it goes to.
     pub webhook_id: WebhookId,
     /// When the event was accepted.
@@ -203,6 +205,7 @@ impl Delivery {
             event_id: event.id,
             event_type: event.event_type,
             incident_id: event.incident_id.clone(),
+            account_id: event.account_id,
             webhook_id,
             accepted_at: event.accepted_at,
             round: 1,
@@ -283,6 +286,7 @@ impl Delivery {
     fn message_for(&self, key: AttemptKey, body: &Bytes) -> Message {
         Message::Attempt(AttemptMessage {
             delivery_id: self.id,
+            account_id: self.account_id,
             webhook_id: self.webhook_id,
             event_id: self.event_id,
             key,
@@ -299,7 +303,8 @@ impl Delivery {
             incident_id: self.incident_id.clone(),
             last_error: last.failure.as_ref().map(|failure| failure.reason.clone()),
         };
-        let message = EventMessage { webhook_id: self.webhook_id, at: last.at, event };
+        let (account_id, webhook_id) = (self.account_id, self.webhook_id);
+        let message = EventMessage { account_id, webhook_id, at: last.at, event };
         Some(ScheduledMessage { message: Message::Event(message), due: last.at })
     }
 

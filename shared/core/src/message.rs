@@ -56,6 +56,16 @@ impl Message {
         }
     }
 
+    /// The account it concerns. Messages of one account must not hold up another's.
+    pub fn account_id(&self) -> AccountId {
+        match self {
+            Message::Attempt(message) => message.account_id,
+            Message::Job(message) => message.account_id,
+            Message::Notify(message) => message.account_id,
+            Message::Event(message) => message.account_id,
+        }
+    }
+
     /// The webhook it concerns. Messages of one webhook must not hold up another's.
     pub fn webhook_id(&self) -> WebhookId {
         match self {
@@ -81,6 +91,8 @@ pub struct AttemptKey {
 pub struct AttemptMessage {
     /// The delivery.
     pub delivery_id: DeliveryId,
+    /// The account that owns the webhook.
+    pub account_id: AccountId,
     /// The webhook.
     pub webhook_id: WebhookId,
     /// The event.
@@ -95,6 +107,8 @@ pub struct AttemptMessage {
 /// Asks for a page of a webhook's job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobMessage {
+    /// The account that owns the webhook.
+    pub account_id: AccountId,
     /// The webhook.
     pub webhook_id: WebhookId,
     /// The webhook's generation when the job began.
@@ -106,6 +120,8 @@ pub struct JobMessage {
 /// Asks for a notification to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifyMessage {
+    /// The account that owns the webhook.
+    pub account_id: AccountId,
     /// The webhook.
     pub webhook_id: WebhookId,
     /// The notification's id.
@@ -115,6 +131,8 @@ pub struct NotifyMessage {
 /// Asks for a domain event to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMessage {
+    /// The account that owns the webhook.
+    pub account_id: AccountId,
     /// The webhook.
     pub webhook_id: WebhookId,
     /// When it happened.

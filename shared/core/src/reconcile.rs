@@ -180,7 +180,7 @@ impl Outbox {
         self.send_unsent(webhook).await?;
         let mut found = 0;
         if let Some(job) = webhook.job.filter(|job| job.leased_until.unwrap_or(job.due) < long_ago) {
-            self.send(vec![job.message(webhook.id, webhook.generation)]).await?;
+            self.send(vec![webhook.page_message(&job)]).await?;
             found += 1;
         }
         if let Some(overdue) = webhook.notification.as_ref().filter(|known| known.was_due(long_ago)) {

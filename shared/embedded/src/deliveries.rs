@@ -314,6 +314,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         event_id: EventId::from_bytes(bytes16(row, "event_id")?),
         event_type: event_type(row)?,
         incident_id: row.get("incident_id")?,
+        account_id: AccountId::from_bytes(bytes16(row, "account_id")?),
         webhook_id: WebhookId::from_bytes(bytes16(row, "webhook_id")?),
         accepted_at: time(row, "accepted_at")?,
         round: row.get("round")?,

@@ -1,54 +1,75 @@
-//! The in-memory part of a queue: which webhook is next, and how many messages of each are in progress.
+//! The in-memory part of a queue: whose message is next, and how many of each account and webhook are in progress.
 //!
-//! A webhook may use half of the slots that are free. So a webhook whose receiver hangs takes at most a third of all
-//! slots (x = (1 - x) / 2), a second one half of what is then free, and so on. There is always room for another.
+//! Accounts take turns, and within an account its webhooks. What is in progress is counted twice: in slots, and in
+//! bytes of bodies. The same rule holds for both:
+//!
+//! - An account may use as much as it leaves free, apart from a reserve. One account whose receivers all hang takes
+//!   almost half of a queue, two take almost a third each, and so on.
+//! - The reserve is for accounts of which nothing is in progress. So there is always room for another.
+//! - A webhook may use half of what its account has left.
+//! - The webhooks of an account that were slow lately may together use as much as they leave to its others.
 //!
 //! In addition each webhook has an adaptive concurrency limit. It grows by one with each message that was processed
 //! quickly, and is halved with each slow one. So a receiver that hangs soon occupies a few slots instead of hundreds.
 
+mod account;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use statuspulse_core::ids::WebhookId;
+use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::message::Message;
+
+use self::account::{Account, Found};
 
 /// One queue.
 #[derive(Debug, Default)]
 pub(crate) struct FairQueue {
-    webhooks: HashMap<WebhookId, Backlog>,
-    /// The webhooks with messages, in the order of their turns.
-    turns: VecDeque<WebhookId>,
-    in_work: usize,
+    accounts: HashMap<AccountId, Account>,
+    /// The accounts with messages, in the order of their turns.
+    turns: VecDeque<AccountId>,
+    in_work: Load,
+    buffered: Load,
 }
 
-/// One webhook's messages in one queue.
-#[derive(Debug)]
-struct Backlog {
-    next: VecDeque<Entry>,
-    /// Whether there are more messages on disk, past `last_seq`.
-    more_on_disk: bool,
-    /// The last message that was loaded into memory.
-    last_seq: i64,
-    /// The last message that arrived, in memory or only on disk.
-    newest_seq: i64,
-    in_work: usize,
-    /// How many of its messages may be in progress at once.
-    concurrency: usize,
-    has_turn: bool,
+/// Messages, and the bytes of their bodies.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
 }
 
-impl Default for Backlog {
-    fn default() -> Self {
+impl Load {
+    fn of(bytes: usize) -> Self {
+        Self { messages: 1, bytes }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+
+    fn remove(&mut self, other: Self) {
+        *self = self.less(other);
+    }
+
+    fn part(self, divisor: usize) -> Self {
+        Self { messages: self.messages / divisor, bytes: self.bytes / divisor }
+    }
+
+    fn less(self, other: Self) -> Self {
         Self {
-            next: VecDeque::new(),
-            more_on_disk: false,
-            last_seq: 0,
-            newest_seq: 0,
-            in_work: 0,
-            concurrency: crate::limits::CONCURRENCY_START,
-            has_turn: false,
+            messages: self.messages.saturating_sub(other.messages),
+            bytes: self.bytes.saturating_sub(other.bytes),
         }
     }
+}
+
+/// Whose message it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) account: AccountId,
+    pub(crate) webhook: WebhookId,
 }
 
 /// A message in its queue.
@@ -56,133 +77,163 @@ impl Default for Backlog {
 pub(crate) struct Entry {
     pub(crate) seq: i64,
     pub(crate) receives: u32,
+    /// Bytes of the event's body, in the message or in the store.
+    pub(crate) body_bytes: usize,
     pub(crate) message: Message,
+}
+
+impl Entry {
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { account: self.message.account_id(), webhook: self.message.webhook_id() }
+    }
+
+    fn load(&self) -> Load {
+        Load::of(self.body_bytes)
+    }
+
+    /// What it takes in memory. A body that is not in the message is read when the message is processed.
+    fn memory(&self) -> Load {
+        Load::of(body_of(&self.message).map_or(0, |body| body.len()))
+    }
+}
+
+/// The body that travels in a message.
+pub(crate) fn body_of(message: &Message) -> Option<&bytes::Bytes> {
+    match message {
+        Message::Attempt(attempt) => Some(&attempt.body),
+        Message::Job(_) | Message::Notify(_) | Message::Event(_) => None,
+    }
+}
+
+/// Messages to load from disk: those of `owner` past `after`, up to `to`, at most `limit`. Rows past `to` are about to
+/// be pushed, so reading them here would deliver them twice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) owner: Owner,
+    pub(crate) after: i64,
+    pub(crate) to: i64,
+    pub(crate) limit: usize,
 }
 
 /// What to do next.
 pub(crate) enum Pick {
     /// Process this message. It occupies a slot from now on.
     Entry(Box<Entry>),
-    /// First load this webhook's messages from disk: those past `after`, up to `to`. Rows past `to` are about to be
-    /// pushed, so reading them here would deliver them twice.
-    Load { webhook: WebhookId, after: i64, to: i64 },
+    /// First load messages from disk.
+    Load(Wanted),
     /// Wait: there is no message, or no free slot for one.
     Nothing,
 }
 
 impl FairQueue {
     /// Adds a message that was committed.
-    pub(crate) fn push(&mut self, entry: Entry) {
-        let webhook = entry.message.webhook_id();
-        let backlog = self.webhooks.entry(webhook).or_default();
-        if entry.seq <= backlog.last_seq {
-            return;
+    pub(crate) fn push(&mut self, mut entry: Entry) {
+        let owner = entry.owner();
+        if self.buffered.bytes + entry.memory().bytes > crate::limits::BODIES_BUFFERED {
+            entry.message = without_body(entry.message);
         }
-        backlog.newest_seq = entry.seq;
-        if backlog.more_on_disk || backlog.next.len() >= crate::limits::BUFFERED {
-            backlog.more_on_disk = true;
-        } else {
-            backlog.last_seq = entry.seq;
-            backlog.next.push_back(entry);
+        let (room, memory) = (self.room_for_messages(), entry.memory());
+        if self.account(owner).push(entry, room) {
+            self.buffered.add(memory);
         }
-        self.give_turn(webhook);
+        self.give_turn(owner.account);
     }
 
-    fn give_turn(&mut self, webhook: WebhookId) {
-        if let Some(backlog) = self.webhooks.get_mut(&webhook)
-            && !backlog.has_turn
+    /// How many messages of one webhook may be in memory.
+    fn room_for_messages(&self) -> usize {
+        crate::limits::MESSAGES_BUFFERED
+            .saturating_sub(self.buffered.messages)
+            .clamp(1, crate::limits::BUFFERED_PER_WEBHOOK)
+    }
+
+    fn account(&mut self, owner: Owner) -> &mut Account {
+        self.accounts.entry(owner.account).or_default()
+    }
+
+    fn give_turn(&mut self, id: AccountId) {
+        if let Some(account) = self.accounts.get_mut(&id)
+            && !account.has_turn
         {
-            backlog.has_turn = true;
-            self.turns.push_back(webhook);
+            account.has_turn = true;
+            self.turns.push_back(id);
         }
     }
 
-    /// Picks the next message, if there is one and a slot for it. `slots` is the number of slots of the queue.
-    pub(crate) fn pick(&mut self, slots: usize) -> Pick {
-        let share = (slots.saturating_sub(self.in_work) / 2).max(1);
-        if self.in_work >= slots {
+    /// Picks the next message, if there is one and room for it. `capacity` is what the queue may have in progress.
+    pub(crate) fn pick(&mut self, capacity: Load) -> Pick {
+        let free = capacity.less(self.in_work);
+        if free.messages == 0 {
             return Pick::Nothing;
         }
         for _ in 0..self.turns.len() {
-            let Some(webhook) = self.turns.pop_front() else { break };
-            let Some(backlog) = self.webhooks.get_mut(&webhook) else { continue };
-            if backlog.in_work >= share.min(backlog.concurrency) {
-                self.turns.push_back(webhook);
-                continue;
-            }
-            let Some(entry) = backlog.next.pop_front() else {
-                if backlog.more_on_disk {
-                    self.turns.push_front(webhook);
-                    return Pick::Load { webhook, after: backlog.last_seq, to: backlog.newest_seq };
+            let Some(id) = self.turns.pop_front() else { break };
+            let Some(account) = self.accounts.get_mut(&id) else { continue };
+            match account.pick(free, capacity.part(crate::limits::RESERVE_PART)) {
+                Found::Entry(entry) => {
+                    self.in_work.add(entry.load());
+                    self.buffered.remove(entry.memory());
+                    self.turns.push_back(id);
+                    return Pick::Entry(entry);
                 }
-                backlog.has_turn = false;
-                self.forget_if_idle(webhook);
-                continue;
-            };
-            backlog.in_work += 1;
-            self.in_work += 1;
-            self.turns.push_back(webhook);
-            return Pick::Entry(Box::new(entry));
+                Found::OnDisk { webhook, after, to } => {
+                    self.turns.push_front(id);
+                    let owner = Owner { account: id, webhook };
+                    return Pick::Load(Wanted { owner, after, to, limit: self.room_for_messages() });
+                }
+                Found::NoRoom => self.turns.push_back(id),
+                Found::Nothing => {
+                    account.has_turn = false;
+                    self.forget_if_empty(id);
+                }
+            }
         }
         Pick::Nothing
     }
 
     /// Adds the `entries` that a [`Pick::Load`] asked for.
-    pub(crate) fn loaded(&mut self, webhook: WebhookId, after: i64, to: i64, entries: Vec<Entry>) {
-        let Some(backlog) = self.webhooks.get_mut(&webhook) else { return };
-        // Another task has loaded them in the meantime.
-        if backlog.last_seq != after {
-            return;
+    pub(crate) fn loaded(&mut self, wanted: Wanted, entries: Vec<Entry>) {
+        let memory = Load { messages: entries.len(), bytes: entries.iter().map(|entry| entry.memory().bytes).sum() };
+        let Some(account) = self.accounts.get_mut(&wanted.owner.account) else { return };
+        if account.loaded(wanted, entries) {
+            self.buffered.add(memory);
         }
-        backlog.last_seq = match entries.last() {
-            Some(last) if entries.len() >= crate::limits::BUFFERED => last.seq,
-            _ => to,
-        };
-        // A message that was pushed after the read is not in `entries`.
-        backlog.more_on_disk = backlog.newest_seq > backlog.last_seq;
-        backlog.next.extend(entries);
     }
 
     /// Frees the slot of a message whose processing ended, successfully or not.
-    pub(crate) fn ended(&mut self, webhook: WebhookId, took: Duration) {
-        self.in_work = self.in_work.saturating_sub(1);
-        if let Some(backlog) = self.webhooks.get_mut(&webhook) {
-            backlog.in_work = backlog.in_work.saturating_sub(1);
-            backlog.concurrency = if took < crate::limits::SLOW {
-                backlog.concurrency.saturating_add(1)
-            } else {
-                crate::limits::CONCURRENCY_MIN.max(backlog.concurrency / 2)
-            };
-        }
-        self.forget_if_idle(webhook);
+    pub(crate) fn ended(&mut self, entry: &Entry, took: Duration) {
+        let owner = entry.owner();
+        self.in_work.remove(entry.load());
+        self.account(owner).ended(owner.webhook, entry.load(), took);
+        self.forget_if_empty(owner.account);
     }
 
     /// At start: the webhook has messages on disk, up to `to` at most.
-    pub(crate) fn found_on_disk(&mut self, webhook: WebhookId, to: i64) {
-        let backlog = self.webhooks.entry(webhook).or_default();
-        backlog.more_on_disk = true;
-        backlog.newest_seq = to;
-        self.give_turn(webhook);
+    pub(crate) fn found_on_disk(&mut self, owner: Owner, to: i64) {
+        self.account(owner).found_on_disk(owner.webhook, to);
+        self.give_turn(owner.account);
     }
 
     /// Queues a message again whose row could not be deleted. It must not be loaded from disk as well.
     pub(crate) fn put_back(&mut self, entry: Entry) {
-        let webhook = entry.message.webhook_id();
-        let backlog = self.webhooks.entry(webhook).or_default();
-        backlog.last_seq = backlog.last_seq.max(entry.seq);
-        backlog.newest_seq = backlog.newest_seq.max(entry.seq);
-        let place = backlog.next.partition_point(|other| other.seq < entry.seq);
-        backlog.next.insert(place, entry);
-        self.give_turn(webhook);
+        let owner = entry.owner();
+        self.buffered.add(entry.memory());
+        self.account(owner).put_back(entry);
+        self.give_turn(owner.account);
     }
 
-    /// Removes the webhook if it has no messages. `last_seq` is no longer needed: later messages have a higher `seq`.
-    fn forget_if_idle(&mut self, webhook: WebhookId) {
-        let idle = |backlog: &Backlog| {
-            backlog.in_work == 0 && !backlog.has_turn && backlog.next.is_empty() && !backlog.more_on_disk
-        };
-        if self.webhooks.get(&webhook).is_some_and(idle) {
-            self.webhooks.remove(&webhook);
+    fn forget_if_empty(&mut self, id: AccountId) {
+        if self.accounts.get(&id).is_some_and(Account::is_empty) {
+            self.accounts.remove(&id);
         }
+    }
+}
+
+/// The message without its body. Its worker reads the body from the event.
+pub(crate) fn without_body(message: Message) -> Message {
+    match message {
+        Message::Attempt(attempt) => {
+            Message::Attempt(statuspulse_core::message::AttemptMessage { body: bytes::Bytes::new(), ..attempt })
+        }
+        other => other,
     }
 }

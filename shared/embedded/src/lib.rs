@@ -32,8 +32,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use statuspulse_core::ports::Clock;
 
-pub use limits::{PRUNE_EVERY, RECEIVES_MAX};
-pub use queue::{Received, queues, slots};
+pub use limits::{PRUNE_EVERY, RECEIVES_MAX, slots};
+pub use queue::{Received, queues};
 
 /// The ports on one data folder.
 #[derive(Debug)]

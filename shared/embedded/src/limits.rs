@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use statuspulse_core::message::QueueName;
+
 /// Rows examined in one transaction. Bounds how long other writes wait.
 pub(crate) const PRUNE_PAGE: i64 = 500;
 
@@ -26,8 +28,39 @@ pub(crate) const CHECKPOINT_PAGES_MAX: u64 = 16_000;
 /// Maximum number of idle connections. More are opened while all are in use.
 pub(crate) const READERS_KEPT: usize = 4;
 
-/// Maximum number of messages of one webhook that are loaded into memory.
-pub(crate) const BUFFERED: usize = 64;
+/// Messages of one webhook in the memory of a queue ...
+pub(crate) const BUFFERED_PER_WEBHOOK: usize = 64;
+/// ... and of all webhooks together, about 300 bytes each. Beyond it there is one of each webhook. The rest is on disk.
+pub(crate) const MESSAGES_BUFFERED: usize = 16_384;
+/// Bytes of bodies that wait in the memory of a queue. Beyond it a body is read when its message is processed.
+pub(crate) const BODIES_BUFFERED: usize = 4 * 1024 * 1024;
+
+/// How many messages of a queue are processed concurrently, unless [`Embedded::limit_slots`](crate::Embedded) lowers
+/// it. An attempt takes 10 seconds at most, so even if every receiver hangs, at least 100 first attempts start per
+/// second.
+pub fn slots(queue: QueueName) -> usize {
+    match queue {
+        QueueName::First => 1024,
+        QueueName::Retry => 256,
+        QueueName::Upkeep => 16,
+    }
+}
+
+/// Bytes of the bodies of the messages that are processed concurrently: 128 first attempts with the largest payload.
+pub(crate) fn bodies_in_work(queue: QueueName) -> usize {
+    match queue {
+        QueueName::First => 16 * 1024 * 1024,
+        QueueName::Retry => 8 * 1024 * 1024,
+        QueueName::Upkeep => 0,
+    }
+}
+
+/// The part of a queue's slots and bytes, as a divisor, that only accounts may use of which nothing is in progress.
+pub(crate) const RESERVE_PART: usize = 16;
+
+/// Webhooks of one account that a queue has in memory, up to which it also remembers those without messages that were
+/// slow. As many as an account may have.
+pub(crate) const SLOW_REMEMBERED: usize = 500;
 
 /// The concurrency limit of a webhook at first. An endpoint that answers in 200 ms gets 320 requests per second with it.
 pub(crate) const CONCURRENCY_START: usize = 64;

@@ -9,11 +9,12 @@
 //!
 //! # Fairness
 //!
-//! The slots of a queue bound how many of its messages are processed concurrently. Webhooks take turns, each in the
-//! order of its messages. A slow receiver can occupy only its own share of the slots: see `fair_queue.rs`.
+//! A queue has slots, and bytes of bodies, for the messages that are processed concurrently. Accounts take turns, and
+//! then webhooks, each in the order of its messages. A slow receiver occupies only its own share, and all receivers of an
+//! account only the account's: see `fair_queue.rs`.
 //!
-//! Only the first few due messages of each webhook are in memory, with their payloads. The rest is read from disk
-//! when needed, so a backlog uses disk and not memory.
+//! Only the first few due messages of each webhook are in memory, some of them with their payloads. The rest is read
+//! from disk when needed, so a backlog uses disk and not memory.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,29 +23,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
-use statuspulse_core::ids::WebhookId;
 use statuspulse_core::message::{Message, QueueName, ScheduledMessage};
 use statuspulse_core::ports::{PortResult, Queue};
 use statuspulse_core::record::{from_millis, millis};
 use tokio::sync::Notify;
 
 use crate::Embedded;
-use crate::fair_queue::{Entry, FairQueue, Pick};
+use crate::fair_queue::{Entry, FairQueue, Load, Pick, Wanted};
 use crate::queue_rows::{
-    delete_ready, earliest, insert_delayed, insert_ready, message_of, move_due, number, text_of,
+    body_bytes, delete_ready, earliest, first_owner, insert_delayed, insert_ready, move_due, next_owner, number,
+    ready_entries, text_of,
 };
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
-
-/// How many messages of a queue are processed concurrently, unless [`Embedded::limit_slots`] lowers it. An attempt takes 10 seconds at most, so even if every
-/// receiver hangs, at least 100 first attempts start per second.
-pub fn slots(queue: QueueName) -> usize {
-    match queue {
-        QueueName::First => 1024,
-        QueueName::Retry => 256,
-        QueueName::Upkeep => 16,
-    }
-}
 
 /// The part of all queues that is in memory.
 #[derive(Debug)]
@@ -77,15 +68,13 @@ impl Queues {
             seq: AtomicI64::new(last),
             next_due: AtomicI64::new(earliest(connection)?),
             closer: Notify::new(),
-            slots: QUEUES.map(|queue| AtomicUsize::new(slots(queue))),
+            slots: QUEUES.map(|queue| AtomicUsize::new(crate::limits::slots(queue))),
             postponed: Mutex::default(),
         };
-        let mut statement = connection.prepare("SELECT DISTINCT queue, webhook_id FROM ready")?;
-        let found = statement.query_map([], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, [u8; 16]>(1)?)))?;
-        for found in found {
-            let (queue, webhook) = found?;
-            let webhook = WebhookId::from_bytes(webhook);
-            queues.in_memory(queue).found_on_disk(webhook, last);
+        let mut found = first_owner(connection)?;
+        while let Some((queue, owner)) = found {
+            queues.in_memory(queue).found_on_disk(owner, last);
+            found = next_owner(connection, queue, owner)?;
         }
         Ok(queues)
     }
@@ -152,7 +141,8 @@ impl Outgoing {
     ) -> rusqlite::Result<()> {
         for ScheduledMessage { message, due } in messages {
             let seq = self.queues.seq.fetch_add(1, Ordering::Relaxed) + 1;
-            let entry = Entry { seq, receives: 0, message };
+            let body_bytes = body_bytes(connection, &message)?;
+            let entry = Entry { seq, receives: 0, body_bytes, message };
             if due <= self.now {
                 insert_ready(connection, &entry)?;
                 self.placed.push(Placed::Ready(entry));
@@ -217,10 +207,11 @@ impl Embedded {
     pub fn try_receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Option<Received>> {
         let which = number(queue);
         loop {
-            let picked = self
-                .queues
-                .in_memory(which)
-                .pick(self.queues.slots[usize::from(which)].load(Ordering::Relaxed));
+            let capacity = Load {
+                messages: self.queues.slots[usize::from(which)].load(Ordering::Relaxed),
+                bytes: crate::limits::bodies_in_work(queue),
+            };
+            let picked = self.queues.in_memory(which).pick(capacity);
             match picked {
                 Pick::Nothing => return Ok(None),
                 Pick::Entry(entry) => {
@@ -228,27 +219,16 @@ impl Embedded {
                     let began = self.clock.now();
                     return Ok(Some(Received { message, entry: Some(*entry), began, from: self.clone() }));
                 }
-                Pick::Load { webhook, after, to } => {
-                    let entries = self.load(which, webhook, after, to)?;
-                    self.queues.in_memory(which).loaded(webhook, after, to, entries);
+                Pick::Load(wanted) => {
+                    let entries = self.load(which, wanted)?;
+                    self.queues.in_memory(which).loaded(wanted, entries);
                 }
             }
         }
     }
 
-    fn load(&self, queue: u8, webhook: WebhookId, after: i64, to: i64) -> PortResult<Vec<Entry>> {
-        let sql = "SELECT seq, receives, message FROM ready
-                   WHERE queue = ?1 AND webhook_id = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5";
-        let limit = i64::try_from(crate::limits::BUFFERED).unwrap_or(i64::MAX);
-        self.readers.read("reading messages", |connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map((queue, webhook.to_bytes(), after, to, limit), |row| {
-                    let message = message_of(connection, row.get_ref("message")?.as_str()?)?;
-                    Ok(Entry { seq: row.get("seq")?, receives: row.get("receives")?, message })
-                })?
-                .collect()
-        })
+    fn load(&self, queue: u8, wanted: Wanted) -> PortResult<Vec<Entry>> {
+        self.readers.read("reading messages", |connection| ready_entries(connection, queue, wanted))
     }
 
     /// Returns when the next delayed message is due, or `None` if there is none.
@@ -299,7 +279,7 @@ impl Embedded {
         let queue = number(entry.message.queue());
         let now = self.clock.now();
         let took = Duration::try_from(now.duration_since(began)).unwrap_or_default();
-        self.queues.in_memory(queue).ended(entry.message.webhook_id(), took);
+        self.queues.in_memory(queue).ended(&entry, took);
         self.queues.came[usize::from(queue)].notify_one();
         let queues = self.queues.clone();
         let again = millis(after_receives(now, entry.receives));

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
+use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::message::{Message, QueueName};
 use statuspulse_core::record::millis;
 
-use crate::columns::bad;
-use crate::fair_queue::Entry;
+use crate::columns::{bad, bytes16};
+use crate::fair_queue::{Entry, Owner, Wanted, without_body};
 
 /// The queue's number in the database, and its index in `Queues::in_memory`.
 pub(crate) fn number(queue: QueueName) -> u8 {
@@ -32,32 +32,76 @@ pub(crate) fn earliest(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Serializes the message without its payload, which is stored once, with the event.
 pub(crate) fn text_of(message: &Message) -> rusqlite::Result<String> {
-    let mut bare = message.clone();
-    if let Message::Attempt(attempt) = &mut bare {
-        attempt.body = Bytes::new();
-    }
-    serde_json::to_string(&bare).map_err(bad)
+    serde_json::to_string(&without_body(message.clone())).map_err(bad)
 }
 
-/// Deserializes a message and adds its payload from the event.
-pub(crate) fn message_of(connection: &Connection, text: &str) -> rusqlite::Result<Message> {
-    let mut message: Message = serde_json::from_str(text).map_err(bad)?;
-    if let Message::Attempt(attempt) = &mut message {
-        let sql = "SELECT body FROM events WHERE id = ?1";
-        let body: Option<Vec<u8>> = connection
-            .prepare_cached(sql)?
-            .query_row([attempt.event_id.to_bytes()], |row| row.get(0))
-            .optional()?;
-        attempt.body = Bytes::from(body.unwrap_or_default());
+/// A row of `ready` or `delayed`. Its payload stays in the event until the message is processed.
+fn entry_row(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let message: Message = serde_json::from_str(row.get_ref("message")?.as_str()?).map_err(bad)?;
+    let body_bytes = body_bytes(connection, &message)?;
+    Ok(Entry { seq: row.get("seq")?, receives: row.get("receives")?, body_bytes, message })
+}
+
+/// Bytes of the payload that the message is about, even if it is not in the message.
+pub(crate) fn body_bytes(connection: &Connection, message: &Message) -> rusqlite::Result<usize> {
+    let Message::Attempt(attempt) = message else { return Ok(0) };
+    if !attempt.body.is_empty() {
+        return Ok(attempt.body.len());
     }
-    Ok(message)
+    // SQLite knows the length without reading the body.
+    let length: Option<i64> = connection
+        .prepare_cached("SELECT length(body) FROM events WHERE id = ?1")?
+        .query_row([attempt.event_id.to_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(usize::try_from(length.unwrap_or(0)).unwrap_or(0))
+}
+
+/// The queue and the owner of the first messages in `ready`.
+pub(crate) fn first_owner(connection: &Connection) -> rusqlite::Result<Option<(u8, Owner)>> {
+    let sql = "SELECT queue, account_id, webhook_id FROM ready ORDER BY queue, account_id, webhook_id LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([], owner_row).optional()
+}
+
+/// The queue and the owner after this one. Each step is one search in the index, however many messages there are.
+pub(crate) fn next_owner(
+    connection: &Connection,
+    queue: u8,
+    after: Owner,
+) -> rusqlite::Result<Option<(u8, Owner)>> {
+    let sql = "SELECT queue, account_id, webhook_id FROM ready
+               WHERE (queue, account_id, webhook_id) > (?1, ?2, ?3)
+               ORDER BY queue, account_id, webhook_id LIMIT 1";
+    let after = (queue, after.account.to_bytes(), after.webhook.to_bytes());
+    connection.prepare_cached(sql)?.query_row(after, owner_row).optional()
+}
+
+fn owner_row(row: &Row<'_>) -> rusqlite::Result<(u8, Owner)> {
+    let account = AccountId::from_bytes(bytes16(row, "account_id")?);
+    let webhook = WebhookId::from_bytes(bytes16(row, "webhook_id")?);
+    Ok((row.get("queue")?, Owner { account, webhook }))
+}
+
+/// The messages of a webhook that are to be loaded.
+pub(crate) fn ready_entries(
+    connection: &Connection,
+    queue: u8,
+    wanted: Wanted,
+) -> rusqlite::Result<Vec<Entry>> {
+    let sql = "SELECT seq, receives, message FROM ready
+               WHERE queue = ?1 AND account_id = ?2 AND webhook_id = ?3 AND seq > ?4 AND seq <= ?5
+               ORDER BY seq LIMIT ?6";
+    let Wanted { owner, after, to, limit } = wanted;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let values = (queue, owner.account.to_bytes(), owner.webhook.to_bytes(), after, to, limit);
+    connection.prepare_cached(sql)?.query_map(values, |row| entry_row(connection, row))?.collect()
 }
 
 pub(crate) fn insert_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO ready VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO ready VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let message = &entry.message;
     connection.prepare_cached(sql)?.execute((
         number(message.queue()),
+        message.account_id().to_bytes(),
         message.webhook_id().to_bytes(),
         entry.seq,
         entry.receives,
@@ -73,10 +117,11 @@ pub(crate) fn insert_delayed(connection: &Connection, due: i64, entry: &Entry) -
 }
 
 pub(crate) fn delete_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM ready WHERE queue = ?1 AND webhook_id = ?2 AND seq = ?3";
+    let sql = "DELETE FROM ready WHERE queue = ?1 AND account_id = ?2 AND webhook_id = ?3 AND seq = ?4";
     let message = &entry.message;
     connection.prepare_cached(sql)?.execute((
         number(message.queue()),
+        message.account_id().to_bytes(),
         message.webhook_id().to_bytes(),
         entry.seq,
     ))?;
@@ -88,8 +133,7 @@ pub(crate) fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> ru
     let due: Vec<(i64, Entry)> = connection
         .prepare_cached("SELECT * FROM delayed WHERE due <= ?1 ORDER BY due, seq LIMIT ?2")?
         .query_map((now, crate::limits::DUE_PAGE), |row| {
-            let message = message_of(connection, row.get_ref("message")?.as_str()?)?;
-            Ok((row.get("due")?, Entry { seq: row.get("seq")?, receives: row.get("receives")?, message }))
+            Ok((row.get("due")?, entry_row(connection, row)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut moved = Vec::with_capacity(due.len());

@@ -4,17 +4,17 @@
 
 use rusqlite::Connection;
 
-/// The format of the tables. Increment it with every change of them. Formats 1 to 4 were never released and are not
+/// The format of the tables. Increment it with every change of them. Formats 1 to 5 were never released and are not
 /// supported.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// Creates the tables.
 ///
 /// `seq` is the order of acceptance. The indexes `lane` and `unfinished` contain only unfinished deliveries, so they
 /// stay small however long the history is. `lane` finds the head of a lane, `unfinished` the deliveries of a job.
 ///
-/// Due messages are in `ready`, ordered by queue and webhook, so that the backlog of one webhook is never read to
-/// find the messages of another. All other messages are in `delayed`, ordered by due time.
+/// Due messages are in `ready`, ordered by queue, account and webhook, so that the backlog of one webhook is never read
+/// to find the messages of another. All other messages are in `delayed`, ordered by due time.
 const TABLES: &str = "
 CREATE TABLE accounts (
     id BLOB PRIMARY KEY, name TEXT NOT NULL, allowed_domains TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -45,9 +45,9 @@ CREATE TABLE events (
 
 CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, event_id BLOB NOT NULL, event_type TEXT NOT NULL,
-    incident_id TEXT NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL, round INTEGER NOT NULL,
-    first_outage INTEGER, last_outage INTEGER, state INTEGER NOT NULL, number INTEGER, due INTEGER, timing TEXT, ladder_due INTEGER, attempts TEXT NOT NULL,
-    version INTEGER NOT NULL, trigger TEXT NOT NULL
+    incident_id TEXT NOT NULL, account_id BLOB NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL,
+    round INTEGER NOT NULL, first_outage INTEGER, last_outage INTEGER, state INTEGER NOT NULL, number INTEGER,
+    due INTEGER, timing TEXT, ladder_due INTEGER, attempts TEXT NOT NULL, version INTEGER NOT NULL, trigger TEXT NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
 CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;
@@ -55,8 +55,8 @@ CREATE INDEX unfinished ON deliveries (webhook_id, state, seq) WHERE state < 3;
 CREATE INDEX failed ON deliveries (webhook_id, seq) WHERE state = 4;
 
 CREATE TABLE ready (
-    queue INTEGER NOT NULL, webhook_id BLOB NOT NULL, seq INTEGER NOT NULL, receives INTEGER NOT NULL,
-    message TEXT NOT NULL, PRIMARY KEY (queue, webhook_id, seq)
+    queue INTEGER NOT NULL, account_id BLOB NOT NULL, webhook_id BLOB NOT NULL, seq INTEGER NOT NULL,
+    receives INTEGER NOT NULL, message TEXT NOT NULL, PRIMARY KEY (queue, account_id, webhook_id, seq)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE delayed (

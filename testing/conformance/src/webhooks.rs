@@ -116,9 +116,10 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
 pub(crate) async fn an_outbox_is_sent_or_stored_with_its_webhook(stage: Stage) {
     let mut webhook = stage.webhook(stage.account_id());
     stage.store.create_webhook(&webhook).await.unwrap();
-    let job = JobMessage { webhook_id: webhook.id, generation: 3, page: 7 };
+    let (account_id, webhook_id) = (webhook.account_id, webhook.id);
+    let job = JobMessage { account_id, webhook_id, generation: 3, page: 7 };
     let event = DomainEventKind::Paused { reason: "gone".to_owned(), last_error: Some("\"410\"".to_owned()) };
-    let event = EventMessage { webhook_id: webhook.id, at: stage.now(), event };
+    let event = EventMessage { account_id, webhook_id, at: stage.now(), event };
     let due = stage.now().checked_add(Duration::from_secs(3600)).unwrap();
     webhook.outbox = vec![
         ScheduledMessage { message: Message::Job(job), due },

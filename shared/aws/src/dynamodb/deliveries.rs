@@ -348,7 +348,8 @@ impl Holder {
     }
 }
 
-const FIXED: [&str; 6] = ["id", "event_id", "event_type", "incident_id", "webhook_id", "accepted_at"];
+const FIXED: [&str; 7] =
+    ["id", "event_id", "event_type", "incident_id", "account_id", "webhook_id", "accepted_at"];
 
 fn mark_of(delivery: &Delivery) -> Option<Mark> {
     match delivery.state {
@@ -367,6 +368,7 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
         ("event_id".to_owned(), text(delivery.event_id.to_string())),
         ("event_type".to_owned(), text(delivery.event_type.name())),
         ("incident_id".to_owned(), text(&delivery.incident_id)),
+        ("account_id".to_owned(), text(delivery.account_id.to_string())),
         ("webhook_id".to_owned(), text(delivery.webhook_id.to_string())),
         ("accepted_at".to_owned(), time(delivery.accepted_at)),
         ("round".to_owned(), number(delivery.round)),
@@ -428,6 +430,7 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
         event_id: item.parsed("event_id")?,
         event_type: read_event_type(item)?,
         incident_id: item.text("incident_id")?.to_owned(),
+        account_id: item.parsed("account_id")?,
         webhook_id: item.parsed("webhook_id")?,
         accepted_at: item.time("accepted_at")?,
         round: item.small("round")?,

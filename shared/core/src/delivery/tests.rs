@@ -12,6 +12,7 @@ fn delivery(state: State, failed_in: Option<FailedIn>) -> Delivery {
         event_id: EventId::from_bytes([5; 16]),
         event_type: EventType::IncidentOpened,
         incident_id: "INC-1".to_owned(),
+        account_id: AccountId::from_bytes([2; 16]),
         webhook_id: WebhookId::from_bytes([1; 16]),
         accepted_at: at(0),
         round: 1,

@@ -9,7 +9,7 @@ use crate::attempt::Failure;
 use crate::audit::Change;
 use crate::destination::Consequence;
 use crate::ids::KeyId;
-use crate::message::{DomainEventKind, EventMessage, Message, NotifyMessage, ScheduledMessage};
+use crate::message::{JobMessage, DomainEventKind, EventMessage, Message, NotifyMessage, ScheduledMessage};
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
 use crate::retry;
 
@@ -211,7 +211,14 @@ impl Webhook {
     fn begin_job(&mut self, kind: JobKind, drained: u64, now: Timestamp) {
         let job = BulkJob::new(kind, self.health.outage.saturating_sub(1), drained, now);
         self.job = Some(job);
-        self.outbox.push(job.message(self.id, self.generation));
+        self.outbox.push(self.page_message(&job));
+    }
+
+    /// The message for the job's next page.
+    pub(crate) fn page_message(&self, job: &BulkJob) -> ScheduledMessage {
+        let Self { id: webhook_id, account_id, generation, .. } = *self;
+        let message = JobMessage { account_id, webhook_id, generation, page: job.page };
+        ScheduledMessage { message: Message::Job(message), due: job.due }
     }
 
     /// Ends the job, and raises the notification that waited for its end.
@@ -250,12 +257,14 @@ impl Webhook {
 
     /// The message that sends the notification.
     pub(crate) fn notify_message(&self, notification: &Notification, due: Timestamp) -> ScheduledMessage {
-        let message = NotifyMessage { webhook_id: self.id, notification: notification.id };
+        let Self { id: webhook_id, account_id, .. } = *self;
+        let message = NotifyMessage { account_id, webhook_id, notification: notification.id };
         ScheduledMessage { message: Message::Notify(message), due }
     }
 
     fn publish(&mut self, event: DomainEventKind, now: Timestamp) {
-        let message = EventMessage { webhook_id: self.id, at: now, event };
+        let Self { id: webhook_id, account_id, .. } = *self;
+        let message = EventMessage { account_id, webhook_id, at: now, event };
         self.outbox.push(ScheduledMessage { message: Message::Event(message), due: now });
     }
 }

@@ -9,9 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::ids::WebhookId;
 use crate::limits;
-use crate::message::{JobMessage, Message, ScheduledMessage};
 use crate::time::later;
 
 /// A job on a webhook's deliveries.
@@ -84,12 +82,6 @@ pub(crate) struct PageResult {
 impl BulkJob {
     pub(super) fn new(kind: JobKind, outage: u32, drained: u64, now: Timestamp) -> Self {
         Self { kind, page: 0, due: now, leased_until: None, outage, ramp: 0, setbacks: 0, drained }
-    }
-
-    /// The message for its next page.
-    pub(crate) fn message(&self, webhook_id: WebhookId, generation: u64) -> ScheduledMessage {
-        let message = JobMessage { webhook_id, generation, page: self.page };
-        ScheduledMessage { message: Message::Job(message), due: self.due }
     }
 
     /// How many deliveries a release or a recovery sends on this page: one while the webhook is failing.

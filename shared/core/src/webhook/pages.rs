@@ -51,7 +51,7 @@ impl Webhook {
         match leased.after_page(page, self.health.is_failing(), now) {
             Some(job) => {
                 next.job = Some(job);
-                next.outbox.push(job.message(self.id, self.generation));
+                next.outbox.push(self.page_message(&job));
             }
             None => next.end_job(leased.drained + page.drained, now),
         }

@@ -8,12 +8,8 @@ use crate::message::{DomainEvent, EventMessage};
 impl Worker {
     pub(super) async fn publish_event(&self, message: EventMessage) -> Result<Handled> {
         let Some(events) = &self.events else { return Ok(Handled::Done) };
-        let EventMessage { webhook_id, at, event: kind } = message;
-        // The record names the account. The record of a deleted webhook does too.
-        if let Some(webhook) = self.webhooks.webhook(webhook_id).await? {
-            let event = DomainEvent { account_id: webhook.account_id, webhook_id, at, kind };
-            events.publish(&event).await?;
-        }
+        let EventMessage { account_id, webhook_id, at, event: kind } = message;
+        events.publish(&DomainEvent { account_id, webhook_id, at, kind }).await?;
         Ok(Handled::Done)
     }
 }

@@ -8,7 +8,7 @@ use statuspulse_core::message::{JobMessage, Message, NotifyMessage, QueueName, S
 use statuspulse_core::ports::Queue;
 use statuspulse_embedded::RECEIVES_MAX;
 
-use crate::stage::{Stage, attempt, within_a_minute};
+use crate::stage::{Stage, account, attempt, within_a_minute};
 
 const NOTHING: Bytes = Bytes::new();
 
@@ -51,8 +51,8 @@ async fn each_kind_of_message_comes_in_its_own_queue() {
     let first = delivery(&stage);
     let again = Delivery { round: 2, ..delivery(&stage) };
     let webhook_id = stage.webhook_id();
-    let job = Message::Job(JobMessage { webhook_id, generation: 4, page: 7 });
-    let notify = Message::Notify(NotifyMessage { webhook_id, notification: 5 });
+    let job = Message::Job(JobMessage { account_id: account(), webhook_id, generation: 4, page: 7 });
+    let notify = Message::Notify(NotifyMessage { account_id: account(), webhook_id, notification: 5 });
     stage.sent(&first, &NOTHING).await;
     stage.sent(&again, &NOTHING).await;
     let due = stage.now();
@@ -63,12 +63,12 @@ async fn each_kind_of_message_comes_in_its_own_queue() {
     assert_eq!(attempt(&stage.receive(QueueName::First).unwrap()).delivery_id, first.id);
     assert_eq!(attempt(&stage.receive(QueueName::Retry).unwrap()).key.round, 2);
     let Message::Job(job) = stage.receive(QueueName::Upkeep).unwrap().message else { panic!("the job") };
-    assert_eq!(job, JobMessage { webhook_id, generation: 4, page: 7 });
+    assert_eq!(job, JobMessage { account_id: account(), webhook_id, generation: 4, page: 7 });
     // The job was received and dropped above. It does not delay the notification.
     let Message::Notify(notify) = stage.receive(QueueName::Upkeep).unwrap().message else {
         panic!("the notification")
     };
-    assert_eq!(notify, NotifyMessage { webhook_id, notification: 5 });
+    assert_eq!(notify, NotifyMessage { account_id: account(), webhook_id, notification: 5 });
     for queue in statuspulse_embedded::queues() {
         assert!(stage.receive(queue).is_none());
     }
@@ -183,7 +183,7 @@ async fn a_flood_that_is_due_at_one_moment_comes_completely_and_once() {
         let webhook_id = delivery.webhook_id;
         sent.insert(webhook_id);
         wakeups.push(ScheduledMessage {
-            message: Message::Job(JobMessage { webhook_id, generation: 1, page: 0 }),
+            message: Message::Job(JobMessage { account_id: account(), webhook_id, generation: 1, page: 0 }),
             due,
         });
     }

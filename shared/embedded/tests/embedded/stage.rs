@@ -115,7 +115,7 @@ impl Stage {
         let id = EventId::new(self.now(), &*self.dice);
         Event {
             id,
-            account_id: AccountId::from_bytes([1; 16]),
+            account_id: account(),
             event_type: EventType::IncidentOpened,
             incident_id: incident.to_owned(),
             monitor_groups: vec!["Payments (EU)".to_owned()],
@@ -163,8 +163,18 @@ impl Stage {
 
     /// Sends messages for `count` first attempts of one webhook, in one call. Returns their deliveries.
     pub(crate) async fn sent_many(&self, webhook: WebhookId, count: usize) -> Vec<Delivery> {
-        let deliveries: Vec<_> =
-            (0..count).map(|_| Delivery::new(&self.event("INC-MANY"), webhook)).collect();
+        self.sent_of(account(), webhook, count).await
+    }
+
+    /// Sends messages for `count` first attempts of a webhook of this account.
+    pub(crate) async fn sent_of(
+        &self,
+        account_id: AccountId,
+        webhook: WebhookId,
+        count: usize,
+    ) -> Vec<Delivery> {
+        let event = || Event { account_id, ..self.event("INC-MANY") };
+        let deliveries: Vec<_> = (0..count).map(|_| Delivery::new(&event(), webhook)).collect();
         let due = self.now();
         let wakeups = deliveries
             .iter()
@@ -198,6 +208,7 @@ impl Stage {
 fn message_of(delivery: &Delivery, number: u8, body: &Bytes) -> Message {
     Message::Attempt(AttemptMessage {
         delivery_id: delivery.id,
+        account_id: delivery.account_id,
         webhook_id: delivery.webhook_id,
         event_id: delivery.event_id,
         key: AttemptKey { round: delivery.round, number },
@@ -210,6 +221,11 @@ pub(crate) fn attempt(received: &Received) -> AttemptMessage {
         Message::Attempt(message) => message.clone(),
         other => panic!("expected an attempt, received {other:?}"),
     }
+}
+
+/// The account of all events, unless a test says otherwise.
+pub(crate) fn account() -> AccountId {
+    AccountId::from_bytes([1; 16])
 }
 
 /// Waits for at most a minute, so that a test fails instead of hanging.

@@ -159,10 +159,15 @@ fn the_end_of_an_outage_begins_a_recovery_once() {
     assert_eq!(calls_for(&twice), Vec::<String>::new(), "one job at a time");
 }
 
+fn page_message(webhook: &Webhook, page: u32) -> JobMessage {
+    let Webhook { id: webhook_id, account_id, generation, .. } = *webhook;
+    JobMessage { account_id, webhook_id, generation, page }
+}
+
 /// The webhook after the only page of its job, on which nothing was to be done.
 fn job_ended(webhook: &Webhook, drained: u64) -> Webhook {
     let job = webhook.job.unwrap();
-    let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: job.page };
+    let message = page_message(webhook, job.page);
     let PageClaim::Leased(leased) = webhook.claim_page(message, job.due) else { panic!("it is free") };
     let leased = kept(*leased);
     let result = PageResult { drained, ..PageResult::default() };
@@ -303,7 +308,7 @@ fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
         active_webhook().generation + 1,
         "no message of an earlier job is for this one"
     );
-    let message = JobMessage { webhook_id: webhook.id, generation: webhook.generation, page: 0 };
+    let message = page_message(&webhook, 0);
     let early = at(0).checked_sub(Duration::from_secs(1)).unwrap();
     assert_eq!(webhook.claim_page(message, early), PageClaim::Later(at(0)));
     let PageClaim::Leased(leased) = webhook.claim_page(message, at(0)) else { panic!("it is free") };
