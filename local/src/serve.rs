@@ -162,9 +162,9 @@ fn outbound(
     let config = OutboundConfig {
         policy: policy.clone(),
         extra_roots,
-        resolver: Arc::new(
-            SystemResolver::new(descriptors.lookups).context("the system's resolver configuration")?,
-        ),
+        resolver: Arc::new(SystemResolver::new().context("the system's resolver configuration")?),
+        clock: Arc::new(SystemClock),
+        lookups: descriptors.lookups,
         idle_connections: descriptors.idle,
     };
     Ok(Arc::new(Outbound::new(config)?))

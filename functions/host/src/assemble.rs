@@ -88,7 +88,7 @@ impl Host {
     /// # Errors
     /// Fails if an environment variable is missing or invalid.
     pub fn worker(&self) -> Result<Worker, Error> {
-        let (policy, sender) = outbound()?;
+        let (policy, sender) = outbound(self.clock.clone())?;
         Ok(Worker {
             accounts: self.store.clone(),
             webhooks: self.store.clone(),
@@ -122,7 +122,7 @@ impl Host {
     /// # Errors
     /// Fails if an environment variable is missing or invalid.
     pub fn admin(&self) -> Result<Arc<Admin>, Error> {
-        let (policy, sender) = outbound()?;
+        let (policy, sender) = outbound(self.clock.clone())?;
         Ok(Arc::new(Admin {
             accounts: self.store.clone(),
             sessions: self.store.clone(),
@@ -172,12 +172,14 @@ impl Host {
 }
 
 /// The target policy, and the guarded HTTPS client that enforces it.
-fn outbound() -> Result<(TargetPolicy, Arc<dyn Sender>), Error> {
+fn outbound(clock: Arc<dyn Clock>) -> Result<(TargetPolicy, Arc<dyn Sender>), Error> {
     let policy = environment::policy()?;
     let config = OutboundConfig {
         policy: policy.clone(),
         extra_roots: environment::extra_roots()?,
-        resolver: Arc::new(SystemResolver::new(limits::LOOKUPS_AT_ONCE)?),
+        resolver: Arc::new(SystemResolver::new()?),
+        clock,
+        lookups: limits::LOOKUPS_AT_ONCE,
         idle_connections: limits::IDLE_CONNECTIONS,
     };
     Ok((policy, Arc::new(Outbound::new(config)?)))

@@ -228,7 +228,7 @@ fn one_notice_a_pause(run: &Run) {
 async fn run(seed: u64) -> Vec<(String, String, i64)> {
     let mut run = Run::new(seed).await;
     for _ in 0..STEPS {
-        run = run.step().await;
+        run = Box::pin(run.step()).await;
     }
     run.come_to_rest().await;
     all_are_done(&run).await;

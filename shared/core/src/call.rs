@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::destination::slack;
-use crate::ids::{DeliveryId, EventId};
+use crate::ids::{AccountId, DeliveryId, EventId};
 use crate::limits;
 use crate::ports::Call;
 use crate::target::EndpointUrl;
@@ -58,14 +58,14 @@ pub(crate) fn signed_call(
     }
     headers
         .extend(about.headers().into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
-    Call { url: webhook.settings.url.clone(), headers, body, timeout }
+    Call { account_id: webhook.account_id, url: webhook.settings.url.clone(), headers, body, timeout }
 }
 
-/// The call that sends a text to a Slack channel.
-pub(crate) fn message_to(slack: EndpointUrl, text: &str) -> Call {
+/// The call that sends a text to an account's Slack channel.
+pub(crate) fn message_to(account_id: AccountId, slack: EndpointUrl, text: &str) -> Call {
     let headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
         ("User-Agent".to_owned(), USER_AGENT.to_owned()),
     ];
-    Call { url: slack, headers, body: slack::text(text), timeout: limits::ATTEMPT_TIMEOUT }
+    Call { account_id, url: slack, headers, body: slack::text(text), timeout: limits::ATTEMPT_TIMEOUT }
 }

@@ -168,8 +168,11 @@ pub const AUDIT_ENTRIES_KEPT: usize = 20;
 pub const LOOKUP_REUSE: Duration = Duration::from_secs(1);
 /// Hosts in the cache of look-ups.
 pub const LOOKUPS_KEPT: usize = 1024;
-/// Look-ups at the same time. Each takes two sockets (IPv4 and IPv6) for at most [`LOOKUP_WITHIN`].
+/// Look-ups at the same time, shared by account. Each takes two sockets (IPv4 and IPv6) for at most [`LOOKUP_WITHIN`].
 pub const LOOKUPS_AT_ONCE: usize = 512;
+/// How long a call waits for its account's turn to look up a name. Twice as long as a look-up takes, and short enough
+/// that the attempt then still ends within its claim.
+pub const LOOKUP_TURN_WITHIN: Duration = Duration::from_secs(5);
 /// How long one look-up may take. With [`RESOLVER_CHECK_WITHIN`] less than [`CONNECT_TIMEOUT`], so that it ends by
 /// itself and its failure is remembered.
 pub const LOOKUP_WITHIN: Duration = Duration::from_millis(2400);
@@ -183,8 +186,12 @@ pub const LOOKUP_TTL_MIN: Duration = Duration::from_secs(1);
 pub const LOOKUP_TTL_MAX: Duration = Duration::from_secs(60);
 /// How long a failed look-up is remembered, so that a burst to a name that does not answer costs one look-up.
 pub const LOOKUP_FAILED_FOR: Duration = Duration::from_secs(5);
-/// Addresses of one name that are tried in turn, within [`CONNECT_TIMEOUT`].
-pub const CONNECT_TRIES: usize = 4;
+/// Addresses of one name that are tried, within [`CONNECT_TIMEOUT`].
+pub const CONNECT_TRIES: usize = 10;
+/// How long an address may be silent before the next one is tried beside it (RFC 8305).
+pub const CONNECT_DELAY: Duration = Duration::from_millis(250);
+/// Addresses that are tried at the same time. Each takes a socket.
+pub const CONNECTS_AT_ONCE: u32 = 3;
 /// Idle connections per origin. Many webhooks may share one, and a new TLS session costs ten times as much as a POST
 /// ...
 pub const IDLE_PER_ORIGIN: usize = 256;

@@ -51,6 +51,8 @@ pub struct Page<T, C> {
 /// One POST to an endpoint.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// The account on whose behalf it is made. Accounts share what calls need.
+    pub account_id: AccountId,
     /// The URL to call.
     pub url: EndpointUrl,
     /// All headers, the customer's custom headers included.

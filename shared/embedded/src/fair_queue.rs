@@ -6,7 +6,7 @@
 //! - An account may use as much as it leaves free, apart from a reserve. One account whose receivers all hang takes
 //!   almost half of a queue, two take almost a third each, and so on.
 //! - The reserve is for accounts of which nothing is in progress. So there is always room for another.
-//! - A webhook may use half of what its account has left.
+//! - A webhook may use twice as much as it leaves to its account.
 //! - The webhooks of an account that were slow lately may together use as much as they leave to its others.
 //!
 //! In addition each webhook has an adaptive concurrency limit. It grows by one with each message that was processed
@@ -17,10 +17,10 @@ mod account;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use statuspulse_core::ids::{AccountId, WebhookId};
-use statuspulse_core::message::Message;
+use statuspulse_core::ids::AccountId;
 
 use self::account::{Account, Found};
+use crate::entry::{Entry, Load, Owner, Wanted, without_body};
 
 /// One queue.
 #[derive(Debug, Default)]
@@ -30,89 +30,6 @@ pub(crate) struct FairQueue {
     turns: VecDeque<AccountId>,
     in_work: Load,
     buffered: Load,
-}
-
-/// Messages, and the bytes of their bodies.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Load {
-    fn of(bytes: usize) -> Self {
-        Self { messages: 1, bytes }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.messages += other.messages;
-        self.bytes += other.bytes;
-    }
-
-    fn remove(&mut self, other: Self) {
-        *self = self.less(other);
-    }
-
-    fn part(self, divisor: usize) -> Self {
-        Self { messages: self.messages / divisor, bytes: self.bytes / divisor }
-    }
-
-    fn less(self, other: Self) -> Self {
-        Self {
-            messages: self.messages.saturating_sub(other.messages),
-            bytes: self.bytes.saturating_sub(other.bytes),
-        }
-    }
-}
-
-/// Whose message it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) account: AccountId,
-    pub(crate) webhook: WebhookId,
-}
-
-/// A message in its queue.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) seq: i64,
-    pub(crate) receives: u32,
-    /// Bytes of the event's body, in the message or in the store.
-    pub(crate) body_bytes: usize,
-    pub(crate) message: Message,
-}
-
-impl Entry {
-    pub(crate) fn owner(&self) -> Owner {
-        Owner { account: self.message.account_id(), webhook: self.message.webhook_id() }
-    }
-
-    fn load(&self) -> Load {
-        Load::of(self.body_bytes)
-    }
-
-    /// What it takes in memory. A body that is not in the message is read when the message is processed.
-    fn memory(&self) -> Load {
-        Load::of(body_of(&self.message).map_or(0, |body| body.len()))
-    }
-}
-
-/// The body that travels in a message.
-pub(crate) fn body_of(message: &Message) -> Option<&bytes::Bytes> {
-    match message {
-        Message::Attempt(attempt) => Some(&attempt.body),
-        Message::Job(_) | Message::Notify(_) | Message::Event(_) => None,
-    }
-}
-
-/// Messages to load from disk: those of `owner` past `after`, up to `to`, at most `limit`. Rows past `to` are about to
-/// be pushed, so reading them here would deliver them twice.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
-    pub(crate) owner: Owner,
-    pub(crate) after: i64,
-    pub(crate) to: i64,
-    pub(crate) limit: usize,
 }
 
 /// What to do next.
@@ -192,7 +109,8 @@ impl FairQueue {
 
     /// Adds the `entries` that a [`Pick::Load`] asked for.
     pub(crate) fn loaded(&mut self, wanted: Wanted, entries: Vec<Entry>) {
-        let memory = Load { messages: entries.len(), bytes: entries.iter().map(|entry| entry.memory().bytes).sum() };
+        let memory =
+            Load { messages: entries.len(), bytes: entries.iter().map(|entry| entry.memory().bytes).sum() };
         let Some(account) = self.accounts.get_mut(&wanted.owner.account) else { return };
         if account.loaded(wanted, entries) {
             self.buffered.add(memory);
@@ -225,15 +143,5 @@ impl FairQueue {
         if self.accounts.get(&id).is_some_and(Account::is_empty) {
             self.accounts.remove(&id);
         }
-    }
-}
-
-/// The message without its body. Its worker reads the body from the event.
-pub(crate) fn without_body(message: Message) -> Message {
-    match message {
-        Message::Attempt(attempt) => {
-            Message::Attempt(statuspulse_core::message::AttemptMessage { body: bytes::Bytes::new(), ..attempt })
-        }
-        other => other,
     }
 }

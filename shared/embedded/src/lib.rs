@@ -9,6 +9,7 @@
 mod accounts;
 mod columns;
 mod deliveries;
+mod entry;
 mod fair_queue;
 mod limits;
 mod prune;

@@ -29,10 +29,11 @@ use statuspulse_core::record::{from_millis, millis};
 use tokio::sync::Notify;
 
 use crate::Embedded;
-use crate::fair_queue::{Entry, FairQueue, Load, Pick, Wanted};
+use crate::entry::{Entry, Load, Wanted};
+use crate::fair_queue::{FairQueue, Pick};
 use crate::queue_rows::{
-    body_bytes, delete_ready, earliest, first_owner, insert_delayed, insert_ready, move_due, next_owner, number,
-    ready_entries, text_of,
+    body_bytes, delete_ready, earliest, first_owner, insert_delayed, insert_ready, move_due, next_owner,
+    number, ready_entries, text_of,
 };
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];

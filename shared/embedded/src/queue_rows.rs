@@ -9,7 +9,7 @@ use statuspulse_core::message::{Message, QueueName};
 use statuspulse_core::record::millis;
 
 use crate::columns::{bad, bytes16};
-use crate::fair_queue::{Entry, Owner, Wanted, without_body};
+use crate::entry::{Entry, Owner, Wanted, without_body};
 
 /// The queue's number in the database, and its index in `Queues::in_memory`.
 pub(crate) fn number(queue: QueueName) -> u8 {
@@ -58,7 +58,8 @@ pub(crate) fn body_bytes(connection: &Connection, message: &Message) -> rusqlite
 
 /// The queue and the owner of the first messages in `ready`.
 pub(crate) fn first_owner(connection: &Connection) -> rusqlite::Result<Option<(u8, Owner)>> {
-    let sql = "SELECT queue, account_id, webhook_id FROM ready ORDER BY queue, account_id, webhook_id LIMIT 1";
+    let sql =
+        "SELECT queue, account_id, webhook_id FROM ready ORDER BY queue, account_id, webhook_id LIMIT 1";
     connection.prepare_cached(sql)?.query_row([], owner_row).optional()
 }
 
@@ -132,9 +133,7 @@ pub(crate) fn delete_ready(connection: &Connection, entry: &Entry) -> rusqlite::
 pub(crate) fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> rusqlite::Result<Vec<Entry>> {
     let due: Vec<(i64, Entry)> = connection
         .prepare_cached("SELECT * FROM delayed WHERE due <= ?1 ORDER BY due, seq LIMIT ?2")?
-        .query_map((now, crate::limits::DUE_PAGE), |row| {
-            Ok((row.get("due")?, entry_row(connection, row)?))
-        })?
+        .query_map((now, crate::limits::DUE_PAGE), |row| Ok((row.get("due")?, entry_row(connection, row)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut moved = Vec::with_capacity(due.len());
     for (due, entry) in due {

@@ -98,7 +98,8 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
     } else {
         delivery
     };
-    let sql = "INSERT INTO deliveries (id, event_id, event_type, incident_id, account_id, webhook_id, accepted_at,
+    let sql =
+        "INSERT INTO deliveries (id, event_id, event_type, incident_id, account_id, webhook_id, accepted_at,
                round, state, number, due, timing, ladder_due, attempts, trigger, version)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, '[]', ?14, 0)";
     let (number, due, timing, ladder_due) = due_columns(delivery.state);

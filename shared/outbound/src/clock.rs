@@ -1,6 +1,10 @@
 //! The clock for deadlines and durations. No other module of this adapter reads a clock.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use jiff::Timestamp;
+use statuspulse_core::ports::Clock;
 
 pub(crate) use tokio::time::Instant;
 
@@ -8,7 +12,24 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The time left until the deadline; zero if it has passed.
-pub(crate) fn until(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(now())
+/// Notices when the process was frozen, as a Lambda environment is between two invocations: the wall clock went on, and
+/// the clock of [`now`] did not.
+pub(crate) struct Freezes {
+    wall: Arc<dyn Clock>,
+    last: Mutex<Option<(Timestamp, Instant)>>,
+}
+
+impl Freezes {
+    pub(crate) fn new(wall: Arc<dyn Clock>) -> Self {
+        Self { wall, last: Mutex::default() }
+    }
+
+    /// Whether the process was frozen since the last call, for longer than `limit`.
+    pub(crate) fn was_frozen(&self, limit: Duration) -> bool {
+        let both = (self.wall.now(), now());
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(both);
+        let Some((wall, at)) = before else { return false };
+        let by_the_wall = Duration::try_from(both.0.duration_since(wall)).unwrap_or_default();
+        by_the_wall.saturating_sub(both.1.duration_since(at)) > limit
+    }
 }

@@ -42,6 +42,7 @@ mod meter;
 mod outbound;
 mod pool;
 mod resolve;
+mod shares;
 mod tls;
 mod vetting;
 

@@ -11,8 +11,9 @@ use http_body_util::Full;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use statuspulse_core::attempt::{Failure, Reply};
-use statuspulse_core::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS, STALE_WITHIN};
-use statuspulse_core::ports::{Call, PortResult, Sender, Sent};
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS, LOOKUPS_AT_ONCE, STALE_WITHIN};
+use statuspulse_core::ports::{Call, Clock, PortResult, Sender, Sent};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 
 use crate::clock::{self, Instant};
@@ -26,7 +27,7 @@ use crate::tls::{self, BadRoot};
 use crate::vetting::{Vetted, Vetting};
 
 /// The configuration of an [`Outbound`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OutboundConfig {
     /// Which addresses may be called.
     pub policy: TargetPolicy,
@@ -34,19 +35,31 @@ pub struct OutboundConfig {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Looks up host names.
     pub resolver: Arc<dyn Resolve>,
+    /// The wall clock, by which answers of look-ups end.
+    pub clock: Arc<dyn Clock>,
+    /// Look-ups that run at the same time, shared by account.
+    pub lookups: usize,
     /// Idle connections that are kept, in total.
     pub idle_connections: usize,
 }
 
 impl OutboundConfig {
     /// The configuration for production: only public addresses, no extra roots.
-    pub fn deployed(resolver: Arc<dyn Resolve>) -> Self {
+    pub fn deployed(resolver: Arc<dyn Resolve>, clock: Arc<dyn Clock>) -> Self {
         Self {
             policy: TargetPolicy::deployed(),
             extra_roots: Vec::new(),
             resolver,
+            clock,
+            lookups: LOOKUPS_AT_ONCE,
             idle_connections: IDLE_CONNECTIONS,
         }
+    }
+}
+
+impl fmt::Debug for OutboundConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundConfig").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -64,7 +77,7 @@ impl Outbound {
     /// Fails if an extra root is not a valid certificate.
     pub fn new(config: OutboundConfig) -> Result<Self, BadRoot> {
         Ok(Self {
-            vetting: Vetting::new(config.policy, config.resolver),
+            vetting: Vetting::new(config.policy, config.resolver, config.clock, config.lookups),
             tls: tls::config(config.extra_roots)?,
             pool: Arc::new(Pool::new(config.idle_connections)),
         })
@@ -74,7 +87,8 @@ impl Outbound {
     ///
     /// # Errors
     /// Fails if it cannot be checked for a reason on our side. The result is the failure that a call would have.
-    pub async fn vet(&self, url: &EndpointUrl) -> PortResult<Result<(), Failure>> {
+    pub async fn vet(&self, account_id: AccountId, url: &EndpointUrl) -> PortResult<Result<(), Failure>> {
+        let _turn = self.vetting.turn(account_id, url).await?;
         let by = Deadlines::new(clock::now(), CONNECT_TIMEOUT);
         or_not_made(self.vetting.vet(url, by.connected).await.map(drop))
     }
@@ -117,8 +131,10 @@ impl Outbound {
 impl Sender for Outbound {
     async fn send(&self, call: Call) -> PortResult<Sent> {
         let started = clock::now();
-        let by = Deadlines::new(started, call.timeout);
+        let turn = self.vetting.turn(call.account_id, &call.url).await?;
+        let by = Deadlines::new(clock::now(), call.timeout);
         let vetted = self.vetting.vet(&call.url, by.connected).await;
+        drop(turn);
         let began = clock::now();
         let result = match vetted {
             Ok(addresses) => self.call(&call, &addresses, by).await,

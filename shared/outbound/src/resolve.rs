@@ -17,10 +17,9 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use statuspulse_core::limits::{
-    LOOKUP_FAILED_FOR, LOOKUP_TTL_MAX, LOOKUP_TTL_MIN, LOOKUP_WITHIN, LOOKUPS_AT_ONCE, RESOLVER_ALIVE_FOR,
+    LOOKUP_FAILED_FOR, LOOKUP_TTL_MAX, LOOKUP_TTL_MIN, LOOKUP_WITHIN, RESOLVER_ALIVE_FOR,
     RESOLVER_CHECK_WITHIN,
 };
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::clock::{self, Instant};
@@ -33,6 +32,9 @@ pub trait Resolve: Send + Sync + fmt::Debug {
     /// # Errors
     /// Fails if the host has no address. See [`Unresolved`].
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unresolved>;
+
+    /// Forgets the answers it remembers.
+    fn forget(&self) {}
 }
 
 /// Why a look-up found no address.
@@ -56,18 +58,17 @@ pub struct SystemResolver {
     check: TokioResolver,
     /// When the resolver last answered a check. Other answers may come from the cache.
     answered_at: Mutex<Option<Instant>>,
-    permits: Semaphore,
 }
 
 impl SystemResolver {
-    /// Reads the system's configuration. At most `at_once` look-ups run at the same time; each takes two sockets.
+    /// Reads the system's configuration.
     ///
     /// # Errors
     /// Fails if it cannot be read.
-    pub fn new(at_once: usize) -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let (config, options) = read_system_conf().map_err(io::Error::other)?;
         let hosts = Hosts::from_system().unwrap_or_default();
-        Self::with(&config, options, hosts, at_once)
+        Self::with(&config, options, hosts)
     }
 
     /// A resolver that asks these servers, for tests.
@@ -81,15 +82,10 @@ impl SystemResolver {
             NameServerConfig::new(address.ip(), true, vec![connection])
         };
         let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
-        Self::with(&config, ResolverOpts::default(), Hosts::default(), LOOKUPS_AT_ONCE)
+        Self::with(&config, ResolverOpts::default(), Hosts::default())
     }
 
-    fn with(
-        config: &ResolverConfig,
-        mut options: ResolverOpts,
-        hosts: Hosts,
-        at_once: usize,
-    ) -> io::Result<Self> {
+    fn with(config: &ResolverConfig, mut options: ResolverOpts, hosts: Hosts) -> io::Result<Self> {
         options.use_hosts_file = ResolveHosts::Never;
         options.positive_min_ttl = Some(LOOKUP_TTL_MIN);
         options.positive_max_ttl = Some(LOOKUP_TTL_MAX);
@@ -105,7 +101,7 @@ impl SystemResolver {
         let resolver = build(options.clone())?;
         options.cache_size = 0;
         let check = build(options)?;
-        Ok(Self { hosts, resolver, check, answered_at: Mutex::default(), permits: Semaphore::new(at_once) })
+        Ok(Self { hosts, resolver, check, answered_at: Mutex::default() })
     }
 
     fn in_hosts_file(&self, name: &Name) -> Vec<IpAddr> {
@@ -132,9 +128,6 @@ impl SystemResolver {
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unresolved> {
-        let Ok(_permit) = self.permits.try_acquire() else {
-            return Err(Unresolved::Ours(io::Error::other("too many look-ups at the same time")));
-        };
         let Ok(mut name) = Name::from_utf8(host) else { return Err(Unresolved::NoSuchName) };
         // So the search domains of the configuration do not apply.
         name.set_fqdn(true);
@@ -150,6 +143,10 @@ impl Resolve for SystemResolver {
         };
         // Either its name servers are silent, or our resolver is.
         Err(if self.is_alive().await { Unresolved::Silent } else { Unresolved::Ours(why) })
+    }
+
+    fn forget(&self) {
+        self.resolver.clear_cache();
     }
 }
 

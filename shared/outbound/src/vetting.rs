@@ -2,7 +2,11 @@
 //!
 //! A look-up is reused for all attempts to a host that begin within [`LOOKUP_REUSE`] after it, or within
 //! [`LOOKUP_FAILED_FOR`] if it failed, and attempts that begin while it runs wait for it. Only the result of the look-up
-//! is cached. The policy checks the addresses at each attempt. The resolver has a cache of its own, by TTL.
+//! is cached. The policy checks the addresses at each attempt. The resolver has a cache of its own, by TTL. Both forget
+//! everything after the process was frozen.
+//!
+//! Look-ups are shared by account. A call whose name needs one takes its account's turn before it waits for others that
+//! look up the same name.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,13 +16,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use statuspulse_core::attempt::{Class, Failure};
-use statuspulse_core::limits::{LOOKUP_FAILED_FOR, LOOKUP_REUSE, LOOKUPS_KEPT};
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::limits::{LOOKUP_FAILED_FOR, LOOKUP_REUSE, LOOKUP_TURN_WITHIN, LOOKUPS_KEPT};
+use statuspulse_core::ports::{Clock, PortResult, Unavailable};
 use statuspulse_core::target::{EndpointUrl, Host, Refused, TargetPolicy};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
-use crate::clock::{self, Instant};
+use crate::clock::{self, Freezes, Instant};
 use crate::explain::NoReply;
 use crate::resolve::{Resolve, Unresolved};
+use crate::shares::{Share, Shares};
 
 /// The addresses of a host in the resolver's order, all of them allowed by the policy.
 pub(crate) type Vetted = Arc<[IpAddr]>;
@@ -52,12 +59,42 @@ struct Lookup {
 pub(crate) struct Vetting {
     policy: TargetPolicy,
     resolver: Arc<dyn Resolve>,
+    shares: Shares,
+    freezes: Freezes,
     lookups: Mutex<HashMap<Box<str>, Arc<Lookup>>>,
 }
 
 impl Vetting {
-    pub(crate) fn new(policy: TargetPolicy, resolver: Arc<dyn Resolve>) -> Self {
-        Self { policy, resolver, lookups: Mutex::default() }
+    /// At most `at_once` look-ups run at the same time.
+    pub(crate) fn new(
+        policy: TargetPolicy,
+        resolver: Arc<dyn Resolve>,
+        clock: Arc<dyn Clock>,
+        at_once: usize,
+    ) -> Self {
+        let (shares, freezes) = (Shares::new(at_once), Freezes::new(clock));
+        Self { policy, resolver, shares, freezes, lookups: Mutex::default() }
+    }
+
+    /// Waits for the account's turn to look up the URL's host; `None` if that is not needed. Keep it until the URL is
+    /// [vetted](Self::vet).
+    pub(crate) async fn turn(&self, account: AccountId, url: &EndpointUrl) -> PortResult<Option<Share<'_>>> {
+        if self.freezes.was_frozen(LOOKUP_REUSE) {
+            self.resolver.forget();
+            self.lookups.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        match url.host() {
+            Host::Name(name) if !self.lookup(name).is_fresh() => {
+                match timeout(LOOKUP_TURN_WITHIN, self.shares.take(account)).await {
+                    Ok(share) => Ok(Some(share)),
+                    Err(_) => Err(Unavailable {
+                        doing: "looking up a host name",
+                        source: "its account has too many look-ups at the same time".into(),
+                    }),
+                }
+            }
+            Host::Name(_) | Host::Address(_) => Ok(None),
+        }
     }
 
     /// Returns the addresses that the URL may be called at, or fails by the deadline.
@@ -110,7 +147,7 @@ impl Vetting {
         }
         if lookups.len() >= LOOKUPS_KEPT {
             // A look-up that is running continues; its task holds the `Arc`.
-            lookups.retain(|_, lookup| lookup.is_fresh());
+            lookups.retain(|_, lookup| lookup.is_fresh() || lookup.is_running());
             if lookups.len() >= LOOKUPS_KEPT {
                 lookups.clear();
             }
@@ -122,11 +159,13 @@ impl Vetting {
 }
 
 impl Lookup {
+    fn is_running(&self) -> bool {
+        self.found.try_lock().is_err()
+    }
+
     fn is_fresh(&self) -> bool {
-        match self.found.try_lock() {
-            Ok(last) => last.as_ref().is_some_and(|(at, found)| at.elapsed() < found.kept_for()),
-            Err(_) => true,
-        }
+        let last = self.found.try_lock();
+        last.is_ok_and(|last| last.as_ref().is_some_and(|(at, found)| at.elapsed() < found.kept_for()))
     }
 }
 

@@ -88,7 +88,7 @@ impl Admin {
         };
         let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
                     or answers again.";
-        let sent = self.sender.send(message_to(slack, text)).await?;
+        let sent = self.sender.send(message_to(account, slack, text)).await?;
         Ok(TestResult::of(&Slack, &sent))
     }
 

@@ -9,7 +9,7 @@ use crate::attempt::Failure;
 use crate::audit::Change;
 use crate::destination::Consequence;
 use crate::ids::KeyId;
-use crate::message::{JobMessage, DomainEventKind, EventMessage, Message, NotifyMessage, ScheduledMessage};
+use crate::message::{DomainEventKind, EventMessage, JobMessage, Message, NotifyMessage, ScheduledMessage};
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
 use crate::retry;
 

@@ -68,7 +68,7 @@ impl Worker {
         if self.may_outlive(until) {
             return Ok(Handled::Again(until));
         }
-        match self.sender.send(message_to(slack, &text)).await {
+        match self.sender.send(message_to(webhook.account_id, slack, &text)).await {
             Ok(sent) => self.notifications_sent(sent, batch).await,
             Err(error) => {
                 tracing::error!(%error, "a notification could not be sent; it is sent when its claim has expired");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use statuspulse_core::ids::WebhookId;
 
-use super::{Entry, Load, Wanted};
+use crate::entry::{Entry, Load, Wanted};
 
 /// One account.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl Account {
         for _ in 0..self.turns.len() {
             let Some(webhook) = self.turns.pop_front() else { break };
             let Some(backlog) = self.webhooks.get_mut(&webhook) else { continue };
-            let share = (room.messages / 2).max(1).min(backlog.concurrency);
+            let share = (room.messages * 2 / 3).max(1).min(backlog.concurrency);
             let slow_have_enough = backlog.is_slow() && self.slow_in_work >= room.messages;
             let has_enough = backlog.in_work >= share || slow_have_enough;
             if has_enough || backlog.next.front().is_some_and(|entry| entry.body_bytes > room.bytes) {

@@ -39,7 +39,7 @@ async fn a_webhook_of_which_nothing_is_known_is_called_64_times_at_once() {
 }
 
 #[tokio::test]
-async fn a_webhook_takes_a_quarter_of_the_slots_at_most_and_holds_up_no_other() {
+async fn a_webhook_takes_a_small_part_of_the_slots_and_holds_up_no_other() {
     let stage = Stage::new();
     let (busy, other) = (stage.webhook_id(), stage.webhook_id());
     // One message is always in progress, so that the webhook's concurrency limit is kept.
@@ -48,7 +48,7 @@ async fn a_webhook_takes_a_quarter_of_the_slots_at_most_and_holds_up_no_other() 
     opened(&stage, busy).await;
     stage.sent_many(busy, 5_000).await;
     let in_work = hanging(&stage, QueueName::First);
-    assert!((SLOTS / 5..=SLOTS / 4 + 1).contains(&in_work.len()), "{} in progress", in_work.len());
+    assert!((SLOTS / 4..=SLOTS * 2 / 7).contains(&in_work.len()), "{} in progress", in_work.len());
 
     let sent = stage.sent_many(other, 1).await;
     let received = stage.receive(QueueName::First).expect("the other webhook has a slot");

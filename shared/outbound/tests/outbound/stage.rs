@@ -3,15 +3,17 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use statuspulse_core::attempt::{Class, Failure, Reply};
-use statuspulse_core::ports::{Call, Sender, Sent};
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::ports::{Call, Clock, Sender, Sent};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
 use statuspulse_outbound::{CertificateDer, Outbound, OutboundConfig, Resolve, Unresolved};
@@ -45,11 +47,17 @@ pub(crate) fn found(addresses: &[&str]) -> Dns {
 pub(crate) struct ScriptedDns {
     answers: Mutex<Vec<Dns>>,
     asked: AtomicUsize,
+    forgot: AtomicUsize,
 }
 
 impl ScriptedDns {
     pub(crate) fn new(answers: Vec<Dns>) -> Arc<Self> {
-        Arc::new(Self { answers: Mutex::new(answers), asked: AtomicUsize::new(0) })
+        let answers = Mutex::new(answers);
+        Arc::new(Self { answers, asked: AtomicUsize::new(0), forgot: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn forgot(&self) -> usize {
+        self.forgot.load(Ordering::SeqCst)
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -78,6 +86,10 @@ impl Resolve for ScriptedDns {
             Dns::Never => std::future::pending().await,
         }
     }
+
+    fn forget(&self) {
+        self.forgot.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// A policy that allows these blocks in addition to public addresses.
@@ -94,9 +106,34 @@ pub(crate) fn sender(
     roots: Vec<CertificateDer<'static>>,
     dns: &Arc<ScriptedDns>,
 ) -> Outbound {
+    sender_at(&Arc::default(), policy, roots, dns)
+}
+
+pub(crate) fn sender_at(
+    clock: &Arc<WallClock>,
+    policy: TargetPolicy,
+    roots: Vec<CertificateDer<'static>>,
+    dns: &Arc<ScriptedDns>,
+) -> Outbound {
     let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(dns);
-    Outbound::new(OutboundConfig { policy, extra_roots: roots, ..OutboundConfig::deployed(resolver) })
-        .unwrap()
+    let config = OutboundConfig::deployed(resolver, Arc::<WallClock>::clone(clock));
+    Outbound::new(OutboundConfig { policy, extra_roots: roots, ..config }).unwrap()
+}
+
+/// Stands still, unless a test sets it on.
+#[derive(Debug, Default)]
+pub(crate) struct WallClock(AtomicI64);
+
+impl WallClock {
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap()
+    }
 }
 
 /// A sender that trusts one authority and may call loopback. By default all names resolve to loopback.
@@ -135,8 +172,13 @@ impl Stage {
     }
 }
 
+pub(crate) fn account() -> AccountId {
+    AccountId::from_bytes([1; 16])
+}
+
 pub(crate) fn call(url: &str, timeout: Duration) -> Call {
     Call {
+        account_id: account(),
         url: EndpointUrl::restore(url).unwrap(),
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: Bytes::from_static(b"{\"event_type\":\"incident_opened\"}"),

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
-use statuspulse_core::limits::{CONNECT_TIMEOUT, LOOKUP_REUSE};
-use statuspulse_core::ports::Sender;
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::limits::{CONNECT_TIMEOUT, LOOKUP_REUSE, LOOKUPS_AT_ONCE};
+use statuspulse_core::ports::{Call, Sender};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_kit::{CertificateSpec, Receiver, ReceiverOptions};
 use statuspulse_outbound::{Outbound, OutboundConfig, Resolve, SystemResolver};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::stage::{
-    AMPLE, Dns, ScriptedDns, Stage, allowing, call, failure, found, pass, reply, root_of, sender,
+    AMPLE, Dns, ScriptedDns, Stage, WallClock, account, allowing, call, failure, found, pass, reply, root_of,
+    sender, sender_at,
 };
 
 #[tokio::test]
@@ -35,8 +38,11 @@ async fn a_deployment_refuses_loopback_and_opens_no_socket() {
 #[tokio::test]
 async fn the_default_configuration_is_a_deployment() {
     let plain = Receiver::start(ReceiverOptions::plain()).unwrap();
-    let deployed =
-        Outbound::new(OutboundConfig::deployed(Arc::new(SystemResolver::new(4).unwrap()))).unwrap();
+    let deployed = Outbound::new(OutboundConfig::deployed(
+        Arc::new(SystemResolver::new().unwrap()),
+        Arc::<WallClock>::default(),
+    ))
+    .unwrap();
     failure(deployed.send(call(&plain.url("/"), AMPLE)).await.unwrap(), Class::TargetNotPublic);
     let port = plain.addr().port();
     failure(
@@ -61,7 +67,7 @@ async fn a_name_with_one_address_that_is_not_public_is_refused() {
         let sent = deployed.send(call("https://hooks.example.com/", AMPLE)).await.unwrap();
         failure(sent, Class::TargetNotPublic);
         let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
-        assert_eq!(deployed.vet(&url).await.unwrap().unwrap_err().class, Class::TargetNotPublic);
+        assert_eq!(deployed.vet(account(), &url).await.unwrap().unwrap_err().class, Class::TargetNotPublic);
     }
 }
 
@@ -70,7 +76,11 @@ async fn a_name_with_public_addresses_only_is_vetted_without_being_called() {
     let dns = ScriptedDns::new(vec![found(&["8.8.8.8", "2606:4700::1"])]);
     let deployed = sender(TargetPolicy::deployed(), vec![], &dns);
     for url in ["https://hooks.example.com/", "https://8.8.8.8/", "https://[2606:4700::1]/"] {
-        assert_eq!(deployed.vet(&EndpointUrl::restore(url).unwrap()).await.unwrap(), Ok(()), "{url}");
+        assert_eq!(
+            deployed.vet(account(), &EndpointUrl::restore(url).unwrap()).await.unwrap(),
+            Ok(()),
+            "{url}"
+        );
     }
     assert_eq!(dns.asked(), 1, "a literal address is not looked up");
 }
@@ -82,7 +92,7 @@ async fn a_name_that_was_good_at_registration_is_refused_at_the_attempt() {
     let dns = ScriptedDns::new(vec![found(&["127.0.0.1"]), found(&["127.0.0.2"])]);
     let outbound = sender(allowing(&["127.0.0.1/32"]), vec![root_of(&stage.authority)], &dns);
     let url = EndpointUrl::restore(&receiver.url("/")).unwrap();
-    assert_eq!(outbound.vet(&url).await.unwrap(), Ok(()));
+    assert_eq!(outbound.vet(account(), &url).await.unwrap(), Ok(()));
     pass(LOOKUP_REUSE).await;
     failure(outbound.send(call(url.as_str(), AMPLE)).await.unwrap(), Class::TargetNotPublic);
     assert_eq!((receiver.connections(), dns.asked()), (0, 2));
@@ -194,8 +204,21 @@ async fn a_look_up_is_used_again_for_a_second_and_no_longer() {
     let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
     for (pass, asked) in [(0, 1), (999, 1), (1, 2), (999, 2), (1, 3)] {
         tokio::time::advance(Duration::from_millis(pass)).await;
-        outbound.vet(&url).await.unwrap().unwrap();
+        outbound.vet(account(), &url).await.unwrap().unwrap();
         assert_eq!(dns.asked(), asked, "after {pass} ms more");
+    }
+}
+
+/// A Lambda environment is frozen between invocations. Its own clock stands still, and names move meanwhile.
+#[tokio::test(start_paused = true)]
+async fn answers_from_before_a_freeze_are_not_used() {
+    let (dns, clock) = (ScriptedDns::new(vec![found(&["8.8.8.8"])]), Arc::<WallClock>::default());
+    let outbound = sender_at(&clock, TargetPolicy::deployed(), vec![], &dns);
+    let url = EndpointUrl::restore("https://hooks.example.com/").unwrap();
+    for (frozen, asked, forgot) in [(0, 1, 0), (0, 1, 0), (600, 2, 1), (0, 2, 1), (3, 3, 2)] {
+        clock.pass(frozen);
+        outbound.vet(account(), &url).await.unwrap().unwrap();
+        assert_eq!((dns.asked(), dns.forgot()), (asked, forgot), "after {frozen} seconds");
     }
 }
 
@@ -205,14 +228,14 @@ async fn any_number_of_hosts_can_be_looked_up() {
     let outbound = sender(TargetPolicy::deployed(), vec![], &dns);
     for host in 0..3000 {
         let url = EndpointUrl::restore(&format!("https://h{host}.example.com/")).unwrap();
-        outbound.vet(&url).await.unwrap().unwrap();
+        outbound.vet(account(), &url).await.unwrap().unwrap();
     }
     assert_eq!(dns.asked(), 3000);
 }
 
 #[tokio::test]
 async fn the_systems_resolver_knows_this_machine() {
-    let addresses = SystemResolver::new(4).unwrap().resolve("localhost").await.unwrap();
+    let addresses = SystemResolver::new().unwrap().resolve("localhost").await.unwrap();
     assert!(!addresses.is_empty() && addresses.iter().all(std::net::IpAddr::is_loopback));
 }
 
@@ -251,7 +274,10 @@ fn an_extra_root_that_is_none_is_an_error_when_starting() {
     let stage = Stage::new();
     let resolver: Arc<dyn Resolve> = Arc::<ScriptedDns>::clone(&stage.dns);
     let garbage = vec![statuspulse_outbound::CertificateDer::from(b"garbage".to_vec())];
-    let config = OutboundConfig { extra_roots: garbage, ..OutboundConfig::deployed(resolver) };
+    let config = OutboundConfig {
+        extra_roots: garbage,
+        ..OutboundConfig::deployed(resolver, Arc::<WallClock>::default())
+    };
     assert!(Outbound::new(config).is_err());
     assert!(stage.authority.issue(CertificateSpec::Good).is_ok());
 }
@@ -277,5 +303,61 @@ async fn who_waits_for_a_look_up_that_is_our_trouble_is_not_blamed_on_the_name()
     }
     while let Some(sent) = calls.join_next().await {
         assert_eq!(sent.unwrap().unwrap_err().doing, "looking up a host name");
+    }
+}
+
+/// Addresses that drop all packets, as behind some firewalls, are not waited for.
+#[tokio::test]
+async fn silent_addresses_do_not_use_up_the_time_of_one_that_answers() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    let port = receiver.addr().port();
+    let silent: Vec<String> = (2..9).map(|n| format!("127.0.0.{n}")).collect();
+    let _listeners: Vec<_> = silent.iter().map(|address| silent_listener(address, port)).collect();
+    let all: Vec<&str> = silent.iter().map(String::as_str).chain(["127.0.0.1"]).collect();
+    let dns = ScriptedDns::new(vec![found(&all)]);
+    let outbound = sender(allowing(&["127.0.0.0/8"]), vec![root_of(&stage.authority)], &dns);
+    assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap()).status, 200);
+}
+
+/// A listener whose queue of connections is full, so that the kernel drops further requests for one.
+fn silent_listener(address: &str, port: u16) -> (std::net::TcpListener, std::net::TcpStream) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let address = std::net::SocketAddr::new(address.parse().unwrap(), port);
+    socket.bind(address).unwrap();
+    let listener = socket.listen(0).unwrap().into_std().unwrap();
+    let only_one = std::net::TcpStream::connect(address).unwrap();
+    (listener, only_one)
+}
+
+/// Names of one account that never answer take its own share of the look-ups, not another's.
+#[tokio::test(start_paused = true)]
+async fn names_that_never_answer_hold_up_no_other_account() {
+    let dns = ScriptedDns::new(vec![Dns::Never; 1_000]);
+    let outbound = Arc::new(sender(TargetPolicy::deployed(), vec![], &dns));
+    let dark = |n: u32| call(&format!("https://x{n}.dark.example.com/"), AMPLE);
+    let mut all = JoinSet::new();
+    for n in 0..600 {
+        let outbound = Arc::clone(&outbound);
+        all.spawn(async move { outbound.send(dark(n)).await });
+    }
+    let asked_after = async |wait: u64| {
+        tokio::time::advance(Duration::from_millis(wait)).await;
+        for _ in 0..2_000 {
+            tokio::task::yield_now().await;
+        }
+        dns.asked()
+    };
+    assert_eq!(asked_after(1).await, LOOKUPS_AT_ONCE / 2, "the rest waits for its turn");
+    let other = Call { account_id: AccountId::from_bytes([2; 16]), ..dark(1_000) };
+    let outbound_of_other = Arc::clone(&outbound);
+    all.spawn(async move { outbound_of_other.send(other).await });
+    assert_eq!(asked_after(1).await, LOOKUPS_AT_ONCE / 2 + 1, "another account does not wait");
+    while let Some(sent) = all.join_next().await {
+        match sent.unwrap() {
+            Ok(sent) => drop(failure(sent, Class::Dns)),
+            // Those that never had a turn count as not made.
+            Err(error) => assert!(error.to_string().contains("look"), "{error}"),
+        }
     }
 }
