@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use statuspulse_core::limiter::Limiter;
 use statuspulse_core::limits;
 use statuspulse_core::message::QueueName;
 use statuspulse_core::outbox::Outbox;
@@ -30,6 +31,7 @@ impl Services {
         metrics: Arc<dyn Metrics>,
         deployment: Deployment,
     ) -> Self {
+        let limiter = Arc::new(Limiter::new(store.clone()));
         let outbox = Outbox::new(store.clone(), store.clone(), store.clone(), store.clone(), clock.clone());
         Self {
             publisher: Arc::new(Publisher {
@@ -37,6 +39,7 @@ impl Services {
                 webhooks: store.clone(),
                 deliveries: store.clone(),
                 outbox: outbox.clone(),
+                limiter: limiter.clone(),
                 clock: clock.clone(),
                 random: random.clone(),
             }),
@@ -59,6 +62,7 @@ impl Services {
                 webhooks: store.clone(),
                 deliveries: store.clone(),
                 outbox,
+                limiter,
                 sender,
                 clock,
                 random,

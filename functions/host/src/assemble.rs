@@ -7,6 +7,7 @@ use lambda_runtime::Error;
 use ring::rand::SystemRandom;
 use statuspulse_aws::{Bus, DataKey, Emf, Messages, Table};
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
+use statuspulse_core::limiter::Limiter;
 use statuspulse_core::limits;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Clock, EventPublisher, Random, Sender};
@@ -29,6 +30,7 @@ pub struct Host {
     pub random: Arc<dyn Random>,
     /// The store.
     pub store: Arc<Table>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) emf: Arc<Emf>,
     aws: aws_types::SdkConfig,
@@ -68,7 +70,8 @@ impl Host {
         let data_key = DataKey::new(aws_sdk_kms::Client::new(&aws), kms_key, dynamodb.clone(), &table);
         data_key.open_if_made().await?;
         let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
-        Ok(Self { data_key, clock, random, store, messages, emf: Arc::new(Emf::default()), aws })
+        let limiter = Arc::new(Limiter::new(store.clone()));
+        Ok(Self { data_key, clock, random, store, limiter, messages, emf: Arc::new(Emf::default()), aws })
     }
 
     /// The service that accepts events.
@@ -78,6 +81,7 @@ impl Host {
             webhooks: self.store.clone(),
             deliveries: self.store.clone(),
             outbox: self.outbox(),
+            limiter: self.limiter.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
         })
@@ -129,6 +133,7 @@ impl Host {
             webhooks: self.store.clone(),
             deliveries: self.store.clone(),
             outbox: self.outbox(),
+            limiter: self.limiter.clone(),
             sender,
             clock: self.clock.clone(),
             random: self.random.clone(),

@@ -31,9 +31,10 @@ use Before::{Delivered, Paused, Rotating};
 /// that makes the call.
 type Case = (&'static str, &'static str, Before);
 
-const API: [Case; 20] = [
+const API: [Case; 21] = [
     ("POST /v1/accounts", r#"{"name":"Made by {url}"}"#, Delivered),
     ("PATCH /v1/account", r#"{"slack_url":null}"#, Delivered),
+    ("PATCH /v1/accounts/{id}/quotas", r#"{"webhooks_per_host":7}"#, Delivered),
     ("POST /v1/account/slack/test", "{}", Delivered),
     ("POST /v1/dashboard-sessions", "{}", Delivered),
     ("POST /v1/keys", r#"{"role":"viewer"}"#, Delivered),
@@ -145,6 +146,7 @@ struct Account {
     name: String,
     api: Api,
     key: String,
+    account: String,
     /// The id of a second key.
     spare: String,
     webhook: String,
@@ -189,6 +191,7 @@ impl Account {
             name: name.to_owned(),
             api,
             key,
+            account: text(&made, "id"),
             spare: text(&spare, "id"),
             webhook,
             delivery,
@@ -200,7 +203,11 @@ impl Account {
 
     async fn call(&self, stage: &Stage<'_>, (route, body, _): Case, caller: Caller) {
         let (method, path) = route.split_once(' ').unwrap();
-        let id = if path.contains("/keys/") { &self.spare } else { &self.webhook };
+        let id = match path {
+            path if path.contains("/keys/") => &self.spare,
+            path if path.contains("/accounts/") => &self.account,
+            _ => &self.webhook,
+        };
         let path = path
             .replace("{id}", id)
             .replace("{delivery_id}", &self.delivery)
@@ -212,7 +219,7 @@ impl Account {
             .replace("{url}", &encoded(&self.url))
             .replace("{link}", &self.link)
             .replace("{payload}", &payload("opened", "INC-2", 2));
-        let key = if path == "/v1/accounts" { stage.operator } else { &self.key };
+        let key = if path.starts_with("/v1/accounts") { stage.operator } else { &self.key };
         let authority = if is_page {
             format!("Cookie: {}\r\nSec-Fetch-Site: same-origin", self.cookie)
         } else {
@@ -264,7 +271,7 @@ impl Account {
             paths.iter().map(|path| stage.receiver.count(&format!("/{}{path}", self.name))).collect();
         let page = self.api.page("/dashboard/webhooks", None, &self.cookie).await.status;
         let state = json!({
-            "name": account["name"], "slack": account["slack_url"], "keys": keys, "webhooks": webhooks,
+            "name": account["name"], "slack": account["slack_url"], "quotas": account["quotas"], "keys": keys, "webhooks": webhooks,
             "calls": calls, "page": page,
         });
         serde_json::from_str(&state.to_string().replace(&self.name, "NAME")).unwrap()

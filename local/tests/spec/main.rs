@@ -26,4 +26,5 @@ mod section_11_dashboard;
 mod section_11_dashboard_pages;
 mod section_11_seeing_what_happened;
 mod section_12_names_on_the_wire;
+mod section_13_quotas;
 mod support;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use statuspulse_core::access::{ApiKey, Role};
 pub(crate) use statuspulse_core::destination::PAGERDUTY_EVENTS;
+use statuspulse_core::limiter::Limiter;
 use statuspulse_core::message::{Message, QueueName};
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Accounts, Clock, Queue};
@@ -351,11 +352,13 @@ impl Services {
     ) -> Self {
         let fused = Arc::new(Fused { store: store.clone(), fuse: fuse.clone() });
         let outbox = Outbox::new(fused.clone(), fused.clone(), fused.clone(), fused.clone(), clock.clone());
+        let limiter = Arc::new(Limiter::new(store.clone()));
         let publisher = Publisher {
             accounts: store.clone(),
             webhooks: fused.clone(),
             deliveries: fused.clone(),
             outbox: outbox.clone(),
+            limiter: limiter.clone(),
             clock: clock.clone(),
             random: dice.clone(),
         };
@@ -378,6 +381,7 @@ impl Services {
             webhooks: fused.clone(),
             deliveries: fused,
             outbox,
+            limiter,
             sender: receivers.clone(),
             clock: clock.clone(),
             random: dice.clone(),

@@ -15,6 +15,9 @@ pub(crate) const CHANGE_TRIES: u32 = 7;
 /// How long a key is cached.
 pub(crate) const KEYS_CACHED_FOR: Duration = Duration::from_secs(10);
 
+/// How long it is remembered that no key has a hash.
+pub(crate) const UNKNOWN_KEYS_CACHED_FOR: Duration = Duration::from_secs(5);
+
 /// Maximum number of cached keys. When it is reached, the cache is cleared.
 pub(crate) const KEYS_CACHED_MAX: usize = 1_000;
 

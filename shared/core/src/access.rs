@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
 use crate::ports::environment::Random;
+use crate::quota::Quotas;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 /// A customer.
@@ -26,6 +27,8 @@ pub struct Account {
     pub allowed_domains: AllowedDomains,
     /// The incoming webhook of the Slack channel that gets its notifications. A secret.
     pub slack: Option<EndpointUrl>,
+    /// What it may use.
+    pub quotas: Quotas,
     /// Creation time.
     pub created_at: Timestamp,
     /// Incremented with each save, for compare-and-set.
@@ -45,6 +48,7 @@ impl Account {
             name: name.to_owned(),
             allowed_domains: AllowedDomains::default(),
             slack: None,
+            quotas: Quotas::default(),
             created_at: now,
             version: 0,
         })
@@ -66,7 +70,8 @@ pub enum Role {
     Publisher,
     /// Only reads an account.
     Viewer,
-    /// Belongs to no account. Creates accounts, and publishes for any of them, but cannot read their data.
+    /// Belongs to no account. Creates accounts, sets their quotas, and publishes for any of them, but cannot read their
+    /// data.
     Operator,
 }
 
@@ -90,7 +95,7 @@ impl Role {
             Role::Admin => matches!(action, Action::Read | Action::Manage | Action::Publish),
             Role::Publisher => action == Action::Publish,
             Role::Viewer => action == Action::Read,
-            Role::Operator => matches!(action, Action::Publish | Action::CreateAccount),
+            Role::Operator => matches!(action, Action::Publish | Action::CreateAccount | Action::SetQuotas),
         }
     }
 }
@@ -230,6 +235,8 @@ pub enum Action {
     Publish,
     /// Create an account.
     CreateAccount,
+    /// Set what an account may use.
+    SetQuotas,
 }
 
 /// The caller: the holder of a valid key.

@@ -144,6 +144,14 @@ pub enum Error {
     /// There is no valid key, session or link.
     #[error("{0}")]
     Unauthenticated(&'static str),
+    /// The account has used up one of its rates.
+    #[error("{detail}")]
+    RateLimited {
+        /// For people.
+        detail: String,
+        /// When the same call is allowed.
+        retry_after: Duration,
+    },
     /// The key's role may not do this.
     #[error("{0}")]
     Forbidden(String),

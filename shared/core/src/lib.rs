@@ -14,6 +14,7 @@
 //! | what each destination receives, and what its answers mean | [`destination`] |
 //! | which events are accepted | [`event`] |
 //! | every limit | [`limits`] |
+//! | what an account may use | [`quota`], [`limiter`] |
 //! | what is saved, sent and repaired | [`outbox`], [`reconcile`] |
 
 pub mod access;
@@ -30,6 +31,7 @@ pub mod fields;
 #[cfg(test)]
 mod fixtures;
 pub mod ids;
+pub mod limiter;
 pub mod limits;
 pub mod message;
 pub mod notification;
@@ -37,6 +39,7 @@ mod notification_text;
 pub mod outbox;
 pub mod ports;
 pub mod publisher;
+pub mod quota;
 pub mod reconcile;
 pub mod record;
 pub mod retry;

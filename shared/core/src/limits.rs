@@ -47,6 +47,33 @@ pub const HOST_NAME_BYTES: usize = 253;
 /// Label of a host name, in bytes (RFC 1035).
 pub const HOST_LABEL_BYTES: usize = 63;
 
+// --- What an account may use (defaults; an operator can set others for an account) -------------------------
+
+/// Events in a minute. Ten thousand a second is more than one machine delivers.
+pub const EVENTS_PER_MINUTE: u64 = 600_000;
+/// Bytes of payloads in a minute: a day of it would fill the largest disks, a minute of it fills none.
+pub const EVENT_BYTES_PER_MINUTE: u64 = 1024 * 1024 * 1024;
+/// Calls of the API, apart from publishing, and of the dashboard in a minute: 200 a second, as scripts make them.
+pub const CALLS_PER_MINUTE: u64 = 12_000;
+/// Handshakes and tests in a minute. An account can register all of its webhooks at once; each occupies a connection
+/// for up to [`HANDSHAKE_TIMEOUT`].
+pub const PROBES_PER_MINUTE: u64 = 600;
+/// Bytes of stored events, with [`DELIVERY_BYTES`] for each delivery: two million large events with a few webhooks.
+pub const KEPT_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+/// Webhooks with the same URL, apart from pending ones. Each gets every event, so one event can cost a receiver this many
+/// POSTs.
+pub const WEBHOOKS_PER_URL: u64 = 10;
+/// Webhooks with the same host and port, apart from pending ones.
+pub const WEBHOOKS_PER_HOST: u64 = 100;
+/// Estimate of what a delivery with its attempts takes on disk, in bytes.
+pub const DELIVERY_BYTES: u64 = 1024;
+/// The period of rates: so much may come at once.
+pub const RATE_PERIOD: Duration = Duration::from_secs(60);
+/// How long an account's quotas are used before they are read again.
+pub const QUOTAS_REUSED_FOR: Duration = Duration::from_secs(10);
+/// Accounts whose use is remembered. Beyond it, those are forgotten that have used nothing in the last minute.
+pub const ACCOUNTS_COUNTED: usize = 10_000;
+
 // --- One attempt ----------------------------------------------------------------------------------------
 
 /// Name look-up, connection and TLS together.

@@ -26,6 +26,7 @@ use crate::delivery::{Delivery, DeliveryFilter};
 use crate::event::Event;
 use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
+use crate::quota::Quotas;
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
@@ -102,6 +103,16 @@ pub trait Accounts: Send + Sync {
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
     /// Marks the key as revoked. Returns `false` if the account has no key with this id.
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool>;
+}
+
+/// What accounts may use, and what they keep.
+#[async_trait]
+pub trait Usage: Send + Sync {
+    /// The quotas of the account; the defaults if there is no such account.
+    async fn quotas(&self, account: AccountId) -> PortResult<Quotas>;
+    /// The bytes of the account's stored events, with [`DELIVERY_BYTES`](crate::limits::DELIVERY_BYTES) for each of
+    /// their deliveries; `None` if the store does not count them.
+    async fn bytes_kept(&self, account: AccountId) -> PortResult<Option<u64>>;
 }
 
 /// Sessions of the dashboard.

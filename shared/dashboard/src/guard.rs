@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, HOST, LOCATION, ORIGIN, REFERRER_POLICY, RETRY_AFTER, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use statuspulse_core::call;
@@ -41,6 +41,9 @@ impl Refused {
             Self::Forbidden(detail) => ("Not allowed", format!("{detail}. Sign in with an admin key.")),
             Self::NotFound(what) => ("Not found", format!("There is no such {what}, or it was deleted.")),
             Self::Wrong(detail) => ("Request refused", detail.clone()),
+            Self::TooMany(detail, wait) => {
+                ("Too many requests", format!("{detail}. Try again in {} seconds.", wait.as_secs() + 1))
+            }
             Self::Unavailable => (
                 "Something went wrong on our side",
                 "If you were making a change, check whether it took effect before you repeat it. If the problem persists, give \
@@ -54,7 +57,11 @@ impl Refused {
             Err(refused) => Err(refused),
         };
         let page = ErrorPage { frame: frame.unwrap_or_else(|_| Frame::bare()), title, detail, request_id };
-        (self.status(), html(&page)).into_response()
+        let mut response = (self.status(), html(&page)).into_response();
+        if let Self::TooMany(_, wait) = self {
+            response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
+        }
+        response
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why requests are refused. The outer layer turns a refusal into a page.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use statuspulse_core::error::Error;
@@ -17,6 +19,8 @@ pub(crate) enum Refused {
     Forbidden(String),
     /// The input is invalid, or the current state does not allow the action.
     Wrong(String),
+    /// The account has used up one of its rates.
+    TooMany(String, Duration),
     /// An internal error.
     Unavailable,
 }
@@ -27,6 +31,7 @@ impl From<Error> for Refused {
             Error::Unauthenticated(_) => Self::SignedOut,
             Error::Forbidden(detail) => Self::Forbidden(detail),
             Error::NotFound(what) => Self::NotFound(what),
+            Error::RateLimited { detail, retry_after } => Self::TooMany(detail, retry_after),
             Error::Unavailable(unavailable) => {
                 tracing::error!(error = %unavailable, source = %unavailable.source, "a dashboard request failed");
                 Self::Unavailable
@@ -65,6 +70,7 @@ impl Refused {
             Self::OtherSite | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Wrong(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

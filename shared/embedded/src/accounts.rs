@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::ids::{AccountId, KeyId};
-use statuspulse_core::ports::{Accounts, Conflict, PortResult};
+use statuspulse_core::limits;
+use statuspulse_core::ports::{Accounts, Conflict, PortResult, Usage};
+use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::{from_millis, millis};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
@@ -19,14 +21,17 @@ impl Accounts for Embedded {
         let slack = self.sealed_slack(account);
         let (account, key) = (account.clone(), key.clone());
         let work = move |connection: &Connection| {
-            connection.prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
-                account.id.to_bytes(),
-                &account.name,
-                domains_text(&account),
-                millis(account.created_at),
-                version(account.version),
-                slack,
-            ))?;
+            connection
+                .prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?
+                .execute((
+                    account.id.to_bytes(),
+                    &account.name,
+                    domains_text(&account),
+                    millis(account.created_at),
+                    version(account.version),
+                    slack,
+                    quotas_text(&account)?,
+                ))?;
             insert_key(connection, &key)
         };
         self.writer.write("creating an account", work, |()| {}).await
@@ -57,7 +62,7 @@ impl Accounts for Embedded {
         let slack = self.sealed_slack(account);
         let account = account.clone();
         let work = move |connection: &Connection| {
-            let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, slack = ?5, version = version + 1
+            let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, slack = ?5, quotas = ?6, version = version + 1
                        WHERE id = ?1 AND version = ?4";
             let changed = connection.prepare_cached(sql)?.execute((
                 account.id.to_bytes(),
@@ -65,6 +70,7 @@ impl Accounts for Embedded {
                 domains_text(&account),
                 version(account.version),
                 &slack,
+                quotas_text(&account)?,
             ))?;
             Ok(if changed == 1 { Ok(()) } else { Err(Conflict) })
         };
@@ -102,6 +108,23 @@ impl Accounts for Embedded {
             Ok(changed == 1)
         };
         self.writer.write("revoking a key", work, |_| {}).await
+    }
+}
+
+#[async_trait]
+impl Usage for Embedded {
+    async fn quotas(&self, account: AccountId) -> PortResult<Quotas> {
+        Ok(self.account(account).await?.map(|account| account.quotas).unwrap_or_default())
+    }
+
+    async fn bytes_kept(&self, id: AccountId) -> PortResult<Option<u64>> {
+        self.readers.read("reading what an account keeps", |connection| {
+            let kept: Option<i64> = connection
+                .prepare_cached("SELECT kept_bytes FROM accounts WHERE id = ?1")?
+                .query_row([id.to_bytes()], |row| row.get(0))
+                .optional()?;
+            Ok(Some(kept.map_or(0, |kept| u64::try_from(kept).unwrap_or(0))))
+        })
     }
 }
 
@@ -185,6 +208,7 @@ fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
         slack,
         name: row.get("name")?,
         allowed_domains: AllowedDomains::parse(domains).map_err(bad)?,
+        quotas: serde_json::from_str(row.get_ref("quotas")?.as_str()?).map_err(bad)?,
         created_at: time(row, "created_at")?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),
     })
@@ -193,6 +217,27 @@ fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
 /// The domains, separated by spaces. A domain contains no space.
 fn domains_text(account: &Account) -> String {
     account.allowed_domains.as_strings().join(" ")
+}
+
+fn quotas_text(account: &Account) -> rusqlite::Result<String> {
+    serde_json::to_string(&account.quotas).map_err(bad)
+}
+
+/// Counts what an event and its deliveries take, when they are stored and, as a negative number, when they are deleted.
+pub(crate) fn count_kept(
+    connection: &Connection,
+    account: AccountId,
+    body_bytes: u64,
+    deliveries: usize,
+    sign: i64,
+) -> rusqlite::Result<()> {
+    let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
+    let bytes = body_bytes + deliveries * limits::DELIVERY_BYTES;
+    let change = sign * i64::try_from(bytes).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached("UPDATE accounts SET kept_bytes = kept_bytes + ?2 WHERE id = ?1")?
+        .execute((account.to_bytes(), change))?;
+    Ok(())
 }
 
 fn version(version: u64) -> i64 {

@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
-use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::ports::PortResult;
 use statuspulse_core::record::millis;
 
 use crate::Embedded;
+use crate::accounts::count_kept;
 use crate::columns::{bytes16, time};
 
 impl Embedded {
@@ -38,6 +39,15 @@ struct PruneStep {
     last: i64,
 }
 
+struct PrunedEvent {
+    seq: i64,
+    id: EventId,
+    account_id: AccountId,
+    body_bytes: u64,
+    webhooks: Vec<u8>,
+    accepted_at: Timestamp,
+}
+
 fn prune_deliveries(connection: &Connection, before: i64, after: i64) -> rusqlite::Result<Option<PruneStep>> {
     let sql = "SELECT seq, state, accepted_at FROM deliveries WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let rows = read_page(connection, sql, after, |row| {
@@ -55,16 +65,22 @@ fn prune_deliveries(connection: &Connection, before: i64, after: i64) -> rusqlit
 }
 
 fn prune_events(connection: &Connection, before: i64, after: i64) -> rusqlite::Result<Option<PruneStep>> {
-    let sql = "SELECT seq, id, webhooks, accepted_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, id, account_id, length(body) AS body_bytes, webhooks, accepted_at
+               FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let rows = read_page(connection, sql, after, |row| {
-        let id = EventId::from_bytes(bytes16(row, "id")?);
-        Ok((row.get::<_, i64>("seq")?, id, row.get::<_, Vec<u8>>("webhooks")?, time(row, "accepted_at")?))
+        Ok(PrunedEvent {
+            seq: row.get("seq")?,
+            id: EventId::from_bytes(bytes16(row, "id")?),
+            account_id: AccountId::from_bytes(bytes16(row, "account_id")?),
+            body_bytes: row.get::<_, i64>("body_bytes")?.unsigned_abs(),
+            webhooks: row.get("webhooks")?,
+            accepted_at: time(row, "accepted_at")?,
+        })
     })?;
-    let old: Vec<_> =
-        rows.into_iter().take_while(|(.., accepted_at)| millis(*accepted_at) < before).collect();
-    let Some(&(last, ..)) = old.last() else { return Ok(None) };
+    let old: Vec<_> = rows.into_iter().take_while(|event| millis(event.accepted_at) < before).collect();
+    let Some(last) = old.last().map(|event| event.seq) else { return Ok(None) };
     let mut deleted = 0;
-    for (seq, id, webhooks, accepted_at) in old {
+    for PrunedEvent { seq, id, account_id, body_bytes, webhooks, accepted_at } in old {
         let mut needed = false;
         for webhook in webhooks.as_chunks::<16>().0 {
             let delivery = DeliveryId::derive(id, accepted_at, WebhookId::from_bytes(*webhook));
@@ -74,6 +90,7 @@ fn prune_events(connection: &Connection, before: i64, after: i64) -> rusqlite::R
         }
         if !needed {
             deleted += connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
+            count_kept(connection, account_id, body_bytes, webhooks.len() / 16, -1)?;
         }
     }
     Ok(Some(PruneStep { deleted, last }))

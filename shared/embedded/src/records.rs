@@ -13,6 +13,7 @@ use statuspulse_core::record::{millis, write_attempts};
 use statuspulse_core::webhook::Webhook;
 
 use crate::Embedded;
+use crate::accounts::count_kept;
 use crate::columns::{bad, bytes32, time};
 use crate::deliveries::{delivery_by_id, due_columns, lane_head, state_number};
 use crate::queue::Outgoing;
@@ -89,6 +90,10 @@ fn insert_event(connection: &Connection, event: &Event, deliveries: &[Delivery])
         millis(event.accepted_at),
         webhooks,
     ))?;
+    if changed == 1 {
+        let body_bytes = u64::try_from(event.body.len()).unwrap_or(u64::MAX);
+        count_kept(connection, event.account_id, body_bytes, deliveries.len(), 1)?;
+    }
     Ok(changed == 1)
 }
 

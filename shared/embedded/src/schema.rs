@@ -18,7 +18,7 @@ const VERSION: i64 = 6;
 const TABLES: &str = "
 CREATE TABLE accounts (
     id BLOB PRIMARY KEY, name TEXT NOT NULL, allowed_domains TEXT NOT NULL, created_at INTEGER NOT NULL,
-    version INTEGER NOT NULL, slack BLOB
+    version INTEGER NOT NULL, slack BLOB, quotas TEXT NOT NULL, kept_bytes INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE keys (

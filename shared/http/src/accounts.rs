@@ -1,5 +1,7 @@
 //! `/v1/accounts`, where an operator creates accounts, and `/v1/account`, the account of the caller.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -19,7 +21,7 @@ use utoipa::ToSchema;
 use crate::auth::{CreatesAccounts, Manages, Reads};
 use crate::openapi::wire;
 use crate::test_result::TestView;
-use crate::{Answer, Api, body};
+use crate::{Answer, Api, body, quotas};
 
 pub(crate) mod openapi;
 
@@ -87,6 +89,9 @@ struct AccountView<'a> {
     /// The Slack channel of the account's engineers. The secret part of the URL is hidden.
     #[schema(required = true)]
     slack_url: Option<String>,
+    /// What the account may use, by the name of the quota.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    quotas: BTreeMap<&'static str, u64>,
     #[schema(value_type = wire::Time)]
     created_at: Timestamp,
 }
@@ -98,6 +103,7 @@ impl<'a> AccountView<'a> {
             name: &account.name,
             allowed_domains: account.allowed_domains.as_strings(),
             slack_url: account.slack.as_ref().map(EndpointUrl::redacted),
+            quotas: quotas::view(&account.quotas),
             created_at: account.created_at,
         }
     }

@@ -27,6 +27,9 @@ pub(crate) struct Publishes(pub(crate) Caller);
 /// A caller with the right to create accounts.
 pub(crate) struct CreatesAccounts(pub(crate) Caller);
 
+/// A caller with the right to set what accounts may use.
+pub(crate) struct SetsQuotas(pub(crate) Caller);
+
 /// The caller's key as text, not yet checked; the use case checks it.
 pub(crate) struct KeyOf(pub(crate) String);
 
@@ -82,6 +85,19 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
         let caller = caller(parts, state).await?;
         caller.may(Action::CreateAccount)?;
+        Ok(Self(caller))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for SetsQuotas
+where
+    Arc<Admin>: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
+        let caller = caller(parts, state).await?;
+        caller.may(Action::SetQuotas)?;
         Ok(Self(caller))
     }
 }

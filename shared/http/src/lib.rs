@@ -38,6 +38,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod quotas;
 mod rest;
 mod test_result;
 mod webhooks;
@@ -97,6 +98,7 @@ fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
     let durable = layers::from_fn_with_state(Arc::clone(&admin), middleware::durable);
     Router::new()
         .merge(accounts::routes())
+        .merge(quotas::routes())
         .merge(keys::routes())
         .merge(dashboard::routes())
         .merge(webhooks::routes())

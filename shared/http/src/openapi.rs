@@ -58,6 +58,7 @@ pub fn openapi() -> String {
 fn operations() -> Vec<Operation> {
     [
         crate::accounts::openapi::operations(),
+        crate::quotas::operations(),
         crate::keys::openapi::operations(),
         crate::dashboard::operations(),
         crate::webhooks::openapi::operations(),
@@ -84,6 +85,11 @@ unsupported method with 405 `method_not_allowed`. Every answer has an `X-Request
 request that is not valid HTTP gets a plain 400, 414 or 431, and an address with too many connections gets a \
 429 `too_many_connections`. On AWS the gateway in front of the API can \
 answer 429 or 5xx without a problem document.
+
+What an account may use is bounded by quotas. Beyond a rate the answer is 429 `rate_limited` with \
+`Retry-After`, beyond a number 409 `quota_exceeded`, and `detail` names the quota. A rate counts a minute: so \
+much may come at once. On AWS each execution environment counts by itself. An operator can set other quotas for \
+an account.
 
 Lists are paged: pass the `next_cursor` of one page as the `cursor` of the next call.";
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use statuspulse_core::error::{Error, Result};
-use statuspulse_core::ids::{DeliveryId, KeyId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, KeyId, WebhookId};
 
 use crate::problem::Refusal;
 
@@ -18,6 +18,10 @@ pub(crate) struct Ids(pub(crate) WebhookId, pub(crate) DeliveryId);
 /// The name of the object that an id identifies, for error texts.
 pub(crate) trait Named: FromStr {
     const NAME: &'static str;
+}
+
+impl Named for AccountId {
+    const NAME: &'static str = "account";
 }
 
 impl Named for WebhookId {

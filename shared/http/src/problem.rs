@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -56,12 +57,26 @@ pub(crate) fn written(refusal: &Refusal, mut response: Response, request_id: &st
     if problem.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if problem.status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    if let Some(seconds) = retry_after(refusal) {
+        headers.insert(RETRY_AFTER, seconds);
     }
     headers.insert(CONTENT_TYPE, MEDIA_TYPE);
     *response.body_mut() = Json(problem.document(request_id)).into_response().into_body();
     response
+}
+
+/// When the same call may succeed, in seconds.
+fn retry_after(refusal: &Refusal) -> Option<HeaderValue> {
+    let Refusal::Core(error) = refusal else { return None };
+    match &**error {
+        Error::RateLimited { retry_after, .. } => Some(whole_seconds(*retry_after).into()),
+        Error::Unavailable(_) | Error::Unreadable(_) => Some(RETRY_AFTER_SECONDS),
+        _ => None,
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Logs internal errors, once, with the request id that the customer sees. Errors of the caller are not logged.
@@ -158,6 +173,9 @@ impl<'a> Problem<'a> {
             },
             Error::Unauthenticated(detail) => {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", *detail)
+            }
+            Error::RateLimited { detail, .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many calls", detail)
             }
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail),
             Error::Unreadable(_) => Self::new(

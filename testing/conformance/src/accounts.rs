@@ -5,6 +5,7 @@ use std::time::Duration;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role, Session, SessionKind};
 use statuspulse_core::ids::KeyId;
 use statuspulse_core::ports::Conflict;
+use statuspulse_core::quota::{Quota, Quotas};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use crate::Stage;
@@ -44,6 +45,7 @@ pub(crate) async fn saving_an_account_from_an_old_version_is_a_conflict_and_writ
     account.allowed_domains =
         AllowedDomains::parse(vec!["example.com".to_owned(), "*.example.org".to_owned()]).unwrap();
     account.slack = Some(EndpointUrl::restore("https://hooks.slack.com/services/T/B/x").unwrap());
+    account.quotas.set(Quota::WebhooksPerUrl, Some(7));
     assert_eq!(stage.store.save_account(&account).await.unwrap(), Ok(()));
     assert_eq!(stage.store.save_account(&stale).await.unwrap(), Err(Conflict));
 
@@ -52,6 +54,9 @@ pub(crate) async fn saving_an_account_from_an_old_version_is_a_conflict_and_writ
     assert_eq!((kept.name.as_str(), kept.version), ("Acme GmbH", 1));
     assert_eq!(kept.allowed_domains.as_strings(), account.allowed_domains.as_strings());
     assert_eq!(kept.slack, account.slack);
+    assert_eq!(kept.quotas, account.quotas);
+    assert_eq!(stage.store.quotas(account.id).await.unwrap(), account.quotas);
+    assert_eq!(stage.store.quotas(stage.account_id()).await.unwrap(), Quotas::default());
 
     let without = Account { slack: None, ..kept };
     assert_eq!(stage.store.save_account(&without).await.unwrap(), Ok(()));

@@ -11,6 +11,7 @@ use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::delivery::Delivery;
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::limiter::Limiter;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::signature::RotationStyle;
@@ -22,7 +23,7 @@ use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use crate::check::Accepted;
 use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
-use crate::ports::Ports;
+use crate::ports::{NoQuotas, Ports};
 use crate::queue::LARGE;
 use crate::receivers::{self, BEHAVIOURS, Behaviour};
 use crate::task::Who;
@@ -58,12 +59,14 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
         public_url: String::new(),
         egress_ips: vec![],
     };
+    let limiter = Arc::new(Limiter::new(Arc::new(NoQuotas)));
     Services {
         publisher: Publisher {
             accounts: ports.clone(),
             webhooks: ports.clone(),
             deliveries: ports.clone(),
             outbox: outbox.clone(),
+            limiter: limiter.clone(),
             clock: ports.clone(),
             random: ports.clone(),
         },
@@ -86,6 +89,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
             webhooks: ports.clone(),
             deliveries: ports.clone(),
             outbox,
+            limiter,
             sender: ports.clone(),
             clock: ports.clone(),
             random: ports,

@@ -13,8 +13,10 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
     Acceptance, Accounts, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult,
-    Queue, Random, RateLimit, RateLimits, Records, Saved, Sessions, Unavailable, WebhookList, Webhooks,
+    Queue, Random, RateLimit, RateLimits, Records, Saved, Sessions, Unavailable, Usage, WebhookList,
+    Webhooks,
 };
+use statuspulse_core::quota::Quotas;
 use statuspulse_core::webhook::Webhook;
 
 use crate::history::{brief, short};
@@ -191,6 +193,19 @@ impl Accounts for Ports {
     }
     async fn revoke_key(&self, _: AccountId, _: KeyId, _: Timestamp) -> PortResult<bool> {
         Ok(false)
+    }
+}
+
+/// No account of a run uses up a quota.
+pub(crate) struct NoQuotas;
+
+#[async_trait]
+impl Usage for NoQuotas {
+    async fn quotas(&self, _: AccountId) -> PortResult<Quotas> {
+        Ok(Quotas::default())
+    }
+    async fn bytes_kept(&self, _: AccountId) -> PortResult<Option<u64>> {
+        Ok(None)
     }
 }
 

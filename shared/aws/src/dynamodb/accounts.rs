@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::ids::{AccountId, KeyId};
-use statuspulse_core::ports::{Accounts, Conflict, PortResult, Unavailable};
+use statuspulse_core::ports::{Accounts, Conflict, PortResult, Unavailable, Usage};
+use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::Unreadable;
 use statuspulse_core::sealing::Sealer;
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -27,7 +28,9 @@ impl Accounts for Table {
         item.extend(self.sealed_slack(account).await?.map(|sealed| ("slack".to_owned(), sealed)));
         writes.push(self.put_write(Key::Account(account.id), item, Condition::IS_NEW)?);
         writes.push(self.put_write(Key::AccountListed(account.id), Item::new(), Condition::IS_NEW)?);
-        self.transact(writes, doing).await?.map_err(|Conflict| exists(doing))
+        self.transact(writes, doing).await?.map_err(|Conflict| exists(doing))?;
+        self.key_cache.forget(&key.hash);
+        Ok(())
     }
 
     async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>> {
@@ -52,10 +55,12 @@ impl Accounts for Table {
     async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
         let token = self.token();
         let mut update =
-            "SET #name = :name, #allowed_domains = :domains, #version = :next, #token = :token".to_owned();
+            "SET #name = :name, #allowed_domains = :domains, #quotas = :quotas, #version = :next, #token = :token"
+                .to_owned();
         let mut values = HashMap::from([
             (":name".to_owned(), text(&account.name)),
             (":domains".to_owned(), text(domains_text(account))),
+            (":quotas".to_owned(), text(readable(quotas_text(account), "writing an account")?)),
             (":version".to_owned(), number(account.version)),
             (":next".to_owned(), number(account.version + 1)),
             (":token".to_owned(), text(&token)),
@@ -78,20 +83,20 @@ impl Accounts for Table {
 
     async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
         let doing = "creating a key";
-        self.transact(self.key_writes(key)?, doing).await?.map_err(|Conflict| exists(doing))
+        self.transact(self.key_writes(key)?, doing).await?.map_err(|Conflict| exists(doing))?;
+        self.key_cache.forget(&key.hash);
+        Ok(())
     }
 
     async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
         let now = self.clock.now();
         if let Some(known) = self.key_cache.get(hash, now) {
-            return Ok(Some(known));
+            return Ok(known);
         }
         let doing = "reading a key";
         let item = self.get(Key::Credential(*hash), doing).await?;
         let key = readable(item.map(|item| read_key(&item)).transpose(), doing)?;
-        if let Some(key) = &key {
-            self.key_cache.remember(key, now);
-        }
+        self.key_cache.remember(hash, key.as_ref(), now);
         Ok(key)
     }
 
@@ -130,6 +135,18 @@ impl Accounts for Table {
             }
         }
         Err(Unavailable { doing, source: "too many concurrent changes".into() })
+    }
+}
+
+#[async_trait]
+impl Usage for Table {
+    async fn quotas(&self, account: AccountId) -> PortResult<Quotas> {
+        Ok(self.account(account).await?.map(|account| account.quotas).unwrap_or_default())
+    }
+
+    /// The table has no limit, and its items expire by themselves.
+    async fn bytes_kept(&self, _: AccountId) -> PortResult<Option<u64>> {
+        Ok(None)
     }
 }
 
@@ -178,6 +195,10 @@ fn domains_text(account: &Account) -> String {
     account.allowed_domains.as_strings().join(" ")
 }
 
+fn quotas_text(account: &Account) -> Result<String, Unreadable> {
+    serde_json::to_string(&account.quotas).map_err(Unreadable::because)
+}
+
 fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
     let domains = item.text("allowed_domains")?.split_whitespace();
     Ok(Account {
@@ -185,6 +206,10 @@ fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
         name: item.text("name")?.to_owned(),
         allowed_domains: AllowedDomains::parse(domains).map_err(Unreadable::because)?,
         slack: None,
+        quotas: match item.maybe_text("quotas") {
+            None => Quotas::default(),
+            Some(quotas) => serde_json::from_str(quotas).map_err(Unreadable::because)?,
+        },
         created_at: item.time("created_at")?,
         version: item.small("version")?,
     })

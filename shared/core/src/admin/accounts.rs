@@ -9,17 +9,24 @@ use crate::destination::slack::Slack;
 use crate::error::{Error, Refusals, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
+use crate::quota::Quota;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 impl Admin {
-    /// The caller that this API key belongs to. Unknown, revoked and expired keys give the same error.
+    /// The caller that this API key belongs to, whose call is counted. Unknown, revoked and expired keys give the same
+    /// error.
     pub async fn authenticate(&self, key: &str) -> Result<Caller> {
         self.caller_of_key(&KeyHash::of(key)).await
     }
 
     pub(super) async fn caller_of_key(&self, hash: &KeyHash) -> Result<Caller> {
         let found = self.accounts.key_by_hash(hash).await?;
-        Caller::with_key(found.as_ref(), self.clock.now())
+        let now = self.clock.now();
+        let caller = Caller::with_key(found.as_ref(), now)?;
+        if let Some(account) = caller.account_id {
+            self.limiter.take(account, Quota::CallsPerMinute, now).await?;
+        }
+        Ok(caller)
     }
 
     /// Creates an account and its first admin key.
@@ -86,6 +93,7 @@ impl Admin {
                 detail: "the account has no slack_url; set one with PATCH /v1/account".to_owned(),
             });
         };
+        self.limiter.take(account, Quota::ProbesPerMinute, self.clock.now()).await?;
         let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
                     or answers again.";
         let sent = self.sender.send(message_to(account, slack, text)).await?;

@@ -7,6 +7,7 @@ pub mod pause;
 pub mod preview;
 pub mod probe;
 pub mod query;
+pub mod quotas;
 pub mod redeliver;
 pub mod register;
 pub mod rotate;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::deployment::Deployment;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId, WebhookId};
+use crate::limiter::Limiter;
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, Clock, Deliveries, Random, Sender, Sessions, Webhooks};
 use crate::webhook::Webhook;
@@ -35,6 +37,8 @@ pub struct Admin {
     pub deliveries: Arc<dyn Deliveries>,
     /// Writes records and sends messages.
     pub outbox: Outbox,
+    /// Counts what accounts use.
+    pub limiter: Arc<Limiter>,
     /// Makes the calls for handshakes and tests.
     pub sender: Arc<dyn Sender>,
     /// Time.

@@ -17,6 +17,7 @@ use crate::event::EventType;
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::ports::Sent;
+use crate::quota::Quota;
 use crate::webhook::{Handshake, State, Webhook};
 
 /// The result of a test.
@@ -68,6 +69,7 @@ impl Admin {
     /// reason on our side.
     pub(super) async fn handshake(&self, webhook: &Webhook) -> Result<HandshakeOutcome> {
         let at = self.clock.now();
+        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, at).await?;
         let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, at);
         let about = self.about_now(webhook, Probe::Handshake.name(), at);
         let sent =
@@ -85,6 +87,9 @@ impl Admin {
     /// Tries the handshake again. A pending webhook that passes it becomes active.
     pub async fn verify(&self, by: Manager, id: WebhookId) -> Result<std::sync::Arc<Webhook>> {
         let webhook = self.webhook(by.account_id, id).await?;
+        if webhook.state == State::Pending {
+            self.check_endpoint(&webhook, &webhook.settings).await?;
+        }
         let shake = self.handshake(&webhook).await?;
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |latest| {
@@ -119,6 +124,7 @@ impl Admin {
             None => (Probe::Test.name(), settings.destination.render_probe(Probe::Test, id, now)),
             Some(kind) => (kind.name(), settings.render(kind, &sample(kind), id, &self.deployment)),
         };
+        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, now).await?;
         let about = self.about_now(&webhook, event, now);
         let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
         let request = shown(&webhook, &about, signatures.into_iter(), &body);

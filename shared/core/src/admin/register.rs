@@ -7,12 +7,14 @@ use super::settings::{self, Patch, TargetRules};
 use super::{Admin, log_change};
 use crate::access::{Account, Manager};
 use crate::audit::Change;
+use crate::destination::Address;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::limits;
+use crate::quota::Quota;
 use crate::secret::Secret;
 use crate::signature::SigningKeys;
-use crate::webhook::{Handshake, Webhook};
+use crate::webhook::{Handshake, Settings, State, Webhook};
 
 impl Admin {
     /// Registers a webhook. The handshake runs in this call, and the webhook is stored after it, so that an interrupted
@@ -32,6 +34,7 @@ impl Admin {
         let keys = SigningKeys::new(Secret::generate(&*self.random));
         let mut webhook = Webhook::new(id, account.id, settings, keys, now);
         webhook.audit.add(Change::Created, Some(by.key_id), now);
+        self.check_endpoint(&webhook, &webhook.settings).await?;
         let shake = self.handshake(&webhook).await?;
         if let Some(reason) = shake.refused_target {
             return Err(Error::invalid("/url", reason));
@@ -56,6 +59,7 @@ impl Admin {
         let handshake = if asked.settings.same_endpoint(&webhook.settings) {
             None
         } else {
+            self.check_endpoint(&webhook, &asked.settings).await?;
             Some(self.require_handshake(&asked).await?)
         };
         let now = self.clock.now();
@@ -73,6 +77,29 @@ impl Admin {
             Ok(Some(()))
         })
         .await
+    }
+
+    /// Refuses a webhook at an endpoint, or at its host, if the account has too many others there. A receiver gets every
+    /// event once for each of them.
+    pub(super) async fn check_endpoint(&self, webhook: &Webhook, settings: &Settings) -> Result<()> {
+        let account = webhook.account_id;
+        let (all, now) = (self.webhooks.webhooks(account).await?, self.clock.now());
+        let others = || {
+            let readable = all.readable.iter();
+            readable.filter(|other| other.id != webhook.id && other.state != State::Pending)
+        };
+        let same_url = others().filter(|other| other.settings.same_endpoint(settings)).count();
+        self.limiter.check_count(account, Quota::WebhooksPerUrl, same_url, now).await?;
+        // The hosts of Slack and others are those of all their customers.
+        if settings.destination.format().address() != Address::Url {
+            return Ok(());
+        }
+        let at_same_host = |other: &&Arc<Webhook>| {
+            let (known, asked) = (&other.settings.url, &settings.url);
+            known.host_text() == asked.host_text() && known.port() == asked.port()
+        };
+        let same_host = others().filter(at_same_host).count();
+        self.limiter.check_count(account, Quota::WebhooksPerHost, same_host, now).await
     }
 
     async fn require_handshake(&self, changed: &Webhook) -> Result<Handshake> {

@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
 use statuspulse_core::limits;
+use statuspulse_core::quota::Quotas;
 
 use super::{AccountView, CreatedView};
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{ACCOUNT, closed, list, or_null, short_text};
+use crate::quotas;
 use crate::test_result::TestView;
 
 pub(crate) fn operations() -> Vec<Operation> {
@@ -81,6 +83,7 @@ fn change() -> Value {
 fn account() -> Value {
     json!({
         "id": ACCOUNT, "name": "Your company", "allowed_domains": ["*.yourcompany.com"], "slack_url": null,
+        "quotas": quotas::view(&Quotas::default()),
         "created_at": "2026-11-24T12:00:00Z",
     })
 }

@@ -39,7 +39,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             }),
         )
         .refuses("NotFound")
-        .conflicts(&["idempotency_key_reused"], "The Idempotency-Key was used before with a different body.");
+        .conflicts(
+            &["idempotency_key_reused", "quota_exceeded"],
+            "The Idempotency-Key was used before with a different body, or the account keeps as much as it may.",
+        );
     operation.add::<wire::AccountId>();
     for event_type in EventType::ALL.iter().copied() {
         operation.schemas.insert(payload_name(event_type), payload(event_type));

@@ -13,7 +13,7 @@ const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
 /// Refusals that are the same for all operations: name, status, code, description.
-const REFUSALS: [(&str, u16, &str, &str); 11] = [
+const REFUSALS: [(&str, u16, &str, &str); 12] = [
     ("Malformed", 400, "malformed_body", "The body is not a JSON object."),
     ("Unauthenticated", 401, "unauthenticated", "The API key is missing or not valid."),
     ("Forbidden", 403, "forbidden", "The role of the key does not allow this call."),
@@ -33,6 +33,7 @@ const REFUSALS: [(&str, u16, &str, &str); 11] = [
         "too_many_connections",
         "Your address has too many connections or calls at the same time; wait until some have ended.",
     ),
+    ("RateLimited", 429, "rate_limited", "The account has used up one of its rates; `detail` names it."),
     ("Internal", 500, "internal", "The call failed because of an internal error."),
     ("Unavailable", 503, "unavailable", "StatusPulse is temporarily unavailable; repeat the same call."),
 ];
@@ -63,7 +64,7 @@ impl Operation {
         let may = Role::ALL.iter().copied().filter(|role| role.may(action));
         let roles: Vec<_> = may.map(|role| json!({ "key": [role.name()] })).collect();
         self.value["security"] = roles.into();
-        self.refuses("Unauthenticated").refuses("Forbidden").refuses("Unavailable")
+        self.refuses("Unauthenticated").refuses("Forbidden").refuses("RateLimited").refuses("Unavailable")
     }
 
     /// Adds an id in the path.

@@ -118,7 +118,7 @@ pub(crate) fn collect<T: ToSchema>(schemas: &mut Schemas) {
 // --- Request bodies --------------------------------------------------------------------------------------
 
 /// An object with these fields and no others.
-pub(crate) fn closed<const N: usize>(required: &[&str], properties: [(&str, Value); N]) -> Value {
+pub(crate) fn closed<'a>(required: &[&str], properties: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let mut schema = json!({
         "type": "object",
         "properties": properties.into_iter().collect::<BTreeMap<_, _>>(),

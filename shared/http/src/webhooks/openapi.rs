@@ -49,8 +49,11 @@ fn registration() -> Vec<Operation> {
             .answers::<CreatedView<'_>>(201, "The webhook and its secret, which is shown once.", &created)
             .answers_header(201, "Location", "The webhook's path.")
             .conflicts(
-                &["too_many_webhooks"],
-                &format!("The account has {} webhooks, which is the maximum.", limits::WEBHOOKS_PER_ACCOUNT),
+                &["too_many_webhooks", "quota_exceeded"],
+                &format!(
+                    "The account has {} webhooks, which is the maximum, or too many with this URL or host.",
+                    limits::WEBHOOKS_PER_ACCOUNT
+                ),
             ),
         operation("get", "/v1/webhooks", "listWebhooks", "List webhooks")
             .by(Action::Read)
@@ -80,6 +83,7 @@ fn registration() -> Vec<Operation> {
                 &json!({ "description": "Pager of the payments team" }),
             )
             .answers::<WebhookView<'_>>(200, "The changed webhook.", &webhook())
+            .conflicts(&["quota_exceeded"], "The account has too many webhooks with the new URL or host.")
             .refused(
                 422,
                 &["invalid_fields", "handshake_failed"],

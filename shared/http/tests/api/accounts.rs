@@ -10,7 +10,10 @@ async fn an_operator_creates_an_account_and_gets_its_first_admin_key() {
     let world = World::new().await;
     let answer = world.operator().post("/v1/accounts", &json!({ "name": "Initech" })).await;
     let made = answer.expect(StatusCode::CREATED);
-    assert_eq!(field_names(&made), ["allowed_domains", "created_at", "id", "key", "name", "slack_url"]);
+    assert_eq!(
+        field_names(&made),
+        ["allowed_domains", "created_at", "id", "key", "name", "quotas", "slack_url"]
+    );
     assert_eq!(made["name"], "Initech");
     assert_eq!(made["created_at"], START);
     let shown = world.with_key(made["key"].as_str().unwrap()).get("/v1/account").await.expect(StatusCode::OK);
@@ -46,9 +49,11 @@ async fn an_account_shows_itself_to_those_who_read_it() {
     for client in [world.admin(), world.viewer()] {
         let account = client.get("/v1/account").await.expect(StatusCode::OK);
         let expected = json!({
-            "id": world.account.to_string(), "name": "Acme", "allowed_domains": [], "slack_url": null, "created_at": START,
+            "id": world.account.to_string(), "name": "Acme", "allowed_domains": [], "slack_url": null,
+            "quotas": account["quotas"], "created_at": START,
         });
         assert_eq!(account, expected);
+        assert_eq!(account["quotas"]["webhooks_per_url"], statuspulse_core::limits::WEBHOOKS_PER_URL);
     }
     world.publisher().get("/v1/account").await.refused(403, "forbidden");
     world.operator().get("/v1/account").await.refused(403, "forbidden");

@@ -59,7 +59,12 @@ impl Stage {
 
     /// The documented path, with the ids of this stage and the documented examples of query parameters.
     fn path(&self, operation: Described) -> String {
-        let id = if operation.path.starts_with("/v1/keys") { &self.key } else { &self.webhook };
+        let account = self.world.account.to_string();
+        let id = match operation.path {
+            path if path.starts_with("/v1/keys") => &self.key,
+            path if path.starts_with("/v1/accounts") => &account,
+            _ => &self.webhook,
+        };
         let mut path = operation.path.replace("{id}", id).replace("{delivery_id}", &self.delivery);
         for parameter in operation.parameters().iter().filter(|one| one["in"] == "query") {
             if let Some(example) = parameter["example"].as_str() {

@@ -15,8 +15,9 @@ use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Queue,
-    Random, Records, Saved, Sender, Sent, Sessions, Unavailable, WebhookList, Webhooks,
+    Random, Records, Saved, Sender, Sent, Sessions, Unavailable, Usage, WebhookList, Webhooks,
 };
+use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::Unreadable;
 use statuspulse_core::webhook::Webhook;
 
@@ -133,6 +134,17 @@ impl Accounts for Store {
         let mut tables = self.tables();
         let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(account));
         Ok(key.map(|key| key.revoked_at = Some(now)).is_some())
+    }
+}
+
+#[async_trait]
+impl Usage for Store {
+    async fn quotas(&self, account: AccountId) -> PortResult<Quotas> {
+        Ok(self.tables().accounts.get(&account).map(|account| account.quotas.clone()).unwrap_or_default())
+    }
+
+    async fn bytes_kept(&self, _: AccountId) -> PortResult<Option<u64>> {
+        Ok(None)
     }
 }
 

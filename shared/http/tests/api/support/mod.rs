@@ -16,6 +16,7 @@ use statuspulse_core::access::{Account, ApiKey, Role};
 use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{AccountId, WebhookId};
+use statuspulse_core::limiter::Limiter;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Accounts, Clock, Random, Records, Webhooks};
 use statuspulse_core::retry::Ladder;
@@ -175,11 +176,13 @@ fn services(
 ) -> (Arc<Admin>, Arc<Publisher>) {
     let random: Arc<dyn Random> = Arc::new(Dice::default());
     let outbox = Outbox::new(store.clone(), store.clone(), store.clone(), store.clone(), clock.clone());
+    let limiter = Arc::new(Limiter::new(store.clone()));
     let publisher = Publisher {
         accounts: store.clone(),
         webhooks: store.clone(),
         deliveries: store.clone(),
         outbox: outbox.clone(),
+        limiter: limiter.clone(),
         clock: clock.clone(),
         random: random.clone(),
     };
@@ -189,6 +192,7 @@ fn services(
         webhooks: store.clone(),
         deliveries: store.clone(),
         outbox,
+        limiter,
         sender: receiver.clone(),
         clock: clock.clone(),
         random,

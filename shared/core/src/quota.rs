@@ -1,0 +1,86 @@
+//! What an account may use. Each quota has a default, which an operator can override for an account.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use crate::limits;
+
+/// The quotas.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Quota {
+    /// Events that its publishers' keys may send in a minute.
+    EventsPerMinute,
+    /// Bytes of the payloads of these events in a minute.
+    EventBytesPerMinute,
+    /// Calls of the API, apart from publishing, and of the dashboard in a minute.
+    CallsPerMinute,
+    /// Handshakes and tests in a minute. Each is a call to an endpoint.
+    ProbesPerMinute,
+    /// Bytes of its stored events, with an estimate for their deliveries. Not counted on AWS.
+    KeptBytes,
+    /// Webhooks with the same URL.
+    WebhooksPerUrl,
+    /// Webhooks with the same host and port, apart from those of a fixed service such as Slack.
+    WebhooksPerHost,
+}
+
+impl Quota {
+    /// All of them.
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// What an account has without an override.
+    pub fn default_value(self) -> u64 {
+        match self {
+            Quota::EventsPerMinute => limits::EVENTS_PER_MINUTE,
+            Quota::EventBytesPerMinute => limits::EVENT_BYTES_PER_MINUTE,
+            Quota::CallsPerMinute => limits::CALLS_PER_MINUTE,
+            Quota::ProbesPerMinute => limits::PROBES_PER_MINUTE,
+            Quota::KeptBytes => limits::KEPT_BYTES,
+            Quota::WebhooksPerUrl => limits::WEBHOOKS_PER_URL,
+            Quota::WebhooksPerHost => limits::WEBHOOKS_PER_HOST,
+        }
+    }
+}
+
+/// An account's quotas: the defaults, apart from those that an operator has set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Quotas(BTreeMap<Quota, u64>);
+
+impl Quotas {
+    /// The value of a quota.
+    pub fn of(&self, quota: Quota) -> u64 {
+        self.0.get(&quota).copied().unwrap_or_else(|| quota.default_value())
+    }
+
+    /// Sets a quota, or with `None` returns it to its default.
+    pub fn set(&mut self, quota: Quota, value: Option<u64>) {
+        match value {
+            Some(value) => self.0.insert(quota, value),
+            None => self.0.remove(&quota),
+        };
+    }
+}
