@@ -136,6 +136,19 @@ pub struct WebhookList {
     pub unreadable: Vec<WebhookId>,
 }
 
+impl WebhookList {
+    /// Replaces, adds or, if it is deleted, removes this webhook.
+    pub fn replace(&mut self, webhook: &std::sync::Arc<Webhook>) {
+        let place = self.readable.binary_search_by_key(&webhook.id, |known| known.id);
+        match place {
+            Ok(at) if webhook.is_deleted() => drop(self.readable.remove(at)),
+            Ok(at) => self.readable[at] = webhook.clone(),
+            Err(_) if webhook.is_deleted() => {}
+            Err(at) => self.readable.insert(at, webhook.clone()),
+        }
+    }
+}
+
 /// Reads webhooks.
 #[async_trait]
 pub trait Webhooks: Send + Sync {

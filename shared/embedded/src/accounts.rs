@@ -92,12 +92,13 @@ impl Accounts for Embedded {
     }
 
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
-        self.readers.read("listing keys", |connection| {
+        let read = move |connection: &Connection| {
             connection
                 .prepare_cached("SELECT * FROM keys WHERE account_id = ?1 ORDER BY id")?
                 .query_map([account.to_bytes()], key_row)?
                 .collect()
-        })
+        };
+        self.readers.long(account, "listing keys", read).await
     }
 
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {

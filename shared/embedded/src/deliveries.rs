@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status, Timing};
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -20,6 +20,7 @@ use statuspulse_core::record::{from_millis, millis, read_attempts, read_trigger}
 
 use crate::Embedded;
 use crate::columns::{Unknown, bad, bytes16, bytes32, time};
+use crate::lists;
 
 /// The claimed deliveries, and until when each claim holds.
 #[derive(Debug, Default, Clone)]
@@ -128,23 +129,9 @@ impl Deliveries for Embedded {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        let (conditions, values) = filter_conditions(filter, after);
-        let sql = format!(
-            "SELECT * FROM deliveries WHERE webhook_id = ? {conditions} ORDER BY seq DESC LIMIT {}",
-            limit + 1
-        );
-        let first: Box<dyn ToSql + Send + Sync> = Box::new(webhook.to_bytes());
-        let values = std::iter::once(first).chain(values);
-        let mut items: Vec<Delivery> = self.readers.read("listing deliveries", |connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_map(rusqlite::params_from_iter(values), delivery_row)?
-                .collect()
-        })?;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().map(|delivery| delivery.id).filter(|_| more);
-        Ok(Page { items, next })
+        let (account, filter) = (self.owner_of(webhook)?, filter.clone());
+        let read = move |connection: &Connection| lists::page(connection, webhook, &filter, after, limit);
+        self.readers.long(account, "listing deliveries", read).await
     }
 
     async fn query(
@@ -153,39 +140,20 @@ impl Deliveries for Embedded {
         query: DeliveryQuery,
         limit: usize,
     ) -> PortResult<Vec<Delivery>> {
-        let states: &[i64] = match query {
-            DeliveryQuery::Held => &[HELD],
-            DeliveryQuery::Moving => &[SCHEDULED, WAITING],
-            DeliveryQuery::Unfinished => &[SCHEDULED, WAITING, HELD],
-            DeliveryQuery::Released => return self.released(webhook, limit),
-            DeliveryQuery::DueAfter(time) => return self.due_after(webhook, time, limit),
-            DeliveryQuery::FailedSince(since) => return self.failed_since(webhook, since, limit),
-        };
-        let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3
-                   ORDER BY seq LIMIT ?3";
-        self.readers.read("reading a page of a job", |connection| {
-            let mut page = vec![];
-            for state in states {
-                let found = connection
-                    .prepare_cached(sql)?
-                    .query_map((webhook.to_bytes(), state, rows(limit)), |row| {
-                        Ok((row.get::<_, i64>("seq")?, delivery_row(row)?))
-                    })?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
-                page.extend(found);
-            }
-            page.sort_unstable_by_key(|(seq, _)| *seq);
-            Ok(page.into_iter().take(limit).map(|(_, delivery)| delivery).collect())
-        })
+        let account = self.owner_of(webhook)?;
+        let read = move |connection: &Connection| lists::of_job(connection, webhook, query, limit);
+        self.readers.long(account, "reading a page of a job", read).await
     }
 
     async fn held(&self, webhook: WebhookId) -> PortResult<u64> {
-        let sql = "SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND state = 2 AND state < 3";
-        self.readers.read("counting held deliveries", |connection| {
+        let account = self.owner_of(webhook)?;
+        let read = move |connection: &Connection| {
+            let sql = "SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND state = 2 AND state < 3";
             let count: i64 =
                 connection.prepare_cached(sql)?.query_row([webhook.to_bytes()], |row| row.get(0))?;
             Ok(count.unsigned_abs())
-        })
+        };
+        self.readers.long(account, "counting held deliveries", read).await
     }
 
     async fn durable(&self) -> PortResult<()> {
@@ -193,54 +161,11 @@ impl Deliveries for Embedded {
     }
 }
 
-impl Embedded {
-    fn failed_since(&self, webhook: WebhookId, since: Timestamp, limit: usize) -> PortResult<Vec<Delivery>> {
-        let sql = "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = 4 AND accepted_at >= ?2
-                   ORDER BY seq LIMIT ?3";
-        self.readers.read("reading failed deliveries", |connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map((webhook.to_bytes(), millis(since), rows(limit)), delivery_row)?
-                .collect()
-        })
-    }
-}
+// --- States as numbers: below 3 is unfinished, above it not delivered; the partial indexes rely on this -----
 
-impl Embedded {
-    fn due_after(&self, webhook: WebhookId, time: Timestamp, limit: usize) -> PortResult<Vec<Delivery>> {
-        let sql = "SELECT * FROM deliveries INDEXED BY unfinished
-                   WHERE webhook_id = ?1 AND state = 1 AND state < 3 AND number > 1 AND due > ?2
-                   ORDER BY seq LIMIT ?3";
-        self.readers.read("reading deliveries on the ladder", |connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map((webhook.to_bytes(), millis(time), rows(limit)), delivery_row)?
-                .collect()
-        })
-    }
-
-    fn released(&self, webhook: WebhookId, limit: usize) -> PortResult<Vec<Delivery>> {
-        let sql = "SELECT * FROM deliveries INDEXED BY unfinished
-                   WHERE webhook_id = ?1 AND state = 1 AND state < 3 AND number = 1 AND round > 1
-                   ORDER BY seq LIMIT ?2";
-        self.readers.read("reading released deliveries", |connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map((webhook.to_bytes(), rows(limit)), delivery_row)?
-                .collect()
-        })
-    }
-}
-
-fn rows(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-// --- States as numbers: below 3 is unfinished; the partial indexes rely on this ------------------------
-
-const WAITING: i64 = 0;
-const SCHEDULED: i64 = 1;
-const HELD: i64 = 2;
+pub(crate) const WAITING: i64 = 0;
+pub(crate) const SCHEDULED: i64 = 1;
+pub(crate) const HELD: i64 = 2;
 
 pub(crate) fn state_number(status: Status) -> i64 {
     match status {
@@ -308,7 +233,7 @@ pub(crate) fn lane_head(
     statement.query_row((webhook.to_bytes(), incident_id), delivery_row).optional()
 }
 
-fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+pub(crate) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         id: DeliveryId::from_bytes(bytes16(row, "id")?),
         event_id: EventId::from_bytes(bytes16(row, "event_id")?),
@@ -345,38 +270,7 @@ fn event_row(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-fn event_type(row: &Row<'_>) -> rusqlite::Result<EventType> {
+pub(crate) fn event_type(row: &Row<'_>) -> rusqlite::Result<EventType> {
     let name = row.get_ref("event_type")?.as_str()?;
     EventType::from_name(name).ok_or_else(|| bad(Unknown("event type", name.to_owned())))
-}
-
-type Value = Box<dyn ToSql + Send + Sync>;
-
-fn filter_conditions(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, Vec<Value>) {
-    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
-    let mut conditions = String::new();
-    let mut values: Vec<Value> = vec![];
-    let mut add = |condition: &str, value: Value| {
-        conditions.push_str(condition);
-        values.push(value);
-    };
-    if let Some(status) = *status {
-        add(" AND state = ?", Box::new(state_number(status)));
-    }
-    if let Some(event_type) = event_type {
-        add(" AND event_type = ?", Box::new(event_type.name()));
-    }
-    if let Some(incident) = incident_id {
-        add(" AND incident_id = ?", Box::new(incident.clone()));
-    }
-    if let Some(since) = *since {
-        add(" AND accepted_at >= ?", Box::new(millis(since)));
-    }
-    if let Some(until) = *until {
-        add(" AND accepted_at < ?", Box::new(millis(until)));
-    }
-    if let Some(after) = after {
-        add(" AND seq < (SELECT seq FROM deliveries WHERE id = ?)", Box::new(after.to_bytes()));
-    }
-    (conditions, values)
 }

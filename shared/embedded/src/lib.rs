@@ -12,6 +12,7 @@ mod deliveries;
 mod entry;
 mod fair_queue;
 mod limits;
+mod lists;
 mod prune;
 mod queue;
 mod queue_rows;
@@ -21,6 +22,7 @@ mod records;
 mod schema;
 mod sealing;
 mod sessions;
+mod webhook_cache;
 mod webhooks;
 mod writer;
 
@@ -41,10 +43,10 @@ pub use queue::{Received, queues};
 pub struct Embedded {
     /// Declared before `writer` so that it is dropped first: the last connection to close checkpoints the log, and
     /// a read-only connection cannot.
-    readers: readers::Readers,
+    readers: Arc<readers::Readers>,
     writer: writer::Writer,
-    sealer: sealing::Sealer,
-    webhook_cache: Arc<webhooks::Cache>,
+    sealer: Arc<sealing::Sealer>,
+    webhook_cache: Arc<webhook_cache::Cache>,
     claims: deliveries::Claims,
     rate_limits: rate_limits::Taken,
     queues: Arc<queue::Queues>,
@@ -129,7 +131,7 @@ impl Embedded {
         Ok(Arc::new(Self {
             writer,
             readers: readers::Readers::new(&path, open_reader),
-            sealer,
+            sealer: Arc::new(sealer),
             webhook_cache: Arc::default(),
             claims: deliveries::Claims::default(),
             rate_limits: rate_limits::Taken::default(),

@@ -13,8 +13,10 @@ pub const RECEIVES_MAX: u32 = 10;
 /// Messages moved from `delayed` to `ready` in one transaction.
 pub(crate) const DUE_PAGE: i64 = 500;
 
-/// Maximum number of cached webhooks and accounts. Beyond it the cache is cleared.
-pub(crate) const WEBHOOKS_CACHED: usize = 10_000;
+/// Bytes of webhooks in memory. Enough for all webhooks of an account with the largest headers.
+pub(crate) const WEBHOOK_CACHE_BYTES: usize = 48 * 1024 * 1024;
+/// About what a webhook without custom headers takes in memory.
+pub(crate) const WEBHOOK_BYTES: usize = 2048;
 
 /// Maximum number of jobs in one transaction. Bounds how long the first job waits for its answer.
 pub(crate) const WRITE_BATCH: usize = 512;
@@ -24,6 +26,15 @@ pub(crate) const CHECKPOINT_PAGES: u64 = 1_000;
 
 /// Pages in the log above which the writer itself checkpoints before its next batch: about 64 MiB.
 pub(crate) const CHECKPOINT_PAGES_MAX: u64 = 16_000;
+
+/// Long reads at the same time. An account has one of them at most while others read too.
+pub(crate) const LONG_READS_AT_ONCE: usize = 2;
+
+/// Rows that one page of a list looks at. A page may be short, and its cursor goes on behind them.
+pub(crate) const LIST_ROWS: usize = 2_000;
+
+/// Deliveries are stored in the order of their acceptance times, but for clocks that were set back, by this much at most.
+pub(crate) const CLOCK_SET_BACK: Duration = Duration::from_secs(3600);
 
 /// Maximum number of idle connections. More are opened while all are in use.
 pub(crate) const READERS_KEPT: usize = 4;

@@ -4,14 +4,15 @@
 
 use rusqlite::Connection;
 
-/// The format of the tables. Increment it with every change of them. Formats 1 to 5 were never released and are not
+/// The format of the tables. Increment it with every change of them. Formats 1 to 6 were never released and are not
 /// supported.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// Creates the tables.
 ///
 /// `seq` is the order of acceptance. The indexes `lane` and `unfinished` contain only unfinished deliveries, so they
 /// stay small however long the history is. `lane` finds the head of a lane, `unfinished` the deliveries of a job.
+/// `incidents`, `unfinished` and `ended` also serve the filters of lists.
 ///
 /// Due messages are in `ready`, ordered by queue, account and webhook, so that the backlog of one webhook is never read
 /// to find the messages of another. All other messages are in `delayed`, ordered by due time.
@@ -52,7 +53,8 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
 CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;
 CREATE INDEX unfinished ON deliveries (webhook_id, state, seq) WHERE state < 3;
-CREATE INDEX failed ON deliveries (webhook_id, seq) WHERE state = 4;
+CREATE INDEX ended ON deliveries (webhook_id, state, seq) WHERE state > 3;
+CREATE INDEX incidents ON deliveries (webhook_id, incident_id, seq);
 
 CREATE TABLE ready (
     queue INTEGER NOT NULL, account_id BLOB NOT NULL, webhook_id BLOB NOT NULL, seq INTEGER NOT NULL,

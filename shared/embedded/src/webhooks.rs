@@ -1,7 +1,6 @@
-//! Webhooks. They are few, and every publish and every attempt reads them, so they are cached in memory.
+//! Webhooks. Every publish and every attempt reads them, so they are cached in memory: see `webhook_cache.rs`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -15,60 +14,13 @@ use crate::columns::{bad, bytes16};
 use crate::queue::Outgoing;
 use crate::sealing::Sealer;
 
-/// The cached webhooks. A write replaces its webhook here, and removes the list of the account, before it returns to
-/// its caller. It also increments `generation`, so that a read that began before is not cached.
-#[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<Cached>);
-
-#[derive(Debug, Default)]
-struct Cached {
-    generation: u64,
-    by_id: HashMap<WebhookId, Arc<Webhook>>,
-    by_account: HashMap<AccountId, Arc<WebhookList>>,
-}
-
-impl Cache {
-    fn with<T>(&self, work: impl FnOnce(&mut Cached) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn wrote(&self, webhook: Arc<Webhook>) {
-        self.with(|cached| {
-            cached.generation += 1;
-            cached.by_account.remove(&webhook.account_id);
-            cached.by_id.insert(webhook.id, webhook);
-        });
-    }
-
-    fn removed(&self, account: AccountId, id: WebhookId) {
-        self.with(|cached| {
-            cached.generation += 1;
-            cached.by_account.remove(&account);
-            cached.by_id.remove(&id);
-        });
-    }
-
-    fn remember(&self, generation: u64, keep: impl FnOnce(&mut Cached)) {
-        self.with(|cached| {
-            if cached.by_id.len() + cached.by_account.len() > crate::limits::WEBHOOKS_CACHED {
-                cached.by_id.clear();
-                cached.by_account.clear();
-            }
-            if cached.generation == generation {
-                keep(cached);
-            }
-        });
-    }
-}
-
 #[async_trait]
 impl Webhooks for Embedded {
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
-        let (known, generation) =
-            self.webhook_cache.with(|cached| (cached.by_id.get(&id).cloned(), cached.generation));
-        if known.is_some() {
-            return Ok(known);
-        }
+        let evictions = match self.webhook_cache.webhook(id) {
+            Ok(known) => return Ok(Some(known)),
+            Err(evictions) => evictions,
+        };
         let read = self.readers.read("reading a webhook", |connection| {
             connection
                 .prepare_cached("SELECT * FROM webhooks WHERE id = ?1")?
@@ -77,45 +29,36 @@ impl Webhooks for Embedded {
         })?;
         let read = read.map(Arc::new);
         if let Some(webhook) = &read {
-            self.webhook_cache.remember(generation, |cached| {
-                cached.by_id.insert(id, webhook.clone());
-            });
+            self.webhook_cache.read_webhook(webhook, evictions);
         }
         Ok(read)
     }
 
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
-        let (known, generation) =
-            self.webhook_cache.with(|cached| (cached.by_account.get(&account).cloned(), cached.generation));
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let list = Arc::new(self.read_webhooks(account)?);
-        self.webhook_cache.remember(generation, |cached| {
-            cached.by_account.insert(account, list.clone());
-        });
+        let writes = match self.webhook_cache.list(account) {
+            Ok(known) => return Ok(known),
+            Err(writes) => writes,
+        };
+        let sealer = Arc::clone(&self.sealer);
+        let read = move |connection: &Connection| read_webhooks(connection, account, &sealer);
+        let list = Arc::new(self.readers.long(account, "listing webhooks", read).await?);
+        self.webhook_cache.read_list(account, &list, writes);
         Ok(list)
     }
 }
 
 impl Embedded {
-    fn read_webhooks(&self, account: AccountId) -> PortResult<WebhookList> {
-        self.readers.read("listing webhooks", |connection| {
-            let sql = "SELECT * FROM webhooks WHERE account_id = ?1 AND deleted = 0 ORDER BY id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([account.to_bytes()])?;
-            let mut list = WebhookList::default();
-            while let Some(row) = rows.next()? {
-                match webhook_row(row, &self.sealer) {
-                    Ok(webhook) => list.readable.push(Arc::new(webhook)),
-                    Err(error) => {
-                        let id = WebhookId::from_bytes(bytes16(row, "id")?);
-                        tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
-                        list.unreadable.push(id);
-                    }
-                }
-            }
-            Ok(list)
+    /// The account that owns the webhook, whose share its reads take. An unknown webhook has no deliveries to read.
+    pub(crate) fn owner_of(&self, id: WebhookId) -> PortResult<AccountId> {
+        if let Ok(known) = self.webhook_cache.webhook(id) {
+            return Ok(known.account_id);
+        }
+        self.readers.read("reading a webhook", |connection| {
+            let owner = connection
+                .prepare_cached("SELECT account_id FROM webhooks WHERE id = ?1")?
+                .query_row([id.to_bytes()], |row| row.get(0))
+                .optional()?;
+            Ok(AccountId::from_bytes(owner.unwrap_or_default()))
         })
     }
 
@@ -144,7 +87,7 @@ impl Embedded {
             connection.prepare_cached(sql)?.execute((id, account, record, sealed))?;
             Ok(())
         };
-        self.writer.write("creating a webhook", work, move |()| cache.wrote(kept)).await
+        self.writer.write("creating a webhook", work, move |()| cache.wrote(&kept)).await
     }
 
     pub(crate) async fn update_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
@@ -166,7 +109,7 @@ impl Embedded {
         let (kept, cache) = (Arc::new(next), self.webhook_cache.clone());
         let after = move |result: &Result<(), Conflict>| {
             if result.is_ok() {
-                cache.wrote(kept);
+                cache.wrote(&kept);
             }
         };
         self.write_and_send("changing a webhook", work, after).await
@@ -176,6 +119,28 @@ impl Embedded {
             .map_err(|error| Unavailable { doing: "writing a webhook", source: error.into() })?;
         Ok((parts.record, self.sealer.seal(webhook.id.to_bytes(), &parts.secrets)))
     }
+}
+
+fn read_webhooks(
+    connection: &Connection,
+    account: AccountId,
+    sealer: &Sealer,
+) -> rusqlite::Result<WebhookList> {
+    let sql = "SELECT * FROM webhooks WHERE account_id = ?1 AND deleted = 0 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([account.to_bytes()])?;
+    let mut list = WebhookList::default();
+    while let Some(row) = rows.next()? {
+        match webhook_row(row, sealer) {
+            Ok(webhook) => list.readable.push(Arc::new(webhook)),
+            Err(error) => {
+                let id = WebhookId::from_bytes(bytes16(row, "id")?);
+                tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
+                list.unreadable.push(id);
+            }
+        }
+    }
+    Ok(list)
 }
 
 /// Returns the sealed secrets of any one webhook, to check the key with.

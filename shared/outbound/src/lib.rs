@@ -42,7 +42,6 @@ mod meter;
 mod outbound;
 mod pool;
 mod resolve;
-mod shares;
 mod tls;
 mod vetting;
 

@@ -20,12 +20,12 @@ use statuspulse_core::ids::AccountId;
 use statuspulse_core::limits::{LOOKUP_FAILED_FOR, LOOKUP_REUSE, LOOKUP_TURN_WITHIN, LOOKUPS_KEPT};
 use statuspulse_core::ports::{Clock, PortResult, Unavailable};
 use statuspulse_core::target::{EndpointUrl, Host, Refused, TargetPolicy};
+use statuspulse_shares::{Share, Shares};
 use tokio::time::{timeout, timeout_at};
 
 use crate::clock::{self, Freezes, Instant};
 use crate::explain::NoReply;
 use crate::resolve::{Resolve, Unresolved};
-use crate::shares::{Share, Shares};
 
 /// The addresses of a host in the resolver's order, all of them allowed by the policy.
 pub(crate) type Vetted = Arc<[IpAddr]>;
@@ -59,7 +59,7 @@ struct Lookup {
 pub(crate) struct Vetting {
     policy: TargetPolicy,
     resolver: Arc<dyn Resolve>,
-    shares: Shares,
+    shares: Arc<Shares>,
     freezes: Freezes,
     lookups: Mutex<HashMap<Box<str>, Arc<Lookup>>>,
 }
@@ -78,7 +78,7 @@ impl Vetting {
 
     /// Waits for the account's turn to look up the URL's host; `None` if that is not needed. Keep it until the URL is
     /// [vetted](Self::vet).
-    pub(crate) async fn turn(&self, account: AccountId, url: &EndpointUrl) -> PortResult<Option<Share<'_>>> {
+    pub(crate) async fn turn(&self, account: AccountId, url: &EndpointUrl) -> PortResult<Option<Share>> {
         if self.freezes.was_frozen(LOOKUP_REUSE) {
             self.resolver.forget();
             self.lookups.lock().unwrap_or_else(PoisonError::into_inner).clear();

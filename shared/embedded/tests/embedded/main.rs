@@ -6,6 +6,7 @@
 mod accounts;
 mod durability;
 mod fairness;
+mod lists;
 mod outbox;
 
 mod prune;

@@ -1,15 +1,15 @@
-//! Divides the look-ups that run at the same time between accounts, so that names of one account that never answer do
-//! not hold up another's.
+//! Divides what can run at the same time between accounts: look-ups of names, long reads. What one account has running,
+//! however slow it is, does not hold up another.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use statuspulse_core::ids::AccountId;
 use tokio::sync::Notify;
 
 /// What may run at the same time. An account may have as much as it leaves free, so there is always room for another.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub struct Shares {
     total: usize,
     taken: Mutex<Taken>,
     freed: Notify,
@@ -21,25 +21,26 @@ struct Taken {
     by_account: HashMap<AccountId, usize>,
 }
 
-/// One look-up. It is free again when this is dropped.
+/// One of them. It is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Share<'a> {
-    shares: &'a Shares,
+pub struct Share {
+    shares: Arc<Shares>,
     account: AccountId,
 }
 
 impl Shares {
-    pub(crate) fn new(total: usize) -> Self {
-        Self { total, taken: Mutex::default(), freed: Notify::new() }
+    /// So many can run at the same time, of all accounts together.
+    pub fn new(total: usize) -> Arc<Self> {
+        Arc::new(Self { total, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// Waits until the account may have one more.
-    pub(crate) async fn take(&self, account: AccountId) -> Share<'_> {
+    pub async fn take(self: &Arc<Self>, account: AccountId) -> Share {
         loop {
             // Before the check, so that no wake-up is missed.
             let freed = self.freed.notified();
             if self.try_take(account) {
-                return Share { shares: self, account };
+                return Share { shares: Arc::clone(self), account };
             }
             freed.await;
         }
@@ -60,7 +61,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.shares.taken();
         taken.all = taken.all.saturating_sub(1);

@@ -1,0 +1,214 @@
+//! Lists of deliveries: the pages of the API, and those of jobs.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, Status};
+use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::ports::{DeliveryQuery, Page};
+use statuspulse_core::record::millis;
+
+use crate::columns::bytes16;
+use crate::deliveries::{HELD, SCHEDULED, WAITING, delivery_row, state_number};
+use crate::limits::{CLOCK_SET_BACK, LIST_ROWS};
+
+// --- Pages of the API ------------------------------------------------------------------------------------
+
+/// A page of the deliveries that match the filter, newest first. It looks at [`LIST_ROWS`] rows at most. Each filter
+/// but the type has an index, and delivered ones are most of a history.
+pub(crate) fn page(
+    connection: &Connection,
+    webhook: WebhookId,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> rusqlite::Result<Page<Delivery, DeliveryId>> {
+    let Some(before) = before(connection, filter.until, after)? else {
+        return Ok(Page { items: vec![], next: None });
+    };
+    let (condition, value) = indexed(filter);
+    let mut statement = connection.prepare_cached(&page_sql(condition))?;
+    let mut rows = statement.query((webhook.to_bytes(), before, value))?;
+    let (mut items, mut last) = (vec![], None);
+    for looked_at in 0.. {
+        let Some(row) = rows.next()? else { break };
+        if items.len() == limit || looked_at == LIST_ROWS {
+            return Ok(Page { items, next: last });
+        }
+        let accepted_at: i64 = row.get("accepted_at")?;
+        if filter.since.is_some_and(|since| accepted_at < millis(earlier(since))) {
+            break;
+        }
+        last = Some(DeliveryId::from_bytes(bytes16(row, "id")?));
+        if matches(row, accepted_at, filter)? {
+            items.push(delivery_row(row)?);
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+fn page_sql(condition: &str) -> String {
+    format!("SELECT * FROM deliveries WHERE webhook_id = ?1 AND seq < ?2 AND {condition} ORDER BY seq DESC")
+}
+
+/// Where the page begins: below this `seq`. `None` if the cursor's delivery is gone, and all older ones with it.
+fn before(
+    connection: &Connection,
+    until: Option<Timestamp>,
+    after: Option<DeliveryId>,
+) -> rusqlite::Result<Option<i64>> {
+    let newest = match until {
+        Some(until) => seq_at(connection, until.checked_add(CLOCK_SET_BACK).unwrap_or(Timestamp::MAX))?,
+        None => None,
+    };
+    let newest = newest.unwrap_or(i64::MAX);
+    let Some(after) = after else { return Ok(Some(newest)) };
+    let sql = "SELECT seq FROM deliveries WHERE id = ?1";
+    let cursor: Option<i64> =
+        connection.prepare_cached(sql)?.query_row([after.to_bytes()], |row| row.get(0)).optional()?;
+    Ok(cursor.map(|cursor| cursor.min(newest)))
+}
+
+/// The `seq` of the first delivery that was accepted at this time or later. Ids begin with that time.
+fn seq_at(connection: &Connection, time: Timestamp) -> rusqlite::Result<Option<i64>> {
+    let mut first = [0; 16];
+    first[..6].copy_from_slice(&millis(time).max(0).to_be_bytes()[2..]);
+    let sql = "SELECT seq FROM deliveries WHERE id >= ?1 ORDER BY id LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([first], |row| row.get(0)).optional()
+}
+
+fn earlier(time: Timestamp) -> Timestamp {
+    time.checked_sub(CLOCK_SET_BACK).unwrap_or(Timestamp::MIN)
+}
+
+/// The condition of the filter that has an index, and the value for its `?3`. The partial indexes need the literal
+/// `state < 3` or `state > 3`.
+fn indexed(filter: &DeliveryFilter) -> (&'static str, rusqlite::types::Value) {
+    let state = |status| state_number(status).into();
+    match (&filter.incident_id, filter.status) {
+        (Some(incident), _) => ("incident_id = ?3", incident.clone().into()),
+        (None, Some(status @ (Status::Waiting | Status::Retrying | Status::Held))) => {
+            ("state = ?3 AND state < 3", state(status))
+        }
+        (None, Some(status @ (Status::Failed | Status::Discarded | Status::Cancelled))) => {
+            ("state = ?3 AND state > 3", state(status))
+        }
+        (None, Some(Status::Delivered) | None) => ("?3 IS NULL", rusqlite::types::Value::Null),
+    }
+}
+
+fn matches(row: &Row<'_>, accepted_at: i64, filter: &DeliveryFilter) -> rusqlite::Result<bool> {
+    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
+    let state: i64 = row.get("state")?;
+    Ok(status.is_none_or(|status| state == state_number(status))
+        && since.is_none_or(|since| accepted_at >= millis(since))
+        && until.is_none_or(|until| accepted_at < millis(until))
+        && match incident_id {
+            Some(incident) => row.get_ref("incident_id")?.as_str()? == incident,
+            None => true,
+        }
+        && match event_type {
+            Some(event_type) => row.get_ref("event_type")?.as_str()? == event_type.name(),
+            None => true,
+        })
+}
+
+// --- Pages of jobs ---------------------------------------------------------------------------------------
+
+/// The webhook's first deliveries that match the query, in the order in which their events were accepted.
+pub(crate) fn of_job(
+    connection: &Connection,
+    webhook: WebhookId,
+    query: DeliveryQuery,
+    limit: usize,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let select = |condition: &str, value: i64| -> rusqlite::Result<Vec<Delivery>> {
+        let sql =
+            format!("SELECT * FROM deliveries WHERE webhook_id = ?1 AND {condition} ORDER BY seq LIMIT ?3");
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement.query_map((webhook.to_bytes(), value, limit), delivery_row)?.collect()
+    };
+    match query {
+        DeliveryQuery::Held => in_states(connection, webhook, &[HELD], limit),
+        DeliveryQuery::Moving => in_states(connection, webhook, &[SCHEDULED, WAITING], limit),
+        DeliveryQuery::Unfinished => in_states(connection, webhook, &[SCHEDULED, WAITING, HELD], limit),
+        DeliveryQuery::Released => select("state = ?2 AND state < 3 AND number = 1 AND round > 1", SCHEDULED),
+        DeliveryQuery::DueAfter(time) => {
+            select("state = 1 AND state < 3 AND number > 1 AND due > ?2", millis(time))
+        }
+        DeliveryQuery::FailedSince(since) => failed_since(connection, webhook, since, limit),
+    }
+}
+
+fn failed_since(
+    connection: &Connection,
+    webhook: WebhookId,
+    since: Timestamp,
+    limit: i64,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let Some(from) = seq_at(connection, earlier(since))? else { return Ok(vec![]) };
+    let sql = "SELECT * FROM deliveries
+               WHERE webhook_id = ?1 AND state = 4 AND state > 3 AND seq >= ?2 AND accepted_at >= ?3
+               ORDER BY seq LIMIT ?4";
+    let values = (webhook.to_bytes(), from, millis(since), limit);
+    connection.prepare_cached(sql)?.query_map(values, delivery_row)?.collect()
+}
+
+/// Those of several states, each read by its index, in order.
+fn in_states(
+    connection: &Connection,
+    webhook: WebhookId,
+    states: &[i64],
+    limit: i64,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let sql =
+        "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3 ORDER BY seq LIMIT ?3";
+    let mut page = vec![];
+    for state in states {
+        let found = connection
+            .prepare_cached(sql)?
+            .query_map((webhook.to_bytes(), state, limit), |row| {
+                Ok((row.get::<_, i64>("seq")?, delivery_row(row)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        page.extend(found);
+    }
+    page.sort_unstable_by_key(|(seq, _)| *seq);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(page.into_iter().take(limit).map(|(_, delivery)| delivery).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The steps in which SQLite would read the page of this filter.
+    fn plan(filter: &DeliveryFilter) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = crate::open_writer(&folder.path().join("statuspulse.db")).unwrap();
+        crate::schema::prepare(&connection).unwrap().unwrap();
+        let (condition, value) = indexed(filter);
+        let sql = format!("EXPLAIN QUERY PLAN {}", page_sql(condition));
+        let mut statement = connection.prepare(&sql).unwrap();
+        let steps = statement.query_map(([1; 16], i64::MAX, value), |row| row.get::<_, String>("detail"));
+        steps.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn each_filter_has_an_index_and_nothing_is_sorted() {
+        let of_status = |status| DeliveryFilter { status: Some(status), ..DeliveryFilter::default() };
+        for status in Status::ALL.iter().copied() {
+            let index = match status {
+                Status::Waiting | Status::Retrying | Status::Held => "unfinished",
+                Status::Failed | Status::Discarded | Status::Cancelled => "ended",
+                Status::Delivered => "deliveries_by_webhook",
+            };
+            let plan = plan(&of_status(status));
+            assert!(plan.contains(&format!("USING INDEX {index} ")), "{status:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{status:?}: {plan}");
+        }
+        let plan =
+            plan(&DeliveryFilter { incident_id: Some("INC-1".to_owned()), ..of_status(Status::Failed) });
+        assert!(plan.contains("USING INDEX incidents ") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}
