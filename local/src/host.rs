@@ -146,7 +146,7 @@ async fn handle(worker: Arc<Worker>, received: Received) {
     }
 }
 
-/// Makes delayed messages ready when they are due.
+/// Makes delayed messages ready when they are due, and checks every second whether a store that fails can write again.
 async fn wake(worker: Arc<Worker>, store: Arc<Embedded>) {
     loop {
         if let Err(error) = store.make_due_ready().await {
@@ -160,6 +160,7 @@ async fn wake(worker: Arc<Worker>, store: Arc<Embedded>) {
             // At most a minute: the clock may be changed in the meantime, or the machine suspended.
             () = pause(wait.unwrap_or(Duration::MAX).min(Duration::from_secs(60))) => {}
             () = store.next_due_came_closer() => {}
+            () = store.write_failed() => {}
         }
     }
 }

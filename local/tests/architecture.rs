@@ -280,7 +280,7 @@ fn bounds_are_in_limits_rs() {
         "shared/dashboard/src/pages/webhook.rs",
         "shared/embedded/src/schema.rs",
         "shared/embedded/src/sealing.rs",
-        "shared/embedded/src/deliveries.rs",
+        "shared/embedded/src/delivery_rows.rs",
         "shared/aws/src/dynamodb/keys.rs",
         "shared/aws/src/dynamodb/item.rs",
         "shared/outbound/src/meter.rs",

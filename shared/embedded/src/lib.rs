@@ -9,6 +9,7 @@
 mod accounts;
 mod columns;
 mod deliveries;
+mod delivery_rows;
 mod entry;
 mod fair_queue;
 mod limits;
@@ -197,7 +198,13 @@ fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sea
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    if pages == 0 {
+        // Only a new file can have it, and another one would be changed by it.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "journal_size_limit", limits::LOG_BYTES_KEPT)?;
     // Commits do not wait for the disk. The writer's sync thread does that for many commits at once.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -8 * 1024)?;
@@ -236,9 +243,9 @@ mod tests {
         let connection = open_writer(&folder.path().join("statuspulse.db")).unwrap();
         schema::prepare(&connection).unwrap().unwrap();
         for incident in ["INC-1", "INC-2", "INC-3"] {
-            deliveries::lane_head(&connection, WebhookId::from_bytes([1; 16]), incident).unwrap();
+            delivery_rows::lane_head(&connection, WebhookId::from_bytes([1; 16]), incident).unwrap();
         }
-        let statement = connection.prepare_cached(deliveries::LANE_HEAD).unwrap();
+        let statement = connection.prepare_cached(delivery_rows::LANE_HEAD).unwrap();
         assert_eq!(statement.get_status(StatementStatus::Run), 3);
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }

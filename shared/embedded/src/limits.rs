@@ -21,6 +21,18 @@ pub(crate) const WEBHOOK_BYTES: usize = 2048;
 /// Maximum number of jobs in one transaction. Bounds how long the first job waits for its answer.
 pub(crate) const WRITE_BATCH: usize = 512;
 
+/// Bytes that are written to find out whether writes succeed again after one has failed.
+pub(crate) const PROBE_BYTES: i64 = 256 * 1024;
+
+/// The size to which the log is cut back when it was longer: twice the size at which the writer checkpoints itself.
+pub(crate) const LOG_BYTES_KEPT: i64 = 128 * 1024 * 1024;
+
+/// Free pages that the database keeps for new rows. More are given back after records were deleted: about 16 MiB.
+pub(crate) const FREE_PAGES_KEPT: i64 = 4_000;
+
+/// Pages that are given back in one transaction. Bounds how long other writes wait.
+pub(crate) const VACUUM_PAGES: i64 = 500;
+
 /// Pages in the log above which the checkpoint thread starts: about 4 MiB.
 pub(crate) const CHECKPOINT_PAGES: u64 = 1_000;
 
@@ -35,6 +47,9 @@ pub(crate) const LIST_ROWS: usize = 2_000;
 
 /// Deliveries are stored in the order of their acceptance times, but for clocks that were set back, by this much at most.
 pub(crate) const CLOCK_SET_BACK: Duration = Duration::from_secs(3600);
+
+/// Pages in the log above which there is a warning: about 256 MiB.
+pub(crate) const LONG_LOG_PAGES: u64 = 64_000;
 
 /// Maximum number of idle connections. More are opened while all are in use.
 pub(crate) const READERS_KEPT: usize = 4;

@@ -8,7 +8,7 @@ use statuspulse_core::ports::{DeliveryQuery, Page};
 use statuspulse_core::record::millis;
 
 use crate::columns::bytes16;
-use crate::deliveries::{HELD, SCHEDULED, WAITING, delivery_row, state_number};
+use crate::delivery_rows::{HELD, SCHEDULED, WAITING, delivery_row, state_number};
 use crate::limits::{CLOCK_SET_BACK, LIST_ROWS};
 
 // --- Pages of the API ------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ fn before(
     after: Option<DeliveryId>,
 ) -> rusqlite::Result<Option<i64>> {
     let newest = match until {
-        Some(until) => seq_at(connection, until.checked_add(CLOCK_SET_BACK).unwrap_or(Timestamp::MAX))?,
+        Some(until) => first_at(connection, until.checked_add(CLOCK_SET_BACK).unwrap_or(Timestamp::MAX))?,
         None => None,
     };
     let newest = newest.unwrap_or(i64::MAX);
@@ -69,11 +69,17 @@ fn before(
 }
 
 /// The `seq` of the first delivery that was accepted at this time or later. Ids begin with that time.
-fn seq_at(connection: &Connection, time: Timestamp) -> rusqlite::Result<Option<i64>> {
-    let mut first = [0; 16];
-    first[..6].copy_from_slice(&millis(time).max(0).to_be_bytes()[2..]);
+fn first_at(connection: &Connection, time: Timestamp) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT seq FROM deliveries WHERE id >= ?1 ORDER BY id LIMIT 1";
-    connection.prepare_cached(sql)?.query_row([first], |row| row.get(0)).optional()
+    let lowest = DeliveryId::lowest_at(time).to_bytes();
+    connection.prepare_cached(sql)?.query_row([lowest], |row| row.get(0)).optional()
+}
+
+/// The `seq` of the last delivery that was accepted before this time.
+fn last_before(connection: &Connection, time: Timestamp) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT seq FROM deliveries WHERE id < ?1 ORDER BY id DESC LIMIT 1";
+    let lowest = DeliveryId::lowest_at(time).to_bytes();
+    connection.prepare_cached(sql)?.query_row([lowest], |row| row.get(0)).optional()
 }
 
 fn earlier(time: Timestamp) -> Timestamp {
@@ -146,11 +152,11 @@ fn failed_since(
     since: Timestamp,
     limit: i64,
 ) -> rusqlite::Result<Vec<Delivery>> {
-    let Some(from) = seq_at(connection, earlier(since))? else { return Ok(vec![]) };
+    let older = last_before(connection, earlier(since))?.unwrap_or(0);
     let sql = "SELECT * FROM deliveries
-               WHERE webhook_id = ?1 AND state = 4 AND state > 3 AND seq >= ?2 AND accepted_at >= ?3
+               WHERE webhook_id = ?1 AND state = 4 AND state > 3 AND seq > ?2 AND accepted_at >= ?3
                ORDER BY seq LIMIT ?4";
-    let values = (webhook.to_bytes(), from, millis(since), limit);
+    let values = (webhook.to_bytes(), older, millis(since), limit);
     connection.prepare_cached(sql)?.query_map(values, delivery_row)?.collect()
 }
 

@@ -13,7 +13,8 @@ use crate::accounts::count_kept;
 use crate::columns::{bytes16, time};
 
 impl Embedded {
-    /// Deletes what is older than the retention at `now`. Returns how many deliveries and events were deleted.
+    /// Deletes what is older than the retention at `now`, and returns the disk space. Returns how many deliveries and events
+    /// were deleted.
     pub async fn prune(&self, now: Timestamp) -> PortResult<usize> {
         let before = millis(now.checked_sub(limits::RETENTION).unwrap_or(Timestamp::MIN));
         let mut pruned = 0;
@@ -30,8 +31,20 @@ impl Embedded {
         }
         self.writer.write("pruning", move |connection| prune_tombstones(connection, before), |_| {}).await?;
         self.writer.write("pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
+        while self.writer.write("returning disk space", return_pages, |_| {}).await? {}
         Ok(pruned)
     }
+}
+
+/// Gives free pages back to the file system, some of them. Returns whether there are more to give back.
+fn return_pages(connection: &Connection) -> rusqlite::Result<bool> {
+    let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    if free <= crate::limits::FREE_PAGES_KEPT {
+        return Ok(false);
+    }
+    let pages = crate::limits::VACUUM_PAGES.min(free - crate::limits::FREE_PAGES_KEPT);
+    connection.execute_batch(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    Ok(true)
 }
 
 struct PruneStep {

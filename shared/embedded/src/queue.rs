@@ -204,9 +204,13 @@ impl Embedded {
         }
     }
 
-    /// Returns the next message, or `None` if no message is due or no slot is free for it.
+    /// Returns the next message, or `None` if no message is due, no slot is free for it, or its outcome could not be
+    /// recorded because writes fail.
     pub fn try_receive(self: &Arc<Self>, queue: QueueName) -> PortResult<Option<Received>> {
         let which = number(queue);
+        if self.writer.is_failing() {
+            return Ok(None);
+        }
         loop {
             let capacity = Load {
                 messages: self.queues.slots[usize::from(which)].load(Ordering::Relaxed),
@@ -243,8 +247,19 @@ impl Embedded {
         self.queues.closer.notified().await;
     }
 
-    /// Makes delayed messages ready when their due time has passed.
+    /// Waits until a write fails. Then [`make_due_ready`](Self::make_due_ready) has to be called until it succeeds.
+    pub async fn write_failed(&self) {
+        self.writer.failed().await;
+    }
+
+    /// Makes delayed messages ready when their due time has passed. If a write has failed, it first checks whether writes
+    /// succeed again.
     pub async fn make_due_ready(&self) -> PortResult<()> {
+        if self.writer.is_failing() {
+            self.writer.probe().await?;
+            tracing::warn!("the store can write again");
+            self.queues.came.iter().for_each(Notify::notify_one);
+        }
         while self.next_due().is_some_and(|due| due <= self.clock.now()) {
             let now = millis(self.clock.now());
             let (queues, counted) = (self.queues.clone(), self.queues.clone());

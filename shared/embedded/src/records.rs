@@ -15,7 +15,7 @@ use statuspulse_core::webhook::Webhook;
 use crate::Embedded;
 use crate::accounts::count_kept;
 use crate::columns::{bad, bytes32, time};
-use crate::deliveries::{delivery_by_id, due_columns, lane_head, state_number};
+use crate::delivery_rows::{delivery_by_id, due_columns, lane_head, state_number};
 use crate::queue::Outgoing;
 
 #[async_trait]

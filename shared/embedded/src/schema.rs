@@ -4,9 +4,9 @@
 
 use rusqlite::Connection;
 
-/// The format of the tables. Increment it with every change of them. Formats 1 to 6 were never released and are not
+/// The format of the tables. Increment it with every change of them. Formats 1 to 7 were never released and are not
 /// supported.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 /// Creates the tables.
 ///
@@ -16,6 +16,8 @@ const VERSION: i64 = 7;
 ///
 /// Due messages are in `ready`, ordered by queue, account and webhook, so that the backlog of one webhook is never read
 /// to find the messages of another. All other messages are in `delayed`, ordered by due time.
+///
+/// `probe` has one row, which is written to find out whether the disk has room again.
 const TABLES: &str = "
 CREATE TABLE accounts (
     id BLOB PRIMARY KEY, name TEXT NOT NULL, allowed_domains TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -65,6 +67,8 @@ CREATE TABLE delayed (
     due INTEGER NOT NULL, seq INTEGER NOT NULL, receives INTEGER NOT NULL, message TEXT NOT NULL,
     PRIMARY KEY (due, seq)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE probe (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 
 CREATE TABLE dead_letters (
     seq INTEGER PRIMARY KEY, message TEXT NOT NULL, receives INTEGER NOT NULL, died_at INTEGER NOT NULL

@@ -183,7 +183,7 @@ mod tests {
         let (cache, first, second) = (Cache::default(), webhook(1, 1, 0, 0), webhook(1, 3, 0, 0));
         let other = webhook(2, 9, 0, 0);
         for (account, list) in
-            [(&first, list_of(&[first.clone(), second])), (&other, list_of(&[other.clone()]))]
+            [(&first, list_of(&[first.clone(), second])), (&other, list_of(std::slice::from_ref(&other)))]
         {
             let writes = cache.list(account.account_id).unwrap_err();
             cache.read_list(account.account_id, &list, writes);
@@ -208,7 +208,7 @@ mod tests {
             (cache.webhook(old.id).unwrap_err(), cache.list(old.account_id).unwrap_err());
         cache.wrote(&webhook(1, 1, 1, 0));
         cache.read_webhook(&old, evictions);
-        cache.read_list(old.account_id, &list_of(&[old.clone()]), writes);
+        cache.read_list(old.account_id, &list_of(std::slice::from_ref(&old)), writes);
         assert_eq!(cache.webhook(old.id).unwrap().version, 1);
         assert!(cache.list(old.account_id).is_err(), "the old list is not kept");
         // The same, if the new version has been forgotten in the meantime.

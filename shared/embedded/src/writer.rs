@@ -7,7 +7,9 @@
 //! checkpoints: it copies the log back into the database file, so that the log stays short.
 //!
 //! If a job fails, the whole batch is rolled back and all its callers get an error. Jobs fail only if the disk or
-//! the file does. A broken rule is a value that the job returns.
+//! the file does. A broken rule is a value that the job returns. From then on the writer [is failing](Writer::is_failing)
+//! until [`Writer::probe`] has written something large. Meanwhile no message is handed out: its outcome could not be
+//! recorded, and it would be handled twice.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use statuspulse_core::ports::{PortResult, Unavailable};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Answers the caller. Runs after the commit or rollback, in the order of the jobs.
 type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
@@ -42,6 +44,9 @@ struct Progress {
     wanted: Mutex<Wanted>,
     wake: Condvar,
     checkpoint_now: AtomicBool,
+    is_failing: AtomicBool,
+    /// Notified when the writer begins to fail.
+    failed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +145,27 @@ impl Writer {
         }));
     }
 
+    /// Whether a write has failed, and no probe has succeeded since.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.progress.is_failing.load(Ordering::Acquire)
+    }
+
+    /// Waits until a write fails.
+    pub(crate) async fn failed(&self) {
+        self.progress.failed.notified().await;
+    }
+
+    /// Writes so much that many small writes should succeed too. If it succeeds, the writer no longer counts as failing.
+    pub(crate) async fn probe(&self) -> PortResult<()> {
+        let work = |connection: &Connection| {
+            let sql = "INSERT INTO probe VALUES (1, zeroblob(?1)) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes";
+            connection.prepare_cached(sql)?.execute([crate::limits::PROBE_BYTES])
+        };
+        let progress = Arc::clone(&self.progress);
+        let after = move |_: &usize| progress.is_failing.store(false, Ordering::Release);
+        self.write("checking that writes succeed again", work, after).await.map(drop)
+    }
+
     fn submit(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             // Fails only if the writer has stopped. The caller's answer channel is then dropped with the job.
@@ -203,6 +229,8 @@ fn write(connection: &Connection, queue: &Receiver<Job>, progress: &Progress) {
             Err(error) => {
                 tracing::error!(%error, "the store could not write; the batch was rolled back");
                 drop(connection.execute_batch("ROLLBACK"));
+                progress.is_failing.store(true, Ordering::Release);
+                progress.failed.notify_one();
             }
         }
         let result = outcome.map_err(|error| error.to_string());
@@ -269,6 +297,7 @@ fn sync_new(log: &std::path::Path) -> std::io::Result<File> {
 }
 
 fn checkpoint(connection: &Connection, progress: &Progress) {
+    let mut was_long = false;
     loop {
         {
             let mut wanted = progress.wanted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -285,7 +314,16 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
         for _ in 0..2 {
             run_checkpoint(connection);
         }
-        if progress.log_pages.load(Ordering::Relaxed) > crate::limits::CHECKPOINT_PAGES_MAX {
+        let pages = progress.log_pages.load(Ordering::Relaxed);
+        let is_long = pages > crate::limits::LONG_LOG_PAGES;
+        if is_long && !was_long {
+            tracing::warn!(
+                pages,
+                "the store's log is long: another program keeps the database open for reading"
+            );
+        }
+        was_long = is_long;
+        if pages > crate::limits::CHECKPOINT_PAGES_MAX {
             progress.checkpoint_now.store(true, Ordering::Release);
         }
         // Limits the rate, because a checkpoint syncs twice.

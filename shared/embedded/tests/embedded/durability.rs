@@ -13,6 +13,7 @@ use statuspulse_core::access::{ApiKey, Role};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::message::QueueName;
 use statuspulse_core::ports::{Accounts, Clock, Deliveries, Records};
+use statuspulse_embedded::Received;
 
 use crate::stage::{Stage, within_a_minute};
 
@@ -201,4 +202,60 @@ async fn the_log_is_copied_back_and_nothing_is_lost_by_it() {
         }
     }
     assert!(main > 1024 * 1024, "the database file has {main} bytes: no checkpoint ran");
+}
+
+/// While nothing can be recorded, nothing new is begun. So after a full disk only what was in progress comes twice.
+#[tokio::test]
+async fn while_writes_fail_no_message_is_handed_out() {
+    let stage = Stage::new();
+    let file = file_of(&stage);
+    stage.sent_many(stage.webhook_id(), 20).await;
+    let in_progress: Vec<_> = (0..5).map(|_| stage.receive(QueueName::First).unwrap()).collect();
+    file.execute_batch("CREATE TRIGGER refuse BEFORE DELETE ON ready BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    file.execute_batch("CREATE TRIGGER full BEFORE INSERT ON probe BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    in_progress.into_iter().for_each(Received::done);
+    crate::stage::within_a_minute(stage.store.write_failed()).await;
+    stage.flushed().await;
+    assert!(stage.receive(QueueName::First).is_none(), "its outcome could not be recorded");
+    // A write that happens to succeed does not mean that the next one will.
+    assert!(create_account(&stage).await);
+    assert!(stage.receive(QueueName::First).is_none());
+    assert!(stage.store.make_due_ready().await.is_err());
+
+    file.execute_batch("DROP TRIGGER refuse; DROP TRIGGER full").unwrap();
+    stage.pass(Duration::from_secs(3600));
+    let came = stage.drained().await;
+    assert_eq!(came.len(), 20, "fifteen for the first time, and five that were in progress");
+}
+
+/// A reader that stays open keeps the log from starting over. When it is gone, the log is cut back.
+#[tokio::test]
+async fn the_log_is_cut_back_after_a_reader_kept_it_long() {
+    let stage = Stage::new();
+    let log = stage.path().join("statuspulse.db-wal");
+    let reader = file_of(&stage);
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events;").unwrap();
+    let body = Bytes::from(vec![b' '; 128 * 1024]);
+    let write = async |count: usize| {
+        for n in 0..count {
+            let event =
+                statuspulse_core::event::Event { body: body.clone(), ..stage.event(&format!("INC-{n}")) };
+            stage.store.accept(&event, vec![]).await.unwrap();
+        }
+    };
+    write(1_200).await;
+    let long = std::fs::metadata(&log).unwrap().len();
+    assert!(long > 140 * 1024 * 1024, "{long}");
+    reader.execute_batch("COMMIT").unwrap();
+    for _ in 0..5_000 {
+        stage.store.accept(&stage.event("INC-SMALL"), vec![]).await.unwrap();
+        stage.store.durable().await.unwrap();
+        if std::fs::metadata(&log).unwrap().len() < long {
+            break;
+        }
+    }
+    let cut = std::fs::metadata(&log).unwrap().len();
+    assert!(cut <= 130 * 1024 * 1024, "{cut} of {long}");
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use statuspulse_core::access::{ApiKey, Role};
 use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::event::Event;
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Acceptance, Deliveries, Records, Webhooks};
+use statuspulse_core::ports::{Acceptance, Accounts, Deliveries, Records, Usage, Webhooks};
 use statuspulse_core::webhook::{self, Webhook};
 
 use crate::stage::Stage;
@@ -110,4 +112,50 @@ async fn a_deleted_webhook_goes_once_it_is_old_and_none_of_its_deliveries_is_kep
     stage.saved(delivery, State::Cancelled).await;
     stage.store.prune(stage.now()).await.unwrap();
     assert!(!is_known(&stage).await);
+}
+
+#[tokio::test]
+async fn the_disk_space_of_what_is_deleted_is_returned() {
+    let stage = Stage::new();
+    let body = bytes::Bytes::from(vec![b' '; 128 * 1024]);
+    for n in 0..400 {
+        let event = Event { body: body.clone(), ..stage.event(&format!("INC-{n}")) };
+        stage.store.accept(&event, vec![]).await.unwrap();
+    }
+    let size = async |stage: Stage| {
+        // Closing the last connection checkpoints the log.
+        let reopened = stage.reopened();
+        (std::fs::metadata(reopened.path().join("statuspulse.db")).unwrap().len(), reopened)
+    };
+    let (full, stage) = size(stage).await;
+    assert!(full > 50 * 1024 * 1024, "{full}");
+    stage.pass(limits::RETENTION + MOMENT);
+    assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 400);
+    let (pruned, _stage) = size(stage).await;
+    assert!(pruned < 20 * 1024 * 1024, "{pruned} of {full} bytes are left");
+}
+
+/// What an account keeps is counted when it is stored and when it is deleted.
+#[tokio::test]
+async fn what_an_account_keeps_is_counted() {
+    let stage = Stage::new();
+    let account = stage.account("Acme");
+    let (key, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
+    stage.store.create_account(&account, &key).await.unwrap();
+    let kept = async || stage.store.bytes_kept(account.id).await.unwrap();
+    assert_eq!(kept().await, Some(0));
+    let event = Event { account_id: account.id, ..stage.event("INC-1") };
+    let asked = vec![Delivery::new(&event, stage.webhook_id()), Delivery::new(&event, stage.webhook_id())];
+    let Acceptance::Accepted(deliveries) = stage.store.accept(&event, asked.clone()).await.unwrap() else {
+        panic!("a new event")
+    };
+    stage.store.accept(&event, asked).await.unwrap();
+    let bytes = event.body.len() as u64 + 2 * limits::DELIVERY_BYTES;
+    assert_eq!(kept().await, Some(bytes), "the repeated call stores nothing");
+    for delivery in deliveries {
+        stage.saved(delivery, State::Delivered).await;
+    }
+    stage.pass(limits::RETENTION + MOMENT);
+    stage.store.prune(stage.now()).await.unwrap();
+    assert_eq!(kept().await, Some(0));
 }
