@@ -39,7 +39,7 @@ SETTLE_SECONDS = 0.002
 
 # As in the template: memory in MB, timeout in seconds, and the output for each variable.
 COMMON = {"STATUSPULSE_TABLE": "TableName", "STATUSPULSE_KMS_KEY_ID": "KmsKeyArn"}
-FIRST = {"STATUSPULSE_FIRST_QUEUE_URL": "FirstQueueUrl"}
+FIRST = {"STATUSPULSE_FIRST_QUEUE_URL": "FirstQueueUrl", "STATUSPULSE_SLOW_QUEUE_URL": "SlowQueueUrl"}
 RETRY_1M = {"STATUSPULSE_RETRY_1M_QUEUE_URL": "Retry1mQueueUrl"}
 JOB = {"STATUSPULSE_JOB_QUEUE_URL": "JobQueueUrl"}
 NOTIFICATION = {"STATUSPULSE_NOTIFICATION_QUEUE_URL": "NotificationQueueUrl"}

@@ -20,8 +20,7 @@ struct Empty {}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host =
-        Host::start(&[SqsQueue::First, SqsQueue::Retry1m, SqsQueue::Job, SqsQueue::Notification]).await?;
+    let host = Host::start(&SqsQueue::OF_API).await?;
     let worker = host.worker()?;
     run(service_fn(async |event: Payload| {
         let LambdaEvent { payload, context } = event;

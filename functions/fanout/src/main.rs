@@ -21,7 +21,7 @@ struct BusEvent<'a> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host = Host::start(&[SqsQueue::First, SqsQueue::Retry1m]).await?;
+    let host = Host::start(&[SqsQueue::First, SqsQueue::Slow, SqsQueue::Retry1m]).await?;
     host.connect_to_queues().await;
     let publisher = host.publisher();
     let router = statuspulse_http::publishing(publisher.clone());

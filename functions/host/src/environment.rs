@@ -30,6 +30,8 @@ pub(crate) fn required(name: &'static str) -> Result<String, Misconfigured> {
 pub enum SqsQueue {
     /// First attempts.
     First,
+    /// First attempts at webhooks that were slow lately.
+    Slow,
     /// Second attempts; released, redelivered and early ones.
     Retry1m,
     /// Third attempts.
@@ -46,8 +48,9 @@ pub enum SqsQueue {
 
 impl SqsQueue {
     /// All queues.
-    pub const ALL: [SqsQueue; 7] = [
+    pub const ALL: [SqsQueue; 8] = [
         SqsQueue::First,
+        SqsQueue::Slow,
         SqsQueue::Retry1m,
         SqsQueue::Retry5m,
         SqsQueue::Retry15m,
@@ -56,9 +59,14 @@ impl SqsQueue {
         SqsQueue::Notification,
     ];
 
+    /// The queues of the functions that change webhooks and deliveries without attempts.
+    pub const OF_API: [SqsQueue; 5] =
+        [SqsQueue::First, SqsQueue::Slow, SqsQueue::Retry1m, SqsQueue::Job, SqsQueue::Notification];
+
     fn variable(self) -> &'static str {
         match self {
             SqsQueue::First => "STATUSPULSE_FIRST_QUEUE_URL",
+            SqsQueue::Slow => "STATUSPULSE_SLOW_QUEUE_URL",
             SqsQueue::Retry1m => "STATUSPULSE_RETRY_1M_QUEUE_URL",
             SqsQueue::Retry5m => "STATUSPULSE_RETRY_5M_QUEUE_URL",
             SqsQueue::Retry15m => "STATUSPULSE_RETRY_15M_QUEUE_URL",
@@ -76,6 +84,7 @@ pub(crate) fn queues(sends_to: &[SqsQueue]) -> Result<Queues, Misconfigured> {
         let url = required(queue.variable())?;
         let place = match queue {
             SqsQueue::First => &mut queues.first,
+            SqsQueue::Slow => &mut queues.slow,
             SqsQueue::Retry1m => &mut queues.retry_1m,
             SqsQueue::Retry5m => &mut queues.retry_5m,
             SqsQueue::Retry15m => &mut queues.retry_15m,

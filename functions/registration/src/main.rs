@@ -21,8 +21,7 @@ struct Empty {}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let host =
-        Host::start(&[SqsQueue::First, SqsQueue::Retry1m, SqsQueue::Job, SqsQueue::Notification]).await?;
+    let host = Host::start(&SqsQueue::OF_API).await?;
     host.data_key.open_or_make().await?;
     let cursor_key = CursorKey::new(host.data_key.cursor_key().await?);
     let router = statuspulse_http::registration(host.admin()?, cursor_key);

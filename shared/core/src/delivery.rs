@@ -236,6 +236,11 @@ impl Delivery {
         matches!(self.state, State::Delivered | State::Failed | State::Discarded | State::Cancelled)
     }
 
+    /// Whether its last attempt was slow.
+    pub(crate) fn was_slow(&self) -> bool {
+        self.attempts.last().is_some_and(|attempt| attempt.duration >= limits::SLOW_FROM)
+    }
+
     /// Whether it was released by a resume or a redelivery, and no attempt was recorded since.
     pub fn is_released(&self) -> bool {
         self.round > 1 && matches!(self.state, State::Scheduled { number: 1, .. })
@@ -290,6 +295,7 @@ impl Delivery {
             webhook_id: self.webhook_id,
             event_id: self.event_id,
             key,
+            slow: false,
             body: body.clone(),
         })
     }

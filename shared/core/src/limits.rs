@@ -92,6 +92,10 @@ pub const RESPONSE_HEADERS_KEPT_BYTES: usize = 1024;
 pub const RESPONSE_HEAD_BYTES: usize = 64 * 1024;
 /// Number of response headers.
 pub const RESPONSE_HEADERS: usize = 100;
+/// From this duration on, an attempt is slow.
+pub const SLOW_FROM: Duration = Duration::from_secs(5);
+/// How long a webhook counts as slow after a slow attempt.
+pub const SLOW_FOR: Duration = Duration::from_secs(600);
 /// How long a claim or a lease lasts. Longer than any attempt, so that it normally expires only if its worker has
 /// crashed.
 pub const CLAIM: Duration = Duration::from_secs(30);

@@ -19,6 +19,17 @@ pub struct ScheduledMessage {
     pub due: Timestamp,
 }
 
+impl ScheduledMessage {
+    /// The message, with a mark if it is an attempt at one of these webhooks, which were slow lately.
+    #[must_use]
+    pub(crate) fn marked_slow(mut self, slow: &[WebhookId]) -> Self {
+        if let Message::Attempt(attempt) = &mut self.message {
+            attempt.slow = slow.contains(&attempt.webhook_id);
+        }
+        self
+    }
+}
+
 /// What a worker has to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -99,6 +110,10 @@ pub struct AttemptMessage {
     pub event_id: EventId,
     /// The attempt.
     pub key: AttemptKey,
+    /// Whether its receiver was slow lately. A deployment may let such first attempts wait in a queue of their own, so
+    /// that they delay no others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slow: bool,
     /// The event's payload, so that a first attempt need not read the event. Empty if it is too large for the message.
     #[serde(with = "text", default, skip_serializing_if = "Bytes::is_empty")]
     pub body: Bytes,

@@ -66,19 +66,23 @@ impl Outbox {
 
     // --- Deliveries --------------------------------------------------------------------------------------
 
-    /// Stores an event and its deliveries, and sends their first messages. Returns `None` if an event with this id but
-    /// different content already exists.
+    /// Stores an event and its deliveries to these webhooks, and sends their first messages. Returns `None` if an event
+    /// with this id but different content already exists.
     pub(crate) async fn accept(
         &self,
         event: &Event,
-        deliveries: Vec<Delivery>,
+        webhooks: &[&Arc<Webhook>],
     ) -> Result<Option<Vec<Delivery>>> {
+        let deliveries = webhooks.iter().map(|webhook| Delivery::new(event, webhook.id)).collect();
         let Acceptance::Accepted(kept) = self.records.accept(event, deliveries).await? else {
             return Ok(None);
         };
         if !self.is_transactional() {
-            self.send(kept.iter().filter_map(|delivery| delivery.accepted_message(&event.body)).collect())
-                .await?;
+            let is_slow =
+                |webhook: &&&Arc<Webhook>| webhook.slow_until.is_some_and(|until| event.accepted_at < until);
+            let slow: Vec<WebhookId> = webhooks.iter().filter(is_slow).map(|webhook| webhook.id).collect();
+            let messages = kept.iter().filter_map(|delivery| delivery.accepted_message(&event.body));
+            self.send(messages.map(|message| message.marked_slow(&slow)).collect()).await?;
         }
         Ok(Some(kept))
     }
@@ -141,7 +145,10 @@ impl Outbox {
                 // On a later rung or held, or the lane is empty: its message was sent, or it needs none.
                 _ => return Ok(()),
             };
-            return self.send_attempt(&next).await;
+            // Its webhook was slow a moment ago, and probably still is.
+            let slow = if finished.was_slow() { vec![next.webhook_id] } else { vec![] };
+            let message = self.attempt_message(&next).await?.map(|message| message.marked_slow(&slow));
+            return self.send(message.into_iter().collect()).await;
         }
     }
 

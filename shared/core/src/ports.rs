@@ -156,6 +156,12 @@ pub trait Webhooks: Send + Sync {
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
     /// The account's webhooks. The id of an unreadable one is logged.
     async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<WebhookList>>;
+    /// Remembers that the webhook was slow, as a hint in [`Webhook::slow_until`]. A store whose own queue keeps slow
+    /// webhooks from delaying others need not remember it.
+    async fn mark_slow(&self, webhook: &Webhook, until: Timestamp) -> PortResult<()> {
+        let _ = (webhook, until);
+        Ok(())
+    }
 }
 
 /// The result of [`Records::accept`].

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::access::{Action, Caller, KeyHash};
-use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::event::{Envelope, Event};
 use crate::ids::{AccountId, EventId};
@@ -78,13 +77,9 @@ impl Publisher {
             self.limiter.take_event(account, bytes, event.accepted_at).await?;
         }
         let webhooks = self.webhooks.webhooks(account).await?;
-        let deliveries = webhooks
-            .readable
-            .iter()
-            .filter(|webhook| webhook.wants_event(&event))
-            .map(|webhook| Delivery::new(&event, webhook.id))
-            .collect();
-        let Some(deliveries) = self.outbox.accept(&event, deliveries).await? else {
+        let wanting: Vec<_> =
+            webhooks.readable.iter().filter(|webhook| webhook.wants_event(&event)).collect();
+        let Some(deliveries) = self.outbox.accept(&event, &wanting).await? else {
             return Err(Error::Conflict {
                 code: "idempotency_key_reused",
                 detail: "this Idempotency-Key was used before with a different body".to_owned(),

@@ -79,6 +79,9 @@ pub struct Webhook {
     pub updated_at: Timestamp,
     /// When its URL, headers or signing keys last changed.
     pub requests_since: Timestamp,
+    /// Until when it counts as slow; `None` if its last attempts were quick. This is a hint that a store may forget. It is
+    /// not part of the record: see [`Webhooks::mark_slow`](crate::ports::Webhooks::mark_slow).
+    pub slow_until: Option<Timestamp>,
     /// Incremented with each save, for compare-and-set.
     pub version: u64,
 }
@@ -179,6 +182,7 @@ impl Webhook {
             created_at: now,
             updated_at: now,
             requests_since: now,
+            slow_until: None,
             version: 0,
         }
     }

@@ -94,8 +94,5 @@ pub(crate) const CONCURRENCY_START: usize = 64;
 /// The smallest concurrency limit of a webhook. Large enough to notice soon that a receiver answers again.
 pub(crate) const CONCURRENCY_MIN: usize = 8;
 
-/// From this duration on, processing counts as slow. An attempt times out after 10 seconds.
-pub(crate) const SLOW: Duration = Duration::from_secs(5);
-
 /// How often records older than the retention are deleted.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(3600);

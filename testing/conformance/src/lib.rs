@@ -69,6 +69,7 @@ fn cases() -> Vec<Case> {
         case!(webhooks::a_webhook_comes_back_as_it_was_kept),
         case!(webhooks::an_unreadable_webhook_costs_the_others_nothing_and_can_be_removed),
         case!(webhooks::an_outbox_is_sent_or_stored_with_its_webhook),
+        case!(webhooks::a_hint_that_a_webhook_was_slow_changes_nothing_else),
         case!(webhooks::saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing),
         case!(webhooks::a_deleted_webhook_is_found_by_its_id_but_not_listed),
         case!(webhooks::concurrent_changes_are_not_lost_and_replaced_versions_are_not_read),

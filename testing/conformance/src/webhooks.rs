@@ -112,6 +112,23 @@ pub(crate) async fn a_webhook_comes_back_as_it_was_kept(stage: Stage) {
     assert!(stage.store.webhook(stage.webhook_id()).await.unwrap().is_none());
 }
 
+/// A store may forget the hint. It changes nothing else, and no change of the webhook fails because of it.
+pub(crate) async fn a_hint_that_a_webhook_was_slow_changes_nothing_else(stage: Stage) {
+    let webhook = stage.webhook(stage.account_id());
+    stage.store.create_webhook(&webhook).await.unwrap();
+    let until = stage.now().checked_add(Duration::from_secs(600)).unwrap();
+    stage.store.mark_slow(&webhook, until).await.unwrap();
+    let list = stage.store.webhooks(webhook.account_id).await.unwrap();
+    let by_id = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    assert_eq!(list.readable[0].slow_until, by_id.slow_until, "both have the hint, or none");
+    assert!(by_id.slow_until.is_none_or(|known| known == until));
+    assert_eq!(Webhook { slow_until: None, ..Webhook::clone(&by_id) }, webhook);
+    stage.store.save_webhook(&webhook).await.unwrap().unwrap();
+    let unknown = Webhook { id: stage.webhook_id(), ..webhook };
+    stage.store.mark_slow(&unknown, until).await.unwrap();
+    assert!(stage.store.webhook(unknown.id).await.unwrap().is_none());
+}
+
 /// If the store does not send the messages in the same step, they stay in the record until they are removed.
 pub(crate) async fn an_outbox_is_sent_or_stored_with_its_webhook(stage: Stage) {
     let mut webhook = stage.webhook(stage.account_id());

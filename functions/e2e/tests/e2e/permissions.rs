@@ -5,26 +5,28 @@ use std::collections::BTreeSet;
 use statuspulse_emulator::{Call, Emulator, FUNCTIONS, Grant};
 
 /// Permissions that the code needs only after failures or in races that the tests do not produce.
-const UNSEEN: [(&str, &str, &[&str]); 11] = [
+const UNSEEN: [(&str, &str, &[&str]); 12] = [
     // To redeliver a failed message soon.
     (
         "delivery",
         "sqs:ChangeMessageVisibility",
-        &["FirstQueue", "Retry1mQueue", "Retry5mQueue", "Retry15mQueue", "Retry60mQueue"],
+        &["FirstQueue", "SlowQueue", "Retry1mQueue", "Retry5mQueue", "Retry15mQueue", "Retry60mQueue"],
     ),
     ("drain", "sqs:ChangeMessageVisibility", &["JobQueue"]),
     ("pause", "sqs:ChangeMessageVisibility", &["NotificationQueue"]),
     // For a fifth attempt that another worker has claimed, or that is due too soon for a schedule.
     ("delivery", "sqs:SendMessage", &["Retry60mQueue"]),
     // For a delivery that was accepted while the deliveries ahead of it in its lane were discarded.
-    ("drain", "sqs:SendMessage", &["FirstQueue"]),
+    ("drain", "sqs:SendMessage", &["FirstQueue", "SlowQueue"]),
     // For an event that is published again after its deliveries were held and released.
     ("fanout", "sqs:SendMessage", &["Retry1mQueue"]),
     // The same, if the lane becomes free after the delivery was saved as waiting.
     ("fanout", "dynamodb:DeleteItem", &["Table"]),
     // For a redelivery that finds the next delivery of its lane waiting although the lane is free.
-    ("registration", "sqs:SendMessage", &["FirstQueue"]),
-    ("dashboard", "sqs:SendMessage", &["FirstQueue"]),
+    ("registration", "sqs:SendMessage", &["FirstQueue", "SlowQueue"]),
+    ("dashboard", "sqs:SendMessage", &["FirstQueue", "SlowQueue"]),
+    // For the next delivery of a lane, after a slow one.
+    ("delivery", "sqs:SendMessage", &["SlowQueue"]),
     // To redeliver all failed deliveries. The tests see the same code use it in registration.
     ("dashboard", "dynamodb:BatchGetItem", &["Table"]),
     // Lambda itself uses the function's role for events of the bus that failed for good.

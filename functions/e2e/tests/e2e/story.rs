@@ -1,5 +1,7 @@
 //! The whole story of the product, on AWS.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use statuspulse_kit::api::{LONG, eventually, payload, text};
 use statuspulse_kit::{Answer, Behaviour, Received, verify};
@@ -8,6 +10,9 @@ use crate::stack::{PAGERDUTY, SLACK, Stack};
 use crate::{dashboard, permissions};
 
 const HOOK: &str = "/hooks/statuspulse";
+const SLOW: &str = "/hooks/slow";
+/// Attempts that take so long are slow.
+const SLOW_FROM: Duration = Duration::from_millis(5_100);
 const OWNERS: &str = "/hooks/owners";
 const CHANNEL: &str = "/slack/channel";
 const ENGINEERS: &str = "/slack/engineers";
@@ -26,6 +31,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     what_an_owner_does_takes_effect(&stack).await;
     from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(&stack).await;
     an_incident_reaches_pagerduty_and_slack_and_the_account_is_notified_in_its_own_channel(&stack).await;
+    a_slow_webhook_has_a_queue_of_its_own(&stack).await;
     dashboard::shows_and_does_the_same(&stack).await;
     permissions::are_used_and_enough(&stack.emulator);
 }
@@ -141,8 +147,31 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
     no_message_is_dead(stack);
 }
 
+/// The first attempts at a webhook that was slow wait in their own queue, so that they delay no others.
+async fn a_slow_webhook_has_a_queue_of_its_own(stack: &Stack) {
+    stack.admin.webhook(&stack.receiver.url(SLOW), &["slow"]).await;
+    stack.receiver.behaviour(SLOW, Behaviour::delayed(SLOW_FROM, Behaviour::ok()));
+    let sends = || {
+        let calls = stack.emulator.calls();
+        let to_slow = |call: &&statuspulse_emulator::Call| {
+            call.function == "fanout" && call.resource.as_deref() == Some("SlowQueue")
+        };
+        calls.iter().filter(to_slow).count()
+    };
+    stack.admin.published(&["slow"], &payload("opened", "INC-SLOW-1", 1), 1).await;
+    stack.arrived(SLOW, 2).await;
+    stack.quiet().await;
+    assert_eq!(sends(), 0, "nothing is known of it");
+    stack.receiver.behaviour(SLOW, Behaviour::ok());
+    stack.admin.published(&["slow"], &payload("opened", "INC-SLOW-2", 2), 1).await;
+    stack.arrived(SLOW, 3).await;
+    assert_eq!(sends(), 1);
+    stack.quiet().await;
+    no_message_is_dead(stack);
+}
+
 pub(crate) fn no_message_is_dead(stack: &Stack) {
-    for name in ["First", "Retry1m", "Retry5m", "Retry15m", "Retry60m", "Job", "Notification"] {
+    for name in ["First", "Slow", "Retry1m", "Retry5m", "Retry15m", "Retry60m", "Job", "Notification"] {
         let queue = stack.emulator.output(&format!("{name}QueueUrl"));
         assert_eq!(stack.emulator.messages_in(&format!("{queue}-dlq")), 0, "{name}");
     }

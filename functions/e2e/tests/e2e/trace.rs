@@ -97,6 +97,7 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
             ("AWS_ENDPOINT_URL", &format!("http://{aws}")),
             ("STATUSPULSE_TABLE", "table"),
             ("STATUSPULSE_FIRST_QUEUE_URL", &format!("http://{aws}/123456789012/first")),
+            ("STATUSPULSE_SLOW_QUEUE_URL", &format!("http://{aws}/123456789012/slow")),
             ("STATUSPULSE_RETRY_1M_QUEUE_URL", &format!("http://{aws}/123456789012/retry-1m")),
             ("STATUSPULSE_KMS_KEY_ID", "key"),
         ])

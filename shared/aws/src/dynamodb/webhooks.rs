@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::ports::{Conflict, PortResult, Unavailable, WebhookList, Webhooks};
@@ -13,9 +14,9 @@ use statuspulse_core::sealing::Sealer;
 use statuspulse_core::webhook::Webhook;
 
 use super::Table;
-use super::item::{Item, Read, binary, expiry, number, text};
+use super::item::{Item, Read, binary, expiry, number, text, time};
 use super::keys::{Key, account_partition};
-use super::table::{Condition, readable};
+use super::table::{Change, Condition, readable};
 
 #[async_trait]
 impl Webhooks for Table {
@@ -45,6 +46,20 @@ impl Webhooks for Table {
             }
         }
         Ok(Arc::new(list))
+    }
+
+    /// Marks both items: the worker reads one, and the fan-out the other. The version stays as it is.
+    async fn mark_slow(&self, webhook: &Webhook, until: Timestamp) -> PortResult<()> {
+        for key in [Key::Webhook(webhook.id), Key::WebhookOfAccount(webhook.account_id, webhook.id)] {
+            let change = Change {
+                key,
+                update: "SET #slow_until = :until".to_owned(),
+                condition: "attribute_exists(#id)".into(),
+                values: HashMap::from([(":until".to_owned(), time(until))]),
+            };
+            self.update(change, "marking a webhook as slow").await?;
+        }
+        Ok(())
     }
 }
 
@@ -95,13 +110,15 @@ impl Table {
     async fn webhook_item(&self, webhook: &Webhook, version: u64) -> PortResult<Item> {
         let parts = readable(write_webhook(webhook), "writing a webhook")?;
         let sealed = self.data_key.sealer().await?.seal(parts.id.to_bytes(), &parts.secrets, &*self.random);
-        Ok(HashMap::from([
+        let mut item = HashMap::from([
             ("id".to_owned(), text(parts.id.to_string())),
             ("account_id".to_owned(), text(parts.account_id.to_string())),
             ("record".to_owned(), text(parts.record)),
             ("sealed".to_owned(), binary(sealed)),
             ("version".to_owned(), number(version)),
-        ]))
+        ]);
+        item.extend(webhook.slow_until.map(|until| ("slow_until".to_owned(), time(until))));
+        Ok(item)
     }
 }
 
@@ -109,13 +126,14 @@ fn restore(item: &Item, sealer: &Sealer, doing: &'static str) -> PortResult<Arc<
     let parts = || {
         let id: WebhookId = item.parsed("id")?;
         let secrets = sealer.unseal(id.to_bytes(), item.bytes("sealed")?);
-        read_webhook(&WebhookParts {
+        let webhook = read_webhook(&WebhookParts {
             id,
             account_id: item.parsed("account_id")?,
             record: item.text("record")?.to_owned(),
             secrets: secrets.map_err(statuspulse_core::record::Unreadable::because)?,
             version: item.small("version")?,
-        })
+        })?;
+        Ok(Webhook { slow_until: item.maybe_time("slow_until")?, ..webhook })
     };
     readable(parts(), doing).map(Arc::new)
 }

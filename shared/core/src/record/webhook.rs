@@ -79,6 +79,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
         created_at: from_millis(record.created_at)?,
         updated_at: from_millis(record.updated_at)?,
         requests_since: from_millis(record.requests_since)?,
+        slow_until: None,
         version: parts.version,
     })
 }

@@ -1,6 +1,7 @@
 //! Handles an attempt message: claims the attempt, checks the webhook, sends the request and records the outcome.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -89,6 +90,7 @@ impl Worker {
             }
         };
         let handled = self.attempted(webhook, first, began, sent.clone()).await;
+        self.mark_if_slow(webhook, sent.duration).await;
         for other in due {
             // Its own message may have been lost with the job that released it.
             let recheck = other.0.recheck_message(other.0.claimed_until.unwrap_or(began));
@@ -99,6 +101,19 @@ impl Worker {
             }
         }
         handled
+    }
+
+    /// Remembers that the webhook was slow, so that its next first attempts delay no others.
+    async fn mark_if_slow(&self, webhook: &Webhook, took: Duration) {
+        let now = self.clock.now();
+        // Not with each attempt of a webhook that hangs.
+        let is_known = webhook.slow_until.is_some_and(|until| since(now, until) > limits::SLOW_FOR / 2);
+        if took < limits::SLOW_FROM || is_known {
+            return;
+        }
+        if let Err(error) = self.webhooks.mark_slow(webhook, later(now, limits::SLOW_FOR)).await {
+            tracing::warn!(webhook.id = %webhook.id, %error, "it is not remembered that the webhook was slow");
+        }
     }
 
     /// Puts back attempts that could not be made for a reason on our side: they count for nothing, and come again soon.

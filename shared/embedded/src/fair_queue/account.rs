@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use statuspulse_core::ids::WebhookId;
+use statuspulse_core::limits;
 
 use crate::entry::{Entry, Load, Wanted};
 
@@ -160,7 +161,7 @@ impl Account {
         let Some(backlog) = self.webhooks.get_mut(&webhook) else { return };
         let slow_before = if backlog.is_slow() { backlog.in_work } else { 0 };
         backlog.in_work = backlog.in_work.saturating_sub(1);
-        backlog.concurrency = if took < crate::limits::SLOW {
+        backlog.concurrency = if took < limits::SLOW_FROM {
             backlog.concurrency.saturating_add(1)
         } else {
             crate::limits::CONCURRENCY_MIN.max(backlog.concurrency / 2)

@@ -212,6 +212,7 @@ fn message_of(delivery: &Delivery, number: u8, body: &Bytes) -> Message {
         webhook_id: delivery.webhook_id,
         event_id: delivery.event_id,
         key: AttemptKey { round: delivery.round, number },
+        slow: false,
         body: body.clone(),
     })
 }
