@@ -70,7 +70,7 @@ pub const DELIVERY_BYTES: u64 = 1024;
 /// The period of rates: so much may come at once.
 pub const RATE_PERIOD: Duration = Duration::from_secs(60);
 /// How long an account's quotas are used before they are read again.
-pub const QUOTAS_REUSED_FOR: Duration = Duration::from_secs(10);
+pub const QUOTAS_REUSED_FOR: Duration = Duration::from_secs(60);
 /// Accounts whose use is remembered. Beyond it, those are forgotten that have used nothing in the last minute.
 pub const ACCOUNTS_COUNTED: usize = 10_000;
 

@@ -36,8 +36,9 @@ async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
 
     let bill = Bill::of(&calls);
     eprintln!("{}", bill.table());
-    // A query of the account's webhooks; the webhook before and after the attempt.
-    assert!(bill.reads() < 3.2, "{:.2} reads per event", bill.reads());
+    // A query of the account's webhooks; the webhook before and after the attempt. Keys and quotas by the second, so a
+    // slow machine reads them for more events.
+    assert!(bill.reads() < 3.3, "{:.2} reads per event", bill.reads());
     // Event, delivery, lane, claim, record.
     assert!(bill.writes() < 5.2, "{:.2} writes per event", bill.writes());
     // One per event, and one per execution environment, to connect.

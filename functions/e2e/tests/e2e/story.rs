@@ -158,12 +158,12 @@ async fn a_slow_webhook_has_a_queue_of_its_own(stack: &Stack) {
         };
         calls.iter().filter(to_slow).count()
     };
-    stack.admin.published(&["slow"], &payload("opened", "INC-SLOW-1", 1), 1).await;
+    stack.admin.published(&["slow"], &payload("opened", "INC-SLOW-1", 1), 2).await;
     stack.arrived(SLOW, 2).await;
     stack.quiet().await;
     assert_eq!(sends(), 0, "nothing is known of it");
     stack.receiver.behaviour(SLOW, Behaviour::ok());
-    stack.admin.published(&["slow"], &payload("opened", "INC-SLOW-2", 2), 1).await;
+    stack.admin.published(&["slow"], &payload("opened", "INC-SLOW-2", 2), 2).await;
     stack.arrived(SLOW, 3).await;
     assert_eq!(sends(), 1);
     stack.quiet().await;
