@@ -63,8 +63,10 @@ pub const KEPT_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 /// Webhooks with the same URL, apart from pending ones. Each gets every event, so one event can cost a receiver this many
 /// POSTs.
 pub const WEBHOOKS_PER_URL: u64 = 10;
-/// Webhooks with the same host and port, apart from pending ones.
-pub const WEBHOOKS_PER_HOST: u64 = 100;
+/// Webhooks with the same host and port, apart from pending ones: as many as an account can have, because customers route
+/// by path behind one gateway. An operator sets less for an account that is not trusted: its event costs the host one POST
+/// for each of them.
+pub const WEBHOOKS_PER_HOST: u64 = WEBHOOKS_PER_ACCOUNT as u64;
 /// Estimate of what a delivery with its attempts takes on disk, in bytes.
 pub const DELIVERY_BYTES: u64 = 1024;
 /// The period of rates: so much may come at once.

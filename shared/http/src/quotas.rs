@@ -80,7 +80,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         answers(
             operation("patch", "setQuotas", "Set quotas of an account")
                 .describe("Quotas that are left out keep their values. `null` returns one to its default.")
-                .body("QuotaChange", change, limits::REQUEST_BYTES, &json!({ "webhooks_per_host": 500 })),
+                .body("QuotaChange", change, limits::REQUEST_BYTES, &json!({ "webhooks_per_host": 50 })),
             "The changed quotas.",
         ),
     ]

@@ -1,4 +1,4 @@
-//! The three calls of the public API that the bench needs.
+//! The calls of the public API that the bench needs.
 
 use std::time::Duration;
 
@@ -55,6 +55,20 @@ impl Api {
             bail!("a webhook did not pass its handshake: {}", answer["handshake"]);
         }
         text(&answer, "secret")
+    }
+
+    /// Makes a call. Returns the status and the body.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: String,
+    ) -> Result<(u16, Value)> {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
+        let request = request.header(AUTHORIZATION, bearer(key)?).body(Full::from(body))?;
+        let (status, body) = self.send(request).await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 
     pub(crate) fn publisher(&self, admin_key: &str, customer: usize) -> Result<Publisher> {

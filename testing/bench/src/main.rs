@@ -9,7 +9,7 @@
 //! - [`receiving`]: the endpoints, on their own thread;
 //! - [`api`] and [`load`]: the customers, and how fast they publish, on the main thread;
 //! - [`tally`]: compares what was sent with what arrived; [`rig`]: puts these together;
-//! - [`scenarios`]: the measurements;
+//! - [`scenarios`]: the measurements; [`attacks`]: those of isolation;
 //! - [`report`]: the rows and the JSON files.
 //!
 //! Generator and receiver have one thread each, so that neither takes more than one core from the program. Each row
@@ -17,6 +17,7 @@
 //! two cores all three compete: trust the ratios within one run, and the CPU seconds.
 
 mod api;
+mod attacks;
 mod load;
 mod proc;
 mod program;

@@ -75,6 +75,11 @@ fn megabytes(text: &str, name: &str) -> Option<f64> {
     Some(kibibytes * 1024.0 / 1e6)
 }
 
+/// The number of open files of a process.
+pub(crate) fn open_files(pid: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 /// The load average of the last minute. Check it first when a figure is unexpected.
 pub(crate) fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();

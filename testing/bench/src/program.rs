@@ -56,6 +56,15 @@ impl Folder {
         fs::write(self.ca(), pem).context("writing the CA file")
     }
 
+    /// The size of the database and its log.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for entry in fs::read_dir(self.data()).context("reading the data folder")? {
+            bytes += entry?.metadata()?.len();
+        }
+        Ok(bytes)
+    }
+
     pub(crate) fn remove(self) -> Result<()> {
         fs::remove_dir_all(&self.root).with_context(|| self.root.display().to_string())
     }

@@ -106,6 +106,57 @@ impl Rig {
         Ok(publisher)
     }
 
+    /// The customer's admin key.
+    pub(crate) fn key(&self, customer: usize) -> Result<&str> {
+        self.admin_keys.get(customer).map(String::as_str).context("no such customer")
+    }
+
+    /// The address of the API, without the scheme.
+    pub(crate) fn address(&self) -> Result<&str> {
+        let running = self.running.as_ref().context("a running program is needed")?;
+        Ok(running.program.origin.trim_start_matches("http://"))
+    }
+
+    /// Customers of whose webhooks an attempt was recorded as failed, or that are not active.
+    pub(crate) async fn blamed(&self, customers: &[usize]) -> Result<Vec<String>> {
+        let mut blamed = vec![];
+        for customer in customers {
+            let key = self.key(*customer)?;
+            let (_, list) = self.generator.api.call("GET", "/v1/webhooks", key, String::new()).await?;
+            for webhook in list["data"].as_array().into_iter().flatten() {
+                if webhook["failing_since"].is_string() || webhook["status"] != "active" {
+                    blamed.push(format!("customer {customer}: {webhook}"));
+                }
+            }
+        }
+        Ok(blamed)
+    }
+
+    /// Memory and open files of the program now.
+    pub(crate) fn footprint(&self) -> Result<(Memory, usize)> {
+        let running = self.running.as_ref().context("a running program is needed")?;
+        let pid = running.program.pid();
+        Ok((proc::memory(pid)?, proc::open_files(pid)?))
+    }
+
+    /// Bytes of the program's files.
+    pub(crate) fn disk(&self) -> Result<u64> {
+        let running = self.running.as_ref().context("a running program is needed")?;
+        running.folder.bytes()
+    }
+
+    /// Stops the program and starts it again on the same folder. Returns how long the start took.
+    pub(crate) fn restart(&mut self, program: &Path) -> Result<Duration> {
+        let Running { program: old, folder, operator_key } =
+            self.running.take().context("a running program is needed")?;
+        old.stop()?;
+        let program = Program::start(program, &folder)?;
+        let took = program.ready_after;
+        self.generator.api = Api::new(&program.origin);
+        self.running = Some(Running { program, folder, operator_key });
+        Ok(took)
+    }
+
     /// Creates a webhook. Its endpoint is healthy during the handshake, and gets the `behaviour` afterwards.
     pub(crate) async fn webhook(&mut self, customer: usize, behaviour: Option<Behaviour>) -> Result<()> {
         let path = format!("/c{customer}/w{}", self.endpoints.len());

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use statuspulse_kit::Behaviour;
 
 use crate::Options;
+use crate::attacks;
 use crate::load::{Stream, Until};
 use crate::proc;
 use crate::program::{Folder, Program};
@@ -15,7 +16,7 @@ use crate::report::{Row, say, summary};
 use crate::rig::{Measured, Rig, Scheme};
 
 /// Time limit of a scenario, so that none can hang `make bench`.
-const SCENARIO_WITHIN: Duration = Duration::from_secs(6 * 60);
+const SCENARIO_WITHIN: Duration = Duration::from_secs(12 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
@@ -36,21 +37,35 @@ pub(crate) enum Scenario {
     Isolation,
     /// One event per second to 100 webhooks, without and with a 101st that hangs
     FanOneBad,
+    /// Latency of four customers, without and with each of several attacks
+    Attacks,
+    /// Memory and start with a million waiting deliveries; only if it is named
+    Million,
+    /// Memory, files and disk in ten minutes of 500 events/s; only if it is named
+    Soak,
+}
+
+impl Scenario {
+    /// The scenarios that run if none is named.
+    fn usual() -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|scenario| !matches!(scenario, Scenario::Million | Scenario::Soak)).collect()
+    }
 }
 
 /// Runs the selected scenarios, or all. Returns `false` if any failed.
 pub(crate) async fn run_all(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
-    let wanted = if options.scenario.is_empty() { Scenario::value_variants() } else { &options.scenario };
+    let wanted = if options.scenario.is_empty() { Scenario::usual() } else { options.scenario.clone() };
     let load = proc::load_average();
     say(&format!("{}, load average {load} before the first scenario", options.program.display()));
     let mut all = Vec::new();
-    for scenario in wanted {
+    for scenario in &wanted {
         let name = scenario.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let rows = match tokio::time::timeout(SCENARIO_WITHIN, run(*scenario, options)).await {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) => vec![Row::new(&name).faults(vec![format!("{error:#}")])],
-            Err(_) => vec![Row::new(&name).faults(vec!["not finished within six minutes".to_owned()])],
+            Err(_) => vec![Row::new(&name).faults(vec!["not finished within twelve minutes".to_owned()])],
         };
         for row in rows {
             row.publish(&options.out, options.quick)?;
@@ -79,15 +94,18 @@ async fn run(scenario: Scenario, options: &Options) -> Result<Vec<Row>> {
         Scenario::Memory => vec![memory(options).await?],
         Scenario::Isolation => vec![isolation(options).await?],
         Scenario::FanOneBad => vec![fan_one_bad(options).await?],
+        Scenario::Attacks => Box::pin(attacks::all(options)).await?,
+        Scenario::Million => vec![Box::pin(attacks::million(options)).await?],
+        Scenario::Soak => vec![Box::pin(attacks::soak(options)).await?],
     })
 }
 
 /// The duration of a load in seconds. With `--quick` a fifth of it, but at least two.
-fn seconds(options: &Options, full: u64) -> Duration {
+pub(crate) fn seconds(options: &Options, full: u64) -> Duration {
     Duration::from_secs(if options.quick { (full / 5).max(2) } else { full })
 }
 
-fn rig(options: &Options, name: &str, scheme: Scheme) -> Result<Rig> {
+pub(crate) fn rig(options: &Options, name: &str, scheme: Scheme) -> Result<Rig> {
     Rig::start(&options.program, &options.out, name, scheme)
 }
 
@@ -221,7 +239,7 @@ async fn fan_one_bad(options: &Options) -> Result<Row> {
     finish(row, rig, &with)
 }
 
-fn compared(row: Row, without: &Measured, with: &Measured) -> Row {
+pub(crate) fn compared(row: Row, without: &Measured, with: &Measured) -> Row {
     let p99 = |measured: &Measured| measured.tally.event_to_arrival.at(990);
     let row = latencies(latencies(row, "without: ", without), "with: ", with);
     let row = row.figure("p99 with / without", p99(with) / p99(without).max(f64::MIN_POSITIVE), "×");
@@ -263,7 +281,7 @@ fn own_share(row: Row, measured: &Measured) -> Row {
 }
 
 /// Adds the counts of deliveries to the row, and stops the program.
-fn finish(row: Row, rig: Rig, measured: &Measured) -> Result<Row> {
+pub(crate) fn finish(row: Row, rig: Rig, measured: &Measured) -> Result<Row> {
     let tally = &measured.tally;
     let row = row
         .figure("delivered", size(tally.delivered), "")
