@@ -3,8 +3,9 @@
 //! It counts in memory, for this process. On AWS each execution environment counts by itself, so an account may use a
 //! multiple of a rate there. The throttling of the gateway bounds the sum.
 //!
-//! A rate of n in a minute means that n may come at once, and then one every minute / n (GCRA, as in ATM networks). So
-//! one time per rate is all there is to remember: when everything that was used is paid off.
+//! A rate of n in a minute means one every minute / n. Some of it may come at once: what the rate allows in the time of
+//! its [burst](Quota::burst). This is GCRA, as in ATM networks. One time per rate is all there is to remember: when
+//! everything that was used is paid off.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -123,7 +124,7 @@ impl Known {
     fn spend(&mut self, rate: Quota, cost: u64, now: Timestamp) -> Result<()> {
         let per_minute = self.quotas.of(rate);
         let paid_off = self.paid_off.get(&rate).copied().unwrap_or(now);
-        match spent(paid_off, now, cost, per_minute) {
+        match spent(paid_off, now, cost, Rate { per_minute, burst: rate.burst() }) {
             Ok(paid_off) => {
                 self.paid_off.insert(rate, paid_off);
                 Ok(())
@@ -136,21 +137,27 @@ impl Known {
     }
 }
 
-/// When everything is paid off after this use, or how long to wait before it. What alone costs more than a minute is
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    per_minute: u64,
+    burst: Duration,
+}
+
+/// When everything is paid off after this use, or how long to wait before it. What alone is more than the burst is
 /// allowed if nothing else was used.
 fn spent(
     paid_off: Timestamp,
     now: Timestamp,
     cost: u64,
-    per_minute: u64,
+    rate: Rate,
 ) -> std::result::Result<Timestamp, Duration> {
-    if per_minute == 0 {
+    if rate.per_minute == 0 {
         return Err(limits::RATE_PERIOD);
     }
     let owed = since(now, paid_off);
-    let price = u128::from(cost) * limits::RATE_PERIOD.as_nanos() / u128::from(per_minute);
+    let price = u128::from(cost) * limits::RATE_PERIOD.as_nanos() / u128::from(rate.per_minute);
     let price = Duration::from_nanos(u64::try_from(price).unwrap_or(u64::MAX));
-    let most = limits::RATE_PERIOD.saturating_sub(price);
+    let most = rate.burst.saturating_sub(price);
     if owed <= most { Ok(later(now, owed.saturating_add(price))) } else { Err(owed.saturating_sub(most)) }
 }
 
@@ -169,10 +176,14 @@ mod tests {
         Timestamp::from_millisecond(millis).unwrap()
     }
 
+    fn rate(per_minute: u64) -> Rate {
+        Rate { per_minute, burst: Duration::from_secs(10) }
+    }
+
     /// How many uses of this cost are allowed at this time, and how long the next one has to wait.
-    fn burst(paid_off: &mut Timestamp, now: Timestamp, cost: u64, per_minute: u64) -> (u32, Duration) {
+    fn burst(paid_off: &mut Timestamp, now: Timestamp, rate: Rate) -> (u32, Duration) {
         for count in 0.. {
-            match spent(*paid_off, now, cost, per_minute) {
+            match spent(*paid_off, now, 1, rate) {
                 Ok(next) => *paid_off = next,
                 Err(wait) => return (count, wait),
             }
@@ -181,25 +192,21 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_s_worth_may_come_at_once_and_then_comes_evenly() {
+    fn ten_seconds_worth_may_come_at_once_and_then_comes_evenly() {
         let mut paid_off = at(0);
-        assert_eq!(burst(&mut paid_off, at(0), 1, 600), (600, Duration::from_millis(100)));
-        assert_eq!(burst(&mut paid_off, at(99), 1, 600), (0, Duration::from_millis(1)));
-        assert_eq!(burst(&mut paid_off, at(100), 1, 600).0, 1);
-        assert_eq!(burst(&mut paid_off, at(30_100), 1, 600).0, 300);
-        assert_eq!(
-            burst(&mut paid_off, at(3_600_000), 1, 600).0,
-            600,
-            "no more is saved up than a minute's worth"
-        );
+        assert_eq!(burst(&mut paid_off, at(0), rate(600)), (100, Duration::from_millis(100)));
+        assert_eq!(burst(&mut paid_off, at(99), rate(600)), (0, Duration::from_millis(1)));
+        assert_eq!(burst(&mut paid_off, at(100), rate(600)).0, 1);
+        assert_eq!(burst(&mut paid_off, at(5_100), rate(600)).0, 50);
+        let saved_up = burst(&mut paid_off, at(3_600_000), rate(600)).0;
+        assert_eq!(saved_up, 100, "no more is saved up than what may come at once");
     }
 
     #[test]
-    fn what_is_larger_than_the_rate_is_allowed_alone() {
-        let mut paid_off = at(0);
-        assert_eq!(burst(&mut paid_off, at(0), 5_000, 1_000).0, 1);
-        assert_eq!(spent(paid_off, at(299_000), 5_000, 1_000), Err(Duration::from_secs(1)));
-        assert!(spent(paid_off, at(300_000), 5_000, 1_000).is_ok());
-        assert_eq!(spent(at(0), at(0), 1, 0), Err(limits::RATE_PERIOD), "a quota of 0 allows nothing");
+    fn what_is_larger_than_the_burst_is_allowed_alone() {
+        let paid_off = spent(at(0), at(0), 5_000, rate(1_000)).unwrap();
+        assert_eq!(spent(paid_off, at(299_000), 5_000, rate(1_000)), Err(Duration::from_secs(1)));
+        assert!(spent(paid_off, at(300_000), 5_000, rate(1_000)).is_ok());
+        assert_eq!(spent(at(0), at(0), 1, rate(0)), Err(limits::RATE_PERIOD), "a quota of 0 allows nothing");
     }
 }

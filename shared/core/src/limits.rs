@@ -51,8 +51,8 @@ pub const HOST_LABEL_BYTES: usize = 63;
 
 /// Events in a minute. Ten thousand a second is more than one machine delivers.
 pub const EVENTS_PER_MINUTE: u64 = 600_000;
-/// Bytes of payloads in a minute: a day of it would fill the largest disks, a minute of it fills none.
-pub const EVENT_BYTES_PER_MINUTE: u64 = 1024 * 1024 * 1024;
+/// Bytes of payloads in a minute: 10 MiB a second, ten thousand events of the usual size.
+pub const EVENT_BYTES_PER_MINUTE: u64 = 600 * 1024 * 1024;
 /// Calls of the API, apart from publishing, and of the dashboard in a minute: 200 a second, as scripts make them.
 pub const CALLS_PER_MINUTE: u64 = 12_000;
 /// Handshakes and tests in a minute. An account can register all of its webhooks at once; each occupies a connection
@@ -69,7 +69,9 @@ pub const WEBHOOKS_PER_URL: u64 = 10;
 pub const WEBHOOKS_PER_HOST: u64 = WEBHOOKS_PER_ACCOUNT as u64;
 /// Estimate of what a delivery with its attempts takes on disk, in bytes.
 pub const DELIVERY_BYTES: u64 = 1024;
-/// The period of rates: so much may come at once.
+/// How much of a rate may come at once, as a time. Short, so that what comes at once does not delay others for long.
+pub const RATE_BURST: Duration = Duration::from_secs(10);
+/// The period of rates.
 pub const RATE_PERIOD: Duration = Duration::from_secs(60);
 /// How long an account's quotas are used before they are read again.
 pub const QUOTAS_REUSED_FOR: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! What an account may use. Each quota has a default, which an operator can override for an account.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -49,6 +50,12 @@ impl Quota {
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// How much of a rate may come at once: what it allows in this time. Handshakes may all come at once, because scripts
+    /// register all of an account's webhooks together.
+    pub(crate) fn burst(self) -> Duration {
+        if self == Quota::ProbesPerMinute { limits::RATE_PERIOD } else { limits::RATE_BURST }
     }
 
     /// What an account has without an override.

@@ -36,6 +36,9 @@ pub(crate) const VACUUM_PAGES: i64 = 500;
 /// Pages in the log above which the checkpoint thread starts: about 4 MiB.
 pub(crate) const CHECKPOINT_PAGES: u64 = 1_000;
 
+/// Time between two checkpoints while the log is short.
+pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
+
 /// Pages in the log above which the writer itself checkpoints before its next batch: about 64 MiB.
 pub(crate) const CHECKPOINT_PAGES_MAX: u64 = 16_000;
 

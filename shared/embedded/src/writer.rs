@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use statuspulse_core::ports::{PortResult, Unavailable};
@@ -326,8 +325,11 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
         if pages > crate::limits::CHECKPOINT_PAGES_MAX {
             progress.checkpoint_now.store(true, Ordering::Release);
         }
-        // Limits the rate, because a checkpoint syncs twice.
-        std::thread::sleep(Duration::from_millis(200));
+        // Limits the rate, because a checkpoint syncs twice. While much is written, the next one must not have much to copy:
+        // at its end the writer waits.
+        if pages < crate::limits::CHECKPOINT_PAGES_MAX / 4 {
+            std::thread::sleep(crate::limits::CHECKPOINT_EVERY);
+        }
     }
 }
 

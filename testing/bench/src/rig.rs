@@ -38,6 +38,8 @@ struct Running {
 pub(crate) struct Rig {
     running: Option<Running>,
     receiving: Receiving,
+    /// The endpoints that misbehave, on a thread of their own, so that they delay no healthy one.
+    misbehaving: Receiving,
     own_thread: Thread,
     pub(crate) generator: Generator,
     admin_keys: Vec<String>,
@@ -82,9 +84,12 @@ impl Rig {
     }
 
     fn assemble(running: Option<Running>, options: ReceiverOptions, api: Api) -> Result<Self> {
+        let misbehaving =
+            Receiving::start(ReceiverOptions { record: Record::Marks, ..ReceiverOptions::plain() })?;
         Ok(Self {
             running,
             receiving: Receiving::start(options)?,
+            misbehaving,
             own_thread: Thread::current()?,
             generator: Generator::new(api),
             admin_keys: Vec::new(),
@@ -161,12 +166,13 @@ impl Rig {
     pub(crate) async fn webhook(&mut self, customer: usize, behaviour: Option<Behaviour>) -> Result<()> {
         let path = format!("/c{customer}/w{}", self.endpoints.len());
         let admin_key = self.admin_keys.get(customer).context("no such customer")?;
-        let url = self.receiving.receiver.url(&path);
-        let secret = self.generator.api.create_webhook(admin_key, &url).await?;
-        self.receiving.receiver.secret(&path, &secret);
         let healthy = behaviour.is_none();
+        let receiver = if healthy { &self.receiving.receiver } else { &self.misbehaving.receiver };
+        let url = receiver.url(&path);
+        let secret = self.generator.api.create_webhook(admin_key, &url).await?;
+        receiver.secret(&path, &secret);
         if let Some(behaviour) = behaviour {
-            self.receiving.receiver.behaviour(&path, behaviour);
+            receiver.behaviour(&path, behaviour);
         }
         self.endpoints.push(Endpoint { path, customer, healthy });
         Ok(())
