@@ -53,7 +53,8 @@ async fn beyond_its_rate_of_events_a_publisher_is_refused_and_may_go_on_later() 
 async fn the_bytes_of_events_have_a_rate_and_a_quota() {
     let world = World::new().await;
     let publisher = publisher_of(&world).await;
-    let bytes = opened("INC-0").len();
+    // With the envelope around the payload.
+    let bytes = opened("INC-0").len() + r#"{"monitor_groups": [], "payload": }"#.len();
     set(&world, json!({"event_bytes_per_minute": 6 * 5 * bytes})).await;
     for n in 0..5 {
         publish(&publisher, &format!("INC-{n}")).await.expect(202);

@@ -68,14 +68,15 @@ impl Publisher {
         idempotency_key: Option<&str>,
     ) -> Result<Published> {
         caller.may(Action::Publish)?;
+        // Before it is parsed, which costs more than to refuse it. An operator's events are never refused, whatever the
+        // account's own keys have used.
+        if let Some(account) = caller.account_id {
+            let bytes = u64::try_from(envelope.len()).unwrap_or(u64::MAX);
+            self.limiter.take_event(account, bytes, self.clock.now()).await?;
+        }
         let envelope = Envelope::parse(envelope)?;
         let account = self.publishing_account(caller, &envelope).await?;
         let event = self.event(caller, account, envelope, idempotency_key)?;
-        // An operator's events are never refused, whatever the account's own keys have used.
-        if caller.account_id.is_some() {
-            let bytes = u64::try_from(event.body.len()).unwrap_or(u64::MAX);
-            self.limiter.take_event(account, bytes, event.accepted_at).await?;
-        }
         let webhooks = self.webhooks.webhooks(account).await?;
         let wanting: Vec<_> =
             webhooks.readable.iter().filter(|webhook| webhook.wants_event(&event)).collect();

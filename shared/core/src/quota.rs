@@ -29,7 +29,7 @@ use crate::limits;
 pub enum Quota {
     /// Events that its publishers' keys may send in a minute.
     EventsPerMinute,
-    /// Bytes of the payloads of these events in a minute.
+    /// Bytes of the calls that publish them in a minute.
     EventBytesPerMinute,
     /// Calls of the API, apart from publishing, and of the dashboard in a minute.
     CallsPerMinute,

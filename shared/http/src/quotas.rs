@@ -97,7 +97,7 @@ fn schema_of(quota: Quota) -> Value {
         Quota::EventsPerMinute => {
             "Events that keys of the account may publish in a minute. Events of operators are not counted."
         }
-        Quota::EventBytesPerMinute => "Bytes of the payloads of these events in a minute.",
+        Quota::EventBytesPerMinute => "Bytes of the calls that publish these events in a minute.",
         Quota::CallsPerMinute => "Calls of the API, apart from publishing, and of the dashboard in a minute.",
         Quota::ProbesPerMinute => "Handshakes and tests in a minute.",
         Quota::KeptBytes => {
