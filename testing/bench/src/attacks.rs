@@ -19,7 +19,7 @@ use crate::api::Publisher;
 use crate::load::{Load, Stream, Until};
 use crate::report::{Row, say};
 use crate::rig::{Measured, Rig, Scheme};
-use crate::scenarios::{compared, finish, rig, seconds};
+use crate::rows::{compared, finish, rig, seconds};
 
 /// The most that the program may take, whatever waits (rule 13.3), in MB.
 const MEMORY_MAX: f64 = 134.2;

@@ -10,7 +10,7 @@
 //! - [`api`] and [`load`]: the customers, and how fast they publish, on the main thread;
 //! - [`tally`]: compares what was sent with what arrived; [`rig`]: puts these together;
 //! - [`scenarios`]: the measurements; [`attacks`]: those of isolation;
-//! - [`report`]: the rows and the JSON files.
+//! - [`rows`]: the figures of a scenario; [`report`]: the rows and the JSON files.
 //!
 //! Generator and receiver have one thread each, so that neither takes more than one core from the program. Each row
 //! shows how much they used, and the scenario `self` shows what they can do without the program. On a machine with
@@ -24,6 +24,7 @@ mod program;
 mod receiving;
 mod report;
 mod rig;
+mod rows;
 mod scenarios;
 mod tally;
 
