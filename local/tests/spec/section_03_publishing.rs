@@ -323,3 +323,26 @@ async fn the_idempotency_keys_of_an_operator_and_of_an_account_are_separate() {
         "idempotency_key_reused"
     );
 }
+
+/// Half an emoji, in a key or in a value, is no reason to refuse an alert.
+#[tokio::test]
+async fn half_an_emoji_arrives_as_it_came_and_as_a_replacement_character_where_it_is_shown() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let channel = "https://hooks.slack.com/services/T1/B1/x";
+    let slack = world.register_with(channel, json!({"destination": "slack"})).await;
+    let payload = opened("A")
+        .replace("checkout-api-prod", r"checkout \ud83d api")
+        .replace(r#""region""#, r#""\udd25":1,"region""#);
+    let event = world.publish(&payload).await;
+    world.run_until_idle().await;
+    let sent = &world.attempts(URL)[0];
+    assert_eq!(sent.text(), payload, "byte for byte");
+    verify_all(sent, &hook.secret);
+    assert_eq!(world.delivery(&slack, &event).await["status"], "delivered");
+    let message = world.attempts(channel)[0].text().to_owned();
+    assert!(
+        message.contains("checkout \u{fffd} api") || message.contains(r"checkout \ufffd api"),
+        "{message}"
+    );
+}

@@ -13,6 +13,7 @@ use crate::error::{Error, Refusals, Result};
 use crate::fields::Fields;
 use crate::ids::{AccountId, EventId};
 use crate::limits;
+use crate::surrogates::repaired;
 
 /// The event types that a webhook can receive.
 #[derive(
@@ -219,7 +220,9 @@ pub struct Envelope {
 impl Envelope {
     /// Parses and checks an envelope. The payload's bytes are a slice of the input.
     pub fn parse(input: &Bytes) -> Result<Self> {
-        let mut fields = Fields::of_body(input)?;
+        // Only to read it. The body keeps its bytes.
+        let readable = repaired(input);
+        let mut fields = Fields::of_body(&readable)?;
         let account_id = account_field(&mut fields);
         let monitor_groups = fields.texts("monitor_groups").unwrap_or_default();
         if let Err(detail) = check_groups(&monitor_groups) {
@@ -234,7 +237,8 @@ impl Envelope {
         let payload =
             raw.and_then(|raw| Payload::parse(raw).map_err(|refused| fields.refused.extend(refused)).ok());
         let Payload { event_type, incident_id, text } = fields.into_refused().accept(payload, &[])?;
-        let body = input.slice_ref(text.as_bytes());
+        let at = text.as_ptr().addr() - readable.as_ptr().addr();
+        let body = input.slice(at..at + text.len());
         Ok(Self { account_id, monitor_groups, event_type, incident_id, body })
     }
 

@@ -46,6 +46,7 @@ pub mod retry;
 pub mod sealing;
 pub mod secret;
 pub mod signature;
+mod surrogates;
 pub mod target;
 mod time;
 pub mod webhook;

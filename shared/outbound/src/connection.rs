@@ -56,6 +56,7 @@ impl Connection {
         let stream: Box<dyn Stream> = Box::new(stream);
         let (stream, meter) = Metered::new(stream);
         let (sender, driver) = http1::Builder::new()
+            .title_case_headers(true)
             .max_buf_size(RESPONSE_HEAD_BYTES)
             .max_header_size(RESPONSE_HEAD_BYTES)
             .max_headers(RESPONSE_HEADERS)

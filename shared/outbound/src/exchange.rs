@@ -1,7 +1,7 @@
 //! One request and its response, on a connection.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ fn build(call: &Call) -> Option<Request<Full<Bytes>>> {
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::try_from(call.url.path_and_query()).ok()?;
     let headers = request.headers_mut();
-    headers.reserve(call.headers.len() + 3);
+    headers.reserve(call.headers.len() + 4);
     for (name, value) in &call.headers {
         // Core has checked them. If it ever does not, this is an error and not a panic.
         headers
@@ -35,6 +35,9 @@ fn build(call: &Call) -> Option<Request<Full<Bytes>>> {
     headers.insert(HOST, HeaderValue::try_from(host).ok()?);
     // hyper would not set it for an empty body.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
+    if !headers.contains_key(ACCEPT) {
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    }
     // Bodies are never decompressed, so a compression bomb has no effect.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Some(request)

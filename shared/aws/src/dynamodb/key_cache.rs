@@ -30,7 +30,7 @@ impl KeyCache {
         self.with(|cached| {
             let known = cached.known.get(hash).filter(|(_, until)| now < *until).map(|(key, _)| key.clone());
             let is_unknown = cached.unknown.get(hash).is_some_and(|until| now < *until);
-            known.map(Some).or(is_unknown.then_some(None))
+            known.map(Some).or_else(|| is_unknown.then_some(None))
         })
     }
 

@@ -12,6 +12,7 @@ use super::shown::{Details, ShownFields, shortened};
 use crate::attempt::{Class, Failure, Reply, judge, response_text};
 use crate::event::EventType;
 use crate::limits;
+use crate::surrogates::repaired;
 use crate::webhook::pause::PauseReason;
 
 /// The integration key of a PagerDuty service. It is a secret, because it is enough to page. `Debug` does not show it.
@@ -105,7 +106,8 @@ impl Format for PagerDuty {
     /// dashboard.
     fn event(&self, event: &Outgoing<'_>) -> Bytes {
         let Outgoing { event_type, payload, routing_key, monitor_groups, webhook, deployment } = *event;
-        let shown = ShownFields::of(payload);
+        let payload = repaired(payload);
+        let shown = ShownFields::of(&payload);
         let details = shown.details();
         let group = match monitor_groups {
             [only] => Some(only.as_str()),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
-use statuspulse_core::ports::Sender;
+use statuspulse_core::ports::{Call, Sender};
 use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::stage::{AMPLE, SHORT, Stage, call, failure, reply};
 
@@ -112,4 +114,29 @@ async fn debug_output_names_no_url() {
     reply(stage.post(&receiver.url("/topsecret")).await);
     let shown = format!("{:?} {:?}", stage.outbound, call(&receiver.url("/topsecret"), AMPLE));
     assert!(!shown.contains("topsecret"), "{shown}");
+}
+
+/// Some receivers compare the names of headers as bytes, although names are case-insensitive.
+#[tokio::test]
+async fn names_of_headers_are_in_title_case_and_anything_is_accepted() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stage = Stage::new();
+    let (sent, head) = tokio::join!(
+        stage.outbound.send(Call {
+            headers: vec![("X-StatusPulse-Event".to_owned(), "test".to_owned())],
+            ..call(&format!("http://127.0.0.1:{port}/"), AMPLE)
+        }),
+        async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let length = stream.read(&mut head).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8_lossy(&head[..length]).into_owned()
+        },
+    );
+    assert_eq!(reply(sent.unwrap()).status, 200);
+    for line in ["X-Statuspulse-Event: test", "Accept: */*", "Host: 127.0.0.1", "Content-Length: "] {
+        assert!(head.contains(&format!("\r\n{line}")), "{line} is not in {head}");
+    }
 }

@@ -254,3 +254,13 @@ pub(crate) async fn read_request(socket: &mut TcpStream) -> Vec<u8> {
     }
     request
 }
+
+/// A listener whose queue of connections is full, so that the kernel drops further requests for one.
+pub(crate) fn silent_listener(address: &str, port: u16) -> (std::net::TcpListener, std::net::TcpStream) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let address = std::net::SocketAddr::new(address.parse().unwrap(), port);
+    socket.bind(address).unwrap();
+    let listener = socket.listen(0).unwrap().into_std().unwrap();
+    let only_one = std::net::TcpStream::connect(address).unwrap();
+    (listener, only_one)
+}

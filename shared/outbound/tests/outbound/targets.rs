@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::stage::{
     AMPLE, Dns, ScriptedDns, Stage, WallClock, account, allowing, call, failure, found, pass, reply, root_of,
-    sender, sender_at,
+    sender, sender_at, silent_listener,
 };
 
 #[tokio::test]
@@ -318,16 +318,6 @@ async fn silent_addresses_do_not_use_up_the_time_of_one_that_answers() {
     let dns = ScriptedDns::new(vec![found(&all)]);
     let outbound = sender(allowing(&["127.0.0.0/8"]), vec![root_of(&stage.authority)], &dns);
     assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap()).status, 200);
-}
-
-/// A listener whose queue of connections is full, so that the kernel drops further requests for one.
-fn silent_listener(address: &str, port: u16) -> (std::net::TcpListener, std::net::TcpStream) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    let address = std::net::SocketAddr::new(address.parse().unwrap(), port);
-    socket.bind(address).unwrap();
-    let listener = socket.listen(0).unwrap().into_std().unwrap();
-    let only_one = std::net::TcpStream::connect(address).unwrap();
-    (listener, only_one)
 }
 
 /// Names of one account that never answer take its own share of the look-ups, not another's.
