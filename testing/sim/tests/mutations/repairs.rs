@@ -177,7 +177,7 @@ pub(crate) const REPAIRS: [Mutation; 35] = [
     Mutation {
         name: "repair: the check misses a job whose message is lost",
         file: "reconcile.rs",
-        from: "self.send(vec![job.message(webhook.id, webhook.generation)]).await?;",
+        from: "self.send(vec![webhook.page_message(&job)]).await?;",
         to: "let _ = job;",
     },
     Mutation {

@@ -154,7 +154,7 @@ pub(crate) const RULES: [Mutation; 41] = [
     Mutation {
         name: "a job stops after its first page",
         file: "webhook/pages.rs",
-        from: r#"                next.outbox.push(job.message(self.id, self.generation));
+        from: r#"                next.outbox.push(self.page_message(&job));
 "#,
         to: "",
     },
