@@ -2,13 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 35] = [
-    Mutation {
-        name: "repair: the message of a replaced job is not handled again",
-        file: "worker/job.rs",
-        from: "let was_replaced = webhook.generation != message.generation;",
-        to: "let was_replaced = webhook.generation != message.generation && false;",
-    },
+pub(crate) const REPAIRS: [Mutation; 34] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
