@@ -69,7 +69,7 @@ pub const WEBHOOKS_PER_URL: u64 = 10;
 pub const WEBHOOKS_PER_HOST: u64 = WEBHOOKS_PER_ACCOUNT as u64;
 /// Estimate of what a delivery with its attempts takes on disk, in bytes.
 pub const DELIVERY_BYTES: u64 = 1024;
-/// How much of a rate may come at once, as a time. Short, so that what comes at once does not delay others for long.
+/// The longest burst of a rate: what it allows in this time. Short, so that a burst does not hold others up for long.
 pub const RATE_BURST: Duration = Duration::from_secs(10);
 /// The period of rates.
 pub const RATE_PERIOD: Duration = Duration::from_secs(60);

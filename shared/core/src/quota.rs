@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr, VariantArray};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::limits;
 
@@ -19,7 +19,6 @@ use crate::limits;
     Ord,
     Hash,
     IntoStaticStr,
-    EnumString,
     VariantArray,
     Serialize,
     Deserialize,

@@ -129,6 +129,11 @@ impl EndpointUrl {
         }
     }
 
+    /// Whether both lead to the same host and port.
+    pub fn has_host_of(&self, other: &Self) -> bool {
+        self.host_text() == other.host_text() && self.port() == other.port()
+    }
+
     /// The host as it appears in the URL: a name, or an address (IPv6 in brackets).
     pub fn host_text(&self) -> &str {
         &self.text[self.host.clone()]

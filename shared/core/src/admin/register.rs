@@ -94,11 +94,7 @@ impl Admin {
         if settings.destination.format().address() != Address::Url {
             return Ok(());
         }
-        let at_same_host = |other: &&Arc<Webhook>| {
-            let (known, asked) = (&other.settings.url, &settings.url);
-            known.host_text() == asked.host_text() && known.port() == asked.port()
-        };
-        let same_host = others().filter(at_same_host).count();
+        let same_host = others().filter(|other| other.settings.url.has_host_of(&settings.url)).count();
         self.limiter.check_count(account, Quota::WebhooksPerHost, same_host, now).await
     }
 

@@ -140,8 +140,7 @@ fn url(
         return Err("cannot be set: the deployment decides this destination's URL".to_owned());
     }
     let url = EndpointUrl::parse(text, rules.policy).map_err(|refused| refused.detail)?;
-    let is_own = |own: EndpointUrl| own.host_text() == url.host_text() && own.port() == url.port();
-    if EndpointUrl::restore(rules.public_url).is_ok_and(is_own) {
+    if EndpointUrl::restore(rules.public_url).is_ok_and(|own| own.has_host_of(&url)) {
         return Err("is the address of this StatusPulse deployment".to_owned());
     }
     if rules.domains.admits(url.host_text()) {

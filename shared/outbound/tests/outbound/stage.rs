@@ -120,7 +120,7 @@ pub(crate) fn sender_at(
     Outbound::new(OutboundConfig { policy, extra_roots: roots, ..config }).unwrap()
 }
 
-/// Stands still, unless a test sets it on.
+/// A clock that only moves when a test moves it.
 #[derive(Debug, Default)]
 pub(crate) struct WallClock(AtomicI64);
 

@@ -209,7 +209,7 @@ async fn a_look_up_is_used_again_for_a_second_and_no_longer() {
     }
 }
 
-/// A Lambda environment is frozen between invocations. Its own clock stands still, and names move meanwhile.
+/// A Lambda environment is frozen between invocations: its monotonic clock stops, while DNS records may change.
 #[tokio::test(start_paused = true)]
 async fn answers_from_before_a_freeze_are_not_used() {
     let (dns, clock) = (ScriptedDns::new(vec![found(&["8.8.8.8"])]), Arc::<WallClock>::default());
