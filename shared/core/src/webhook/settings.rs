@@ -78,3 +78,53 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::format;
+    use crate::fixtures::active_webhook;
+
+    fn settings(url: &str, format_name: &str) -> Settings {
+        let format = format(format_name).unwrap();
+        let destination =
+            Destination::samples().into_iter().find(|sample| sample.name() == format.name()).unwrap();
+        Settings { url: EndpointUrl::restore(url).unwrap(), destination, ..active_webhook().settings }
+    }
+
+    #[test]
+    fn a_handshake_proves_one_url_with_one_destination() {
+        let proved = settings("https://hooks.example.com/in", "json");
+        let described = Settings { description: Some("the same endpoint".to_owned()), ..proved.clone() };
+        assert!(proved.same_endpoint(&described));
+        assert!(!proved.same_endpoint(&settings("https://hooks.example.com/other", "json")));
+        assert!(!proved.same_endpoint(&settings("https://hooks.example.com/in", "slack")));
+    }
+
+    #[test]
+    fn a_url_of_the_deployment_always_keeps_to_the_allowed_domains() {
+        let domains = AllowedDomains::parse(["hooks.example.com"]).unwrap();
+        // Format, URL, whether it keeps to the domains.
+        let table = [
+            ("json", "https://hooks.example.com/in", true),
+            ("json", "https://hooks.example.net/in", false),
+            ("slack", "https://hooks.slack.com/services/T0/B0/abc", false),
+            ("pagerduty", "https://events.pagerduty.com/v2/enqueue", true),
+        ];
+        for (format, url, keeps) in table {
+            assert_eq!(settings(url, format).keeps_to(&domains), keeps, "{format} {url}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_a_secret_is_not_shown() {
+        // Format, URL, what is shown of it.
+        let table = [
+            ("json", "https://hooks.example.com/in", "https://hooks.example.com/in"),
+            ("slack", "https://hooks.slack.com/services/T0/B0/abc", "https://hooks.slack.com/[hidden]"),
+        ];
+        for (format, url, shown) in table {
+            assert_eq!(settings(url, format).shown_url(), shown);
+        }
+    }
+}
