@@ -1,8 +1,12 @@
 //! Section 3 of docs/behaviour.md: publishing.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The samples in `events/` have the format of the product page: indented by two spaces, without a line break at the
 /// end.
@@ -322,6 +326,29 @@ async fn the_idempotency_keys_of_an_operator_and_of_an_account_are_separate() {
         world.publish_with(&opened("INC-2"), &[], Some(key)).await.problem(409),
         "idempotency_key_reused"
     );
+}
+
+/// Rule 3.8: receivers that remember ids must not drop what is published with a key whose 30 days are over. Two starts,
+/// because the ids of a key change once in 30 days, and that must not be seen earlier.
+#[tokio::test]
+async fn a_key_makes_a_new_event_when_it_is_used_again_after_30_days_and_not_before() {
+    for start in [Duration::ZERO, 15 * DAY] {
+        let world = World::new().await;
+        world.register(URL).await;
+        world.clock.pass(start);
+        let publish = async |incident| world.publish_with(&opened(incident), &[], Some("daily-check")).await;
+        let first = publish("INC-1").await.expect(202)["event_id"].clone();
+        for days in [1, 14, 14] {
+            world.clock.pass(days * DAY);
+            assert_eq!(publish("INC-1").await.expect(202)["event_id"], first);
+            assert_eq!(publish("INC-2").await.problem(409), "idempotency_key_reused");
+        }
+        world.clock.pass(DAY);
+        let second = publish("INC-2").await.expect(202);
+        assert_ne!(second["event_id"], first);
+        assert_eq!(second["deliveries"], 1);
+        assert_eq!(publish("INC-2").await.expect(202)["event_id"], second["event_id"]);
+    }
 }
 
 /// Half an emoji, in a key or in a value, is no reason to refuse an alert.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+use crate::limits;
 use crate::ports::environment::Random;
 
 /// The text is not an id of this kind.
@@ -91,16 +92,43 @@ id!(/** An event of an incident, as published. */ EventId, "evt");
 id!(/** One event to one webhook. */ DeliveryId, "dlv");
 
 impl EventId {
-    /// The id of the event that is published with this idempotency key. The same key gives the same id, so a repeated
-    /// call finds the event of the first one.
-    pub fn from_idempotency_key(account: AccountId, key: &str) -> Self {
-        Self(Ulid::from_bytes(derived(&[&account.to_bytes(), key.as_bytes()])))
+    /// The id of the event that is first published with this idempotency key in this period. The same key gives the
+    /// same id, so a repeated call finds the event of the first one.
+    pub fn from_idempotency_key(account: AccountId, key: &str, period: KeyPeriod) -> Self {
+        Self(Ulid::from_bytes(derived(&[&account.to_bytes(), key.as_bytes(), &period.part()])))
     }
 
     /// The same for an operator, whose keys are separate: otherwise an account's publisher could use up the key of an
     /// alert that the operator has yet to publish.
-    pub fn from_operators_idempotency_key(account: AccountId, key: &str) -> Self {
-        Self(Ulid::from_bytes(derived(&[b"operator", &account.to_bytes(), key.as_bytes()])))
+    pub fn from_operators_idempotency_key(account: AccountId, key: &str, period: KeyPeriod) -> Self {
+        Self(Ulid::from_bytes(derived(&[b"operator", &account.to_bytes(), key.as_bytes(), &period.part()])))
+    }
+}
+
+/// A period as long as an idempotency key is recognised. An event that was published with a key is found in the current
+/// period or in the one before. A key that is used again later makes an event with a new id: receivers that remember the
+/// old one must not drop it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPeriod(i64);
+
+impl KeyPeriod {
+    /// The start of period 0. Its ids do not contain a number: that is how they were derived before there were periods.
+    const START: i64 = 1_794_700_800; // 2026-11-15
+
+    /// The period at this time.
+    pub fn at(now: Timestamp) -> Self {
+        let length = i64::try_from(limits::RETENTION.as_secs()).unwrap_or(i64::MAX);
+        Self((now.as_second() - Self::START).div_euclid(length))
+    }
+
+    /// The period before this one.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self(self.0 - 1)
+    }
+
+    fn part(self) -> Vec<u8> {
+        if self.0 == 0 { vec![] } else { format!("\nperiod {}", self.0).into_bytes() }
     }
 }
 

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::access::{Action, Caller, KeyHash};
 use crate::error::{Error, Result};
 use crate::event::{Envelope, Event};
-use crate::ids::{AccountId, EventId};
+use crate::ids::{AccountId, EventId, KeyPeriod};
 use crate::limiter::Limiter;
 use crate::limits;
 use crate::outbox::Outbox;
@@ -76,7 +77,17 @@ impl Publisher {
         }
         let envelope = Envelope::parse(envelope)?;
         let account = self.publishing_account(caller, &envelope).await?;
-        let event = self.event(caller, account, envelope, idempotency_key)?;
+        let accepted_at = self.clock.now();
+        let event = Event {
+            id: self.event_id(caller, account, idempotency_key, accepted_at).await?,
+            account_id: account,
+            fingerprint: envelope.fingerprint(),
+            event_type: envelope.event_type,
+            incident_id: envelope.incident_id,
+            monitor_groups: envelope.monitor_groups,
+            body: envelope.body,
+            accepted_at,
+        };
         let webhooks = self.webhooks.webhooks(account).await?;
         let wanting: Vec<_> =
             webhooks.readable.iter().filter(|webhook| webhook.wants_event(&event)).collect();
@@ -105,34 +116,29 @@ impl Publisher {
         }
     }
 
-    fn event(
+    /// The id of the event that this call publishes: that of an event with this key that is still remembered, or a new
+    /// one. Near the end of a [`KeyPeriod`], two calls with one key that arrive at the same instant may get two ids.
+    async fn event_id(
         &self,
         caller: Caller,
-        account_id: AccountId,
-        envelope: Envelope,
+        account: AccountId,
         idempotency_key: Option<&str>,
-    ) -> Result<Event> {
-        let accepted_at = self.clock.now();
-        let id = match idempotency_key {
-            None => EventId::new(accepted_at, &*self.random),
-            Some(key) if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS => {
-                let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
-                return Err(Error::invalid("Idempotency-Key", detail));
-            }
-            Some(key) if caller.account_id.is_none() => {
-                EventId::from_operators_idempotency_key(account_id, key)
-            }
-            Some(key) => EventId::from_idempotency_key(account_id, key),
+        now: Timestamp,
+    ) -> Result<EventId> {
+        let Some(key) = idempotency_key else { return Ok(EventId::new(now, &*self.random)) };
+        if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS {
+            let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
+            return Err(Error::invalid("Idempotency-Key", detail));
+        }
+        let id_in = match caller.account_id {
+            Some(_) => EventId::from_idempotency_key,
+            None => EventId::from_operators_idempotency_key,
         };
-        Ok(Event {
-            id,
-            account_id,
-            fingerprint: envelope.fingerprint(),
-            event_type: envelope.event_type,
-            incident_id: envelope.incident_id,
-            monitor_groups: envelope.monitor_groups,
-            body: envelope.body,
-            accepted_at,
-        })
+        let period = KeyPeriod::at(now);
+        let earlier = id_in(account, key, period.before());
+        match self.deliveries.event(earlier).await? {
+            Some(event) if now < event.accepted_at + limits::RETENTION => Ok(earlier),
+            _ => Ok(id_in(account, key, period)),
+        }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use statuspulse_core::Error;
 use statuspulse_core::event::Envelope;
 use statuspulse_core::fields::parse_utc;
-use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyPeriod, WebhookId};
 
 #[test]
 fn a_time_is_iso_8601_utc_with_z() {
@@ -73,9 +73,34 @@ fn a_deliverys_id_is_derived_from_its_event_and_its_webhook() {
 #[test]
 fn an_events_id_is_derived_from_its_account_and_its_idempotency_key() {
     let account: AccountId = "acc_01HS17VFS8FD7MSPZHG9F9601K".parse().unwrap();
-    let event = EventId::from_idempotency_key(account, "run-1");
+    let first = KeyPeriod::at("2026-12-01T00:00:00Z".parse().unwrap());
+    let event = EventId::from_idempotency_key(account, "run-1", first);
     assert_eq!(event.to_string(), "evt_27N9MTF777R2MCVH340M6YSXQ8");
     assert_eq!(event.to_string().parse(), Ok(event));
+}
+
+#[test]
+fn a_key_that_is_used_again_after_30_days_has_another_id() {
+    let account: AccountId = "acc_01HS17VFS8FD7MSPZHG9F9601K".parse().unwrap();
+    let id = |at: &str| {
+        let period = KeyPeriod::at(at.parse().unwrap());
+        let own = EventId::from_idempotency_key(account, "run-1", period);
+        (own, EventId::from_operators_idempotency_key(account, "run-1", period), period)
+    };
+    // A time, and 30 days later.
+    let table = [
+        ("1969-12-31T12:00:00Z", "1970-01-30T12:00:00Z"),
+        ("2026-10-30T00:00:00Z", "2026-11-29T00:00:00Z"),
+        ("2026-11-15T00:00:00Z", "2026-12-15T00:00:00Z"),
+        ("2031-05-05T05:05:05Z", "2031-06-04T05:05:05Z"),
+    ];
+    for (at, later) in table {
+        let ((own, operators, period), (own_later, operators_later, period_later)) = (id(at), id(later));
+        assert_ne!(own, own_later);
+        assert_ne!(operators, operators_later);
+        assert_ne!(own, operators);
+        assert_eq!(period_later.before(), period, "the earlier event is found until its 30 days are over");
+    }
 }
 
 #[test]

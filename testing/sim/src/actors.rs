@@ -10,7 +10,7 @@ use statuspulse_core::admin::commands::WebhookPatch;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::delivery::Delivery;
 use statuspulse_core::error::{Error, Result};
-use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{DeliveryId, EventId, KeyPeriod, WebhookId};
 use statuspulse_core::limiter::Limiter;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::retry::Ladder;
@@ -223,7 +223,8 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
         let body = payload(&format!("INC-{incident}"), &format!("{} {n} {size}", outside.name));
         let key = keyed.then(|| format!("{}-{n}", outside.name));
         if let (Some(key), true) = (&key, poison) {
-            let id = EventId::from_idempotency_key(outside.manager.account_id, key).to_string();
+            let period = KeyPeriod::at(crate::clock::start());
+            let id = EventId::from_idempotency_key(outside.manager.account_id, key, period).to_string();
             outside.world.with(|inner| inner.receivers.poison.insert(id));
         }
         let before = wanting(&outside);

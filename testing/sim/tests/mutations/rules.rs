@@ -52,8 +52,8 @@ pub(crate) const RULES: [Mutation; 41] = [
     Mutation {
         name: "the idempotency key is ignored",
         file: "publisher.rs",
-        from: "Some(key) => EventId::from_idempotency_key(account_id, key),",
-        to: "Some(_) => EventId::new(accepted_at, &*self.random),",
+        from: "_ => Ok(id_in(account, key, period)),",
+        to: "_ => Ok(EventId::new(now, &*self.random)),",
     },
     Mutation {
         name: "no warning is sent for a failing webhook",
