@@ -227,6 +227,8 @@ pub const CONNECT_TRIES: usize = 10;
 pub const CONNECT_DELAY: Duration = Duration::from_millis(250);
 /// Addresses that are tried at the same time. Each takes a socket.
 pub const CONNECTS_AT_ONCE: u32 = 3;
+/// Origins with several addresses of which it is remembered which one answered last.
+pub const ANSWERED_KEPT: usize = 1024;
 /// Idle connections per origin. Many webhooks may share one, and a new TLS session costs ten times as much as a POST
 /// ...
 pub const IDLE_PER_ORIGIN: usize = 256;

@@ -33,6 +33,7 @@
 //! hyper's connection directly. The pool around it is about a hundred lines, and the task that waits for the response
 //! polls the connection, without a task or wake-up per request.
 
+mod answered;
 mod clock;
 mod connect;
 mod connection;

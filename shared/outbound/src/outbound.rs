@@ -16,6 +16,7 @@ use statuspulse_core::limits::{CONNECT_TIMEOUT, IDLE_CONNECTIONS, LOOKUPS_AT_ONC
 use statuspulse_core::ports::{Call, Clock, PortResult, Sender, Sent};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 
+use crate::answered::Answered;
 use crate::clock::{self, Instant};
 use crate::connect::connect;
 use crate::connection::{Connection, NoAnswer};
@@ -68,6 +69,7 @@ pub struct Outbound {
     vetting: Vetting,
     tls: Arc<ClientConfig>,
     pool: Arc<Pool>,
+    answered: Answered,
 }
 
 impl Outbound {
@@ -80,6 +82,7 @@ impl Outbound {
             vetting: Vetting::new(config.policy, config.resolver, config.clock, config.lookups),
             tls: tls::config(config.extra_roots)?,
             pool: Arc::new(Pool::new(config.idle_connections)),
+            answered: Answered::default(),
         })
     }
 
@@ -99,7 +102,7 @@ impl Outbound {
         let mut request = request(call)?;
         if let Some(kept) = self.pool.take(call.url.origin(), addresses).await {
             let asked = clock::now();
-            match self.exchange_on(kept, request, call, by.answer).await {
+            match self.exchange_on(kept, request, call, addresses, by.answer).await {
                 Ok(reply) => return Ok(reply),
                 // The receiver had closed the idle connection. The request is repeated on a new one.
                 Err(stale) if stale.silent && asked.elapsed() < STALE_WITHIN => {}
@@ -107,8 +110,10 @@ impl Outbound {
             }
             request = exchange::request(call)?;
         }
-        let fresh = connect(&call.url, addresses, &self.tls, by.connected).await?;
-        Ok(self.exchange_on(fresh, request, call, by.answer).await.map_err(|no_answer| no_answer.failure)?)
+        let in_order = self.answered.first(call.url.origin(), addresses);
+        let fresh = connect(&call.url, &in_order, &self.tls, by.connected).await?;
+        let answer = self.exchange_on(fresh, request, call, addresses, by.answer).await;
+        Ok(answer.map_err(|no_answer| no_answer.failure)?)
     }
 
     /// Makes the exchange, and keeps the connection if it can be reused.
@@ -117,9 +122,12 @@ impl Outbound {
         mut connection: Connection,
         request: Request<Full<Bytes>>,
         call: &Call,
+        addresses: &Vetted,
         deadline: Instant,
     ) -> Result<Reply, NoAnswer> {
-        let (reply, reusable) = exchange(&mut connection, request, call, deadline).await?;
+        let answer = exchange(&mut connection, request, call, deadline).await;
+        self.answered.record(call.url.origin(), addresses, connection.address(), answer.is_ok());
+        let (reply, reusable) = answer?;
         if reusable {
             self.pool.put(call.url.origin(), connection);
         }

@@ -10,12 +10,14 @@ use statuspulse_core::ports::{Call, Sender};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_kit::{CertificateSpec, Receiver, ReceiverOptions};
 use statuspulse_outbound::{Outbound, OutboundConfig, Resolve, SystemResolver};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::stage::{
-    AMPLE, Dns, ScriptedDns, Stage, WallClock, account, allowing, call, failure, found, pass, reply, root_of,
-    sender, sender_at, silent_listener,
+    AMPLE, Dns, ScriptedDns, Stage, WallClock, account, allowing, call, failure, found, pass, read_request,
+    reply, root_of, sender, sender_at, server_at, silent_listener,
 };
 
 #[tokio::test]
@@ -318,6 +320,36 @@ async fn silent_addresses_do_not_use_up_the_time_of_one_that_answers() {
     let dns = ScriptedDns::new(vec![found(&all)]);
     let outbound = sender(allowing(&["127.0.0.0/8"]), vec![root_of(&stage.authority)], &dns);
     assert_eq!(reply(outbound.send(call(&receiver.url("/"), AMPLE)).await.unwrap()).status, 200);
+}
+
+/// The first address takes connections and never answers. Once the second has answered it is tried first, until it
+/// fails to answer, too.
+#[tokio::test]
+async fn the_address_that_answered_last_is_tried_first() {
+    let answer = |all: &'static [bool]| {
+        move |number: usize, mut socket: TcpStream| async move {
+            read_request(&mut socket).await;
+            if all.get(number).copied().unwrap_or(true) {
+                let _ = socket
+                    .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+                    .await;
+            }
+        }
+    };
+    let second = server_at("127.0.0.1:0".parse().unwrap(), answer(&[true, true, false])).await;
+    let first = std::net::SocketAddr::new("127.0.0.2".parse().unwrap(), second.port());
+    let dns = ScriptedDns::new(vec![found(&["127.0.0.2", "127.0.0.1"])]);
+    let outbound = sender(allowing(&["127.0.0.0/8"]), vec![], &dns);
+    let url = format!("http://two.example.com:{}/", second.port());
+    let status =
+        async || outbound.send(call(&url, AMPLE)).await.unwrap().result.map(|reply| reply.status).ok();
+
+    assert_eq!(status().await, Some(200), "the first address refuses the connection");
+    server_at(first, answer(&[false])).await;
+    assert_eq!(status().await, Some(200), "the first address accepts now, but the second answered last");
+    assert_eq!(status().await, None, "the second does not answer");
+    assert_eq!(status().await, None, "the first is tried again, and does not answer");
+    assert_eq!(status().await, Some(200));
 }
 
 /// Names of one account that never answer take its own share of the look-ups, not another's.
