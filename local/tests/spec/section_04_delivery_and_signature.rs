@@ -264,7 +264,12 @@ async fn an_attempt_that_cannot_be_made_on_our_side_counts_for_nothing_and_comes
     let event = world.publish(&opened("A")).await;
     let behind = world.publish(&resolved("A")).await;
     world.run_until_idle().await;
-    assert_eq!(world.delivery(&hook, &event).await["attempts"], json!([]));
+    let delivery = world.delivery(&hook, &event).await;
+    assert_eq!((&delivery["attempts"], &delivery["delayed"]), (&json!([]), &json!(true)));
+    assert_eq!(world.delivery(&hook, &behind).await["delayed"], false);
+    let browser = world.browser().await;
+    let page = format!("/dashboard/webhooks/{}/deliveries/{}", hook.id, delivery["id"].as_str().unwrap());
+    browser.open(&page).await.expect(200).says("delayed on our side");
     let shown = world.webhook(&hook).await;
     assert_eq!((&shown["status"], &shown["failing_since"]), (&json!("active"), &Value::Null));
     assert_eq!((world.attempts(URL).len(), *world.metrics.not_made.lock().unwrap()), (0, 1));
@@ -273,6 +278,8 @@ async fn an_attempt_that_cannot_be_made_on_our_side_counts_for_nothing_and_comes
     let events: Vec<_> = attempts.iter().map(|seen| (seen.event_id().to_owned(), seen.attempt())).collect();
     assert_eq!(events, [(event, 1), (behind, 1)], "in their order, and on the first rung");
     assert_eq!(*world.metrics.not_made.lock().unwrap(), 3);
+    assert_eq!(world.delivery(&hook, attempts[0].event_id()).await["delayed"], false);
+    browser.open(&page).await.expect(200).does_not_say("delayed on our side");
     assert_eq!((world.statuses(&hook).await, world.dead_letters()), (vec!["delivered".to_owned(); 2], 0));
 }
 

@@ -110,6 +110,7 @@ async fn a_delivery_and_its_attempts_have_their_names_and_each_status_its_word()
         "webhook_id",
         "status",
         "next_attempt_at",
+        "delayed",
         "attempts",
     ];
     has(&delivery, &expected);

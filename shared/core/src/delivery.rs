@@ -53,6 +53,8 @@ pub struct Delivery {
     pub failed_in: Option<FailedIn>,
     /// What happens to it next, or how it ended.
     pub state: State,
+    /// Whether the attempt that is due could not be made for a reason on our side, and was put back.
+    pub delayed: bool,
     /// The latest attempts, oldest first: at most [`ATTEMPTS_KEPT`](limits::ATTEMPTS_KEPT).
     pub attempts: Vec<Attempt>,
     /// Incremented with each save, for compare-and-set.
@@ -212,6 +214,7 @@ impl Delivery {
             trigger: Trigger::Event,
             failed_in: None,
             state: State::first_attempt(event.accepted_at),
+            delayed: false,
             attempts: vec![],
             version: 0,
             claimed_until: None,
@@ -383,7 +386,7 @@ impl Delivery {
     #[must_use]
     pub fn with_state(self, state: State) -> Self {
         let trigger = if state == State::Held { Trigger::Resume } else { self.trigger };
-        Self { state, trigger, ..self }
+        Self { state, trigger, delayed: false, ..self }
     }
 
     /// Holds a finished delivery for a redelivery that its owner asked for.

@@ -245,8 +245,8 @@ pub trait Deliveries: Send + Sync {
         due_by: Timestamp,
         now: Timestamp,
     ) -> PortResult<Claim>;
-    /// Ends the claim, postpones the attempt until `at`, and increments the version. Does nothing if the delivery has
-    /// changed or another worker has claimed it.
+    /// Ends the claim, postpones the attempt until `at`, saves whether it is `delayed`, and increments the version. Does
+    /// nothing if the delivery has changed or another worker has claimed it.
     async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()>;
     /// The first unfinished delivery of the lane.
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>>;

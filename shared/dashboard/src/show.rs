@@ -63,8 +63,17 @@ pub(crate) fn time(at: Timestamp) -> Markup {
     Markup(format!(r#"<time datetime="{at}">{shown}&nbsp;UTC</time>"#))
 }
 
-pub(crate) fn maybe_time(at: Option<Timestamp>) -> Markup {
+fn maybe_time(at: Option<Timestamp>) -> Markup {
     at.map_or_else(|| Markup("&ndash;".to_owned()), time)
+}
+
+/// When the next attempt of a delivery is due.
+pub(crate) fn next_attempt(delivery: &Delivery) -> Markup {
+    let mut next = maybe_time(delivery.due_attempt().map(|(_, at)| at));
+    if delivery.delayed {
+        next.0.push_str(" (delayed on our side)");
+    }
+    next
 }
 
 /// A state as a word, and the CSS class of its colour.

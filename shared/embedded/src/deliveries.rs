@@ -107,10 +107,11 @@ impl Deliveries for Embedded {
             return Ok(());
         }
         let version = i64::try_from(delivery.version).unwrap_or(i64::MAX);
+        let delayed = delivery.delayed;
         let work = move |connection: &Connection| {
-            let sql = "UPDATE deliveries SET due = ?3, version = version + 1
+            let sql = "UPDATE deliveries SET due = ?3, delayed = ?4, version = version + 1
                        WHERE id = ?1 AND version = ?2 AND state = 1";
-            connection.prepare_cached(sql)?.execute((id.to_bytes(), version, millis(at)))
+            connection.prepare_cached(sql)?.execute((id.to_bytes(), version, millis(at), delayed))
         };
         let claims = self.claims.clone();
         let after = move |_: &usize| claims.release(id);

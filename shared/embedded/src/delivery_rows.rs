@@ -95,6 +95,7 @@ pub(crate) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         failed_in: failed_in(row)?,
         claimed_until: None,
         state: state_of(row)?,
+        delayed: row.get("delayed")?,
         attempts: read_attempts(row.get_ref("attempts")?.as_str()?).map_err(bad)?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),
     })

@@ -105,8 +105,8 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
     };
     let sql =
         "INSERT INTO deliveries (id, event_id, event_type, incident_id, account_id, webhook_id, accepted_at,
-               round, state, number, due, timing, ladder_due, attempts, trigger, version)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, '[]', ?14, 0)";
+               round, state, number, due, timing, ladder_due, attempts, trigger, version, delayed)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, '[]', ?14, 0, 0)";
     let (number, due, timing, ladder_due) = due_columns(delivery.state);
     connection.prepare_cached(sql)?.execute((
         delivery.id.to_bytes(),
@@ -169,7 +169,8 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
     };
     let sql =
         "UPDATE deliveries SET round = ?2, first_outage = ?3, last_outage = ?4, state = ?5, number = ?6,
-               due = ?7, timing = ?8, ladder_due = ?9, attempts = ?10, trigger = ?11, version = version + 1 WHERE seq = ?1";
+               due = ?7, timing = ?8, ladder_due = ?9, attempts = ?10, trigger = ?11, delayed = ?12,
+               version = version + 1 WHERE seq = ?1";
     let (number, due, timing, ladder_due) = due_columns(delivery.state);
     connection.prepare_cached(sql)?.execute((
         seq,
@@ -183,6 +184,7 @@ fn update_delivery(connection: &Connection, asked: Delivery) -> rusqlite::Result
         ladder_due,
         write_attempts(&delivery.attempts).map_err(bad)?,
         delivery.trigger.name(),
+        delivery.delayed,
     ))?;
     Ok(Ok(Delivery { version: delivery.version + 1, ..delivery }))
 }

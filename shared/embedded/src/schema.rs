@@ -4,9 +4,9 @@
 
 use rusqlite::Connection;
 
-/// The format of the tables. Increment it with every change of them. Formats 1 to 7 were never released and are not
+/// The format of the tables. Increment it with every change of them. Formats 1 to 8 were never released and are not
 /// supported.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 /// Creates the tables.
 ///
@@ -50,7 +50,8 @@ CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, event_id BLOB NOT NULL, event_type TEXT NOT NULL,
     incident_id TEXT NOT NULL, account_id BLOB NOT NULL, webhook_id BLOB NOT NULL, accepted_at INTEGER NOT NULL,
     round INTEGER NOT NULL, first_outage INTEGER, last_outage INTEGER, state INTEGER NOT NULL, number INTEGER,
-    due INTEGER, timing TEXT, ladder_due INTEGER, attempts TEXT NOT NULL, version INTEGER NOT NULL, trigger TEXT NOT NULL
+    due INTEGER, timing TEXT, ladder_due INTEGER, attempts TEXT NOT NULL, version INTEGER NOT NULL, trigger TEXT NOT NULL,
+    delayed INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
 CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;

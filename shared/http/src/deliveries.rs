@@ -167,6 +167,8 @@ struct DeliveryView<'a> {
     /// When the next attempt is due; null if none is scheduled.
     #[schema(value_type = Option<wire::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
+    /// Whether the next attempt is late because it could not be made on our side. It says nothing about the endpoint.
+    delayed: bool,
     /// Oldest first.
     attempts: Vec<AttemptView<'a>>,
 }
@@ -230,6 +232,7 @@ impl<'a> DeliveryView<'a> {
             accepted_at: delivery.accepted_at,
             trigger: delivery.trigger.name(),
             next_attempt_at: delivery.due_attempt().map(|(_, at)| at),
+            delayed: delivery.delayed,
             attempts: delivery.attempts.iter().map(AttemptView::of).collect(),
         }
     }

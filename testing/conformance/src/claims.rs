@@ -69,7 +69,8 @@ pub(crate) async fn an_attempt_released_until_a_time_is_unclaimed_and_due_then(s
     let Claim::Claimed(taken) = stage.claim(&delivery, 1).await else {
         panic!("a free attempt must be claimable")
     };
-    stage.store.release_until(&taken, at).await.unwrap();
+    let delayed = Delivery { delayed: true, ..(*taken).clone() };
+    stage.store.release_until(&delayed, at).await.unwrap();
     assert!(matches!(stage.claim(&delivery, 1).await, Claim::Later(due) if due == at));
     stage.pass(Duration::from_secs(1));
     let Claim::Claimed(again) = stage.claim(&delivery, 1).await else {
@@ -77,12 +78,20 @@ pub(crate) async fn an_attempt_released_until_a_time_is_unclaimed_and_due_then(s
     };
     let release_until = State::Scheduled { number: 1, at, timing: Timing::OnTime };
     let claimed_until = again.claimed_until;
-    let expected = Delivery { version: taken.version + 1, claimed_until, ..taken.with_state(release_until) };
+    let expected = Delivery {
+        version: taken.version + 1,
+        claimed_until,
+        delayed: true,
+        ..taken.with_state(release_until)
+    };
     assert_eq!(*again, expected);
     let head = stage.store.lane_head(delivery.webhook_id, "INC-1").await.unwrap().unwrap();
     assert_eq!((head.id, behind.state), (delivery.id, State::Waiting), "it keeps its place in the lane");
     let moving = stage.store.query(delivery.webhook_id, DeliveryQuery::Moving, 10).await.unwrap();
     assert!(moving.iter().any(|found| found.id == delivery.id), "it is not in the query: {moving:?}");
+    let ended = stage.saved((*again).clone(), State::Delivered).await.delivery;
+    let kept = stage.store.delivery(&[delivery.webhook_id], delivery.id).await.unwrap();
+    assert_eq!((ended.delayed, kept), (false, Some(ended.clone())), "what is made is not delayed any more");
 }
 
 /// The claim expired, because the store was slow or the worker hung. Another worker has the attempt, or has made it.

@@ -177,6 +177,7 @@ impl Store {
         }
         kept.claimed_until = None;
         kept.delivery.state = State::Scheduled { number, at: until, timing };
+        kept.delivery.delayed = delivery.delayed;
         kept.delivery.version += 1;
         true
     }

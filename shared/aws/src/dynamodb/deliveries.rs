@@ -97,7 +97,8 @@ impl Deliveries for Table {
 
     async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()> {
         let State::Scheduled { number, timing, .. } = delivery.state else { return Ok(()) };
-        let released = delivery.clone().with_state(State::Scheduled { number, at, timing });
+        let state = State::Scheduled { number, at, timing };
+        let released = Delivery { state, ..delivery.clone() };
         // The place in the lane does not change.
         self.write_delivery(&released).await.map(drop)
     }
@@ -265,6 +266,7 @@ impl Table {
             "first_outage",
             "last_outage",
             "trigger",
+            "delayed",
             "mark",
             "expires",
         ];
@@ -393,6 +395,9 @@ fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
     if delivery.trigger != Trigger::Event {
         item.insert("trigger".to_owned(), text(delivery.trigger.name()));
     }
+    if delivery.delayed {
+        item.insert("delayed".to_owned(), AttributeValue::Bool(true));
+    }
     if let Some(mark) = mark_of(delivery) {
         item.insert("mark".to_owned(), text(mark.letter()));
     }
@@ -438,6 +443,7 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
         failed_in: failed_in(item)?,
         claimed_until: None,
         state,
+        delayed: item.contains_key("delayed"),
         attempts: read_attempts(item.text("attempts")?)?,
         version: item.small("version")?,
     })

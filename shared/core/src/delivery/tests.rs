@@ -19,6 +19,7 @@ fn delivery(state: State, failed_in: Option<FailedIn>) -> Delivery {
         trigger: Trigger::Event,
         failed_in,
         state,
+        delayed: false,
         attempts: vec![],
         version: 3,
         claimed_until: None,

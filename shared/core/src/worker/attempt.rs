@@ -121,7 +121,7 @@ impl Worker {
         self.metrics.attempt_not_made();
         let at = later(self.clock.now(), limits::NOT_MADE_WAIT);
         for (delivery, _) in due {
-            self.deliveries.release_until(&delivery, at).await?;
+            self.deliveries.release_until(&Delivery { delayed: true, ..delivery }, at).await?;
         }
         Ok(Handled::Again(at))
     }

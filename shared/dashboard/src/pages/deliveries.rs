@@ -16,7 +16,7 @@ use crate::flash::Flash;
 use crate::forms::{Form, id};
 use crate::guard::{html, see};
 use crate::session::{Manager, Viewer};
-use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, maybe_time, millis, name_of, time};
+use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, millis, name_of, next_attempt, time};
 
 /// The choices for a period: name, label and hours.
 const RANGES: [(&str, &str, u64); 4] = [
@@ -79,7 +79,7 @@ impl Row {
             pill: delivery_pill(delivery.status()),
             attempts: delivery.attempts.len(),
             last: last.unwrap_or_default(),
-            next: maybe_time(delivery.due_attempt().map(|(_, at)| at)),
+            next: next_attempt(delivery),
         }
     }
 }

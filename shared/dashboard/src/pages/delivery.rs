@@ -14,7 +14,7 @@ use crate::guard::{html, see};
 use crate::refused::{Refused, in_words};
 use crate::session::{Manager, Viewer};
 use crate::show::{
-    Frame, Markup, Pill, begun_by, delivery_pill, maybe_time, millis, name_of, time, timeline,
+    Frame, Markup, Pill, begun_by, delivery_pill, millis, name_of, next_attempt, time, timeline,
 };
 
 #[derive(Template)]
@@ -77,7 +77,7 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
         incident: delivery.incident_id.clone(),
         pill: delivery_pill(delivery.status()),
         accepted: time(delivery.accepted_at),
-        next: maybe_time(delivery.due_attempt().map(|(_, at)| at)),
+        next: next_attempt(&delivery),
         begun_by: begun_by(delivery.trigger),
         is_finished: delivery.is_finished(),
         timeline: timeline(&delivery),

@@ -149,7 +149,7 @@ fn delivered() -> Value {
     json!({
         "id": DELIVERY, "event_id": EVENT, "event_type": "incident_opened", "incident_id": "INC-8842-ALPHA",
         "webhook_id": WEBHOOK, "status": "delivered", "accepted_at": "2026-11-24T12:00:00Z",
-        "trigger": "event", "next_attempt_at": null,
+        "trigger": "event", "next_attempt_at": null, "delayed": false,
         "attempts": [
             {
                 "number": 1, "trigger": "event", "at": "2026-11-24T12:00:00.012Z", "status_code": 503, "class": "http_5xx",

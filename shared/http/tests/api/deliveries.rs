@@ -35,6 +35,7 @@ async fn a_delivery_is_shown_with_all_its_attempts() {
         "event_type": "incident_opened",
         "incident_id": "inc-1", "webhook_id": id, "status": "retrying", "accepted_at": START, "trigger": "event",
         "next_attempt_at": "2026-11-24T12:01:00Z",
+        "delayed": false,
         "attempts": [
             { "number": 1, "trigger": "event", "at": "2026-11-24T12:00:00.125Z", "status_code": 503, "class": "http_5xx",
               "reason": "The endpoint answered 503.", "duration_ms": 312,

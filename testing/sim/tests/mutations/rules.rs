@@ -6,10 +6,10 @@ pub(crate) const RULES: [Mutation; 41] = [
     Mutation {
         name: "an attempt that cannot be made on our side is dropped",
         file: "worker/attempt.rs",
-        from: r#"            self.deliveries.release_until(&delivery, at).await?;
+        from: r#"            self.deliveries.release_until(&Delivery { delayed: true, ..delivery }, at).await?;
         }
         Ok(Handled::Again(at))"#,
-        to: r#"            self.deliveries.release_until(&delivery, at).await?;
+        to: r#"            self.deliveries.release_until(&Delivery { delayed: true, ..delivery }, at).await?;
         }
         Ok(Handled::Done)"#,
     },
