@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, Request, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -35,6 +35,8 @@ use tower::ServiceExt;
 use crate::clients::{Clients, Place};
 use crate::limits;
 use crate::metrics::Counters;
+use crate::rest;
+use crate::runtimes::Reads;
 
 /// Accepts connections, up to a number.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Listener {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) metrics: Arc<Counters>,
+    /// Where the answers to reads are made.
+    pub(crate) reads: Reads,
 }
 
 /// The client's address has taken all of its places.
@@ -56,6 +60,7 @@ struct Shared {
     trusted_proxies: Vec<Cidr>,
     clients: Arc<Clients>,
     metrics: Arc<Counters>,
+    reads: Reads,
     /// Cancelled when the server stops.
     stopping: CancellationToken,
 }
@@ -63,12 +68,12 @@ struct Shared {
 impl Listener {
     /// Serves the router until `stop` returns, and then finishes the calls in progress.
     pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
-        let Self { tcp, connections, trusted_proxies, metrics } = self;
+        let Self { tcp, connections, trusted_proxies, metrics, reads } = self;
         metrics.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
         let permits = Arc::new(Semaphore::new(connections));
         let clients = Clients::new((connections / limits::CLIENT_SHARE).max(1));
         let stopping = CancellationToken::new();
-        let shared = Arc::new(Shared { router, trusted_proxies, clients, metrics, stopping });
+        let shared = Arc::new(Shared { router, trusted_proxies, clients, metrics, reads, stopping });
         let open = TaskTracker::new();
         let mut complaints = Complaints::default();
         let mut stop = pin!(stop);
@@ -148,8 +153,21 @@ impl Shared {
         let Ok(place) = self.enter(self.client_behind(peer, request.headers())) else {
             return too_many_calls();
         };
-        let Ok(response) =
-            self.router.clone().oneshot(request.map(|body| Body::new(TimedBody::new(body)))).await;
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (head, body) = request.into_parts();
+        let (body, rest) = rest::shared(Body::new(TimedBody::new(body)));
+        let call = self.router.clone().oneshot(Request::from_parts(head, Body::new(body)));
+        // A handler does not panic, so the task fails only when the runtime stops, and with it this connection.
+        let answer = if is_read { self.reads.answer(call).await } else { Ok(call.await) };
+        let response = match answer {
+            Ok(Ok(response)) => response,
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        };
+        rest.discard().await;
+        // A client that calls again at once, whatever it is answered, is slowed down.
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            sleep_until(Instant::now() + limits::TOO_MANY_WAIT).await;
+        }
         drop(place);
         response
     }

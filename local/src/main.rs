@@ -10,6 +10,8 @@ mod limits;
 mod listener;
 mod metrics;
 mod receive;
+mod rest;
+mod runtimes;
 mod serve;
 mod system;
 
@@ -18,17 +20,17 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use arguments::{Arguments, Command};
+use runtimes::{Reads, Runtimes};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        runtime.block_on(async {
+    let result = Runtimes::start().map_err(anyhow::Error::from).and_then(|Runtimes { main, reads }| {
+        main.block_on(async {
             match arguments.command {
-                Command::Serve(options) => serve::run(*options).await,
+                Command::Serve(options) => serve::run(*options, Reads::on(reads.handle())).await,
                 Command::Keys(command) => keys::run(command).await,
-                Command::Demo(options) => demo::run(options).await,
+                Command::Demo(options) => demo::run(options, Reads::on(reads.handle())).await,
                 Command::Receive(options) => receive::run(options).await,
             }
         })

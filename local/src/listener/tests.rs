@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::*;
@@ -40,7 +41,8 @@ async fn listen(connections: usize, trusted_proxies: &[&str]) -> (SocketAddr, Ar
     let address = tcp.local_addr().unwrap();
     let trusted_proxies = trusted_proxies.iter().map(|cidr| cidr.parse().unwrap()).collect();
     let handlers = Arc::<Handlers>::default();
-    let listener = Listener { tcp, connections, trusted_proxies, metrics: Arc::default() };
+    let (metrics, reads) = (Arc::default(), Reads::on(&Handle::current()));
+    let listener = Listener { tcp, connections, trusted_proxies, metrics, reads };
     tokio::spawn(listener.serve(router(&handlers), std::future::pending()));
     (address, handlers)
 }
@@ -161,4 +163,40 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_bound() {
     }
     assert!(rest(other).await.starts_with("HTTP/1.1 200"));
     assert!(rest(sent(server, GET).await).await.ends_with("hello"), "the proxy's own calls have no bound");
+}
+
+#[tokio::test]
+async fn only_reads_are_answered_by_their_own_threads() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("its own").build();
+    let runtime = runtime.unwrap();
+    let thread = async || std::thread::current().name().unwrap_or_default().to_owned();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = tcp.local_addr().unwrap();
+    let reads = Reads::on(runtime.handle());
+    let listener =
+        Listener { tcp, connections: 100, trusted_proxies: vec![], metrics: Arc::default(), reads };
+    let router = Router::new().route("/", get(thread).post(thread));
+    tokio::spawn(listener.serve(router, std::future::pending()));
+    assert!(rest(sent(server, GET).await).await.ends_with("its own"));
+    let publish = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert!(!rest(sent(server, publish).await).await.ends_with("its own"));
+    runtime.shutdown_background();
+}
+
+/// The body of a read is not waited for while it is made.
+#[tokio::test]
+async fn a_read_whose_body_does_not_arrive_holds_up_no_other() {
+    let (server, _) = listen(100 * limits::CLIENT_SHARE, &[]).await;
+    let endless = "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nConnection: close\r\n\r\n";
+    let mut without_body = vec![];
+    for _ in 0..64 {
+        without_body.push(sent(server, endless).await);
+    }
+    let first = without_body.remove(0);
+    tokio::select! {
+        biased;
+        answer = async { rest(sent(server, GET).await).await } => assert!(answer.ends_with("hello"), "{answer}"),
+        _ = rest(first) => panic!("the other reads waited for its body"),
+    }
 }

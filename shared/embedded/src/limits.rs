@@ -47,6 +47,9 @@ pub(crate) const LONG_READS_AT_ONCE: usize = 2;
 
 /// Rows that one page of a list looks at. A page may be short, and its cursor goes on behind them.
 pub(crate) const LIST_ROWS: usize = 2_000;
+/// Rows after which a list lets threads that deliver have its core. Otherwise they wait for the end of its time slice,
+/// which is some milliseconds, whatever its priority is.
+pub(crate) const ROWS_AT_A_TIME: usize = 32;
 
 /// Deliveries are stored in the order of their acceptance times, but for clocks that were set back, by this much at most.
 pub(crate) const CLOCK_SET_BACK: Duration = Duration::from_secs(3600);

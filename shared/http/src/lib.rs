@@ -31,7 +31,6 @@ mod docs;
 mod egress;
 mod events;
 mod keys;
-mod limits;
 mod middleware;
 mod openapi;
 mod page;
@@ -39,7 +38,6 @@ mod path;
 mod problem;
 mod query;
 mod quotas;
-mod rest;
 mod test_result;
 mod webhooks;
 

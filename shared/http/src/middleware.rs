@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +18,6 @@ use statuspulse_core::ids::request_id;
 use statuspulse_core::ports::Random;
 
 use crate::problem::{self, Refusal};
-use crate::rest;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,15 +27,11 @@ pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Reques
     let request_id = request_id(&*random);
     let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
     let is_from_a_webhook = call::is_from_a_webhook(user_agent);
-    let (head, body) = request.into_parts();
-    let (body, rest) = rest::shared(body);
-    let request = Request::from_parts(head, Body::new(body));
     let mut response = if is_from_a_webhook {
         Refusal::from(Error::Forbidden("a webhook cannot call StatusPulse itself".to_owned())).into_response()
     } else {
         unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response())
     };
-    rest.discard().await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         response = problem::written(&refusal, response, &request_id);
     }

@@ -12,14 +12,16 @@ use anyhow::{Context, Result};
 use statuspulse_kit::{Behaviour, unix_nanos};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::Options;
-use crate::api::Publisher;
+use crate::api::{Api, Publisher};
 use crate::load::{Load, Stream, Until};
 use crate::report::{Row, say};
 use crate::rig::{Measured, Rig, Scheme};
 use crate::rows::{compared, finish, rig, seconds};
+use crate::threads::{self, Priority};
 
 /// The most that the program may take, whatever waits (rule 13.3), in MB.
 const MEMORY_MAX: f64 = 134.2;
@@ -251,25 +253,31 @@ async fn half_a_request(server: SocketAddr) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// `callers` make one call after the other. Whether the calls are answered or refused is their affair.
+/// `callers` make one call after the other, on a thread of the lowest priority. Whether the calls are answered or refused
+/// is their affair.
 async fn everyone(
     rig: &Rig,
     callers: usize,
     key: &str,
     call: impl Fn(usize) -> (&'static str, String, String) + Clone + Send + 'static,
 ) -> Result<()> {
-    let mut all = JoinSet::new();
-    for caller in 0..callers {
-        let (api, key, call) = (rig.generator.api.clone(), key.to_owned(), call.clone());
-        all.spawn(async move {
-            for n in (caller..).step_by(callers) {
-                let (method, path, body) = call(n);
-                drop(api.call(method, &path, &key, body).await);
-            }
-        });
-    }
-    while all.join_next().await.is_some() {}
-    Ok(())
+    let (api, key) = (Api::new(&format!("http://{}", rig.address()?)), key.to_owned());
+    let (_stop, stopped) = oneshot::channel::<()>();
+    threads::start("attackers", Priority::Lowest, async move || {
+        let mut all = JoinSet::new();
+        for caller in 0..callers {
+            let (api, key, call) = (api.clone(), key.clone(), call.clone());
+            all.spawn(async move {
+                for n in (caller..).step_by(callers) {
+                    let (method, path, body) = call(n);
+                    drop(api.call(method, &path, &key, body).await);
+                }
+            });
+        }
+        // Returns with an error when the sender is dropped, at the end of the attack.
+        stopped.await.ok();
+    })?;
+    forever().await
 }
 
 /// A million deliveries that wait for an endpoint that hangs.

@@ -6,7 +6,7 @@
 //! invalid signature exits with a non-zero status, however fast it was.
 //!
 //! - [`program`]: the child process; [`proc`]: its CPU time and memory, from the kernel;
-//! - [`receiving`]: the endpoints, on their own thread;
+//! - [`receiving`]: the endpoints, on their own [threads];
 //! - [`api`] and [`load`]: the customers, and how fast they publish, on the main thread;
 //! - [`tally`]: compares what was sent with what arrived; [`rig`]: puts these together;
 //! - [`scenarios`]: the measurements; [`attacks`]: those of isolation;
@@ -27,6 +27,7 @@ mod rig;
 mod rows;
 mod scenarios;
 mod tally;
+mod threads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

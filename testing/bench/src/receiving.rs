@@ -2,13 +2,13 @@
 
 use std::io;
 use std::sync::mpsc;
-use std::thread;
 
 use anyhow::{Context, Result};
 use statuspulse_kit::{Receiver, ReceiverOptions};
 use tokio::sync::oneshot;
 
 use crate::proc::Thread;
+use crate::threads::{self, Priority};
 
 #[derive(Debug)]
 pub(crate) struct Receiving {
@@ -19,22 +19,15 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    pub(crate) fn start(options: ReceiverOptions) -> Result<Self> {
+    pub(crate) fn start(options: ReceiverOptions, priority: Priority) -> Result<Self> {
         let (sender, started) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        thread::Builder::new().name("receiver".to_owned()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(sender.send(Err(error))),
-            };
-            runtime.block_on(async {
-                let receiver = Receiver::start(options);
-                let thread = Thread::current().map_err(io::Error::other);
-                sender.send(receiver.and_then(|receiver| Ok((receiver, thread?)))).ok();
-                // Returns with an error when the sender is dropped, which is the signal to stop.
-                stopped.await.ok();
-            });
+        threads::start("receiver", priority, async move || {
+            let receiver = Receiver::start(options);
+            let thread = Thread::current().map_err(io::Error::other);
+            sender.send(receiver.and_then(|receiver| Ok((receiver, thread?)))).ok();
+            // Returns with an error when the sender is dropped, which is the signal to stop.
+            stopped.await.ok();
         })?;
         let (receiver, thread) = started.recv().context("the receiver's thread ended")??;
         Ok(Self { receiver, thread, _stop: stop })

@@ -14,6 +14,7 @@ use crate::proc::{self, Memory, Thread};
 use crate::program::{Folder, Program, operator_key};
 use crate::receiving::Receiving;
 use crate::tally::{Arrivals, Endpoint, Spread, Tally, complete, tally};
+use crate::threads::Priority;
 
 /// Longer than the first wait of the retry schedule (60 s), so that a delivery that succeeds at its first retry is
 /// late and not lost.
@@ -84,11 +85,13 @@ impl Rig {
     }
 
     fn assemble(running: Option<Running>, options: ReceiverOptions, api: Api) -> Result<Self> {
-        let misbehaving =
-            Receiving::start(ReceiverOptions { record: Record::Marks, ..ReceiverOptions::plain() })?;
+        let misbehaving = Receiving::start(
+            ReceiverOptions { record: Record::Marks, ..ReceiverOptions::plain() },
+            Priority::Lowest,
+        )?;
         Ok(Self {
             running,
-            receiving: Receiving::start(options)?,
+            receiving: Receiving::start(options, Priority::Usual)?,
             misbehaving,
             own_thread: Thread::current()?,
             generator: Generator::new(api),

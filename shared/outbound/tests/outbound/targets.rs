@@ -330,9 +330,10 @@ async fn the_address_that_answered_last_is_tried_first() {
         move |number: usize, mut socket: TcpStream| async move {
             read_request(&mut socket).await;
             if all.get(number).copied().unwrap_or(true) {
-                let _ = socket
+                socket
                     .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-                    .await;
+                    .await
+                    .unwrap();
             }
         }
     };
