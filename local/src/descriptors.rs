@@ -14,6 +14,8 @@ pub(crate) struct Descriptors {
     pub(crate) connections: usize,
     /// Messages of each queue that are handled at the same time, each with one connection to a receiver.
     pub(crate) slots: [(QueueName, usize); 3],
+    /// Handshakes and tests at the same time.
+    pub(crate) probes: usize,
     /// Look-ups of names at the same time.
     pub(crate) lookups: usize,
     /// Idle connections to receivers.
@@ -34,14 +36,18 @@ impl Descriptors {
         let files = usize::try_from(files).unwrap_or(usize::MAX);
         let slots = statuspulse_embedded::queues().map(|queue| (queue, statuspulse_embedded::slots(queue)));
         let in_use: usize = slots.iter().map(|(_, count)| count).sum();
-        let wanted =
-            limits::CONNECTIONS + in_use + IDLE_CONNECTIONS + limits::FILES_PER_LOOKUP * LOOKUPS_AT_ONCE;
+        let wanted = limits::CONNECTIONS
+            + in_use
+            + limits::PROBES_AT_ONCE
+            + IDLE_CONNECTIONS
+            + limits::FILES_PER_LOOKUP * LOOKUPS_AT_ONCE;
         let others = (files / 4).clamp(limits::OTHER_FILES_MIN, limits::OTHER_FILES);
         let left = files.saturating_sub(others).min(wanted);
         let share = |count: usize| (count * left / wanted).max(limits::SHARE_MIN.min(count));
         Self {
             connections: share(limits::CONNECTIONS),
             slots: slots.map(|(queue, count)| (queue, share(count))),
+            probes: share(limits::PROBES_AT_ONCE),
             lookups: share(LOOKUPS_AT_ONCE),
             idle: share(IDLE_CONNECTIONS),
         }
@@ -72,7 +78,7 @@ mod tests {
 
     fn total(shares: &Descriptors) -> usize {
         let slots: usize = shares.slots.iter().map(|(_, count)| count).sum();
-        shares.connections + shares.idle + slots + limits::FILES_PER_LOOKUP * shares.lookups
+        shares.connections + shares.idle + shares.probes + slots + limits::FILES_PER_LOOKUP * shares.lookups
     }
 
     #[test]

@@ -22,9 +22,12 @@ pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Open files that the process asks for: enough for everything below, with room for the database.
 pub(crate) const OPEN_FILES: u64 = 8192;
-/// Open files that are not connections to clients or of attempts, at most: the database with its readers, and the
-/// connections of handshakes and tests ...
-pub(crate) const OTHER_FILES: usize = 512;
+/// Handshakes and tests at the same time, shared by account.
+pub(crate) const PROBES_AT_ONCE: usize = 256;
+/// How long one waits for its account's turn: as long as others may hang. After that the caller is asked to come again.
+pub(crate) const PROBE_TURN_WITHIN: Duration = statuspulse_core::limits::ATTEMPT_TIMEOUT;
+/// Open files of the database and its readers, at most ...
+pub(crate) const OTHER_FILES: usize = 256;
 /// ... and at least.
 pub(crate) const OTHER_FILES_MIN: usize = 40;
 /// Open files of one look-up of a name: it asks for IPv4 and IPv6 at the same time.

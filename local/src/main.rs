@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod listener;
 mod metrics;
+mod probes;
 mod receive;
 mod rest;
 mod runtimes;

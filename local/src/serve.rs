@@ -30,6 +30,7 @@ use crate::descriptors::Descriptors;
 use crate::host::{Services, Workers};
 use crate::listener::Listener;
 use crate::metrics::Counters;
+use crate::probes::Probes;
 use crate::runtimes::Reads;
 use crate::system::{SystemClock, SystemRandomness};
 
@@ -73,7 +74,8 @@ impl Server {
         let sender = outbound(&options, &deployment.policy, &descriptors)?;
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let cursor_key = cursor_key(&*random);
-        let services = Services::over(&store, sender, clock, random, metrics.clone(), deployment);
+        let probes = Probes::new(sender.clone(), descriptors.probes);
+        let services = Services::over(&store, sender, probes, clock, random, metrics.clone(), deployment);
         let workers = Workers::start(&services.worker, &store);
         let Services { publisher, admin, .. } = services;
         let router = statuspulse_http::all(admin.clone(), publisher, cursor_key)
