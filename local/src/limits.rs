@@ -36,7 +36,7 @@ pub(crate) const FILES_PER_LOOKUP: usize = 2;
 pub(crate) const SHARE_MIN: usize = 4;
 
 /// How long the answer to a call beyond a quota waits. It slows down a client that calls again at once.
-pub(crate) const TOO_MANY_WAIT: Duration = Duration::from_millis(50);
+pub(crate) const TOO_MANY_WAIT: Duration = Duration::from_millis(100);
 
 /// Bytes to discard at most. If there are more, the answer is sent without reading them.
 pub(crate) const DISCARDED_BYTES: u64 = 8 * statuspulse_core::limits::ENVELOPE_BYTES as u64;

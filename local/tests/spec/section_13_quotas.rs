@@ -55,7 +55,7 @@ async fn the_bytes_of_events_have_a_rate_and_a_quota() {
     let publisher = publisher_of(&world).await;
     // With the envelope around the payload.
     let bytes = opened("INC-0").len() + r#"{"monitor_groups": [], "payload": }"#.len();
-    set(&world, json!({"event_bytes_per_minute": 6 * 5 * bytes})).await;
+    set(&world, json!({"event_bytes_per_minute": 30 * 5 * bytes})).await;
     for n in 0..5 {
         publish(&publisher, &format!("INC-{n}")).await.expect(202);
     }

@@ -71,6 +71,8 @@ pub const WEBHOOKS_PER_HOST: u64 = WEBHOOKS_PER_ACCOUNT as u64;
 pub const DELIVERY_BYTES: u64 = 1024;
 /// The longest burst of a rate: what it allows in this time. Short, so that a burst does not hold others up for long.
 pub const RATE_BURST: Duration = Duration::from_secs(10);
+/// The longest burst of bytes.
+pub const BYTES_BURST: Duration = Duration::from_secs(2);
 /// The period of rates.
 pub const RATE_PERIOD: Duration = Duration::from_secs(60);
 /// How long an account's quotas are used before they are read again.

@@ -52,9 +52,13 @@ impl Quota {
     }
 
     /// How much of a rate may come at once: what it allows in this time. Handshakes may all come at once, because scripts
-    /// register all of an account's webhooks together.
+    /// register all of an account's webhooks together. Bytes may not, because all accounts share the disk.
     pub(crate) fn burst(self) -> Duration {
-        if self == Quota::ProbesPerMinute { limits::RATE_PERIOD } else { limits::RATE_BURST }
+        match self {
+            Quota::ProbesPerMinute => limits::RATE_PERIOD,
+            Quota::EventBytesPerMinute => limits::BYTES_BURST,
+            _ => limits::RATE_BURST,
+        }
     }
 
     /// What an account has without an override.

@@ -351,7 +351,12 @@ impl Records for Ports {
 
 #[async_trait]
 impl Deliveries for Ports {
+    /// Has no faults if there is no such event. A publisher reads one for each key, from the period before (`KeyPeriod`).
+    /// If that fails, the call has done nothing yet, as with the faults of `webhooks`.
     async fn event(&self, id: EventId) -> PortResult<Option<Arc<Event>>> {
+        if !self.world.with(|inner| inner.store.events.contains_key(&id)) {
+            return Ok(None);
+        }
         self.call("event", |inner, _| (inner.store.events.get(&id).map(|kept| kept.event.clone()), short(id)))
             .await
     }
