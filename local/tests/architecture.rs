@@ -106,6 +106,7 @@ fn each_crate_names_only_crates_below_it() {
                 "statuspulse-http",
                 "statuspulse-kit",
                 "statuspulse-outbound",
+                "statuspulse-shares",
             ],
         ),
     ]);

@@ -112,13 +112,11 @@ impl EventId {
 pub struct KeyPeriod(i64);
 
 impl KeyPeriod {
-    /// The start of period 0. Its ids do not contain a number: that is how they were derived before there were periods.
-    const START: i64 = 1_794_700_800; // 2026-11-15
-
-    /// The period at this time.
+    /// The period at this time. The ids of period 0 contain no number: they were derived like this before there were
+    /// periods.
     pub fn at(now: Timestamp) -> Self {
         let length = i64::try_from(limits::RETENTION.as_secs()).unwrap_or(i64::MAX);
-        Self((now.as_second() - Self::START).div_euclid(length))
+        Self((now.as_second() - limits::KEY_PERIODS_FROM).div_euclid(length))
     }
 
     /// The period before this one.

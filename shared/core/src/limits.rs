@@ -191,6 +191,8 @@ pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// How long finished deliveries, their attempts and their events are stored, and how long a repeated idempotency key is
 /// recognised.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// When the first [`KeyPeriod`](crate::ids::KeyPeriod) began, in Unix seconds: 2026-11-15.
+pub const KEY_PERIODS_FROM: i64 = 1_794_700_800;
 /// On AWS, where the table deletes expired items: how long the event of a held delivery, a lane, and the tombstone of a
 /// deleted webhook are stored. Events of a webhook that was paused for a year are no longer of use.
 pub const UNFINISHED_RETENTION: Duration = Duration::from_secs(365 * 24 * 3600);
