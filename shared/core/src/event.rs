@@ -13,7 +13,7 @@ use crate::error::{Error, Refusals, Result};
 use crate::fields::Fields;
 use crate::ids::{AccountId, EventId};
 use crate::limits;
-use crate::surrogates::repaired;
+use crate::surrogates::Readable;
 
 /// The event types that a webhook can receive.
 #[derive(
@@ -221,7 +221,7 @@ impl Envelope {
     /// Parses and checks an envelope. The payload's bytes are a slice of the input.
     pub fn parse(input: &Bytes) -> Result<Self> {
         // Only to read it. The body keeps its bytes.
-        let readable = repaired(input);
+        let readable = Readable::of(input);
         let mut fields = Fields::of_body(&readable)?;
         let account_id = account_field(&mut fields);
         let monitor_groups = fields.texts("monitor_groups").unwrap_or_default();

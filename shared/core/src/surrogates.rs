@@ -2,12 +2,30 @@
 //! the grammar of JSON, but no Unicode text can contain it, so parsers refuse it. That is no reason to refuse an alert.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 /// The escape of U+FFFD, the replacement character. It is as long as those that it replaces.
 const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
-/// The text with U+FFFD in the place of each lone surrogate. All other bytes stay, at the same places.
-pub(crate) fn repaired(json: &[u8]) -> Cow<'_, [u8]> {
+/// A JSON text that parsers accept: with U+FFFD in the place of each lone surrogate. All other bytes stay, at the same
+/// places.
+pub(crate) struct Readable<'a>(Cow<'a, [u8]>);
+
+impl<'a> Readable<'a> {
+    pub(crate) fn of(json: &'a [u8]) -> Self {
+        Self(repaired(json))
+    }
+}
+
+impl Deref for Readable<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn repaired(json: &[u8]) -> Cow<'_, [u8]> {
     let mut repaired = Cow::Borrowed(json);
     let mut at = 0;
     while at < json.len() {

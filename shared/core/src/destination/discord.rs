@@ -9,7 +9,7 @@ use super::shown::{Counted, ShownFields, shortened};
 use crate::attempt::{Class, Failure, Reply, judge, response_text};
 use crate::event::EventType;
 use crate::limits;
-use crate::surrogates::repaired;
+use crate::surrogates::Readable;
 use crate::webhook::pause::PauseReason;
 
 /// An incoming webhook of Discord.
@@ -38,7 +38,7 @@ impl Format for Discord {
     }
 
     fn event(&self, event: &Outgoing<'_>) -> Bytes {
-        message(Embed::of(event.event_type, &ShownFields::of(&repaired(event.payload))))
+        message(Embed::of(event.event_type, &ShownFields::of(&Readable::of(event.payload))))
     }
 
     /// A handshake is visible in the channel, so that its owner sees that it works.
@@ -150,8 +150,9 @@ impl Field {
 /// The message for a burst: how many events of each type, and a line each for those whose payloads are given.
 fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
     let Counted { worst, counts } = Counted::of(types);
-    let lines =
-        named.iter().map(|(event_type, payload)| headline(*event_type, &ShownFields::of(&repaired(payload))));
+    let lines = named
+        .iter()
+        .map(|(event_type, payload)| headline(*event_type, &ShownFields::of(&Readable::of(payload))));
     let lines: Vec<String> = lines.collect();
     let more = types.len().saturating_sub(named.len());
     message(Embed {

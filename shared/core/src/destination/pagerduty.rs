@@ -12,7 +12,7 @@ use super::shown::{Details, ShownFields, shortened};
 use crate::attempt::{Class, Failure, Reply, judge, response_text};
 use crate::event::EventType;
 use crate::limits;
-use crate::surrogates::repaired;
+use crate::surrogates::Readable;
 use crate::webhook::pause::PauseReason;
 
 /// The integration key of a PagerDuty service. It is a secret, because it is enough to page. `Debug` does not show it.
@@ -106,7 +106,7 @@ impl Format for PagerDuty {
     /// dashboard.
     fn event(&self, event: &Outgoing<'_>) -> Bytes {
         let Outgoing { event_type, payload, routing_key, monitor_groups, webhook, deployment } = *event;
-        let payload = repaired(payload);
+        let payload = Readable::of(payload);
         let shown = ShownFields::of(&payload);
         let details = shown.details();
         let group = match monitor_groups {

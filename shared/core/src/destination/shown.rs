@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::event::EventType;
+use crate::surrogates::Readable;
 
 /// The fields of a payload that messages show. The payload was checked when it was accepted. Missing fields, and
 /// optional fields of another kind than expected, are left out.
@@ -30,7 +31,7 @@ pub(super) struct ShownFields<'a> {
 }
 
 impl<'a> ShownFields<'a> {
-    pub(super) fn of(payload: &'a [u8]) -> Self {
+    pub(super) fn of(payload: &'a Readable<'_>) -> Self {
         serde_json::from_slice(payload).unwrap_or_default()
     }
 

@@ -9,7 +9,7 @@ use super::shown::{Counted, ShownFields, shortened};
 use crate::attempt::{Class, Failure, Reply, judge};
 use crate::event::EventType;
 use crate::limits;
-use crate::surrogates::repaired;
+use crate::surrogates::Readable;
 use crate::webhook::pause::PauseReason;
 
 /// An incoming webhook of Slack.
@@ -58,7 +58,7 @@ impl Format for Slack {
 
 /// The message for a single payload.
 fn message(event_type: EventType, payload: &Bytes) -> Bytes {
-    let payload = repaired(payload);
+    let payload = Readable::of(payload);
     let shown = ShownFields::of(&payload);
     let details = shown.details();
     let Headline { sign, monitor, happened } = Headline::of(event_type, &shown);
@@ -91,7 +91,7 @@ fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
     let Counted { worst, counts } = Counted::of(types);
     let headline = format!("{} {counts}", sign(worst));
     let lines = named.iter().map(|(event_type, payload)| {
-        let payload = repaired(payload);
+        let payload = Readable::of(payload);
         let Headline { sign, monitor, happened } = Headline::of(*event_type, &ShownFields::of(&payload));
         format!("{sign} *{monitor}* {happened}")
     });
