@@ -36,7 +36,7 @@ use crate::clients::{Clients, Place};
 use crate::limits;
 use crate::metrics::Counters;
 use crate::rest;
-use crate::runtimes::Reads;
+use crate::runtimes::Management;
 
 /// Accepts connections, up to a number.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub(crate) struct Listener {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) metrics: Arc<Counters>,
-    /// Where the answers to reads are made.
-    pub(crate) reads: Reads,
+    /// Answers all calls but publishing.
+    pub(crate) management: Management,
 }
 
 /// The client's address has taken all of its places.
@@ -60,7 +60,7 @@ struct Shared {
     trusted_proxies: Vec<Cidr>,
     clients: Arc<Clients>,
     metrics: Arc<Counters>,
-    reads: Reads,
+    management: Management,
     /// Cancelled when the server stops.
     stopping: CancellationToken,
 }
@@ -68,12 +68,12 @@ struct Shared {
 impl Listener {
     /// Serves the router until `stop` returns, and then finishes the calls in progress.
     pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
-        let Self { tcp, connections, trusted_proxies, metrics, reads } = self;
+        let Self { tcp, connections, trusted_proxies, metrics, management } = self;
         metrics.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
         let permits = Arc::new(Semaphore::new(connections));
         let clients = Clients::new((connections / limits::CLIENT_SHARE).max(1));
         let stopping = CancellationToken::new();
-        let shared = Arc::new(Shared { router, trusted_proxies, clients, metrics, reads, stopping });
+        let shared = Arc::new(Shared { router, trusted_proxies, clients, metrics, management, stopping });
         let open = TaskTracker::new();
         let mut complaints = Complaints::default();
         let mut stop = pin!(stop);
@@ -154,11 +154,16 @@ impl Shared {
             return too_many_calls();
         };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let publishes = request.uri().path() == statuspulse_http::PUBLISH_PATH;
         let (head, body) = request.into_parts();
         let (body, rest) = rest::shared(Body::new(TimedBody::new(body)));
         let call = self.router.clone().oneshot(Request::from_parts(head, Body::new(body)));
         // A handler does not panic, so the task fails only when the runtime stops, and with it this connection.
-        let answer = if is_read { self.reads.answer(call).await } else { Ok(call.await) };
+        let answer = match (is_read, publishes) {
+            (true, _) => self.management.read(call).await,
+            (false, true) => Ok(call.await),
+            (false, false) => self.management.change(call).await,
+        };
         let response = match answer {
             Ok(Ok(response)) => response,
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -21,17 +21,18 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use arguments::{Arguments, Command};
-use runtimes::{Reads, Runtimes};
+use runtimes::{Management, Runtimes};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
-    let result = Runtimes::start().map_err(anyhow::Error::from).and_then(|Runtimes { main, reads }| {
+    let result = Runtimes::start().map_err(anyhow::Error::from).and_then(|Runtimes { main, management }| {
+        let management = Management::on(management.handle());
         main.block_on(async {
             match arguments.command {
-                Command::Serve(options) => serve::run(*options, Reads::on(reads.handle())).await,
+                Command::Serve(options) => serve::run(*options, management).await,
                 Command::Keys(command) => keys::run(command).await,
-                Command::Demo(options) => demo::run(options, Reads::on(reads.handle())).await,
+                Command::Demo(options) => demo::run(options, management).await,
                 Command::Receive(options) => receive::run(options).await,
             }
         })

@@ -1,4 +1,6 @@
 //! Shares handshakes and tests between accounts: those of one account, however many hang, leave room for another's.
+//!
+//! They are sent on the main runtime, because their connections are kept for deliveries.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use statuspulse_core::ports::{Call, PortResult, Sender, Sent, Unavailable};
 use statuspulse_shares::Shares;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::limits::PROBE_TURN_WITHIN;
@@ -13,13 +16,14 @@ use crate::limits::PROBE_TURN_WITHIN;
 /// The sender of handshakes and tests.
 pub(crate) struct Probes {
     sender: Arc<dyn Sender>,
+    runtime: Handle,
     shares: Arc<Shares>,
 }
 
 impl Probes {
-    /// At most `at_once` are made at the same time.
+    /// At most `at_once` are sent at the same time, on the current runtime.
     pub(crate) fn new(sender: Arc<dyn Sender>, at_once: usize) -> Arc<Self> {
-        Arc::new(Self { sender, shares: Shares::new(at_once) })
+        Arc::new(Self { sender, runtime: Handle::current(), shares: Shares::new(at_once) })
     }
 }
 
@@ -27,12 +31,18 @@ impl Probes {
 impl Sender for Probes {
     async fn send(&self, call: Call) -> PortResult<Sent> {
         let turn = timeout(PROBE_TURN_WITHIN, self.shares.take(call.account_id)).await;
-        let _share = turn.map_err(|_| Unavailable {
-            doing: "sending a handshake or test",
-            source: "its account has too many at the same time".into(),
-        })?;
-        self.sender.send(call).await
+        let share = turn.map_err(|_| unavailable("its account has too many at the same time"))?;
+        let sender = Arc::clone(&self.sender);
+        let sent = self.runtime.spawn(async move {
+            let _share = share;
+            sender.send(call).await
+        });
+        sent.await.map_err(unavailable)?
     }
+}
+
+fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
+    Unavailable { doing: "sending a handshake or test", source: source.into() }
 }
 
 impl fmt::Debug for Probes {

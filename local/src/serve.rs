@@ -31,7 +31,7 @@ use crate::host::{Services, Workers};
 use crate::listener::Listener;
 use crate::metrics::Counters;
 use crate::probes::Probes;
-use crate::runtimes::Reads;
+use crate::runtimes::Management;
 use crate::system::{SystemClock, SystemRandomness};
 
 /// A running server.
@@ -45,10 +45,10 @@ pub(crate) struct Server {
     stop: oneshot::Sender<()>,
 }
 
-pub(crate) async fn run(options: ServeOptions, reads: Reads) -> Result<()> {
+pub(crate) async fn run(options: ServeOptions, management: Management) -> Result<()> {
     // Before the ready line is printed, because its reader may send a signal at once.
     let stop = StopSignals::listen()?;
-    let server = Server::start(options, reads).await?;
+    let server = Server::start(options, management).await?;
     let mut out = std::io::stdout();
     writeln!(out, "ready http://{}", server.address).and_then(|()| out.flush()).context("standard output")?;
     stop.come().await;
@@ -56,9 +56,9 @@ pub(crate) async fn run(options: ServeOptions, reads: Reads) -> Result<()> {
 }
 
 impl Server {
-    /// Opens the data folder, starts the workers and listens. Returns when calls are accepted. `reads` makes the
-    /// answers to reads.
-    pub(crate) async fn start(options: ServeOptions, reads: Reads) -> Result<Self> {
+    /// Opens the data folder, starts the workers and listens. Returns when calls are accepted. `management`
+    /// answers all calls but publishing.
+    pub(crate) async fn start(options: ServeOptions, management: Management) -> Result<Self> {
         let tcp = TcpListener::bind(options.listen)
             .await
             .with_context(|| format!("listening on {}", options.listen))?;
@@ -83,7 +83,8 @@ impl Server {
             .merge(metrics_route(metrics.clone(), store));
         let (stop, stopped) = oneshot::channel::<()>();
         let connections = descriptors.connections;
-        let listener = Listener { tcp, connections, trusted_proxies: options.trusted_proxy, metrics, reads };
+        let listener =
+            Listener { tcp, connections, trusted_proxies: options.trusted_proxy, metrics, management };
         let api = tokio::spawn(listener.serve(router, async { drop(stopped.await) }));
         Ok(Self { address, workers, admin, api, stop })
     }

@@ -19,7 +19,7 @@ use statuspulse_kit::{Authority, CertificateSpec, Receiver, ReceiverOptions};
 use crate::arguments::{DemoOptions, ServeOptions};
 use crate::keys;
 use crate::receive;
-use crate::runtimes::Reads;
+use crate::runtimes::Management;
 use crate::serve::Server;
 use client::Api;
 use story::Stage;
@@ -27,7 +27,7 @@ use story::Stage;
 /// The port with `--stay`, unless it is in use.
 const USUAL_PORT: u16 = 8080;
 
-pub(crate) async fn run(options: DemoOptions, reads: Reads) -> Result<()> {
+pub(crate) async fn run(options: DemoOptions, management: Management) -> Result<()> {
     let folder = tempfile::tempdir().context("creating a temporary folder")?;
     let authority = Authority::fresh()?;
     let ca = folder.path().join("ca.pem");
@@ -35,7 +35,7 @@ pub(crate) async fn run(options: DemoOptions, reads: Reads) -> Result<()> {
     let certificate = authority.issue(CertificateSpec::Good)?;
     let receiver = Receiver::start(ReceiverOptions::tls(certificate))?;
     let data = folder.path().join("data");
-    let server = Server::start(serve_options(&data, &ca, &receiver, options.stay), reads).await?;
+    let server = Server::start(serve_options(&data, &ca, &receiver, options.stay), management).await?;
     let operator = keys::create(&data, None, Role::Operator).await?;
     let base = format!("http://{}", server.address);
     let api = Api::new(&base, operator.reveal())?;

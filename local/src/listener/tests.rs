@@ -41,8 +41,8 @@ async fn listen(connections: usize, trusted_proxies: &[&str]) -> (SocketAddr, Ar
     let address = tcp.local_addr().unwrap();
     let trusted_proxies = trusted_proxies.iter().map(|cidr| cidr.parse().unwrap()).collect();
     let handlers = Arc::<Handlers>::default();
-    let (metrics, reads) = (Arc::default(), Reads::on(&Handle::current()));
-    let listener = Listener { tcp, connections, trusted_proxies, metrics, reads };
+    let (metrics, management) = (Arc::default(), Management::on(&Handle::current()));
+    let listener = Listener { tcp, connections, trusted_proxies, metrics, management };
     tokio::spawn(listener.serve(router(&handlers), std::future::pending()));
     (address, handlers)
 }
@@ -166,21 +166,24 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_bound() {
 }
 
 #[tokio::test]
-async fn only_reads_are_answered_by_their_own_threads() {
+async fn events_are_not_taken_in_by_the_threads_of_other_calls() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("its own").build();
     let runtime = runtime.unwrap();
     let thread = async || std::thread::current().name().unwrap_or_default().to_owned();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = tcp.local_addr().unwrap();
-    let reads = Reads::on(runtime.handle());
+    let management = Management::on(runtime.handle());
     let listener =
-        Listener { tcp, connections: 100, trusted_proxies: vec![], metrics: Arc::default(), reads };
-    let router = Router::new().route("/", get(thread).post(thread));
+        Listener { tcp, connections: 100, trusted_proxies: vec![], metrics: Arc::default(), management };
+    let router = Router::new().route("/", get(thread).post(thread)).route("/v1/events", post(thread));
     tokio::spawn(listener.serve(router, std::future::pending()));
     assert!(rest(sent(server, GET).await).await.ends_with("its own"));
-    let publish = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    assert!(!rest(sent(server, publish).await).await.ends_with("its own"));
+    let post = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    };
+    assert!(rest(sent(server, &post("/")).await).await.ends_with("its own"));
+    assert!(!rest(sent(server, &post("/v1/events")).await).await.ends_with("its own"));
     runtime.shutdown_background();
 }
 

@@ -21,10 +21,13 @@ use crate::{Answer, body};
 
 pub(crate) mod openapi;
 
+/// Where events are published.
+pub const PUBLISH_PATH: &str = "/v1/events";
+
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 pub(crate) fn routes() -> Router<Arc<Publisher>> {
-    Router::new().route("/v1/events", post(publish))
+    Router::new().route(PUBLISH_PATH, post(publish))
 }
 
 async fn publish(

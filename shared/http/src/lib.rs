@@ -51,6 +51,7 @@ use axum::{Router, middleware as layers};
 use statuspulse_core::ports::Random;
 use statuspulse_core::{Admin, Publisher};
 
+pub use events::PUBLISH_PATH;
 pub use openapi::openapi;
 pub use page::CursorKey;
 
