@@ -74,6 +74,18 @@ async fn the_bytes_of_events_have_a_rate_and_a_quota() {
 }
 
 #[tokio::test]
+async fn a_call_counts_once_more_for_each_4_kib_of_its_body() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    set(&world, json!({"calls_per_minute": 60})).await;
+    let path = format!("/v1/webhooks/{}", hook.id);
+    let text = json!({"description": "x".repeat(400)}).to_string();
+    let size = (9 * 4096).to_string();
+    world.call("PATCH", &path, &[("Content-Length", &size)], text).await.expect(200);
+    assert_eq!(world.get(&path).await.problem(429), "rate_limited", "ten may come at once");
+}
+
+#[tokio::test]
 async fn calls_and_probes_have_rates_of_their_own() {
     let world = World::new().await;
     let hook = world.register(URL).await;

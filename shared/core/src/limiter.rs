@@ -65,10 +65,10 @@ impl Limiter {
         Ok(())
     }
 
-    /// Counts one use of a rate, or refuses it.
-    pub async fn take(&self, account: AccountId, rate: Quota, now: Timestamp) -> Result<()> {
+    /// Counts this much use of a rate, or refuses it.
+    pub async fn take(&self, account: AccountId, rate: Quota, count: u64, now: Timestamp) -> Result<()> {
         self.read_if_old(account, now).await?;
-        self.all().entry(account).or_default().spend(rate, 1, now)
+        self.all().entry(account).or_default().spend(rate, count, now)
     }
 
     /// Refuses one more of something of which the account has `count`.

@@ -53,8 +53,11 @@ pub const HOST_LABEL_BYTES: usize = 63;
 pub const EVENTS_PER_MINUTE: u64 = 600_000;
 /// Bytes of payloads in a minute: 10 MiB a second, ten thousand events of the usual size.
 pub const EVENT_BYTES_PER_MINUTE: u64 = 600 * 1024 * 1024;
-/// Calls of the API, apart from publishing, and of the dashboard in a minute: 200 a second, as scripts make them.
+/// Calls of the API, apart from publishing, and of the dashboard in a minute: 200 a second, as scripts make them ...
 pub const CALLS_PER_MINUTE: u64 = 12_000;
+/// ... where a call counts once more for each of these bytes of its body. A webhook with many headers takes as long to
+/// change as many others.
+pub const BYTES_PER_CALL: u64 = 4096;
 /// Handshakes and tests in a minute. An account can register all of its webhooks at once; each occupies a connection
 /// for up to [`HANDSHAKE_TIMEOUT`].
 pub const PROBES_PER_MINUTE: u64 = 600;

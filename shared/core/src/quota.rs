@@ -75,6 +75,15 @@ impl Quota {
     }
 }
 
+/// As how many calls a call counts, given the headers of its request: once, and once more for each
+/// [`BYTES_PER_CALL`](limits::BYTES_PER_CALL) of its body. A body that is sent without its length is taken for as large as
+/// allowed.
+pub fn calls<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> u64 {
+    let length = header("content-length").and_then(|length| str::from_utf8(length).ok()?.parse().ok());
+    let unknown = if header("transfer-encoding").is_some() { u64::MAX } else { 0 };
+    1 + length.unwrap_or(unknown).min(limits::REQUEST_BYTES as u64) / limits::BYTES_PER_CALL
+}
+
 /// An account's quotas: the defaults, apart from those that an operator has set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -92,5 +101,30 @@ impl Quotas {
             Some(value) => self.0.insert(quota, value),
             None => self.0.remove(&quota),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_counts_by_the_size_of_its_body() {
+        // Content-Length, Transfer-Encoding, calls.
+        let table = [
+            (None, None, 1),
+            (Some("0"), None, 1),
+            (Some("4095"), None, 1),
+            (Some("4096"), None, 2),
+            (Some("60000"), None, 15),
+            (Some("99999999999"), None, 17),
+            (None, Some("chunked"), 17),
+            (Some("many"), None, 1),
+        ];
+        for (length, encoding, expected) in table {
+            let counted =
+                calls(|name| if name == "content-length" { length } else { encoding }.map(str::as_bytes));
+            assert_eq!(counted, expected, "{length:?} {encoding:?}");
+        }
     }
 }

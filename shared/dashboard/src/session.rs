@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use statuspulse_core::access::{self, Action};
 use statuspulse_core::ids::AccountId;
+use statuspulse_core::quota::calls;
 use statuspulse_core::{Admin, limits};
 
 use crate::Dashboard;
@@ -60,7 +61,8 @@ impl Viewer {
     /// The user whose session cookie is in these headers. Fails with [`Refused::SignedOut`] if there is no valid one.
     pub(crate) async fn of(headers: &HeaderMap, dashboard: &Dashboard) -> Result<Self, Refused> {
         let token = cookie(headers, SESSION).ok_or(Refused::SignedOut)?.to_owned();
-        let caller = dashboard.admin.signed_in(&token).await?;
+        let caller =
+            dashboard.admin.signed_in(&token, calls(|name| Some(headers.get(name)?.as_bytes()))).await?;
         let account = caller.account_for(Action::Read)?;
         let flash = Flash::of(headers);
         let manages = caller.manager().ok();

@@ -11,6 +11,7 @@ use http::request::Parts;
 use statuspulse_core::access::{Action, Caller, Manager};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::AccountId;
+use statuspulse_core::quota::calls;
 use statuspulse_core::{Admin, Publisher};
 
 use crate::problem::Refusal;
@@ -106,7 +107,9 @@ async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>
 where
     Arc<Admin>: FromRef<S>,
 {
-    Arc::<Admin>::from_ref(state).authenticate(needed_bearer(parts)?).await
+    Arc::<Admin>::from_ref(state)
+        .authenticate(needed_bearer(parts)?, calls(|name| Some(parts.headers.get(name)?.as_bytes())))
+        .await
 }
 
 fn needed_bearer(parts: &Parts) -> Result<&str> {

@@ -88,8 +88,8 @@ answer 429 or 5xx without a problem document.
 
 What an account may use is bounded by quotas. Beyond a rate the answer is 429 `rate_limited` with \
 `Retry-After`, beyond a number 409 `quota_exceeded`, and `detail` names the quota. Of a rate, a \
-sixth may come at once, of bytes a thirtieth, of `probes_per_minute` all. On AWS each execution \
-environment counts by itself. An operator can set other quotas for an account.
+sixth may come at once, of bytes a thirtieth, of `probes_per_minute` all. A call other than publishing counts \
+once more for each 4 KiB of its body. On AWS each execution environment counts by itself. An operator can set other quotas for an account.
 
 Lists are paged: pass the `next_cursor` of one page as the `cursor` of the next call.";
 

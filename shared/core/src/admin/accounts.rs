@@ -13,18 +13,18 @@ use crate::quota::Quota;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 impl Admin {
-    /// The caller that this API key belongs to, whose call is counted. Unknown, revoked and expired keys give the same
-    /// error.
-    pub async fn authenticate(&self, key: &str) -> Result<Caller> {
-        self.caller_of_key(&KeyHash::of(key)).await
+    /// The caller that this API key belongs to, whose call is counted ([`calls`](crate::quota::calls)). Unknown, revoked
+    /// and expired keys give the same error.
+    pub async fn authenticate(&self, key: &str, calls: u64) -> Result<Caller> {
+        self.caller_of_key(&KeyHash::of(key), calls).await
     }
 
-    pub(super) async fn caller_of_key(&self, hash: &KeyHash) -> Result<Caller> {
+    pub(super) async fn caller_of_key(&self, hash: &KeyHash, calls: u64) -> Result<Caller> {
         let found = self.accounts.key_by_hash(hash).await?;
         let now = self.clock.now();
         let caller = Caller::with_key(found.as_ref(), now)?;
         if let Some(account) = caller.account_id {
-            self.limiter.take(account, Quota::CallsPerMinute, now).await?;
+            self.limiter.take(account, Quota::CallsPerMinute, calls, now).await?;
         }
         Ok(caller)
     }
@@ -93,7 +93,7 @@ impl Admin {
                 detail: "the account has no slack_url; set one with PATCH /v1/account".to_owned(),
             });
         };
-        self.limiter.take(account, Quota::ProbesPerMinute, self.clock.now()).await?;
+        self.limiter.take(account, Quota::ProbesPerMinute, 1, self.clock.now()).await?;
         let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
                     or answers again.";
         let sent = self.sender.send(message_to(account, slack, text)).await?;

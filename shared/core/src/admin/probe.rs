@@ -69,7 +69,7 @@ impl Admin {
     /// reason on our side.
     pub(super) async fn handshake(&self, webhook: &Webhook) -> Result<HandshakeOutcome> {
         let at = self.clock.now();
-        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, at).await?;
+        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, at).await?;
         let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, at);
         let about = self.about_now(webhook, Probe::Handshake.name(), at);
         let sent =
@@ -124,7 +124,7 @@ impl Admin {
             None => (Probe::Test.name(), settings.destination.render_probe(Probe::Test, id, now)),
             Some(kind) => (kind.name(), settings.render(kind, &sample(kind), id, &self.deployment)),
         };
-        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, now).await?;
+        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, now).await?;
         let about = self.about_now(&webhook, event, now);
         let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
         let request = shown(&webhook, &about, signatures.into_iter(), &body);

@@ -21,7 +21,7 @@ pub struct SignInLink {
 impl Admin {
     /// Creates a link for the holder of this API key, whose role must be able to read an account.
     pub async fn buy_link(&self, key: &str) -> Result<SignInLink> {
-        self.authenticate(key).await?.account_for(Action::Read)?;
+        self.authenticate(key, 1).await?.account_for(Action::Read)?;
         let until = later(self.clock.now(), limits::DASHBOARD_LINK);
         let (text, expires_at) = self.begin_session(SessionKind::Link, KeyHash::of(key), until).await?;
         let page = self.deployment.dashboard("sign-in");
@@ -34,17 +34,17 @@ impl Admin {
         let taken = self.sessions.take_session(&KeyHash::of(link)).await?;
         let link = taken.filter(|session| session.kind == SessionKind::Link && now < session.expires_at);
         let link = link.ok_or(Error::Unauthenticated("the link was used before, or is too old"))?;
-        self.caller_of_key(&link.key).await?;
+        self.caller_of_key(&link.key, 1).await?;
         self.begin_session(SessionKind::Browser, link.key, later(now, limits::DASHBOARD_SESSION)).await
     }
 
-    /// The caller that this session belongs to.
-    pub async fn signed_in(&self, session: &str) -> Result<Caller> {
+    /// The caller that this session belongs to, whose call is counted ([`calls`](crate::quota::calls)).
+    pub async fn signed_in(&self, session: &str, calls: u64) -> Result<Caller> {
         let now = self.clock.now();
         let found = self.sessions.session(&KeyHash::of(session)).await?;
         let found = found.filter(|session| session.kind == SessionKind::Browser && now < session.expires_at);
         let found = found.ok_or(Error::Unauthenticated("the session has ended"))?;
-        self.caller_of_key(&found.key).await
+        self.caller_of_key(&found.key, calls).await
     }
 
     /// Ends a session.
