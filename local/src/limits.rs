@@ -24,7 +24,8 @@ pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 pub(crate) const OPEN_FILES: u64 = 8192;
 /// Handshakes and tests at the same time, shared by account.
 pub(crate) const PROBES_AT_ONCE: usize = 256;
-/// How long one waits for its account's turn: as long as others may hang. After that the caller is asked to come again.
+/// How long a handshake or test waits for its account's turn: as long as one that hangs can take. After that the caller
+/// gets 503.
 pub(crate) const PROBE_TURN_WITHIN: Duration = statuspulse_core::limits::ATTEMPT_TIMEOUT;
 /// Open files of the database and its readers, at most ...
 pub(crate) const OTHER_FILES: usize = 256;
@@ -35,7 +36,7 @@ pub(crate) const FILES_PER_LOOKUP: usize = 2;
 /// The smallest share of connections or slots.
 pub(crate) const SHARE_MIN: usize = 4;
 
-/// How long the answer to a call beyond a quota waits. It slows down a client that calls again at once.
+/// How long a 429 is held back. It slows down clients that retry at once.
 pub(crate) const TOO_MANY_WAIT: Duration = Duration::from_millis(100);
 
 /// Bytes to discard at most. If there are more, the answer is sent without reading them.

@@ -47,7 +47,7 @@ pub(crate) struct Listener {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) metrics: Arc<Counters>,
-    /// Answers all calls but publishing.
+    /// Serves every call except publishing.
     pub(crate) management: Management,
 }
 
@@ -169,7 +169,7 @@ impl Shared {
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         };
         rest.discard().await;
-        // A client that calls again at once, whatever it is answered, is slowed down.
+        // Slows down clients that retry at once whatever the answer is.
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             sleep_until(Instant::now() + limits::TOO_MANY_WAIT).await;
         }

@@ -1,5 +1,5 @@
-//! Two runtimes. One delivers and takes in events. The other makes the answers to all other calls, with half of the cores
-//! at most, so that what an account reads or changes, however much it is, delays no delivery.
+//! Two runtimes. One accepts events and delivers them. The other serves every other call on at most half of the cores, so
+//! that whatever an account reads or changes, it delays no delivery.
 
 use std::io;
 use std::num::NonZero;
@@ -9,11 +9,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
-/// Makes the answers to all calls but publishing.
+/// Serves every call except publishing.
 #[derive(Debug, Clone)]
 pub(crate) struct Management {
     runtime: Handle,
-    /// Long reads use threads of their own, in addition to the runtime's.
+    /// Bounds reads separately, because long ones also use threads outside of the runtime's workers.
     reads: Arc<Semaphore>,
 }
 
@@ -22,7 +22,7 @@ impl Management {
         Self { runtime: runtime.clone(), reads: Arc::new(Semaphore::new(half_of_the_cores())) }
     }
 
-    /// Makes the answer to a change, to its end, even if nobody waits for it.
+    /// Runs a call that changes something. It runs to completion even if the caller has gone away.
     ///
     /// # Errors
     /// Fails if the call panics, or if the runtime stops.
@@ -33,7 +33,7 @@ impl Management {
         self.runtime.spawn(call).await
     }
 
-    /// Makes the answer to a read, when it is its turn.
+    /// Runs a read as soon as there is room for it.
     ///
     /// # Errors
     /// As [`change`](Self::change).
@@ -53,9 +53,9 @@ impl Management {
 
 /// The runtimes of the program.
 pub(crate) struct Runtimes {
-    /// Delivers and takes in events.
+    /// Accepts events and delivers them.
     pub(crate) main: Runtime,
-    /// Answers all other calls.
+    /// Serves every other call.
     pub(crate) management: Runtime,
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn run(options: ServeOptions, management: Management) -> Result
 
 impl Server {
     /// Opens the data folder, starts the workers and listens. Returns when calls are accepted. `management`
-    /// answers all calls but publishing.
+    /// serves every call except publishing.
     pub(crate) async fn start(options: ServeOptions, management: Management) -> Result<Self> {
         let tcp = TcpListener::bind(options.listen)
             .await

@@ -166,7 +166,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_bound() {
 }
 
 #[tokio::test]
-async fn events_are_not_taken_in_by_the_threads_of_other_calls() {
+async fn only_publishing_is_served_outside_of_the_management_runtime() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("its own").build();
     let runtime = runtime.unwrap();

@@ -55,8 +55,8 @@ pub const EVENTS_PER_MINUTE: u64 = 600_000;
 pub const EVENT_BYTES_PER_MINUTE: u64 = 600 * 1024 * 1024;
 /// Calls of the API, apart from publishing, and of the dashboard in a minute: 200 a second, as scripts make them ...
 pub const CALLS_PER_MINUTE: u64 = 12_000;
-/// ... where a call counts once more for each of these bytes of its body. A webhook with many headers takes as long to
-/// change as many others.
+/// ... where a call counts once more for each of these bytes of its body, because a webhook with large headers takes as
+/// long to change as several small ones.
 pub const BYTES_PER_CALL: u64 = 4096;
 /// Handshakes and tests in a minute. An account can register all of its webhooks at once; each occupies a connection
 /// for up to [`HANDSHAKE_TIMEOUT`].
@@ -194,7 +194,7 @@ pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// How long finished deliveries, their attempts and their events are stored, and how long a repeated idempotency key is
 /// recognised.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
-/// When the first [`KeyPeriod`](crate::ids::KeyPeriod) began, in Unix seconds: 2026-11-15.
+/// The start of [`KeyPeriod`](crate::ids::KeyPeriod) 0 in Unix seconds: 2026-11-15.
 pub const KEY_PERIODS_FROM: i64 = 1_794_700_800;
 /// On AWS, where the table deletes expired items: how long the event of a held delivery, a lane, and the tombstone of a
 /// deleted webhook are stored. Events of a webhook that was paused for a year are no longer of use.
@@ -234,7 +234,7 @@ pub const CONNECT_TRIES: usize = 10;
 pub const CONNECT_DELAY: Duration = Duration::from_millis(250);
 /// Addresses that are tried at the same time. Each takes a socket.
 pub const CONNECTS_AT_ONCE: u32 = 3;
-/// Origins with several addresses of which it is remembered which one answered last.
+/// Origins whose last answering address is remembered.
 pub const ANSWERED_KEPT: usize = 1024;
 /// Idle connections per origin. Many webhooks may share one, and a new TLS session costs ten times as much as a POST
 /// ...

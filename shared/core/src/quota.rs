@@ -75,10 +75,9 @@ impl Quota {
     }
 }
 
-/// As how many calls a call counts, given the headers of its request: once, and once more for each
-/// [`BYTES_PER_CALL`](limits::BYTES_PER_CALL) of its body. A body that is sent without its length is taken for as large as
-/// allowed.
-pub fn calls<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> u64 {
+/// How many calls a request counts as, given its headers: one, and one more for each
+/// [`BYTES_PER_CALL`](limits::BYTES_PER_CALL) of its body. A body of unknown length counts as the largest allowed.
+pub fn calls_charged<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> u64 {
     let length = header("content-length").and_then(|length| str::from_utf8(length).ok()?.parse().ok());
     let unknown = if header("transfer-encoding").is_some() { u64::MAX } else { 0 };
     1 + length.unwrap_or(unknown).min(limits::REQUEST_BYTES as u64) / limits::BYTES_PER_CALL
@@ -122,8 +121,9 @@ mod tests {
             (Some("many"), None, 1),
         ];
         for (length, encoding, expected) in table {
-            let counted =
-                calls(|name| if name == "content-length" { length } else { encoding }.map(str::as_bytes));
+            let counted = calls_charged(|name| {
+                if name == "content-length" { length } else { encoding }.map(str::as_bytes)
+            });
             assert_eq!(counted, expected, "{length:?} {encoding:?}");
         }
     }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use statuspulse_core::access::{self, Action};
 use statuspulse_core::ids::AccountId;
-use statuspulse_core::quota::calls;
+use statuspulse_core::quota::calls_charged;
 use statuspulse_core::{Admin, limits};
 
 use crate::Dashboard;
@@ -61,8 +61,10 @@ impl Viewer {
     /// The user whose session cookie is in these headers. Fails with [`Refused::SignedOut`] if there is no valid one.
     pub(crate) async fn of(headers: &HeaderMap, dashboard: &Dashboard) -> Result<Self, Refused> {
         let token = cookie(headers, SESSION).ok_or(Refused::SignedOut)?.to_owned();
-        let caller =
-            dashboard.admin.signed_in(&token, calls(|name| Some(headers.get(name)?.as_bytes()))).await?;
+        let caller = dashboard
+            .admin
+            .signed_in(&token, calls_charged(|name| Some(headers.get(name)?.as_bytes())))
+            .await?;
         let account = caller.account_for(Action::Read)?;
         let flash = Flash::of(headers);
         let manages = caller.manager().ok();

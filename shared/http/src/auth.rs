@@ -11,7 +11,7 @@ use http::request::Parts;
 use statuspulse_core::access::{Action, Caller, Manager};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::AccountId;
-use statuspulse_core::quota::calls;
+use statuspulse_core::quota::calls_charged;
 use statuspulse_core::{Admin, Publisher};
 
 use crate::problem::Refusal;
@@ -108,7 +108,7 @@ where
     Arc<Admin>: FromRef<S>,
 {
     Arc::<Admin>::from_ref(state)
-        .authenticate(needed_bearer(parts)?, calls(|name| Some(parts.headers.get(name)?.as_bytes())))
+        .authenticate(needed_bearer(parts)?, calls_charged(|name| Some(parts.headers.get(name)?.as_bytes())))
         .await
 }
 

@@ -167,7 +167,7 @@ struct DeliveryView<'a> {
     /// When the next attempt is due; null if none is scheduled.
     #[schema(value_type = Option<wire::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
-    /// Whether the next attempt is late because it could not be made on our side. It says nothing about the endpoint.
+    /// Whether the next attempt is late because we could not make it in time. This says nothing about the endpoint.
     delayed: bool,
     /// Oldest first.
     attempts: Vec<AttemptView<'a>>,

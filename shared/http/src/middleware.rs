@@ -21,8 +21,9 @@ use crate::problem::{self, Refusal};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost layer. It refuses what webhooks call. It adds the request id, writes the problem document of a refusal, and forbids caching and MIME
-/// sniffing, because answers contain secrets, and text that endpoints have sent.
+/// The outermost layer. It refuses calls that come from our own webhooks, adds the request id and writes the problem
+/// document of a refusal. It forbids caching and MIME sniffing, because answers contain secrets, and text that endpoints
+/// have sent.
 pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Request, next: Next) -> Response {
     let request_id = request_id(&*random);
     let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);

@@ -13,7 +13,7 @@ pub(crate) struct Answered(Mutex<HashMap<Box<str>, IpAddr>>);
 
 impl Answered {
     /// The addresses in the order in which to try them.
-    pub(crate) fn first(&self, origin: &str, addresses: &[IpAddr]) -> Vec<IpAddr> {
+    pub(crate) fn in_order(&self, origin: &str, addresses: &[IpAddr]) -> Vec<IpAddr> {
         let mut ordered = addresses.to_vec();
         if let Some(last) = self.lock().get(origin)
             && let Some(at) = ordered.iter().position(|address| address == last)

@@ -110,7 +110,7 @@ impl Outbound {
             }
             request = exchange::request(call)?;
         }
-        let in_order = self.answered.first(call.url.origin(), addresses);
+        let in_order = self.answered.in_order(call.url.origin(), addresses);
         let fresh = connect(&call.url, &in_order, &self.tls, by.connected).await?;
         let answer = self.exchange_on(fresh, request, call, addresses, by.answer).await;
         Ok(answer.map_err(|no_answer| no_answer.failure)?)

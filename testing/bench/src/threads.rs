@@ -6,13 +6,13 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use rustix::thread::gettid;
 
-/// Who gets a core that several threads want.
+/// The scheduling priority of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// As the program.
+    /// The same as the program's.
     Usual,
-    /// What the others leave. For those who attack: in the world they have machines of their own, and what they compute
-    /// there takes nothing from the program or from its other customers.
+    /// Runs only on an idle core. This is for attackers: in production they have machines of their own, so their work
+    /// takes no CPU time from the program or its other customers.
     Lowest,
 }
 
@@ -30,14 +30,14 @@ where
         if priority == Priority::Lowest
             && let Err(error) = only_when_idle()
         {
-            eprintln!("an attacker keeps its priority: {error:#}");
+            eprintln!("an attacker runs at the usual priority: {error:#}");
         }
         runtime.block_on(work());
     };
     thread::Builder::new().name(name.to_owned()).spawn(body).map(drop).context("starting a thread")
 }
 
-/// Gives the calling thread the policy `SCHED_IDLE`: whoever else wants its core gets it at once.
+/// Gives the calling thread the policy `SCHED_IDLE`: any other thread preempts it at once.
 fn only_when_idle() -> Result<()> {
     let thread = gettid().as_raw_nonzero().to_string();
     let status = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status().context("chrt")?;

@@ -13,7 +13,7 @@ use crate::quota::Quota;
 use crate::target::{AllowedDomains, EndpointUrl};
 
 impl Admin {
-    /// The caller that this API key belongs to, whose call is counted ([`calls`](crate::quota::calls)). Unknown, revoked
+    /// The caller that this API key belongs to, whose call is counted ([`calls_charged`](crate::quota::calls_charged)). Unknown, revoked
     /// and expired keys give the same error.
     pub async fn authenticate(&self, key: &str, calls: u64) -> Result<Caller> {
         self.caller_of_key(&KeyHash::of(key), calls).await

@@ -38,7 +38,7 @@ impl Admin {
         self.begin_session(SessionKind::Browser, link.key, later(now, limits::DASHBOARD_SESSION)).await
     }
 
-    /// The caller that this session belongs to, whose call is counted ([`calls`](crate::quota::calls)).
+    /// The caller that this session belongs to, whose call is counted ([`calls_charged`](crate::quota::calls_charged)).
     pub async fn signed_in(&self, session: &str, calls: u64) -> Result<Caller> {
         let now = self.clock.now();
         let found = self.sessions.session(&KeyHash::of(session)).await?;
