@@ -15,7 +15,7 @@ use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::event::Event;
 use crate::ids::{AccountId, WebhookId};
-use crate::message::{AttemptKey, ScheduledMessage};
+use crate::message::ScheduledMessage;
 use crate::ports::{
     Acceptance, Claim, Clock, Conflict, Deliveries, PortResult, Queue, Records, Saved, Webhooks,
 };
@@ -128,8 +128,9 @@ impl Outbox {
         Ok(delivery.attempt_message(&body))
     }
 
-    /// Continues the lane after a finished delivery: promotes the head if it is waiting. If the head is scheduled for
-    /// its first attempt, sends its message again, because the worker that promoted it may have died before it sent it.
+    /// Continues the lane after a finished delivery: promotes the head if it is waiting. If the head is scheduled, sends
+    /// its message again: the worker that promoted it may have died before it sent it. A copy of an earlier message may
+    /// have been used for the first attempt since, and be gone.
     pub(crate) async fn wake_successor(&self, finished: &Delivery) -> Result<()> {
         loop {
             let head = self.deliveries.lane_head(finished.webhook_id, &finished.incident_id).await?;
@@ -141,8 +142,8 @@ impl Outbox {
                         Err(Conflict) => continue,
                     }
                 }
-                Some(head) if matches!(head.due_attempt(), Some((AttemptKey { number: 1, .. }, _))) => head,
-                // On a later rung or held, or the lane is empty: its message was sent, or it needs none.
+                Some(head) if head.due_attempt().is_some() => head,
+                // Held, or the lane is empty.
                 _ => return Ok(()),
             };
             // Its webhook was slow a moment ago, and probably still is.

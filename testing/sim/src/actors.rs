@@ -25,7 +25,7 @@ use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
 use crate::ports::{NoQuotas, Ports};
 use crate::queue::LARGE;
-use crate::receivers::{self, BEHAVIOURS, Behaviour};
+use crate::receivers;
 use crate::task::Who;
 use crate::world::World;
 
@@ -178,14 +178,19 @@ impl Outside {
         work: impl Fn() -> Work<T>,
         gives_up: impl Fn() -> bool,
     ) -> Option<Result<T>> {
-        for _ in 0..ASKED_AT_MOST {
+        for tries in 0..ASKED_AT_MOST {
             match self.once(work()).await {
                 None | Some(Err(Error::Unavailable(_))) if gives_up() => return None,
                 None | Some(Err(Error::Unavailable(_))) => {
                     let wait = self.world.with(|inner| inner.dice.up_to(Duration::from_secs(5)));
                     self.world.sleep(wait).await;
                 }
-                answered => return answered,
+                answered => {
+                    // A first try may have changed something before its webhook was deleted.
+                    let is_cut_off = tries > 0 && matches!(answered, Some(Err(Error::NotFound(_))));
+                    self.world.with(|inner| inner.ledger.needs_reconciling |= is_cut_off);
+                    return answered;
+                }
             }
         }
         None
@@ -483,17 +488,8 @@ pub(crate) async fn weather(outside: Outside, changes: usize) {
         let pause = outside.world.with(|inner| if inner.dice.once_in(3) { LONG * 3 } else { LONG / 5 });
         outside.rest(pause).await;
         outside.world.with(|inner| {
-            let host = match inner.dice.below(6) {
-                5 => receivers::SLACK.to_owned(),
-                host => {
-                    let kind = if inner.dice.once_in(3) { receivers::CHANNEL } else { receivers::OTHER };
-                    format!("{kind}{host}.example.com")
-                }
-            };
-            let behaviour =
-                if inner.dice.once_in(3) { Behaviour::Well } else { inner.dice.one_of(&BEHAVIOURS) };
+            let (host, behaviour) = inner.receivers.change_one(&mut inner.dice);
             inner.history.note(inner.now, &outside.name, || format!("{host} is {behaviour:?}"));
-            inner.receivers.behaviours.insert(host, behaviour);
         });
     }
 }

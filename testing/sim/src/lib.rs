@@ -73,6 +73,10 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
         inner.store.sends = inner.dice.once_in(3);
         inner.sluggish = inner.dice.once_in(6);
         inner.deadliness = inner.dice.one_of(&[250, 250, 250, 60]);
+        if inner.is_dense {
+            inner.sluggish = true;
+            inner.deadliness = 60;
+        }
     });
     let manager = furnish(&world);
     let mut driver = Driver::new(world.clone(), |world, who| {
@@ -84,7 +88,9 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
     let outside = |name: &str| Outside { world: world.clone(), name: name.into(), manager };
     let immortal = |name: &str| Who { name: name.into(), mortal: false };
     let (workers, publishers, customers, incidents) = world.with(|inner| {
-        (1 + inner.dice.below(4), 1 + inner.dice.below(3), inner.dice.below(3), 1 + inner.dice.below(3))
+        let dice = &mut inner.dice;
+        let drawn = (1 + dice.below(4), 1 + dice.below(3), dice.below(3), 1 + dice.below(3));
+        if inner.is_dense { (4, 3, 2, 1) } else { drawn }
     });
     for n in 0..workers {
         actors::begin_worker(&world, &Arc::from(format!("worker {n}")), Duration::ZERO);

@@ -101,7 +101,7 @@ fn roll(inner: &mut Inner, port: &'static str) -> Option<Fault> {
         return Some(Fault::Throttled);
     }
     // In some runs the store is often slow, so that claims and leases expire while their workers use them.
-    if inner.sluggish && inner.dice.once_in(25) {
+    if inner.sluggish && inner.dice.once_in(if inner.is_dense { 12 } else { 25 }) {
         inner.struck("is slow");
         return Some(Fault::Slow(inner.dice.up_to(SLOWEST)));
     }

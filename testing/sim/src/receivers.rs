@@ -20,7 +20,7 @@ pub(crate) enum Behaviour {
     Gone,
 }
 
-pub(crate) const BEHAVIOURS: [Behaviour; 7] = [
+const BEHAVIOURS: [Behaviour; 7] = [
     Behaviour::Well,
     Behaviour::Slow,
     Behaviour::Down,
@@ -30,7 +30,7 @@ pub(crate) const BEHAVIOURS: [Behaviour; 7] = [
     Behaviour::Gone,
 ];
 
-pub(crate) const SLACK: &str = "hooks.slack.com";
+const SLACK: &str = "hooks.slack.com";
 /// Prefixes of host names: of Slack channels, and of other endpoints.
 pub(crate) const CHANNEL: &str = "c";
 pub(crate) const OTHER: &str = "h";
@@ -44,6 +44,17 @@ pub(crate) struct Receivers {
 }
 
 impl Receivers {
+    /// Gives one of the hosts another behaviour, and returns both.
+    pub(crate) fn change_one(&mut self, dice: &mut Dice) -> (String, Behaviour) {
+        let host = match dice.below(6) {
+            5 => SLACK.to_owned(),
+            n => format!("{}{n}.example.com", if dice.once_in(3) { CHANNEL } else { OTHER }),
+        };
+        let behaviour = if dice.once_in(3) { Behaviour::Well } else { dice.one_of(&BEHAVIOURS) };
+        self.behaviours.insert(host.clone(), behaviour);
+        (host, behaviour)
+    }
+
     pub(crate) fn answer(
         &self,
         host: &str,

@@ -33,6 +33,9 @@ pub(crate) struct Inner {
     pub(crate) sluggish: bool,
     /// Whether calls of endpoints sometimes cannot be made while faults occur, for a reason on our side.
     pub(crate) is_short_of_files: bool,
+    /// Whether faults are dense while they occur: half of all messages arrive twice, slow calls and deaths are common,
+    /// and all events are of one incident.
+    pub(crate) is_dense: bool,
     /// Whether everything has ended, so that nothing is left to repair.
     pub(crate) is_over: bool,
     /// A worker or a call dies in 1 of this many polls.
@@ -69,6 +72,7 @@ impl World {
             sluggish: false,
             // Not from the dice: the runs of all other seeds stay as they were.
             is_short_of_files: seed % 5 == 3,
+            is_dense: seed % 8 == 6,
             is_over: false,
             deadliness: 250,
             points: BTreeSet::new(),
@@ -124,7 +128,7 @@ impl World {
         loop {
             self.wait(Wake::Message).await;
             let received = self.with(|inner| {
-                let twice = inner.faults && inner.dice.once_in(12);
+                let twice = inner.faults && inner.dice.once_in(if inner.is_dense { 2 } else { 12 });
                 let now = inner.now;
                 inner.queue.receive(now, twice, &mut inner.dice)
             });

@@ -32,7 +32,8 @@ fn whatever_goes_wrong_the_invariants_hold() {
 /// - a redelivery was held too late for a resume, and repeating the call did not release it;
 /// - a page held a delivery half a minute late, when the webhook had been resumed and drained;
 /// - a first attempt failed while its webhook was paused, and stayed on the ladder when all was said to be held;
-/// - the last: an outcome in a Slack burst was not recorded, and the delivery's own message was lost.
+/// - an outcome in a Slack burst was not recorded, and the delivery's own message was lost;
+/// - the last: a delivery's first attempt used a message that a copy of it ended, and its worker died.
 #[test]
 fn seeds_that_once_failed_hold() {
     let seeds = [
@@ -49,6 +50,7 @@ fn seeds_that_once_failed_hold() {
         948_970_494_699,
         956_797_063_080,
         345_018_250_820,
+        6_202_300_417_518,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");

@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 34] = [
+pub(crate) const REPAIRS: [Mutation; 36] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
@@ -78,7 +78,7 @@ pub(crate) const REPAIRS: [Mutation; 34] = [
     Mutation {
         name: "repair: the message of a promoted delivery is not sent again",
         file: "outbox.rs",
-        from: "Some(head) if matches!(head.due_attempt(), Some((AttemptKey { number: 1, .. }, _))) => head,",
+        from: "Some(head) if head.due_attempt().is_some() => head,",
         to: "",
     },
     Mutation {
@@ -185,6 +185,18 @@ pub(crate) const REPAIRS: [Mutation; 34] = [
         file: "reconcile.rs",
         from: "State::Scheduled { at, .. } if at < long_ago => {",
         to: "State::Scheduled { at, .. } if at < long_ago && false => {",
+    },
+    Mutation {
+        name: "repair: the message of a replaced job is not handled again",
+        file: "worker/job.rs",
+        from: "let was_replaced = webhook.generation != message.generation;",
+        to: "let was_replaced = webhook.generation != message.generation && false;",
+    },
+    Mutation {
+        name: "repair: the message of a successor on a later rung is not sent again",
+        file: "outbox.rs",
+        from: "Some(head) if head.due_attempt().is_some() => head,",
+        to: "Some(head) if head.due_attempt().is_some_and(|(key, _)| key.number == 1) => head,",
     },
     Mutation {
         name: "repair: the check misses held deliveries of an active webhook",
