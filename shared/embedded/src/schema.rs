@@ -4,15 +4,15 @@
 
 use rusqlite::Connection;
 
-/// The format of the tables. Increment it with every change of them. Formats 1 to 8 were never released and are not
+/// The format of the tables. Increment it with every change of them. Formats 1 to 9 were never released and are not
 /// supported.
-const VERSION: i64 = 9;
+const VERSION: i64 = 10;
 
 /// Creates the tables.
 ///
 /// `seq` is the order of acceptance. The indexes `lane` and `unfinished` contain only unfinished deliveries, so they
 /// stay small however long the history is. `lane` finds the head of a lane, `unfinished` the deliveries of a job.
-/// `incidents`, `unfinished` and `ended` also serve the filters of lists.
+/// `incidents`, `types`, `unfinished` and `finished` also serve the filters of lists.
 ///
 /// Due messages are in `ready`, ordered by queue, account and webhook, so that the backlog of one webhook is never read
 /// to find the messages of another. All other messages are in `delayed`, ordered by due time.
@@ -53,10 +53,10 @@ CREATE TABLE deliveries (
     due INTEGER, timing TEXT, ladder_due INTEGER, attempts TEXT NOT NULL, version INTEGER NOT NULL, trigger TEXT NOT NULL,
     delayed INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);
+CREATE INDEX types ON deliveries (webhook_id, event_type, seq);
 CREATE INDEX lane ON deliveries (webhook_id, incident_id, seq) WHERE state < 3;
 CREATE INDEX unfinished ON deliveries (webhook_id, state, seq) WHERE state < 3;
-CREATE INDEX ended ON deliveries (webhook_id, state, seq) WHERE state > 3;
+CREATE INDEX finished ON deliveries (webhook_id, state, seq) WHERE state > 2;
 CREATE INDEX incidents ON deliveries (webhook_id, incident_id, seq);
 
 CREATE TABLE ready (

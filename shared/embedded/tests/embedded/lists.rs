@@ -31,23 +31,29 @@ async fn all(
 async fn a_page_may_be_short_and_its_cursor_goes_on() {
     let stage = Stage::new();
     let webhook = stage.webhook_id();
-    let mut found = vec![];
+    let (mut found, mut delivered) = (vec![], vec![]);
     for n in 0..4_500 {
         let delivery = stage.accepted(webhook, &format!("INC-{n}")).await;
         if n % 4_000 == 1 {
             found.push(delivery.id);
             stage.saved(delivery, State::Failed).await;
         } else if n > 4_490 {
+            delivered.push(delivery.id);
             stage.saved(delivery, State::Delivered).await;
         }
     }
-    // No index finds a type: three pages of rows are looked at, and none matches.
+    // Two filters and the index of one: three pages of rows are looked at, and none matches.
     let rare = DeliveryFilter { event_type: Some(EventType::IncidentResolved), ..DeliveryFilter::default() };
-    assert_eq!(all(&stage, webhook, &rare).await, (vec![], 3));
-    // An index finds a status at once.
+    let both = DeliveryFilter { status: Some(Status::Retrying), ..rare.clone() };
+    assert_eq!(all(&stage, webhook, &both).await, (vec![], 3));
+    // An index finds a type or a status at once.
+    assert_eq!(all(&stage, webhook, &rare).await, (vec![], 1));
     found.reverse();
     let failed = DeliveryFilter { status: Some(Status::Failed), ..DeliveryFilter::default() };
     assert_eq!(all(&stage, webhook, &failed).await, (found, 1));
+    delivered.reverse();
+    let done = DeliveryFilter { status: Some(Status::Delivered), ..DeliveryFilter::default() };
+    assert_eq!(all(&stage, webhook, &done).await, (delivered, 1));
 }
 
 #[tokio::test]
