@@ -122,6 +122,7 @@ def start(options, state: Path, reaper: processes.Reaper, stop: threading.Event)
 
     # These import MiniStack, which reads its settings and binds the clock at import.
     import control
+    import loops
     import patches
     import permissions
     import request_log
@@ -133,8 +134,10 @@ def start(options, state: Path, reaper: processes.Reaper, stop: threading.Event)
     patches.accept_signatures_of_any_time()
     patches.accept_large_templates()
     patches.lose_no_messages()
+    patches.move_dead_letters()
     patches.retry_bus_events()
     patches.run_bootstraps_in_group(reaper.group, function_env, hidden)
+    loops.count_invocations(patches.replace)
     permissions.name_schedules_by_their_group(patches.replace)
     permissions.name_batches_by_their_calls(patches.replace)
     permissions.check_passed_roles(patches.replace)
@@ -234,6 +237,7 @@ def serve_in_background(endpoint_socket: socket.socket, api: ApiAddress, stop: t
 def deploy(options, endpoint: str, log, api: ApiAddress, stop: threading.Event) -> dict[str, str]:
     import boto3
 
+    import loops
     import patches
     import permissions
 
@@ -245,22 +249,26 @@ def deploy(options, endpoint: str, log, api: ApiAddress, stop: threading.Event) 
     else:
         patches.read_code_from(stack.zips(template, options.bootstraps))
         expanded = stack.expand(stack.with_local_code(template), parameters, REGION)
-    cloudformation = boto3.client(
-        "cloudformation", endpoint_url=endpoint, region_name=REGION,
-        aws_access_key_id=HARNESS_KEY["AWS_ACCESS_KEY_ID"], aws_secret_access_key=HARNESS_KEY["AWS_SECRET_ACCESS_KEY"])
+    session = boto3.Session(
+        region_name=REGION, aws_access_key_id=HARNESS_KEY["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=HARNESS_KEY["AWS_SECRET_ACCESS_KEY"])
+    cloudformation = session.client("cloudformation", endpoint_url=endpoint)
     stack.deploy(cloudformation, expanded, parameters, stop.is_set)
     if lines := permissions.missing():
         raise stack.DeployError("the stack lacks permissions that AWS requires\n  " + "\n  ".join(lines))
 
+    physical_ids = {}
     names = {} if options.data_only else stack.binaries(template)
     for resource in stack.resources(cloudformation):
         logical, physical = resource["LogicalResourceId"], resource["PhysicalResourceId"]
+        physical_ids[logical] = physical
         # The physical id of a queue is its URL, but IAM uses its name.
         log.logical_names[physical.rpartition("/")[2]] = logical
         if logical in names:
             log.function_names[physical] = names[logical]
         if resource["ResourceType"] == "AWS::ApiGatewayV2::Api":
             api.api_id = physical
+    loops.allow_loops(session.client("lambda", endpoint_url=endpoint), expanded, physical_ids)
     outputs = stack.outputs(cloudformation)
     # Tests do not count the requests of the deployment.
     log.purge()

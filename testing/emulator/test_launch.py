@@ -49,7 +49,7 @@ class Emulator:
         self.notes_file.touch()
         bootstraps = folder / "bootstraps"
         bootstraps.mkdir()
-        for name in ("worker", "stranger"):
+        for name in ("worker", "looper", "stranger"):
             script = bootstraps / name
             script.write_text(f"#!/bin/sh\nexec {shlex.join([sys.executable, str(HERE / 'test_stub.py')])}\n")
             script.chmod(0o755)
@@ -334,10 +334,53 @@ class Functions(SharedEmulator):
             "Detail": json.dumps({"id": event, "do": "raise"})}])
         eventually(lambda: len(self.emulator.notes(kind="bus", id=event)) == 3)
 
+    def test_are_invoked_sixteen_times_in_one_chain_of_messages_unless_they_allow_loops(self):
+        def chained(queue, hops):
+            message = str(uuid.uuid4())
+            event = {"id": message, "do": "chain", "queue": self.emulator.output(f"{queue}QueueUrl"), "left": hops}
+            self.emulator.send(queue, event)
+            eventually(lambda: len(self.received(message)) >= 16 and self.emulator.quiet())
+            return len(self.received(message))
+
+        # The refused message would be in one batch with those of other tests.
+        self.addCleanup(
+            self.emulator.client("sqs").purge_queue, QueueUrl=self.emulator.output("WorkQueueUrl"))
+        self.assertEqual(chained("Loop", 20), 21)
+        self.assertEqual(chained("Work", 15), 16)
+        self.assertEqual(chained("Work", 20), 16)
+        metrics = self.emulator.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda", MetricName="RecursiveInvocationsDropped", Period=3600, Statistics=["Sum"],
+            Dimensions=[{"Name": "FunctionName", "Value": self.emulator.output("WorkerFunctionName")}],
+            StartTime=datetime(2020, 1, 1), EndTime=datetime(2100, 1, 1))
+        self.assertEqual(sum(point["Sum"] for point in metrics["Datapoints"]), 1)
+
     def received(self, message):
         """Returns the receive counts with which functions got the message."""
         notes = self.emulator.notes(kind="message")
         return [note["receive_count"] for note in notes if note["body"].get("id") == message]
+
+
+class DeadLetters(SharedEmulator):
+    def test_of_a_queue_go_back_to_it_and_those_that_came_otherwise_stay(self):
+        sqs = self.emulator.client("sqs")
+        arn = self.emulator.output("WorkQueueArn")
+        dead = sqs.get_queue_attributes(
+            QueueUrl=self.emulator.output("DeadQueueUrl"), AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        message = str(uuid.uuid4())
+        self.emulator.send("Work", {"id": message, "do": "fail"})
+        for _ in range(6):
+            eventually(self.emulator.quiet)
+            self.emulator.advance(121_000)
+        eventually(lambda: len(self.notes(message)) == 5)
+        self.emulator.send("Dead", {"id": "from nowhere"})
+        sqs.start_message_move_task(SourceArn=dead)
+        eventually(lambda: len(self.notes(message)) == 6)
+        self.assertEqual([json.loads(left["Body"])["id"] for left in self.emulator.receive("Dead")], ["from nowhere"])
+        with self.assertRaisesRegex(sqs.exceptions.ClientError, "must be configured as a Dead Letter Queue"):
+            sqs.start_message_move_task(SourceArn=self.emulator.output("LateQueueArn"), DestinationArn=arn)
+
+    def notes(self, message):
+        return [note for note in self.emulator.notes(kind="message") if note["body"].get("id") == message]
 
 
 class Queues(unittest.TestCase):
@@ -410,7 +453,7 @@ class Launching(unittest.TestCase):
             result = subprocess.run(
                 [sys.executable, HERE / "launch.py", TEMPLATE, "--bootstraps", empty], capture_output=True, text=True)
         self.assertEqual((result.returncode, result.stdout), (1, ""))
-        self.assertRegex(result.stderr, "(worker|stranger) is missing")
+        self.assertRegex(result.stderr, "(worker|looper|stranger) is missing")
 
     def test_leaves_nothing_behind_however_it_ends(self):
         endings = {

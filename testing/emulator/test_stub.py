@@ -16,6 +16,8 @@ def main():
         event = json.loads(response.read())
         if response.status != 200:
             sys.exit("the Runtime API has ended")
+        # The variable from which the SDK takes the header of its calls.
+        os.environ["_X_AMZN_TRACE_ID"] = response.getheader("Lambda-Runtime-Trace-Id", "")
         request = "/2018-06-01/runtime/invocation/" + response.getheader("Lambda-Runtime-Aws-Request-Id")
         try:
             result, ending = handle(event), "response"
@@ -48,6 +50,11 @@ def work(event):
     match event.get("do"):
         case "call":
             return call_aws(event["service"], event["operation"], event["arguments"])
+        case "chain":
+            if event["left"] > 0:
+                following = json.dumps(event | {"left": event["left"] - 1})
+                sent = call_aws("sqs", "send_message", {"QueueUrl": event["queue"], "MessageBody": following})
+                return "done" if sent == "ok" else "failed"
         case "environment":
             return dict(os.environ)
         case "clock":

@@ -91,7 +91,7 @@ fn one(
 /// Handles a message. Returns whether it is done.
 async fn work(host: &Host, worker: &Worker, record: SqsMessage, left: Duration) -> bool {
     let text = record.body.as_deref().unwrap_or_default();
-    let message: Message = match serde_json::from_str(text) {
+    let message = match statuspulse_aws::read_message(text) {
         Ok(message) => message,
         Err(error) => {
             tracing::error!(%error, "message cannot be read; it will go to the dead-letter queue");

@@ -106,7 +106,7 @@ pub(crate) fn schedules(sends_to: &[SqsQueue]) -> Result<Schedules, Misconfigure
         group: required("STATUSPULSE_SCHEDULE_GROUP")?,
         role_arn: required("STATUSPULSE_SCHEDULE_ROLE_ARN")?,
         queue_arn: required("STATUSPULSE_RETRY_60M_QUEUE_ARN")?,
-        dead_letters_arn: required("STATUSPULSE_RETRY_60M_DLQ_ARN")?,
+        dead_letters_arn: required("STATUSPULSE_SCHEDULE_DLQ_ARN")?,
     })
 }
 

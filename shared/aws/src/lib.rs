@@ -14,5 +14,5 @@ pub use clients::{chosen, configuration};
 pub use dynamodb::Table;
 pub use emf::{Emf, NAMESPACE};
 pub use events::{Bus, SOURCE};
-pub use queue::{Messages, Queues, Schedules};
+pub use queue::{Messages, Queues, Schedules, read_message};
 pub use sealing::DataKey;

@@ -66,7 +66,7 @@ pub struct Schedules {
     pub role_arn: String,
     /// The queue that Scheduler sends to.
     pub queue_arn: String,
-    /// The dead-letter queue for messages that Scheduler could not send for a day.
+    /// The queue for messages that Scheduler could not send for a day.
     pub dead_letters_arn: String,
 }
 
@@ -248,8 +248,7 @@ impl Messages {
         let target = Target::builder()
             .arn(&self.schedules.queue_arn)
             .role_arn(&self.schedules.role_arn)
-            // Scheduler replaces placeholders in angle brackets. A payload may contain such text.
-            .input(text_of(&scheduled.message)?.replace('<', "\\u003c"))
+            .input(input_of(&scheduled.message)?)
             .retry_policy(
                 RetryPolicy::builder()
                     .maximum_event_age_in_seconds(crate::limits::SCHEDULE_TRIED_FOR)
@@ -326,19 +325,43 @@ fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
 
 /// The body of the SQS message. It includes the payload if it is not too large then.
 fn text_of(message: &Message) -> PortResult<String> {
+    // SQS refuses these two characters. In JSON they occur only in strings, where an escape means the same.
+    bounded(message, |text| text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+}
+
+/// The input of a schedule, which becomes the body of an SQS message.
+fn input_of(message: &Message) -> PortResult<String> {
+    // Scheduler replaces placeholders in angle brackets. A payload may contain such text.
+    bounded(message, |text| {
+        text.replace('<', "\\u003c").replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+    })
+}
+
+/// Writes a message and escapes it. Leaves out the payload if the escaped text is too large.
+fn bounded(message: &Message, escape: impl Fn(String) -> String) -> PortResult<String> {
     let write = |message: &Message| {
-        serde_json::to_string(message)
-            .map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
+        let text = serde_json::to_string(message);
+        text.map(&escape).map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
     };
     let text = write(message)?;
-    let text = match message {
+    match message {
         Message::Attempt(attempt) if text.len() > crate::limits::SQS_MESSAGE_BYTES => {
-            write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))?
+            write(&Message::Attempt(AttemptMessage { body: Bytes::new(), ..attempt.clone() }))
         }
-        _ => text,
-    };
-    // SQS refuses these two characters. In JSON they occur only in strings, where an escape means the same.
-    Ok(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+        _ => Ok(text),
+    }
+}
+
+/// Reads the body of an SQS message. A dead letter of Scheduler may be the call that Scheduler could not make, of which
+/// the message is an argument.
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub fn read_message(body: &str) -> serde_json::Result<Message> {
+    serde_json::from_str(body).or_else(|error| {
+        let call: serde_json::Value = serde_json::from_str(body)?;
+        call["MessageBody"].as_str().map_or(Err(error), serde_json::from_str)
+    })
 }
 
 /// The wait until `due`, in whole seconds, rounded up.

@@ -105,13 +105,30 @@ impl Emulator {
 
     /// Sends a text to a queue.
     pub fn send(&self, queue_url: &str, text: &str) {
-        let headers = [
-            owner("sqs"),
-            ("x-amz-target", "AmazonSQS.SendMessage".to_owned()),
-            ("content-type", "application/x-amz-json-1.0".to_owned()),
-        ];
-        let body = json!({"QueueUrl": queue_url, "MessageBody": text}).to_string();
-        post(&self.endpoint, &headers, &body);
+        self.sqs("SendMessage", &json!({"QueueUrl": queue_url, "MessageBody": text}));
+    }
+
+    /// The bodies of all visible messages of a queue, which are deleted.
+    pub fn take(&self, queue_url: &str) -> Vec<String> {
+        let mut bodies = vec![];
+        loop {
+            let answer =
+                self.sqs("ReceiveMessage", &json!({"QueueUrl": queue_url, "MaxNumberOfMessages": 10}));
+            let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+            if messages.is_empty() {
+                return bodies;
+            }
+            for message in messages {
+                let receipt = &message["ReceiptHandle"];
+                self.sqs("DeleteMessage", &json!({"QueueUrl": queue_url, "ReceiptHandle": receipt}));
+                bodies.extend(message["Body"].as_str().map(str::to_owned));
+            }
+        }
+    }
+
+    /// Moves the messages of a dead-letter queue to the queue that they came from.
+    pub fn redrive(&self, dead_letters_arn: &str) {
+        self.sqs("StartMessageMoveTask", &json!({"SourceArn": dead_letters_arn}));
     }
 
     /// The number of messages in a queue, including messages in flight and delayed ones.
@@ -121,15 +138,36 @@ impl Emulator {
             "ApproximateNumberOfMessagesNotVisible",
             "ApproximateNumberOfMessagesDelayed",
         ];
-        let body = json!({"QueueUrl": queue_url, "AttributeNames": names}).to_string();
-        let headers = [
-            owner("sqs"),
-            ("x-amz-target", "AmazonSQS.GetQueueAttributes".to_owned()),
-            ("content-type", "application/x-amz-json-1.0".to_owned()),
-        ];
-        let answer: Value = read(&post(&self.endpoint, &headers, &body));
+        let answer = self.sqs("GetQueueAttributes", &json!({"QueueUrl": queue_url, "AttributeNames": names}));
         let count = |name: &&str| answer["Attributes"][*name].as_str().and_then(|n| n.parse::<u64>().ok());
         names.iter().map(|name| count(name).unwrap_or(0)).sum()
+    }
+
+    fn sqs(&self, action: &str, body: &Value) -> Value {
+        let headers = [
+            owner("sqs"),
+            ("x-amz-target", format!("AmazonSQS.{action}")),
+            ("content-type", "application/x-amz-json-1.0".to_owned()),
+        ];
+        let answer = post(&self.endpoint, &headers, &body.to_string());
+        if answer.is_empty() { Value::Null } else { read(&answer) }
+    }
+
+    /// Deletes all schedules of the stack, and returns their inputs.
+    pub fn take_schedules(&self) -> Vec<String> {
+        let group = self.output("ScheduleGroupName");
+        let headers = [owner("scheduler")];
+        let call = |method, path: &str| exchange(method, &format!("{}{path}", self.endpoint), &headers, "");
+        let list: Value = read(&call("GET", &format!("/schedules?ScheduleGroup={group}")));
+        let names =
+            list["Schedules"].as_array().into_iter().flatten().filter_map(|known| known["Name"].as_str());
+        let take = |name: &str| {
+            let path = format!("/schedules/{name}?groupName={group}");
+            let schedule: Value = read(&call("GET", &path));
+            call("DELETE", &path);
+            schedule["Target"]["Input"].as_str().map(str::to_owned)
+        };
+        names.filter_map(take).collect()
     }
 }
 

@@ -122,10 +122,7 @@ fn a_payload_that_is_too_large_to_travel_stays_at_home() {
     let large = format!("{{\"a\":\"{}\"}}", "\\\"".repeat(60_000));
     let text = text_of(&attempt(1, 1, &large)).unwrap();
     assert!(text.len() < 1_000, "{} bytes", text.len());
-    let Message::Attempt(read) = serde_json::from_str(&text).unwrap() else {
-        panic!("an attempt was written")
-    };
-    assert!(read.body.is_empty());
+    assert_eq!(read_message(&text).unwrap(), attempt(1, 1, ""));
 }
 
 #[test]
@@ -133,11 +130,32 @@ fn characters_that_sqs_does_not_carry_travel_as_escapes() {
     let body = "{\"a\":\"\u{fffe}\u{ffff}<aws.scheduler.execution-id>\"}";
     let text = text_of(&attempt(1, 1, body)).unwrap();
     assert!(!text.contains('\u{fffe}') && !text.contains('\u{ffff}'), "{text}");
-    for text in [text.clone(), text.replace('<', "\\u003c")] {
-        let Message::Attempt(read) = serde_json::from_str(&text).unwrap() else {
-            panic!("an attempt was written")
-        };
-        assert_eq!(read.body, body.as_bytes());
+    let input = input_of(&attempt(1, 1, body)).unwrap();
+    assert!(!input.contains('<'), "{input}");
+    for text in [text, input] {
+        assert_eq!(read_message(&text).unwrap(), attempt(1, 1, body));
+    }
+}
+
+#[test]
+fn the_input_of_a_schedule_is_measured_after_it_was_escaped() {
+    // Each character becomes six.
+    let body = format!("{{\"a\":\"{}\"}}", "<".repeat(50_000));
+    assert!(text_of(&attempt(1, 5, &body)).unwrap().len() > 50_000);
+    let input = input_of(&attempt(1, 5, &body)).unwrap();
+    assert!(input.len() < 1_000, "{} bytes", input.len());
+    assert_eq!(read_message(&input).unwrap(), attempt(1, 5, ""));
+}
+
+#[test]
+fn a_message_is_read_from_the_call_that_scheduler_could_not_make() {
+    let message = attempt(1, 5, "{\"a\":\"\\\"\"}");
+    let text = input_of(&message).unwrap();
+    let call =
+        serde_json::json!({"MessageBody": text, "QueueUrl": "https://sqs.us-east-1.amazonaws.com/1/q"});
+    assert_eq!(read_message(&call.to_string()).unwrap(), message);
+    for wrong in ["", "[]", "{}", "{\"MessageBody\":1}", "{\"MessageBody\":\"{}\"}"] {
+        assert!(read_message(wrong).is_err(), "{wrong}");
     }
 }
 
