@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants bench venv libraries test-tools lint-infra aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants bench venv libraries test-tools lint-infra preflight aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -73,7 +73,11 @@ coldstart: venv ## measure start and invocations of each function as released, w
 	$(CARGO) build --locked --release --bins $(FUNCTION_PACKAGES)
 	$(VENV)/bin/python infra/coldstart.py target/release
 
-lint-infra: venv ## check the template with cfn-lint and sam validate
+preflight: venv ## before a deployment: check the AWS account, read-only (ENV=prod)
+	$(VENV)/bin/python infra/preflight.py $(or $(ENV),dev)
+
+lint-infra: venv ## check template and preflight: their tests, cfn-lint, sam validate
+	cd infra && ../$(VENV)/bin/python -m unittest test_template test_preflight
 	target/venv-lint/bin/cfn-lint infra/template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 target/venv-lint/bin/sam validate --lint --template infra/template.yaml
 
