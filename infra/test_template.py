@@ -73,6 +73,21 @@ class Template(unittest.TestCase):
         for name in alone:
             self.assertEqual(queues[name]["Properties"]["RedriveAllowPolicy"], {"redrivePermission": "denyAll"})
 
+    def test_queues_refuse_calls_without_tls(self):
+        refusing = [policy["Properties"]["Queues"] for policy in self.resources("AWS::SQS::QueuePolicy").values()
+                    if any(statement["Effect"] == "Deny" and statement["Principal"] == "*"
+                           and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+                           and statement["Resource"] == {"Fn::GetAtt": [policy["Properties"]["Queues"][0]["Ref"], "Arn"]}
+                           for statement in policy["Properties"]["PolicyDocument"]["Statement"])]
+        # One queue to a policy, and one policy to a queue: another would replace it.
+        self.assertTrue(all(len(queues) == 1 for queues in refusing))
+        self.assertEqual(sorted(queues[0]["Ref"] for queues in refusing), sorted(self.resources("AWS::SQS::Queue")))
+        self.assertEqual(len(refusing), len(self.resources("AWS::SQS::QueuePolicy")))
+
+    def test_every_vpc_has_a_flow_log(self):
+        logged = {log["Properties"]["ResourceId"]["Ref"] for log in self.resources("AWS::EC2::FlowLog").values()}
+        self.assertEqual(logged, self.resources("AWS::EC2::VPC").keys())
+
 
 if __name__ == "__main__":
     unittest.main()
