@@ -12,6 +12,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// The time between two readings of the wall clock. Zero if it was set back meanwhile.
+pub(crate) fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}
+
 /// Notices when the process was frozen, as a Lambda environment is between two invocations: the wall clock went on, and
 /// the clock of [`now`] did not.
 pub(crate) struct Freezes {
@@ -29,7 +34,6 @@ impl Freezes {
         let both = (self.wall.now(), now());
         let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(both);
         let Some((wall, at)) = before else { return false };
-        let by_the_wall = Duration::try_from(both.0.duration_since(wall)).unwrap_or_default();
-        by_the_wall.saturating_sub(both.1.duration_since(at)) > limit
+        between(wall, both.0).saturating_sub(both.1.duration_since(at)) > limit
     }
 }

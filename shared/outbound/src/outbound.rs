@@ -36,7 +36,7 @@ pub struct OutboundConfig {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Looks up host names.
     pub resolver: Arc<dyn Resolve>,
-    /// The wall clock, by which answers of look-ups end.
+    /// The wall clock, by which answers of look-ups and kept connections end.
     pub clock: Arc<dyn Clock>,
     /// Look-ups that run at the same time, shared by account.
     pub lookups: usize,
@@ -79,9 +79,9 @@ impl Outbound {
     /// Fails if an extra root is not a valid certificate.
     pub fn new(config: OutboundConfig) -> Result<Self, BadRoot> {
         Ok(Self {
-            vetting: Vetting::new(config.policy, config.resolver, config.clock, config.lookups),
+            vetting: Vetting::new(config.policy, config.resolver, config.clock.clone(), config.lookups),
             tls: tls::config(config.extra_roots)?,
-            pool: Arc::new(Pool::new(config.idle_connections)),
+            pool: Arc::new(Pool::new(config.clock, config.idle_connections)),
             answered: Answered::default(),
         })
     }

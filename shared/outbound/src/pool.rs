@@ -2,19 +2,25 @@
 //!
 //! A connection is reused only if its address is among those vetted for the new attempt. So when a name moves to other
 //! addresses, its old connections are no longer used.
+//!
+//! Its age counts by the wall clock too: while a Lambda environment is frozen, the other clock may stand still. What is
+//! between us and the receiver forgets an idle connection, and swallows a request on it without a word.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use jiff::Timestamp;
 use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN};
+use statuspulse_core::ports::Clock;
 
 use crate::clock::{self, Instant};
 use crate::connection::Connection;
 
 pub(crate) struct Pool {
     idle: Mutex<Idle>,
+    wall: Arc<dyn Clock>,
     /// Idle connections at most.
     most: usize,
 }
@@ -23,23 +29,29 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Idle {
     /// By origin, oldest first. No queue is empty.
-    origins: HashMap<Box<str>, VecDeque<(Instant, Connection)>>,
+    origins: HashMap<Box<str>, VecDeque<Kept>>,
     count: usize,
     /// Whether the task that closes expired connections is running.
     swept: bool,
 }
 
+struct Kept {
+    since: Instant,
+    since_by_the_wall: Timestamp,
+    connection: Connection,
+}
+
 impl Pool {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { idle: Mutex::default(), most }
+    pub(crate) fn new(wall: Arc<dyn Clock>, most: usize) -> Self {
+        Self { idle: Mutex::default(), wall, most }
     }
 
     /// Takes a usable connection to this origin and to one of these addresses. Prefers the most recently used, which is
     /// the most likely to be alive.
     pub(crate) async fn take(&self, origin: &str, addresses: &[IpAddr]) -> Option<Connection> {
         loop {
-            let mut connection = self.lock().take(origin, addresses)?;
-            if connection.is_usable().await {
+            let Kept { since_by_the_wall, mut connection, .. } = self.lock().take(origin, addresses)?;
+            if clock::between(since_by_the_wall, self.wall.now()) < IDLE_FOR && connection.is_usable().await {
                 return Some(connection);
             }
         }
@@ -47,8 +59,9 @@ impl Pool {
 
     /// Keeps a connection that can be reused.
     pub(crate) fn put(self: &Arc<Self>, origin: &str, connection: Connection) {
+        let kept = Kept { since: clock::now(), since_by_the_wall: self.wall.now(), connection };
         let mut idle = self.lock();
-        idle.put(origin, connection, self.most);
+        idle.put(origin, kept, self.most);
         if !idle.swept {
             idle.swept = true;
             drop(idle);
@@ -62,18 +75,18 @@ impl Pool {
 }
 
 impl Idle {
-    fn take(&mut self, origin: &str, addresses: &[IpAddr]) -> Option<Connection> {
-        let kept = self.origins.get_mut(origin)?;
-        let at = kept.iter().rposition(|(_, connection)| addresses.contains(&connection.address()))?;
-        let (_, connection) = kept.remove(at)?;
-        if kept.is_empty() {
+    fn take(&mut self, origin: &str, addresses: &[IpAddr]) -> Option<Kept> {
+        let all = self.origins.get_mut(origin)?;
+        let at = all.iter().rposition(|kept| addresses.contains(&kept.connection.address()))?;
+        let taken = all.remove(at)?;
+        if all.is_empty() {
             self.origins.remove(origin);
         }
         self.count -= 1;
-        Some(connection)
+        Some(taken)
     }
 
-    fn put(&mut self, origin: &str, connection: Connection, most: usize) {
+    fn put(&mut self, origin: &str, new: Kept, most: usize) {
         if self.count >= most {
             self.drop_oldest();
         }
@@ -81,7 +94,7 @@ impl Idle {
             self.origins.insert(Box::from(origin), VecDeque::new());
         }
         let Some(kept) = self.origins.get_mut(origin) else { return };
-        kept.push_back((clock::now(), connection));
+        kept.push_back(new);
         self.count += 1;
         if kept.len() > IDLE_PER_ORIGIN {
             kept.pop_front();
@@ -90,8 +103,11 @@ impl Idle {
     }
 
     fn drop_oldest(&mut self) {
-        let oldest =
-            self.origins.iter().filter_map(|(origin, kept)| Some((kept.front()?.0, origin.clone()))).min();
+        let oldest = self
+            .origins
+            .iter()
+            .filter_map(|(origin, kept)| Some((kept.front()?.since, origin.clone())))
+            .min();
         let Some((_, origin)) = oldest else { return };
         if let Some(kept) = self.origins.get_mut(&origin) {
             kept.pop_front();
@@ -107,11 +123,11 @@ impl Idle {
         let now = clock::now();
         let mut next = None;
         self.origins.retain(|_, kept| {
-            while kept.front().is_some_and(|(since, _)| *since + IDLE_FOR <= now) {
+            while kept.front().is_some_and(|oldest| oldest.since + IDLE_FOR <= now) {
                 kept.pop_front();
                 self.count -= 1;
             }
-            let first = kept.front().map(|(since, _)| *since + IDLE_FOR);
+            let first = kept.front().map(|oldest| oldest.since + IDLE_FOR);
             next = [next, first].into_iter().flatten().min();
             first.is_some()
         });

@@ -147,6 +147,7 @@ impl Resolve for SystemResolver {
 
     fn forget(&self) {
         self.resolver.clear_cache();
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

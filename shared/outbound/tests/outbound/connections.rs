@@ -133,6 +133,20 @@ async fn an_idle_connection_is_closed_after_its_time() {
     reply(stage.post(&url).await);
 }
 
+/// A Lambda environment is frozen between invocations: its monotonic clock stops, and what is between it and the receiver
+/// forgets the connection. A request on it would get no answer.
+#[tokio::test]
+async fn a_connection_from_long_before_a_freeze_is_not_used() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    let kept_for = i64::try_from(IDLE_FOR.as_secs()).unwrap();
+    for (frozen, connections) in [(0, 1), (kept_for - 1, 1), (kept_for, 2), (3_600, 3), (0, 3), (-3_600, 3)] {
+        stage.clock.pass(frozen);
+        reply(stage.post(&receiver.url("/")).await);
+        assert_eq!(receiver.connections(), connections, "after {frozen} seconds");
+    }
+}
+
 #[tokio::test]
 async fn a_kept_connection_that_was_closed_meanwhile_is_replaced_without_being_noticed() {
     let stage = Stage::new();

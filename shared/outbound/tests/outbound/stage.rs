@@ -140,6 +140,7 @@ impl Clock for WallClock {
 pub(crate) struct Stage {
     pub(crate) authority: Authority,
     pub(crate) dns: Arc<ScriptedDns>,
+    pub(crate) clock: Arc<WallClock>,
     pub(crate) outbound: Arc<Outbound>,
 }
 
@@ -151,8 +152,10 @@ impl Stage {
     pub(crate) fn with_dns(answers: Vec<Dns>) -> Self {
         let authority = Authority::fresh().unwrap();
         let dns = ScriptedDns::new(answers);
-        let outbound = Arc::new(sender(allowing(&["127.0.0.0/8"]), vec![root_of(&authority)], &dns));
-        Self { authority, dns, outbound }
+        let clock = Arc::<WallClock>::default();
+        let policy = allowing(&["127.0.0.0/8"]);
+        let outbound = Arc::new(sender_at(&clock, policy, vec![root_of(&authority)], &dns));
+        Self { authority, dns, clock, outbound }
     }
 
     pub(crate) fn receiver(&self) -> Receiver {
