@@ -113,6 +113,18 @@ def retry_bus_events() -> None:
     replace(eventbridge, "_dispatch_to_lambda", dispatch)
 
 
+def count_as_tls() -> None:
+    """Lets policies see calls as calls with TLS, as all calls to AWS are. Here they are plain, on loopback."""
+    from ministack.core import iam_evaluator
+
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_as_tls(key, context):
+        return "true" if key.lower() == "aws:securetransport" else resolve(key, context)
+
+    replace(iam_evaluator, "_resolve_condition_key", resolve_as_tls)
+
+
 def move_dead_letters() -> None:
     """Adds StartMessageMoveTask, which MiniStack lacks. As in SQS, the source must be the dead-letter queue of another
     queue. Each message goes to `DestinationArn`, or to the queue that it came from. Without either it stays."""

@@ -193,6 +193,12 @@ class Permissions(SharedEmulator):
             "Worker", "dynamodb", "delete_item", TableName=self.emulator.output("TableName"), Key=key)
         self.assertEqual(denied, "AccessDeniedException")
 
+    def test_policies_see_calls_with_tls(self):
+        """The policy of this queue refuses all others."""
+        message = {"QueueUrl": self.emulator.output("DelayQueueUrl"), "MessageBody": "{}"}
+        self.assertEqual(self.emulator.call("Worker", "sqs", "send_message", **message), "ok")
+        self.emulator.client("sqs").purge_queue(QueueUrl=message["QueueUrl"])
+
     def test_sending_a_batch_needs_the_permission_to_send(self):
         batch = {"QueueUrl": self.emulator.output("DeadQueueUrl"), "Entries": [{"Id": "a", "MessageBody": "{}"}]}
         self.assertEqual(self.emulator.call("Worker", "sqs", "send_message_batch", **batch), "ok")
