@@ -15,6 +15,8 @@ CONFIGURATION = Path(__file__).parent / "samconfig.toml"
 # The quota "EC2-VPC Elastic IPs".
 ELASTIC_IPS = {"ServiceCode": "ec2", "QuotaCode": "L-0263D0A3"}
 ADDRESSES = ZONES = 3
+# The values of MaxConcurrency.
+CONCURRENCY = (10000, 1000, 100, 50)
 
 
 def main() -> int:
@@ -58,8 +60,8 @@ def concurrency(function_client, wanted: int) -> tuple[bool, str]:
     limit = function_client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     if limit >= wanted:
         return False, f"Lambda: {limit} concurrent executions, MaxConcurrency is {wanted}"
-    fitting = [known for known in (1000, 100, 50) if known <= limit]
-    advice = f"set MaxConcurrency={fitting[0]}" if fitting else "the stack needs at least 50"
+    fitting = [known for known in CONCURRENCY if known <= limit]
+    advice = f"set MaxConcurrency={fitting[0]}" if fitting else f"the stack needs at least {CONCURRENCY[-1]}"
     return True, (f"Lambda: {limit} concurrent executions, MaxConcurrency is {wanted}: {advice}, or ask for more "
                   "(Service Quotas, Lambda, Concurrent executions)")
 

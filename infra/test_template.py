@@ -8,8 +8,9 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "testing/emulator"))
+sys.path[:0] = [str(HERE), str(HERE.parent / "testing/emulator")]
 
+import preflight  # noqa: E402
 import stack  # noqa: E402
 
 # These send messages to their own queues on purpose. Lambda would take that for a loop.
@@ -43,6 +44,7 @@ class Template(unittest.TestCase):
             self.assertTrue(all(2 <= share <= 1000 for share in used), account)
         parameter = self.template["Parameters"]["MaxConcurrency"]
         self.assertEqual(set(parameter["AllowedValues"]), self.template["Mappings"]["Concurrency"].keys())
+        self.assertEqual(tuple(map(int, parameter["AllowedValues"])), preflight.CONCURRENCY)
 
     def test_a_first_deployment_can_be_rolled_back(self):
         protected = {name: table for name, table in self.resources("AWS::DynamoDB::Table").items()

@@ -325,16 +325,18 @@ fn batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
 
 /// The body of the SQS message. It includes the payload if it is not too large then.
 fn text_of(message: &Message) -> PortResult<String> {
-    // SQS refuses these two characters. In JSON they occur only in strings, where an escape means the same.
-    bounded(message, |text| text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+    bounded(message, escaped)
 }
 
 /// The input of a schedule, which becomes the body of an SQS message.
 fn input_of(message: &Message) -> PortResult<String> {
     // Scheduler replaces placeholders in angle brackets. A payload may contain such text.
-    bounded(message, |text| {
-        text.replace('<', "\\u003c").replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
-    })
+    bounded(message, |text| escaped(text).replace('<', "\\u003c"))
+}
+
+/// Escapes two characters that SQS refuses. In JSON they occur only in strings, where an escape means the same.
+fn escaped(text: String) -> String {
+    text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
 /// Writes a message and escapes it. Leaves out the payload if the escaped text is too large.

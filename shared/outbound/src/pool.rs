@@ -3,8 +3,9 @@
 //! A connection is reused only if its address is among those vetted for the new attempt. So when a name moves to other
 //! addresses, its old connections are no longer used.
 //!
-//! Its age counts by the wall clock too: while a Lambda environment is frozen, the other clock may stand still. What is
-//! between us and the receiver forgets an idle connection, and swallows a request on it without a word.
+//! Age is also measured by the wall clock, because the monotonic clock may stop while a Lambda environment is frozen. By
+//! the time it wakes, a NAT gateway or load balancer may have dropped the idle connection without telling us, and a
+//! request sent on it would never be answered.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

@@ -133,8 +133,8 @@ async fn an_idle_connection_is_closed_after_its_time() {
     reply(stage.post(&url).await);
 }
 
-/// A Lambda environment is frozen between invocations: its monotonic clock stops, and what is between it and the receiver
-/// forgets the connection. A request on it would get no answer.
+/// A Lambda environment is frozen between invocations: its monotonic clock stops, while a NAT gateway or load balancer may
+/// drop the idle connection.
 #[tokio::test]
 async fn a_connection_from_long_before_a_freeze_is_not_used() {
     let stage = Stage::new();
