@@ -335,15 +335,16 @@ fn input_of(message: &Message) -> PortResult<String> {
 }
 
 /// Escapes two characters that SQS refuses. In JSON they occur only in strings, where an escape means the same.
-fn escaped(text: String) -> String {
+fn escaped(text: &str) -> String {
     text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
 /// Writes a message and escapes it. Leaves out the payload if the escaped text is too large.
-fn bounded(message: &Message, escape: impl Fn(String) -> String) -> PortResult<String> {
+fn bounded(message: &Message, escape: impl Fn(&str) -> String) -> PortResult<String> {
     let write = |message: &Message| {
         let text = serde_json::to_string(message);
-        text.map(&escape).map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
+        text.map(|text| escape(&text))
+            .map_err(|error| Unavailable { doing: "writing a message", source: error.into() })
     };
     let text = write(message)?;
     match message {
