@@ -50,11 +50,11 @@ impl Host {
     /// Fails if a variable is missing or invalid, or if a call to AWS fails.
     pub async fn start(sends_to: &[SqsQueue]) -> Result<Self, Error> {
         log::start();
-        let aws = statuspulse_aws::configuration()?;
         // A release build has no variable that could move its clock.
         let clock_file =
             if cfg!(debug_assertions) { environment::optional("STATUSPULSE_DEV_CLOCK_FILE") } else { None };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock { offset: clock_file.map(Into::into) });
+        let aws = statuspulse_aws::configuration(clock.clone())?;
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
         let table = environment::required("STATUSPULSE_TABLE")?;

@@ -8,14 +8,17 @@
 //!   they can handle a failed call themselves.
 //! - **Retries**: three, with jittered exponential backoff from 50 ms. This gives a throttled partition time, and a
 //!   first attempt is still sent within a second. If all fail, the message goes back to its queue.
-//! - **Connections** are kept without a time limit, because an execution environment may be frozen for long between two
-//!   invocations. A call on a connection that was closed meanwhile is retried.
+//! - **Connections** are kept for the next calls, and end after a pause: see `connections.rs`. A call on a connection
+//!   that was closed meanwhile is retried.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, SharedHttpClient,
+};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -23,6 +26,9 @@ use aws_types::SdkConfig;
 use aws_types::sdk_config::Builder as ConfigBuilder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use statuspulse_core::ports::Clock;
+
+use crate::connections::Connections;
 
 /// An environment variable that Lambda sets is missing.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +39,7 @@ pub struct NotInLambda(&'static str);
 ///
 /// # Errors
 /// Fails if a variable that Lambda sets is missing.
-pub fn configuration() -> Result<SdkConfig, NotInLambda> {
+pub fn configuration(clock: Arc<dyn Clock>) -> Result<SdkConfig, NotInLambda> {
     let maybe = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let set = |name| maybe(name).ok_or(NotInLambda(name));
     let credentials = Credentials::new(
@@ -44,13 +50,13 @@ pub fn configuration() -> Result<SdkConfig, NotInLambda> {
         None,
         "the function's role",
     );
-    let mut chosen = chosen(&set("AWS_REGION")?, credentials);
+    let mut chosen = chosen(&set("AWS_REGION")?, credentials, clock);
     chosen.set_endpoint_url(maybe("AWS_ENDPOINT_URL"));
     Ok(chosen.build())
 }
 
-/// The configuration as described in this module, for any region and credentials.
-pub fn chosen(region: &str, credentials: Credentials) -> ConfigBuilder {
+/// The configuration as described in this module, for any region and credentials. `clock` is the wall clock.
+pub fn chosen(region: &str, credentials: Credentials, clock: Arc<dyn Clock>) -> ConfigBuilder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(crate::limits::CONNECT_TIMEOUT)
         .operation_attempt_timeout(crate::limits::REQUEST_TIMEOUT)
@@ -60,19 +66,23 @@ pub fn chosen(region: &str, credentials: Credentials) -> ConfigBuilder {
         .with_max_attempts(crate::limits::CALL_TRIES)
         .with_initial_backoff(crate::limits::FIRST_BACKOFF)
         .with_max_backoff(crate::limits::MAX_BACKOFF);
-    let tls = TlsContext::builder().with_trust_store(amazons_roots()).build().unwrap_or_default();
-    let http = Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls)
-        .pool_idle_timeout(None::<Duration>)
-        .build_https();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http)
+        .http_client(Connections::new(http_client, clock))
         .timeout_config(timeouts)
         .retry_config(retries)
+}
+
+/// A client without connections. It does not measure how long they are idle, because its clock stops with the environment.
+fn http_client() -> SharedHttpClient {
+    let tls = TlsContext::builder().with_trust_store(amazons_roots()).build().unwrap_or_default();
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .pool_idle_timeout(None::<Duration>)
+        .build_https()
 }
 
 /// The roots of Amazon Trust Services, and those of Starfield, which signed its certificates before.

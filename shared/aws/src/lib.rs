@@ -2,6 +2,7 @@
 //! EventBridge, metrics as EMF.
 
 mod clients;
+mod connections;
 mod dynamodb;
 mod emf;
 mod error;

@@ -30,7 +30,8 @@ impl InTable {
     /// Each case needs its own clients, because its runtime and the connections end with it.
     fn configuration(&self) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "the emulator's root user");
-        statuspulse_aws::chosen("us-east-1", credentials).endpoint_url(&*self.endpoint).build()
+        let chosen = statuspulse_aws::chosen("us-east-1", credentials, self.clock.clone());
+        chosen.endpoint_url(&*self.endpoint).build()
     }
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

@@ -246,6 +246,10 @@ pub const IDLE_FOR: Duration = Duration::from_secs(55);
 /// If a kept connection breaks within this time and without a byte of an answer, it was stale, and the request is sent
 /// again on a new one. After this time the receiver may be handling the request.
 pub const STALE_WITHIN: Duration = Duration::from_secs(1);
+/// If nothing that is sent on a kept connection is acknowledged for this time, the network has forgotten it, and the
+/// request is sent again on a new one. Long enough for two packets that are lost in a row, and short enough that the
+/// receiver still has most of [`ATTEMPT_TIMEOUT`].
+pub const UNACKED_FOR: Duration = Duration::from_secs(2);
 /// Time between two messages to a Slack channel: Slack's limit.
 pub const SLACK_INTERVAL: Duration = Duration::from_secs(1);
 /// Deliveries in one message to a channel: each costs a claim and a save ...

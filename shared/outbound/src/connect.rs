@@ -18,6 +18,7 @@ use crate::clock::{self, Instant};
 use crate::connection::Connection;
 use crate::explain::{self, NoReply};
 use crate::meter::Metered;
+use crate::socket::Socket;
 
 /// Connects, with TLS if the URL is https. Returns or fails by the deadline.
 pub(crate) async fn connect(
@@ -29,9 +30,10 @@ pub(crate) async fn connect(
     let (tcp, address) = connect_tcp(addresses, url.port(), deadline).await?;
     // A POST is written at once. Nagle's algorithm would only delay it.
     tcp.set_nodelay(true).map_err(|error| explain::connect(&error))?;
+    let (tcp, reuse) = Socket::new(tcp);
     let (tcp, below) = Metered::new(tcp);
     if !url.scheme_is_https() {
-        return Ok(Connection::open(tcp, below, address).await?);
+        return Ok(Connection::open(tcp, below, reuse, address).await?);
     }
     let name = match url.host() {
         Host::Address(address) => ServerName::from(address),
@@ -40,7 +42,7 @@ pub(crate) async fn connect(
     };
     let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, tcp);
     match timeout_at(deadline, handshake).await {
-        Ok(Ok(stream)) => Ok(Connection::open(stream, below, address).await?),
+        Ok(Ok(stream)) => Ok(Connection::open(stream, below, reuse, address).await?),
         Ok(Err(error)) => Err(explain::io(&error).into()),
         Err(_) => Err(explain::tls_timeout().into()),
     }

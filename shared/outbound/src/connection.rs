@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::explain;
 use crate::meter::{Meter, Metered};
+use crate::socket::Reuse;
 
 /// The stream below HTTP: TCP, or TLS over TCP.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,6 +37,7 @@ pub(crate) struct Connection {
     meter: Meter,
     /// Counts the bytes that TCP reads.
     below: Meter,
+    reuse: Reuse,
     address: IpAddr,
 }
 
@@ -44,13 +46,24 @@ pub(crate) struct NoAnswer {
     pub(crate) failure: Failure,
     /// Whether no byte of a response had arrived. On a kept connection this is the sign that it was stale.
     pub(crate) silent: bool,
+    /// Whether no byte of the request had arrived either, as far as the system knows.
+    pub(crate) swallowed: bool,
+}
+
+impl NoAnswer {
+    /// The receiver has the request.
+    pub(crate) fn not_stale(failure: Failure) -> Self {
+        Self { failure, silent: false, swallowed: false }
+    }
 }
 
 impl Connection {
-    /// Starts HTTP on a stream. `below` counts the bytes of the TCP stream under it.
+    /// Starts HTTP on a stream. `below` counts the bytes of the TCP stream under it, and `reuse` tells it that the
+    /// connection is used again.
     pub(crate) async fn open(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         below: Meter,
+        reuse: Reuse,
         address: IpAddr,
     ) -> Result<Self, Failure> {
         let stream: Box<dyn Stream> = Box::new(stream);
@@ -63,12 +76,17 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| explain::exchange(&error))?;
-        Ok(Self { sender, driver: Some(driver), meter, below, address })
+        Ok(Self { sender, driver: Some(driver), meter, below, reuse, address })
     }
 
     /// The remote address.
     pub(crate) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Tells the stream that the next request is not the first.
+    pub(crate) fn begin_reuse(&self) {
+        self.reuse.begins();
     }
 
     /// Sends the request and waits for the head of the response.
@@ -81,10 +99,14 @@ impl Connection {
         let answer = self.sender.send_request(request);
         match driven(&mut self.driver, answer).await {
             Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => {
-                Err(NoAnswer { failure: explain::exchange(&error), silent: self.meter.is_silent() })
+            Some(Err(error)) => Err(NoAnswer {
+                failure: explain::exchange(&error),
+                silent: self.meter.is_silent(),
+                swallowed: explain::is_unacknowledged(&error),
+            }),
+            None => {
+                Err(NoAnswer { failure: explain::closed(), silent: self.meter.is_silent(), swallowed: false })
             }
-            None => Err(NoAnswer { failure: explain::closed(), silent: self.meter.is_silent() }),
         }
     }
 

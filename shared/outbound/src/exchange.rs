@@ -55,11 +55,11 @@ pub(crate) async fn exchange(
 ) -> Result<(Reply, bool), NoAnswer> {
     let response = match timeout_at(deadline, connection.ask(request)).await {
         Ok(answer) => answer?,
-        Err(_) => return Err(NoAnswer { failure: explain::answer_timeout(call.timeout), silent: false }),
+        Err(_) => return Err(NoAnswer::not_stale(explain::answer_timeout(call.timeout))),
     };
     let status = response.status().as_u16();
     if response.status().is_informational() {
-        return Err(NoAnswer { failure: explain::not_final(status), silent: false });
+        return Err(NoAnswer::not_stale(explain::not_final(status)));
     }
     let retry_after = retry_after(response.headers());
     let headers = kept_headers(response.headers());

@@ -119,6 +119,12 @@ pub(crate) fn exchange(error: &hyper::Error) -> Failure {
     }
 }
 
+/// Whether the connection broke because what we sent was not acknowledged.
+pub(crate) fn is_unacknowledged(error: &hyper::Error) -> bool {
+    let kinds = [io::ErrorKind::TimedOut, io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable];
+    source::<io::Error>(error).is_some_and(|error| kinds.contains(&error.kind()))
+}
+
 /// The connection failed during the TLS handshake or later.
 pub(crate) fn io(error: &io::Error) -> Failure {
     if inner::<Flood>(error).is_some() {

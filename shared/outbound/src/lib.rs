@@ -43,6 +43,7 @@ mod meter;
 mod outbound;
 mod pool;
 mod resolve;
+mod socket;
 mod tls;
 mod vetting;
 

@@ -100,18 +100,22 @@ impl Outbound {
     async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, NoReply> {
         // First, so that no connection is opened for a request that cannot be built.
         let mut request = request(call)?;
+        let mut connected_by = by.connected;
         if let Some(kept) = self.pool.take(call.url.origin(), addresses).await {
             let asked = clock::now();
+            kept.begin_reuse();
             match self.exchange_on(kept, request, call, addresses, by.answer).await {
                 Ok(reply) => return Ok(reply),
-                // The receiver had closed the idle connection. The request is repeated on a new one.
-                Err(stale) if stale.silent && asked.elapsed() < STALE_WITHIN => {}
+                // The receiver had closed the idle connection, or the network had forgotten it. The request is repeated
+                // on a new one.
+                Err(stale) if stale.silent && (stale.swallowed || asked.elapsed() < STALE_WITHIN) => {}
                 Err(no_answer) => return Err(no_answer.failure.into()),
             }
             request = exchange::request(call)?;
+            connected_by = by.answer.min(clock::now() + CONNECT_TIMEOUT);
         }
         let in_order = self.answered.in_order(call.url.origin(), addresses);
-        let fresh = connect(&call.url, &in_order, &self.tls, by.connected).await?;
+        let fresh = connect(&call.url, &in_order, &self.tls, connected_by).await?;
         let answer = self.exchange_on(fresh, request, call, addresses, by.answer).await;
         Ok(answer.map_err(|no_answer| no_answer.failure)?)
     }

@@ -32,6 +32,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(&stack).await;
     an_incident_reaches_pagerduty_and_slack_and_the_account_is_notified_in_its_own_channel(&stack).await;
     a_slow_webhook_has_a_queue_of_its_own(&stack).await;
+    an_environment_that_was_frozen_uses_no_connection_from_before(&stack).await;
     dashboard::shows_and_does_the_same(&stack).await;
     permissions::are_used_and_enough(&stack.emulator);
 }
@@ -168,6 +169,22 @@ async fn a_slow_webhook_has_a_queue_of_its_own(stack: &Stack) {
     assert_eq!(sends(), 1);
     stack.quiet().await;
     no_message_is_dead(stack);
+}
+
+/// Between two invocations, the wall clock goes on and the monotonic clock stops.
+async fn an_environment_that_was_frozen_uses_no_connection_from_before(stack: &Stack) {
+    let path = "/hooks/frozen";
+    let (webhook, _) = stack.admin.webhook(&stack.receiver.url(path), &["frozen"]).await;
+    stack.admin.published(&["frozen"], &payload("opened", "INC-FROZEN-1", 1), 2).await;
+    stack.arrived(path, 2).await;
+    stack.quiet().await;
+    let before = stack.receiver.connections();
+    stack.pass(Duration::from_secs(3_600), 1).await;
+    stack.admin.published(&["frozen"], &payload("opened", "INC-FROZEN-2", 2), 2).await;
+    stack.arrived(path, 3).await;
+    stack.admin.all_delivered(&webhook).await;
+    assert!(stack.receiver.connections() > before, "a kept connection from before the freeze was used");
+    assert_eq!(stack.receiver.count(path), 3, "each at its first attempt");
 }
 
 pub(crate) fn no_message_is_dead(stack: &Stack) {

@@ -30,7 +30,7 @@ fn messages() -> Messages {
         notification: queue("notification"),
     };
     let credentials = aws_sdk_sqs::config::Credentials::new("none", "none", None, None, "no calls");
-    let configuration = crate::chosen("us-east-1", credentials).build();
+    let configuration = crate::chosen("us-east-1", credentials, Arc::new(Noon)).build();
     Messages::new(
         aws_sdk_sqs::Client::new(&configuration),
         aws_sdk_scheduler::Client::new(&configuration),

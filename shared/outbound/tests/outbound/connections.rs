@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
-use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN, LOOKUP_REUSE};
+use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN, LOOKUP_REUSE, UNACKED_FOR};
 use statuspulse_kit::{Answer, Behaviour, CertificateSpec, Receiver, ReceiverOptions, TlsVersions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Barrier;
 
-use crate::stage::{AMPLE, SHORT, Stage, failure, found, pass, read_request, reply, server, server_at};
+use crate::stage::{
+    AMPLE, SHORT, Stage, drop_all_packets, failure, found, pass, read_request, reply, server, server_at,
+};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -145,6 +147,40 @@ async fn a_connection_from_long_before_a_freeze_is_not_used() {
         reply(stage.post(&receiver.url("/")).await);
         assert_eq!(receiver.connections(), connections, "after {frozen} seconds");
     }
+}
+
+/// A NAT gateway that has forgotten an idle connection drops its packets without telling anyone.
+#[tokio::test]
+async fn a_kept_connection_that_swallows_packets_is_replaced_without_being_noticed() {
+    let stage = Stage::new();
+    let (swallows, mut swallowed) = tokio::sync::mpsc::unbounded_channel();
+    let address = server(move |number, mut socket| {
+        let swallows = swallows.clone();
+        async move {
+            read_request(&mut socket).await;
+            let _gone = socket.write_all(OK).await;
+            if number == 0 {
+                drop_all_packets(&socket);
+                let _gone = swallows.send(socket);
+            }
+        }
+    })
+    .await;
+    let url = format!("http://127.0.0.1:{}/", address.port());
+    assert_eq!(reply(stage.post(&url).await).status, 200);
+    let _swallowing = swallowed.recv().await.unwrap();
+    assert_eq!(reply(stage.post(&url).await).status, 200);
+}
+
+/// The same silence, but the request was acknowledged: the receiver may be handling it.
+#[tokio::test]
+async fn a_receiver_that_thinks_for_long_on_a_kept_connection_is_asked_once() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    reply(stage.post(&receiver.url("/")).await);
+    receiver.behaviour("/", Behaviour::Hang);
+    failure(stage.post_within(&receiver.url("/"), UNACKED_FOR + SHORT).await, Class::Timeout);
+    assert_eq!((receiver.count("/"), receiver.connections()), (2, 1));
 }
 
 #[tokio::test]

@@ -258,6 +258,13 @@ pub(crate) async fn read_request(socket: &mut TcpStream) -> Vec<u8> {
     request
 }
 
+/// Makes the system drop all further packets of a connection unread, so that they are not acknowledged.
+pub(crate) fn drop_all_packets(socket: &TcpStream) {
+    const RETURN: u16 = 0x06;
+    let keep_no_byte = [socket2::SockFilter::new(RETURN, 0, 0, 0)];
+    socket2::SockRef::from(socket).attach_filter(&keep_no_byte).unwrap();
+}
+
 /// A listener whose queue of connections is full, so that the kernel drops further requests for one.
 pub(crate) fn silent_listener(address: &str, port: u16) -> (std::net::TcpListener, std::net::TcpStream) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
