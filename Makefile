@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants bench venv libraries test-tools lint-infra preflight aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -104,6 +104,15 @@ build: ## build the release program: target/release/statuspulse
 
 sim: ## simulate the whole system under random faults, 100,000 runs (RUNS=1000000 for more; SEED=7 shows one run)
 	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),$(if $(SEED),1,100000))
+
+UPGRADE := $(CARGO) test --locked -p statuspulse-core -p statuspulse-aws -p statuspulse-embedded \
+  --lib --test upgrade --test embedded -- upgrade
+test-upgrade: ## records and messages of the releases before, and of a later one
+	$(UPGRADE)
+
+upgrade-files: ## write the files of this release for test-upgrade
+	mkdir -p testing/upgrade/$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+	STATUSPULSE_WRITE_UPGRADE_FILES=1 $(UPGRADE)
 
 # Runs the unit tests of core and the simulation, then the spec suite for the mutants that these missed. The mutants that
 # no test notices are in docs/mutants.md.

@@ -32,6 +32,8 @@ pub enum Class {
     TargetNotPublic,
     /// Not an HTTP response, or not a final one.
     BadResponse,
+    /// A later version recorded it, with a class that this one does not know.
+    Unknown,
 }
 
 impl Class {
@@ -93,6 +95,8 @@ pub enum Trigger {
     Resume,
     /// Its owner asked for a redelivery after it was finished.
     Redelivery,
+    /// A later version began it, for a reason that this one does not know.
+    Unknown,
 }
 
 impl Trigger {

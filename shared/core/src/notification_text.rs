@@ -100,6 +100,7 @@ fn happened(kind: &NotificationKind) -> String {
                 PauseReason::Gone => "because its endpoint answered 410 Gone",
                 PauseReason::Manual => "by hand",
                 PauseReason::Permanent => "because its destination permanently refuses requests",
+                PauseReason::Unknown => "for a reason that is not known",
             };
             format!("was paused {why}")
         }

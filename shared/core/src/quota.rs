@@ -1,5 +1,6 @@
 //! What an account may use. Each quota has a default, which an operator can override for an account.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -83,22 +84,23 @@ pub fn calls_charged<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> u64 {
     1 + length.unwrap_or(unknown).min(limits::REQUEST_BYTES as u64) / limits::BYTES_PER_CALL
 }
 
-/// An account's quotas: the defaults, apart from those that an operator has set.
+/// An account's quotas: the defaults, apart from those that an operator has set. By name, so that those that only a later
+/// version knows are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Quotas(BTreeMap<Quota, u64>);
+pub struct Quotas(BTreeMap<Cow<'static, str>, u64>);
 
 impl Quotas {
     /// The value of a quota.
     pub fn of(&self, quota: Quota) -> u64 {
-        self.0.get(&quota).copied().unwrap_or_else(|| quota.default_value())
+        self.0.get(quota.name()).copied().unwrap_or_else(|| quota.default_value())
     }
 
     /// Sets a quota, or with `None` returns it to its default.
     pub fn set(&mut self, quota: Quota, value: Option<u64>) {
         match value {
-            Some(value) => self.0.insert(quota, value),
-            None => self.0.remove(&quota),
+            Some(value) => self.0.insert(Cow::Borrowed(quota.name()), value),
+            None => self.0.remove(quota.name()),
         };
     }
 }

@@ -25,6 +25,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod job;
+pub(crate) mod later;
 pub(crate) mod pages;
 pub mod pause;
 pub mod settings;
@@ -41,6 +42,7 @@ use crate::notification::{Notification, NotificationKind};
 use crate::signature::SigningKeys;
 
 pub use job::{BulkJob, JobKind};
+pub use later::Later;
 pub use pause::{Pause, PauseReason};
 pub use settings::{Headers, Settings};
 
@@ -82,6 +84,8 @@ pub struct Webhook {
     /// Until when it counts as slow; `None` if its last attempts were quick. This is a hint that a store may forget. It is
     /// not part of the record: see [`Webhooks::mark_slow`](crate::ports::Webhooks::mark_slow).
     pub slow_until: Option<Timestamp>,
+    /// What a later version has written and this one does not know.
+    pub later: Later,
     /// Incremented with each save, for compare-and-set.
     pub version: u64,
 }
@@ -183,6 +187,7 @@ impl Webhook {
             updated_at: now,
             requests_since: now,
             slow_until: None,
+            later: Later::default(),
             version: 0,
         }
     }

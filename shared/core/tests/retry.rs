@@ -122,6 +122,7 @@ fn every_class_is_found_by_its_name() {
         "http_5xx",
         "target_not_public",
         "bad_response",
+        "unknown",
     ];
     assert_eq!(Class::ALL.iter().map(|each| each.name()).collect::<Vec<_>>(), names);
     for class in Class::ALL.iter().copied() {

@@ -114,6 +114,7 @@ pub(crate) fn pause_reason(reason: PauseReason) -> &'static str {
         PauseReason::Gone => "the endpoint answered 410 Gone",
         PauseReason::Manual => "it was paused by hand",
         PauseReason::Permanent => "the destination answered that it no longer accepts events",
+        PauseReason::Unknown => "a later version of this service paused it",
     }
 }
 
@@ -122,6 +123,7 @@ pub(crate) fn begun_by(trigger: Trigger) -> &'static str {
         Trigger::Event => "its event",
         Trigger::Resume => "a resume of the webhook",
         Trigger::Redelivery => "a redelivery request",
+        Trigger::Unknown => "a later version of this service",
     }
 }
 

@@ -12,7 +12,7 @@ use statuspulse_core::record::{from_millis, millis};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use crate::Embedded;
-use crate::columns::{Unknown, bad, bytes16, bytes32, time};
+use crate::columns::{Unknown, all_readable, bad, bytes16, bytes32, time};
 use crate::sealing::Sealer;
 
 #[async_trait]
@@ -93,10 +93,8 @@ impl Accounts for Embedded {
 
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
         let read = move |connection: &Connection| {
-            connection
-                .prepare_cached("SELECT * FROM keys WHERE account_id = ?1 ORDER BY id")?
-                .query_map([account.to_bytes()], key_row)?
-                .collect()
+            let sql = "SELECT * FROM keys WHERE account_id = ?1 ORDER BY id";
+            all_readable(connection.prepare_cached(sql)?.query_map([account.to_bytes()], key_row)?)
         };
         self.readers.long(account, "listing keys", read).await
     }
@@ -137,10 +135,9 @@ impl Embedded {
     /// Returns the accounts with this name, for the command line. Names are not unique.
     pub fn accounts_by_name(&self, name: &str) -> PortResult<Vec<Account>> {
         self.readers.read("finding an account", |connection| {
-            connection
-                .prepare_cached("SELECT * FROM accounts WHERE name = ?1 ORDER BY id")?
-                .query_map([name], |row| account_row(row, &self.sealer))?
-                .collect()
+            let sql = "SELECT * FROM accounts WHERE name = ?1 ORDER BY id";
+            let mut statement = connection.prepare_cached(sql)?;
+            all_readable(statement.query_map([name], |row| account_row(row, &self.sealer))?)
         })
     }
 
@@ -149,10 +146,8 @@ impl Embedded {
         let sql = "SELECT keys.*, accounts.name AS account_name FROM keys
                    LEFT JOIN accounts ON accounts.id = keys.account_id ORDER BY keys.id";
         self.readers.read("listing keys", |connection| {
-            connection
-                .prepare_cached(sql)?
-                .query_map([], |row| Ok((key_row(row)?, row.get("account_name")?)))?
-                .collect()
+            let mut statement = connection.prepare_cached(sql)?;
+            all_readable(statement.query_map([], |row| Ok((key_row(row)?, row.get("account_name")?)))?)
         })
     }
 
@@ -194,8 +189,7 @@ fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
 }
 
 fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
-    let domains: Vec<String> =
-        row.get::<_, String>("allowed_domains")?.split_whitespace().map(str::to_owned).collect();
+    let domains: String = row.get("allowed_domains")?;
     let id = bytes16(row, "id")?;
     let slack = match row.get_ref("slack")?.as_blob_or_null()? {
         None => None,
@@ -208,7 +202,7 @@ fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
         id: AccountId::from_bytes(id),
         slack,
         name: row.get("name")?,
-        allowed_domains: AllowedDomains::parse(domains).map_err(bad)?,
+        allowed_domains: AllowedDomains::restore(domains.split_whitespace()),
         quotas: serde_json::from_str(row.get_ref("quotas")?.as_str()?).map_err(bad)?,
         created_at: time(row, "created_at")?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),

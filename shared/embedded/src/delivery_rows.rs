@@ -91,7 +91,7 @@ pub(crate) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         webhook_id: WebhookId::from_bytes(bytes16(row, "webhook_id")?),
         accepted_at: time(row, "accepted_at")?,
         round: row.get("round")?,
-        trigger: read_trigger(row.get_ref("trigger")?.as_str()?).map_err(bad)?,
+        trigger: read_trigger(row.get_ref("trigger")?.as_str()?),
         failed_in: failed_in(row)?,
         claimed_until: None,
         state: state_of(row)?,

@@ -8,7 +8,7 @@ use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::ports::{DeliveryQuery, Page};
 use statuspulse_core::record::millis;
 
-use crate::columns::bytes16;
+use crate::columns::{all_readable, bytes16, readable};
 use crate::delivery_rows::{HELD, SCHEDULED, WAITING, delivery_row, state_number};
 use crate::limits::{CLOCK_SET_BACK, LIST_ROWS, ROWS_AT_A_TIME};
 
@@ -44,7 +44,7 @@ pub(crate) fn page(
         }
         last = Some(DeliveryId::from_bytes(bytes16(row, "id")?));
         if matches(row, accepted_at, filter)? {
-            items.push(delivery_row(row)?);
+            items.extend(readable(delivery_row(row))?);
         }
     }
     Ok(Page { items, next: None })
@@ -144,7 +144,7 @@ pub(crate) fn of_job(
         let sql =
             format!("SELECT * FROM deliveries WHERE webhook_id = ?1 AND {condition} ORDER BY seq LIMIT ?3");
         let mut statement = connection.prepare_cached(&sql)?;
-        statement.query_map((webhook.to_bytes(), value, limit), delivery_row)?.collect()
+        all_readable(statement.query_map((webhook.to_bytes(), value, limit), delivery_row)?)
     };
     match query {
         DeliveryQuery::Held => in_states(connection, webhook, &[HELD], limit),
@@ -169,7 +169,7 @@ fn failed_since(
                WHERE webhook_id = ?1 AND state = 4 AND state > 2 AND seq > ?2 AND accepted_at >= ?3
                ORDER BY seq LIMIT ?4";
     let values = (webhook.to_bytes(), older, millis(since), limit);
-    connection.prepare_cached(sql)?.query_map(values, delivery_row)?.collect()
+    all_readable(connection.prepare_cached(sql)?.query_map(values, delivery_row)?)
 }
 
 /// Those of several states, each read by its index, in order.
@@ -183,13 +183,11 @@ fn in_states(
         "SELECT * FROM deliveries WHERE webhook_id = ?1 AND state = ?2 AND state < 3 ORDER BY seq LIMIT ?3";
     let mut page = vec![];
     for state in states {
-        let found = connection
-            .prepare_cached(sql)?
-            .query_map((webhook.to_bytes(), state, limit), |row| {
-                Ok((row.get::<_, i64>("seq")?, delivery_row(row)?))
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        page.extend(found);
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map((webhook.to_bytes(), state, limit), |row| {
+            Ok((row.get::<_, i64>("seq")?, delivery_row(row)?))
+        })?;
+        page.extend(all_readable(rows)?);
     }
     page.sort_unstable_by_key(|(seq, _)| *seq);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -8,7 +8,7 @@ use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::message::{Message, QueueName};
 use statuspulse_core::record::millis;
 
-use crate::columns::{bad, bytes16};
+use crate::columns::{bad, bytes16, readable};
 use crate::entry::{Entry, Owner, Wanted, without_body};
 
 /// The queue's number in the database, and its index in `Queues::in_memory`.
@@ -90,11 +90,18 @@ pub(crate) fn ready_entries(
 ) -> rusqlite::Result<Vec<Entry>> {
     let sql = "SELECT seq, receives, message FROM ready
                WHERE queue = ?1 AND account_id = ?2 AND webhook_id = ?3 AND seq > ?4 AND seq <= ?5
-               ORDER BY seq LIMIT ?6";
+               ORDER BY seq";
     let Wanted { owner, after, to, limit } = wanted;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let values = (queue, owner.account.to_bytes(), owner.webhook.to_bytes(), after, to, limit);
-    connection.prepare_cached(sql)?.query_map(values, |row| entry_row(connection, row))?.collect()
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((queue, owner.account.to_bytes(), owner.webhook.to_bytes(), after, to))?;
+    let mut entries = vec![];
+    // A message that cannot be read stays where it is, for a version that can.
+    while entries.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        entries.extend(readable(entry_row(connection, row))?);
+    }
+    Ok(entries)
 }
 
 pub(crate) fn insert_ready(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
@@ -129,20 +136,29 @@ pub(crate) fn delete_ready(connection: &Connection, entry: &Entry) -> rusqlite::
     Ok(())
 }
 
-/// Makes the messages ready that are due, a page of them.
+/// Makes the messages ready that are due, a page of them. One that cannot be read becomes a dead letter.
 pub(crate) fn move_due(connection: &Connection, now: i64, seq: &AtomicI64) -> rusqlite::Result<Vec<Entry>> {
-    let due: Vec<(i64, Entry)> = connection
+    let due: Vec<(i64, i64, Option<Entry>)> = connection
         .prepare_cached("SELECT * FROM delayed WHERE due <= ?1 ORDER BY due, seq LIMIT ?2")?
-        .query_map((now, crate::limits::DUE_PAGE), |row| Ok((row.get("due")?, entry_row(connection, row)?)))?
+        .query_map((now, crate::limits::DUE_PAGE), |row| {
+            Ok((row.get("due")?, row.get("seq")?, readable(entry_row(connection, row))?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     let mut moved = Vec::with_capacity(due.len());
-    for (due, entry) in due {
-        connection
-            .prepare_cached("DELETE FROM delayed WHERE due = ?1 AND seq = ?2")?
-            .execute((due, entry.seq))?;
-        let entry = Entry { seq: seq.fetch_add(1, Ordering::Relaxed) + 1, ..entry };
-        insert_ready(connection, &entry)?;
-        moved.push(entry);
+    for (due, at, entry) in due {
+        match entry {
+            Some(entry) => {
+                let entry = Entry { seq: seq.fetch_add(1, Ordering::Relaxed) + 1, ..entry };
+                insert_ready(connection, &entry)?;
+                moved.push(entry);
+            }
+            None => {
+                let sql = "INSERT INTO dead_letters (message, receives, died_at)
+                           SELECT message, receives, ?3 FROM delayed WHERE due = ?1 AND seq = ?2";
+                connection.prepare_cached(sql)?.execute((due, at, now))?;
+            }
+        }
+        connection.prepare_cached("DELETE FROM delayed WHERE due = ?1 AND seq = ?2")?.execute((due, at))?;
     }
     Ok(moved)
 }

@@ -14,7 +14,7 @@ use statuspulse_core::webhook::Webhook;
 
 use crate::Embedded;
 use crate::accounts::count_kept;
-use crate::columns::{bad, bytes32, time};
+use crate::columns::{bad, bytes32, readable, time};
 use crate::delivery_rows::{delivery_by_id, due_columns, lane_head, state_number};
 use crate::queue::Outgoing;
 
@@ -140,7 +140,7 @@ fn accepted_before(connection: &Connection, event: &Event) -> rusqlite::Result<A
     let mut deliveries = vec![];
     for webhook in webhooks.as_chunks::<16>().0 {
         let id = DeliveryId::derive(event.id, accepted_at, WebhookId::from_bytes(*webhook));
-        deliveries.extend(delivery_by_id(connection, id)?);
+        deliveries.extend(readable(delivery_by_id(connection, id))?.flatten());
     }
     Ok(Acceptance::Accepted(deliveries))
 }
@@ -202,7 +202,7 @@ fn send_for(
     if !delivery.is_finished() {
         return Ok(());
     }
-    let head = lane_head(connection, delivery.webhook_id, &delivery.incident_id)?;
+    let head = readable(lane_head(connection, delivery.webhook_id, &delivery.incident_id))?.flatten();
     if let Some(head) = head.filter(|head| head.state == State::Waiting)
         && let Ok(promoted) = update_delivery(connection, head.promoted(now))?
     {

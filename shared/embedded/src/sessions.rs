@@ -7,7 +7,7 @@ use statuspulse_core::ports::{PortResult, Sessions};
 use statuspulse_core::record::millis;
 
 use crate::Embedded;
-use crate::columns::{Unknown, bad, bytes32, time};
+use crate::columns::{Unknown, bad, bytes32, readable, time};
 
 #[async_trait]
 impl Sessions for Embedded {
@@ -28,8 +28,9 @@ impl Sessions for Embedded {
         self.readers.read("reading a session", |connection| {
             connection
                 .prepare_cached("SELECT * FROM sessions WHERE hash = ?1")?
-                .query_row([hash.0], session_row)
+                .query_row([hash.0], |row| readable(session_row(row)))
                 .optional()
+                .map(Option::flatten)
         })
     }
 
@@ -38,8 +39,9 @@ impl Sessions for Embedded {
         let work = move |connection: &Connection| {
             connection
                 .prepare_cached("DELETE FROM sessions WHERE hash = ?1 RETURNING *")?
-                .query_row([hash.0], session_row)
+                .query_row([hash.0], |row| readable(session_row(row)))
                 .optional()
+                .map(Option::flatten)
         };
         self.writer.write("taking a session", work, |_| {}).await
     }

@@ -108,6 +108,12 @@ impl Emulator {
         self.sqs("SendMessage", &json!({"QueueUrl": queue_url, "MessageBody": text}));
     }
 
+    /// Changes the delay of a queue, as the deployment of another template does.
+    pub fn set_delay(&self, queue_url: &str, seconds: u32) {
+        let attributes = json!({"DelaySeconds": seconds.to_string()});
+        self.sqs("SetQueueAttributes", &json!({"QueueUrl": queue_url, "Attributes": attributes}));
+    }
+
     /// The bodies of all visible messages of a queue, which are deleted.
     pub fn take(&self, queue_url: &str) -> Vec<String> {
         let mut bodies = vec![];

@@ -94,6 +94,35 @@ async fn long_chains_of_messages_are_not_taken_for_loops() {
     assert!(stack.receiver.count(slack) > before + 20, "the notification was not sent again often enough");
 }
 
+/// While a template with another ladder is deployed, functions and queues have different delays. No attempt comes before its
+/// time, and none is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ladder_can_be_changed_under_way() {
+    let stack = Stack::start([60, 60, 60, 60]).await;
+    let path = "/hooks/ladder";
+    let (webhook, _) = stack.admin.webhook(&stack.receiver.url(path), &[]).await;
+    stack.receiver.behaviour(path, Behaviour::first(2, Behaviour::status(503), Behaviour::ok()));
+    stack.emulator.set_delay(stack.emulator.output("Retry1mQueueUrl"), 1);
+    stack.emulator.set_delay(stack.emulator.output("Retry5mQueueUrl"), 300);
+
+    stack.admin.published(&[], &payload("opened", "INC-1", 1), 1).await;
+    stack.arrived(path, 2).await;
+    stack.quiet().await;
+    stack.pass(Duration::from_secs(10), 5).await;
+    assert_eq!(
+        stack.receiver.count(path),
+        2,
+        "the message came after a second, and the attempt is due after 60"
+    );
+    stack.pass(Duration::from_secs(11), 1).await;
+    stack.arrived(path, 3).await;
+
+    stack.quiet().await;
+    stack.pass(Duration::from_secs(301), 1).await;
+    stack.arrived(path, 4).await;
+    stack.admin.all_delivered(&webhook).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letters_are_sent_again() {
     let stack = Stack::start([1, 1, 1, 3_600]).await;

@@ -17,7 +17,7 @@ use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 use super::Table;
 use super::item::{Item, Read, binary, number, text, time};
 use super::keys::{ALL_ACCOUNTS, Key, SK, account_partition};
-use super::table::{Change, Condition, Written, readable};
+use super::table::{Change, Condition, Written, all_readable, readable};
 
 #[async_trait]
 impl Accounts for Table {
@@ -103,7 +103,7 @@ impl Accounts for Table {
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
         let doing = "listing keys";
         let items = self.all_with_prefix(account_partition(Some(account)), "k#", doing).await?;
-        readable(items.iter().map(read_key).collect(), doing)
+        Ok(all_readable(&items, read_key, doing))
     }
 
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
@@ -120,15 +120,14 @@ impl Accounts for Table {
             let Some(item) = self.get(Key::CredentialOfAccount(Some(account), key), doing).await? else {
                 return Ok(false);
             };
-            let known = readable(read_key(&item), doing)?;
-            self.key_cache.forget(&known.hash);
-            if known.revoked_at.is_some() {
+            // Whatever else the record has, which only another version may know.
+            let hash = KeyHash(readable(item.array("hash"), doing)?);
+            self.key_cache.forget(&hash);
+            if item.contains_key("revoked_at") {
                 return Ok(true);
             }
-            let writes = vec![
-                revoked(Key::CredentialOfAccount(Some(account), key))?,
-                revoked(Key::Credential(known.hash))?,
-            ];
+            let writes =
+                vec![revoked(Key::CredentialOfAccount(Some(account), key))?, revoked(Key::Credential(hash))?];
             // Refused: another call revoked it, or a transaction conflicted. Read it again.
             if self.transact(writes, doing).await?.is_ok() {
                 return Ok(true);
@@ -181,7 +180,7 @@ fn exists(doing: &'static str) -> Unavailable {
     Unavailable { doing, source: "an item with this key exists".into() }
 }
 
-fn account_item(account: &Account) -> Item {
+pub(super) fn account_item(account: &Account) -> Item {
     HashMap::from([
         ("name".to_owned(), text(&account.name)),
         ("allowed_domains".to_owned(), text(domains_text(account))),
@@ -195,16 +194,16 @@ fn domains_text(account: &Account) -> String {
     account.allowed_domains.as_strings().join(" ")
 }
 
-fn quotas_text(account: &Account) -> Result<String, Unreadable> {
+pub(super) fn quotas_text(account: &Account) -> Result<String, Unreadable> {
     serde_json::to_string(&account.quotas).map_err(Unreadable::because)
 }
 
-fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
+pub(super) fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
     let domains = item.text("allowed_domains")?.split_whitespace();
     Ok(Account {
         id,
         name: item.text("name")?.to_owned(),
-        allowed_domains: AllowedDomains::parse(domains).map_err(Unreadable::because)?,
+        allowed_domains: AllowedDomains::restore(domains),
         slack: None,
         quotas: match item.maybe_text("quotas") {
             None => Quotas::default(),
@@ -215,7 +214,7 @@ fn read_account(id: AccountId, item: &Item) -> Result<Account, Unreadable> {
     })
 }
 
-fn key_item(key: &ApiKey) -> Item {
+pub(super) fn key_item(key: &ApiKey) -> Item {
     let mut item = HashMap::from([
         ("id".to_owned(), text(key.id.to_string())),
         ("role".to_owned(), text(key.role.name())),
@@ -232,7 +231,7 @@ fn key_item(key: &ApiKey) -> Item {
     item
 }
 
-fn read_key(item: &Item) -> Result<ApiKey, Unreadable> {
+pub(super) fn read_key(item: &Item) -> Result<ApiKey, Unreadable> {
     let role = item.text("role")?;
     Ok(ApiKey {
         id: item.parsed("id")?,

@@ -23,7 +23,7 @@ use super::Table;
 use super::events::{Kept, later, read_event_type};
 use super::item::{Item, Read, expiry, number, text, time};
 use super::keys::{Key, Mark};
-use super::table::{Change, Condition, Written, pause_before, readable, side_by_side};
+use super::table::{Change, Condition, Written, all_readable, pause_before, readable, side_by_side};
 
 /// Records and messages are in different services, so the outbox sends the messages.
 #[async_trait]
@@ -183,8 +183,7 @@ impl Table {
         let doing = "reading deliveries";
         let keys = ids.into_iter().map(|(webhook, id)| Key::Delivery(webhook, id).item()).collect();
         let items = self.get_all(keys, doing).await?;
-        let mut found: Vec<Delivery> =
-            readable(items.iter().map(read_delivery).collect::<Result<_, _>>(), doing)?;
+        let mut found: Vec<Delivery> = all_readable(&items, read_delivery, doing);
         found.sort_unstable_by_key(|delivery| delivery.id);
         Ok(found)
     }
@@ -364,7 +363,7 @@ fn mark_of(delivery: &Delivery) -> Option<Mark> {
     }
 }
 
-fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
+pub(super) fn delivery_item(delivery: &Delivery) -> Result<Item, Unreadable> {
     let mut item = HashMap::from([
         ("id".to_owned(), text(delivery.id.to_string())),
         ("event_id".to_owned(), text(delivery.event_id.to_string())),
@@ -439,7 +438,7 @@ pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
         webhook_id: item.parsed("webhook_id")?,
         accepted_at: item.time("accepted_at")?,
         round: item.small("round")?,
-        trigger: item.maybe_text("trigger").map_or(Ok(Trigger::Event), read_trigger)?,
+        trigger: item.maybe_text("trigger").map_or(Trigger::Event, read_trigger),
         failed_in: failed_in(item)?,
         claimed_until: None,
         state,

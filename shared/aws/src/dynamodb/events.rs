@@ -60,7 +60,7 @@ pub(super) fn later(at: Timestamp, wait: std::time::Duration) -> Timestamp {
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-fn event_item(event: &Event, deliveries: &[Delivery]) -> Item {
+pub(super) fn event_item(event: &Event, deliveries: &[Delivery]) -> Item {
     let webhooks: Vec<u8> = deliveries.iter().flat_map(|delivery| delivery.webhook_id.to_bytes()).collect();
     let groups = serde_json::Value::from(event.monitor_groups.clone()).to_string();
     let mut item = Key::Event(event.id).item();
@@ -79,7 +79,7 @@ fn event_item(event: &Event, deliveries: &[Delivery]) -> Item {
     item
 }
 
-fn read_event(item: &Item) -> Result<Kept, Unreadable> {
+pub(super) fn read_event(item: &Item) -> Result<Kept, Unreadable> {
     let event = Event {
         id: item.parsed("id")?,
         account_id: item.parsed("account_id")?,

@@ -13,7 +13,7 @@ use super::Table;
 use super::deliveries::read_delivery;
 use super::item::{Item, Read, text};
 use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort};
-use super::table::{names_in, readable, side_by_side};
+use super::table::{all_readable, names_in, side_by_side};
 use crate::error::failed;
 
 /// The part of a list that comes from one shard.
@@ -89,9 +89,7 @@ impl Table {
                 .limit(at_once)
                 .set_exclusive_start_key(start);
             let answer = request.send().await.map_err(failed(doing))?;
-            for item in answer.items() {
-                list.found.push(readable(read_delivery(item), doing)?);
-            }
+            list.found.extend(all_readable(answer.items(), read_delivery, doing));
             start = answer.last_evaluated_key;
             let last = start.as_ref().and_then(|key| key.maybe_text(SK)).and_then(|sk| sk.strip_prefix("d#"));
             list.rest = last.and_then(|id| id.parse().ok());

@@ -25,6 +25,8 @@ mod lists;
 mod rate_limits;
 mod sessions;
 mod table;
+#[cfg(test)]
+mod upgrade;
 mod webhooks;
 
 pub use table::Table;

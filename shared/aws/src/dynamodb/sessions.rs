@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
+use jiff::Timestamp;
 use statuspulse_core::access::{KeyHash, Session, SessionKind};
 use statuspulse_core::ports::{PortResult, Sessions};
 use statuspulse_core::record::Unreadable;
@@ -18,12 +19,7 @@ use crate::error::failed;
 impl Sessions for Table {
     async fn create_session(&self, session: &Session) -> PortResult<()> {
         let mut item = Key::Session(session.hash).item();
-        item.extend(HashMap::from([
-            ("kind".to_owned(), text(name_of(session.kind))),
-            ("key".to_owned(), binary(session.key.0)),
-            ("expires_at".to_owned(), time(session.expires_at)),
-            ("expires".to_owned(), expiry(session.expires_at)),
-        ]));
+        item.extend(session_item(session.kind, session.key, session.expires_at));
         // If it exists already, an earlier try of this call wrote it.
         self.put_if_new(item, "storing a session").await.map(drop)
     }
@@ -31,7 +27,7 @@ impl Sessions for Table {
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
         let doing = "reading a session";
         let item = self.get(Key::Session(*hash), doing).await?;
-        readable(item.map(|item| read_session(*hash, &item)).transpose(), doing)
+        readable(item.map_or(Ok(None), |item| read_session(*hash, &item)), doing)
     }
 
     async fn take_session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
@@ -39,7 +35,7 @@ impl Sessions for Table {
         let delete =
             self.client.delete_item().table_name(&self.name).set_key(Some(Key::Session(*hash).item()));
         let deleted = delete.return_values(ReturnValue::AllOld).send().await.map_err(failed(doing))?;
-        readable(deleted.attributes.map(|item| read_session(*hash, &item)).transpose(), doing)
+        readable(deleted.attributes.map_or(Ok(None), |item| read_session(*hash, &item)), doing)
     }
 }
 
@@ -50,11 +46,22 @@ fn name_of(kind: SessionKind) -> &'static str {
     }
 }
 
-fn read_session(hash: KeyHash, item: &Item) -> Result<Session, Unreadable> {
+pub(super) fn session_item(kind: SessionKind, key: KeyHash, expires_at: Timestamp) -> Item {
+    HashMap::from([
+        ("kind".to_owned(), text(name_of(kind))),
+        ("key".to_owned(), binary(key.0)),
+        ("expires_at".to_owned(), time(expires_at)),
+        ("expires".to_owned(), expiry(expires_at)),
+    ])
+}
+
+pub(super) fn read_session(hash: KeyHash, item: &Item) -> Result<Option<Session>, Unreadable> {
     let kind = match item.text("kind")? {
         "link" => SessionKind::Link,
         "browser" => SessionKind::Browser,
-        other => return Err(Unreadable::unknown("kind", other)),
+        // Only a later version knows it. Here, its owner is signed out.
+        _ => return Ok(None),
     };
-    Ok(Session { hash, kind, key: KeyHash(item.array("key")?), expires_at: item.time("expires_at")? })
+    let key = KeyHash(item.array("key")?);
+    Ok(Some(Session { hash, kind, key, expires_at: item.time("expires_at")? }))
 }

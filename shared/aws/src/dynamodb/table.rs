@@ -18,7 +18,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use statuspulse_core::ports::{Clock, Conflict, PortResult, Random, Unavailable};
 use statuspulse_core::record::Unreadable;
 
-use super::item::Item;
+use super::item::{Item, Read};
 use super::key_cache::KeyCache;
 use super::keys::{Key, PK, SK};
 use crate::error::{failed, unreadable};
@@ -331,6 +331,24 @@ pub(super) async fn side_by_side<T>(calls: Vec<BoxFuture<'_, PortResult<T>>>) ->
         all.push(answer?);
     }
     Ok(all)
+}
+
+/// The records that can be read. The others are logged: they cost those beside them nothing.
+pub(super) fn all_readable<T>(
+    items: &[Item],
+    read: impl Fn(&Item) -> Result<T, Unreadable>,
+    doing: &'static str,
+) -> Vec<T> {
+    let mut found = Vec::with_capacity(items.len());
+    for item in items {
+        match read(item) {
+            Ok(record) => found.push(record),
+            Err(error) => {
+                tracing::error!(record.id = item.maybe_text("id"), %error, doing, "a record cannot be read")
+            }
+        }
+    }
+    found
 }
 
 /// Turns an unreadable record into [`Unavailable`].

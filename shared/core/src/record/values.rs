@@ -60,7 +60,7 @@ mod tests {
             assert_eq!(JobKind::from_name(kind.name()), Some(*kind));
         }
 
-        let reasons = ["failures", "gone", "manual", "permanent"];
+        let reasons = ["failures", "gone", "manual", "permanent", "unknown"];
         assert_eq!(PauseReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>(), reasons);
         for reason in PauseReason::ALL {
             assert_eq!(PauseReason::from_name(reason.name()), Some(*reason));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::values::{Unreadable, from_millis, micros, millis, optional_time};
 use crate::audit::{AuditLog, Change, Entry};
@@ -17,7 +18,7 @@ use crate::secret::Secret;
 use crate::signature::{Outgoing, RotationStyle, SigningKeys};
 use crate::target::EndpointUrl;
 use crate::webhook::{
-    BulkJob, Handshake, Headers, Health, JobKind, Pause, PauseReason, Settings, State, Webhook,
+    BulkJob, Handshake, Headers, Health, JobKind, Later, Pause, PauseReason, Settings, State, Webhook,
 };
 
 /// A webhook's record. The store seals `secrets`. It has no `Debug`, which would show them.
@@ -52,12 +53,14 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
     // Without the parser's error text, which may quote a secret.
     let secrets: Secrets = serde_json::from_str(&parts.secrets)
         .map_err(|_| Unreadable::because("the sealed part has an unknown format"))?;
+    let mut later = Later::default();
+    let keys = secrets.keys()?;
     Ok(Webhook {
         id: parts.id,
         account_id: parts.account_id,
-        keys: secrets.keys()?,
-        settings: record.settings(secrets)?,
-        state: record.state()?,
+        keys,
+        settings: record.settings(secrets, &mut later)?,
+        state: record.state(&mut later)?,
         health: Health {
             outage: record.outage,
             failing_since: optional_time(record.failing_since)?,
@@ -71,15 +74,16 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
             duration: Duration::from_micros(record.handshake.micros),
         },
         resumed_in: record.resumed_in,
-        job: record.job()?,
-        notification: record.notification.map(NotificationRecord::restore).transpose()?,
-        outbox: record.outbox.into_iter().map(restore_message).collect::<Result<_, _>>()?,
-        audit: AuditLog::restore(record.audit.iter().map(restore_entry).collect::<Result<_, _>>()?),
+        job: restore_job(record.job, &mut later)?,
+        notification: restore_notification(record.notification, &mut later)?,
+        outbox: restore_outbox(record.outbox, &mut later)?,
+        audit: restore_audit(record.audit, &mut later)?,
         generation: record.generation,
         created_at: from_millis(record.created_at)?,
         updated_at: from_millis(record.updated_at)?,
         requests_since: from_millis(record.requests_since)?,
         slow_until: None,
+        later: Later { fields: record.later, ..later },
         version: parts.version,
     })
 }
@@ -100,20 +104,32 @@ struct Record {
     handshake: HandshakeRecord,
     resumed_in: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    job: Option<JobRecord>,
+    job: Option<Part<JobRecord>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    notification: Option<NotificationRecord>,
+    notification: Option<Part<NotificationRecord>>,
     /// Due time and message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    outbox: Vec<(i64, Message)>,
-    /// Time, change and API key.
+    outbox: Vec<(i64, Part<Message>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    audit: Vec<(i64, String, Option<KeyId>)>,
+    audit: Vec<EntryRecord>,
     generation: u64,
     created_at: i64,
     updated_at: i64,
     requests_since: i64,
+    #[serde(flatten)]
+    later: Map<String, Value>,
 }
+
+/// A part of a record that this version may not know.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Part<T> {
+    Known(T),
+    Later(Value),
+}
+
+/// Time, change and API key.
+type EntryRecord = (i64, String, Option<KeyId>);
 
 #[derive(Serialize, Deserialize)]
 struct PauseRecord {
@@ -180,6 +196,8 @@ struct Secrets {
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     routing_key: Option<String>,
+    #[serde(flatten)]
+    later: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -191,17 +209,25 @@ struct OutgoingRecord {
 
 impl Record {
     fn of(webhook: &Webhook) -> Self {
-        let settings = &webhook.settings;
+        let (settings, later) = (&webhook.settings, &webhook.later);
         let (state, pause) = match &webhook.state {
             State::Pending => ("pending", None),
             State::Active => ("active", None),
-            State::Paused(pause) => ("paused", Some(PauseRecord::of(pause))),
+            State::Paused(pause) => ("paused", Some(PauseRecord::of(pause, later))),
             State::Deleted => ("deleted", None),
         };
+        let known_events = settings.events.iter().map(|event| event.name().to_owned());
+        let job = webhook.job.map(|job| Part::Known(JobRecord::of(job)));
+        let notification = webhook.notification.as_ref().map(NotificationRecord::of).map(Part::Known);
+        let owed = webhook.outbox.iter().map(|owed| (millis(owed.due), Part::Known(owed.message.clone())));
+        let owed_later = later.outbox.iter().map(|(due, message)| (*due, Part::Later(message.clone())));
+        let mut audit: Vec<_> = webhook.audit.entries().iter().map(entry_record).collect();
+        audit.extend(later.audit.iter().cloned());
+        audit.sort_by_key(|(at, ..)| *at);
         Self {
             url: settings.shown_url(),
             destination: settings.destination.name().to_owned(),
-            events: settings.events.iter().map(|event| event.name().to_owned()).collect(),
+            events: known_events.chain(later.events.iter().cloned()).collect(),
             monitor_groups: settings.monitor_groups.clone(),
             description: settings.description.clone(),
             state: state.to_owned(),
@@ -217,82 +243,150 @@ impl Record {
                 micros: micros(webhook.handshake.duration),
             },
             resumed_in: webhook.resumed_in,
-            job: webhook.job.map(|job| JobRecord {
-                kind: job.kind.name().to_owned(),
-                page: job.page,
-                due: millis(job.due),
-                leased_until: job.leased_until.map(millis),
-                outage: job.outage,
-                ramp: job.ramp,
-                setbacks: job.setbacks,
-                drained: job.drained,
-            }),
-            notification: webhook.notification.as_ref().map(NotificationRecord::of),
-            outbox: webhook.outbox.iter().map(|owed| (millis(owed.due), owed.message.clone())).collect(),
-            audit: webhook.audit.entries().iter().map(entry_record).collect(),
+            job: job.or_else(|| later.job.clone().map(Part::Later)),
+            notification: notification.or_else(|| later.notification.clone().map(Part::Later)),
+            outbox: owed.chain(owed_later).collect(),
+            audit,
             generation: webhook.generation,
             created_at: millis(webhook.created_at),
             updated_at: millis(webhook.updated_at),
             requests_since: millis(webhook.requests_since),
+            later: later.fields.clone(),
         }
     }
 
-    fn settings(&self, secrets: Secrets) -> Result<Settings, Unreadable> {
-        let event =
-            |name: &String| EventType::from_name(name).ok_or_else(|| Unreadable::unknown("event", name));
+    fn settings(&self, secrets: Secrets, later: &mut Later) -> Result<Settings, Unreadable> {
+        let mut events = vec![];
+        for name in &self.events {
+            match EventType::from_name(name) {
+                Some(event) => events.push(event),
+                None => later.events.push(name.clone()),
+            }
+        }
+        let destination = secrets.destination(&self.destination)?;
+        later.sealed = secrets.later;
         Ok(Settings {
             url: EndpointUrl::restore(secrets.url.as_ref().unwrap_or(&self.url))
                 .map_err(Unreadable::because)?,
-            destination: secrets.destination(&self.destination)?,
-            events: self.events.iter().map(event).collect::<Result<_, _>>()?,
+            destination,
+            events,
             monitor_groups: self.monitor_groups.clone(),
             description: self.description.clone(),
             headers: Headers(secrets.headers),
         })
     }
 
-    fn state(&self) -> Result<State, Unreadable> {
+    fn state(&self, later: &mut Later) -> Result<State, Unreadable> {
         match (self.state.as_str(), &self.pause) {
             ("pending", None) => Ok(State::Pending),
             ("active", None) => Ok(State::Active),
             ("deleted", None) => Ok(State::Deleted),
-            ("paused", Some(pause)) => Ok(State::Paused(pause.restore()?)),
+            ("paused", Some(pause)) => Ok(State::Paused(pause.restore(later)?)),
             _ => Err(Unreadable::unknown("state", &self.state)),
         }
     }
+}
 
-    fn job(&self) -> Result<Option<BulkJob>, Unreadable> {
-        let Some(job) = &self.job else { return Ok(None) };
-        Ok(Some(BulkJob {
-            kind: JobKind::from_name(&job.kind).ok_or_else(|| Unreadable::unknown("job", &job.kind))?,
+fn restore_job(record: Option<Part<JobRecord>>, later: &mut Later) -> Result<Option<BulkJob>, Unreadable> {
+    let job = match record {
+        None => return Ok(None),
+        Some(Part::Known(job)) => job,
+        Some(Part::Later(job)) => {
+            later.job = Some(job);
+            return Ok(None);
+        }
+    };
+    let Some(kind) = JobKind::from_name(&job.kind) else {
+        later.job = Some(serde_json::to_value(job).map_err(Unreadable::because)?);
+        return Ok(None);
+    };
+    Ok(Some(BulkJob {
+        kind,
+        page: job.page,
+        due: from_millis(job.due)?,
+        leased_until: optional_time(job.leased_until)?,
+        outage: job.outage,
+        ramp: job.ramp,
+        setbacks: job.setbacks,
+        drained: job.drained,
+    }))
+}
+
+fn restore_notification(
+    record: Option<Part<NotificationRecord>>,
+    later: &mut Later,
+) -> Result<Option<Notification>, Unreadable> {
+    match record {
+        None => Ok(None),
+        Some(Part::Known(notification)) => notification.restore().map(Some),
+        Some(Part::Later(notification)) => {
+            later.notification = Some(notification);
+            Ok(None)
+        }
+    }
+}
+
+fn restore_outbox(
+    records: Vec<(i64, Part<Message>)>,
+    later: &mut Later,
+) -> Result<Vec<ScheduledMessage>, Unreadable> {
+    let mut outbox = vec![];
+    for (due, message) in records {
+        match message {
+            Part::Known(message) => outbox.push(ScheduledMessage { message, due: from_millis(due)? }),
+            Part::Later(message) => later.outbox.push((due, message)),
+        }
+    }
+    Ok(outbox)
+}
+
+fn restore_audit(records: Vec<EntryRecord>, later: &mut Later) -> Result<AuditLog, Unreadable> {
+    let mut entries = vec![];
+    for (at, name, by) in records {
+        match Change::from_name(&name) {
+            Some(change) => entries.push(Entry { at: from_millis(at)?, change, by }),
+            None => later.audit.push((at, name, by)),
+        }
+    }
+    Ok(AuditLog::restore(entries))
+}
+
+impl JobRecord {
+    fn of(job: BulkJob) -> Self {
+        Self {
+            kind: job.kind.name().to_owned(),
             page: job.page,
-            due: from_millis(job.due)?,
-            leased_until: optional_time(job.leased_until)?,
+            due: millis(job.due),
+            leased_until: job.leased_until.map(millis),
             outage: job.outage,
             ramp: job.ramp,
             setbacks: job.setbacks,
             drained: job.drained,
-        }))
+        }
     }
 }
 
-fn restore_message((due, message): (i64, Message)) -> Result<ScheduledMessage, Unreadable> {
-    Ok(ScheduledMessage { message, due: from_millis(due)? })
-}
-
 impl PauseRecord {
-    fn of(pause: &Pause) -> Self {
+    fn of(pause: &Pause, later: &Later) -> Self {
+        let known = pause.reason.name().to_owned();
         Self {
-            reason: pause.reason.name().to_owned(),
+            reason: match pause.reason {
+                PauseReason::Unknown => later.pause_reason.clone().unwrap_or(known),
+                _ => known,
+            },
             since: millis(pause.since),
             last_error: pause.last_error.clone(),
             failing_since: pause.failing_since.map(millis),
         }
     }
 
-    fn restore(&self) -> Result<Pause, Unreadable> {
+    fn restore(&self, later: &mut Later) -> Result<Pause, Unreadable> {
+        let reason = reason(&self.reason);
+        if reason == PauseReason::Unknown {
+            later.pause_reason = Some(self.reason.clone());
+        }
         Ok(Pause {
-            reason: reason(&self.reason)?,
+            reason,
             since: from_millis(self.since)?,
             last_error: self.last_error.clone(),
             failing_since: optional_time(self.failing_since)?,
@@ -300,17 +394,12 @@ impl PauseRecord {
     }
 }
 
-fn entry_record(entry: &Entry) -> (i64, String, Option<KeyId>) {
+fn entry_record(entry: &Entry) -> EntryRecord {
     (millis(entry.at), entry.change.name().to_owned(), entry.by)
 }
 
-fn restore_entry((at, change, by): &(i64, String, Option<KeyId>)) -> Result<Entry, Unreadable> {
-    let change = Change::from_name(change).ok_or_else(|| Unreadable::unknown("change", change))?;
-    Ok(Entry { at: from_millis(*at)?, change, by: *by })
-}
-
-fn reason(name: &str) -> Result<PauseReason, Unreadable> {
-    PauseReason::from_name(name).ok_or_else(|| Unreadable::unknown("reason", name))
+fn reason(name: &str) -> PauseReason {
+    PauseReason::from_name(name).unwrap_or(PauseReason::Unknown)
 }
 
 impl NotificationRecord {
@@ -347,7 +436,7 @@ impl NotificationRecord {
             kind: match self.kind {
                 NotificationKindRecord::Failing { last_error } => NotificationKind::Failing { last_error },
                 NotificationKindRecord::Paused { reason: name, last_error } => {
-                    NotificationKind::Paused { reason: reason(&name)?, last_error }
+                    NotificationKind::Paused { reason: reason(&name), last_error }
                 }
                 NotificationKindRecord::Recovered { drained } => NotificationKind::Recovered { drained },
             },
@@ -381,6 +470,7 @@ impl Secrets {
             headers: settings.headers.0.clone(),
             url: has_secret_url.then(|| settings.url.as_str().to_owned()),
             routing_key: settings.destination.routing_key().map(|key| key.reveal().to_owned()),
+            later: webhook.later.sealed.clone(),
         }
     }
 

@@ -47,6 +47,11 @@ impl AllowedDomains {
         Ok(Self { patterns })
     }
 
+    /// A list that was parsed before. An entry that this version would refuse admits no host, and is kept.
+    pub fn restore(entries: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { patterns: entries.into_iter().map(Into::into).collect() }
+    }
+
     /// Whether the account's webhooks may use this host (see [`EndpointUrl::host_text`]).
     ///
     /// [`EndpointUrl::host_text`]: super::EndpointUrl::host_text

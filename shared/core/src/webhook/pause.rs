@@ -29,6 +29,8 @@ pub enum PauseReason {
     /// Its answer means that it will never accept another request: see
     /// [`Format::verdict`](crate::destination::Format::verdict).
     Permanent,
+    /// A later version paused it, for a reason that this one does not know.
+    Unknown,
 }
 
 impl PauseReason {

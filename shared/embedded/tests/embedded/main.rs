@@ -15,3 +15,4 @@ mod refusals;
 mod restart;
 mod secrets;
 mod stage;
+mod upgrade;

@@ -33,9 +33,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let clock = Arc::new(Watch::at(START.parse().unwrap()));
-        let dice = Arc::new(Dice::seeded(42));
-        Self::on(tempfile::tempdir().unwrap(), clock, dice)
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// A store in a folder that may already have files.
+    pub(crate) fn in_folder(folder: TempDir) -> Self {
+        Self::on(folder, Arc::new(Watch::at(START.parse().unwrap())), Arc::new(Dice::seeded(42)))
     }
 
     fn on(folder: TempDir, clock: Arc<Watch>, dice: Arc<Dice>) -> Self {

@@ -54,13 +54,15 @@ named! {
         Status::ALL.iter().map(|each| each.name()),
     );
     Trigger = names(
-        "Why the attempts were started: the event, a resume of the webhook, or a requested redelivery.",
+        "Why the attempts were started: the event, a resume of the webhook, or a requested redelivery. `unknown`: \
+         another version of the service knows.",
         Begun::ALL.iter().map(|each| each.name()),
     );
-    FailureClass = names("Why an attempt failed.", Class::ALL.iter().map(|each| each.name()));
+    FailureClass = names("Why an attempt failed. `unknown`: another version of the service knows.", Class::ALL.iter().map(|each| each.name()));
     PauseReason = names(
         "`failures`: four failed retries in a row. `gone`: the endpoint answered 410. `manual`: paused by \
-         hand. `permanent`: the destination answered that it no longer accepts events.",
+         hand. `permanent`: the destination answered that it no longer accepts events. \
+         `unknown`: another version of the service paused it.",
         Reason::ALL.iter().map(|each| each.name()),
     );
     Change = names(
