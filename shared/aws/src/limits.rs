@@ -30,6 +30,12 @@ pub(crate) const LANE_READ_BATCH: usize = 16;
 /// Finished deliveries at the front of a lane that are not worth removing.
 pub(crate) const LANE_TRIM_AT: usize = 8;
 
+/// Places in one item of a lane. With about 20 bytes each, a write costs at most three units.
+pub(crate) const PLACES: usize = 100;
+
+/// Segments of a lane that are read at a time when all are searched: 200 KB.
+pub(crate) const SEGMENTS_AT_ONCE: i32 = 100;
+
 /// Tries to read a lane that changes while it is read.
 pub(crate) const LANE_TRIES: u32 = 7;
 

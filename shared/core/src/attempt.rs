@@ -142,6 +142,18 @@ impl Attempt {
     pub fn succeeded(&self) -> bool {
         self.failure.is_none()
     }
+
+    /// Bytes of the stored headers and body of the response.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        let headers: usize = self.response_headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        headers + self.response.as_ref().map_or(0, String::len)
+    }
+
+    /// Drops the stored headers and body of the response.
+    pub(crate) fn drop_answer(&mut self) {
+        self.response_headers.clear();
+        self.response = None;
+    }
 }
 
 /// What an answer with this status means: `None` for success (2xx), otherwise the class and sentence of the failure.

@@ -379,6 +379,13 @@ impl Delivery {
             self.attempts.remove(0);
         }
         self.attempts.push(attempt);
+        let mut bytes = 0;
+        for attempt in self.attempts.iter_mut().rev() {
+            bytes += attempt.answer_bytes();
+            if bytes > limits::ANSWERS_KEPT_BYTES {
+                attempt.drop_answer();
+            }
+        }
         self
     }
 

@@ -119,6 +119,9 @@ pub const OVERDUE: Duration = Duration::from_secs(600);
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(900);
 /// Attempts stored with a delivery: ten rounds of five.
 pub const ATTEMPTS_KEPT: usize = 50;
+/// Bytes of all answers stored with a delivery. Older ones are dropped, so that a write of the delivery stays cheap: DynamoDB
+/// bills each by its whole size.
+pub const ANSWERS_KEPT_BYTES: usize = 16 * 1024;
 
 // --- Ladder, drain, notifications ------------------------------------------------------------------------
 

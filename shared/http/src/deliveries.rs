@@ -195,7 +195,7 @@ struct AttemptView<'a> {
     duration_ms: u64,
     /// The headers of the response: names and values, at most 1 KiB together.
     response_headers: Vec<HeaderView<'a>>,
-    /// The start of the response body, as text.
+    /// The start of the response body, as text. The oldest are dropped when a delivery has more than 16 KiB of answers.
     #[schema(required = true)]
     response: Option<&'a str>,
 }

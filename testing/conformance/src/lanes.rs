@@ -99,11 +99,14 @@ pub(crate) async fn the_head_of_a_lane_is_its_first_unfinished_delivery(stage: S
     assert_eq!(head(&stage, webhook, "INC-1").await, None);
 }
 
+/// Longer than what a store keeps together.
+const LONG: usize = 230;
+
 /// A long incident that is delivered one by one. A store may remove finished deliveries from its lanes.
 pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
     let webhook = stage.webhook_id();
     let mut lane = vec![];
-    for _ in 0..130 {
+    for _ in 0..LONG {
         lane.push(stage.accepted(webhook, "INC-1").await.id);
     }
     for (place, id) in lane.iter().enumerate() {
@@ -126,6 +129,48 @@ pub(crate) async fn a_long_lane_keeps_its_order_to_the_end(stage: Stage) {
     assert_eq!(stage.accepted(webhook, "INC-1").await.state, State::Waiting);
     let ended = stage.saved(again.delivery, State::Delivered).await;
     assert!(goes_on(&stage, &ended).await);
+}
+
+/// All of a long incident are delivered, and then all are redelivered, while a new event waits behind them.
+pub(crate) async fn a_long_lane_that_is_redelivered_keeps_its_order(stage: Stage) {
+    let webhook = stage.webhook_id();
+    let mut lane = vec![];
+    for _ in 0..LONG {
+        stage.pass(Duration::from_millis(1));
+        let delivery = stage.accepted(webhook, "INC-1").await;
+        lane.push(stage.saved(delivery, State::Delivered).await.delivery);
+    }
+    stage.pass(Duration::from_millis(1));
+    let newest = stage.accepted(webhook, "INC-1").await;
+    for delivery in &lane {
+        stage.store.save_delivery(&delivery.clone().with_state(State::Held)).await.unwrap().unwrap();
+    }
+    let behind = stage.accepted(webhook, "INC-1").await;
+    assert_eq!(behind.state, State::Waiting);
+    for (n, expected) in lane.iter().map(|delivery| delivery.id).chain([newest.id, behind.id]).enumerate() {
+        let first = head(&stage, webhook, "INC-1").await.unwrap();
+        assert_eq!(first.id, expected, "at place {n}");
+        stage.saved(first, State::Delivered).await;
+    }
+    assert_eq!(head(&stage, webhook, "INC-1").await, None);
+}
+
+/// The same call twice, long before and after: the delivery keeps its place.
+pub(crate) async fn an_event_accepted_again_keeps_its_place_in_a_long_lane(stage: Stage) {
+    let webhook = stage.webhook_id();
+    let event = stage.event("INC-1");
+    let first = Delivery::new(&event, webhook);
+    stage.store.accept(&event, vec![first.clone()]).await.unwrap();
+    for _ in 0..LONG {
+        stage.pass(Duration::from_millis(1));
+        assert_eq!(stage.accepted(webhook, "INC-1").await.state, State::Waiting);
+    }
+    stage.store.accept(&event, vec![first.clone()]).await.unwrap();
+    let again = stage.store.delivery(&[webhook], first.id).await.unwrap().unwrap();
+    assert!(matches!(again.state, State::Scheduled { .. }), "{:?}", again.state);
+    assert_eq!(head(&stage, webhook, "INC-1").await.unwrap().id, first.id);
+    stage.saved(again, State::Delivered).await;
+    assert_ne!(head(&stage, webhook, "INC-1").await.unwrap().id, first.id, "it is in the lane once");
 }
 
 /// Finished deliveries that are redelivered return to the lane in the order in which their events were accepted.

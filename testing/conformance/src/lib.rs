@@ -53,6 +53,8 @@ fn cases() -> Vec<Case> {
         case!(lanes::a_delivery_saved_as_scheduled_behind_an_unfinished_one_waits_instead),
         case!(lanes::the_head_of_a_lane_is_its_first_unfinished_delivery),
         case!(lanes::a_long_lane_keeps_its_order_to_the_end),
+        case!(lanes::a_long_lane_that_is_redelivered_keeps_its_order),
+        case!(lanes::an_event_accepted_again_keeps_its_place_in_a_long_lane),
         case!(lanes::deliveries_made_again_keep_the_order_of_their_events),
         case!(lanes::an_end_and_an_acceptance_at_the_same_time_never_miss_each_other),
         case!(events::an_accepted_event_is_kept_byte_for_byte_with_its_deliveries),

@@ -12,6 +12,7 @@
 //! | [`Delivery`](Key::Delivery) | `D#<webhook>#<shard>` | `d#<delivery>` | 30 days after it is finished |
 //! | [`Mark`](Key::Mark) | `D#<webhook>#<shard>` | `h#`, `m#`, `r#` or `f#<delivery>` | until the state changes |
 //! | [`Lane`](Key::Lane) | `L#<webhook>#<incident>` | `l` | a year after its last event |
+//! | [`LaneSegment`](Key::LaneSegment) | `L#<webhook>#<incident>` | `s#<delivery>` | until its deliveries are finished |
 //! | [`RateLimit`](Key::RateLimit) | `T#<name>` | `t` | until its slot is free |
 //! | [`Session`](Key::Session) | `B#<hash>` | `b` | until it expires |
 //! | [`Sealing`](Key::Sealing): the wrapped data key | `S#data-key` | `s` | unlimited |
@@ -58,6 +59,7 @@ pub(crate) enum Key<'a> {
     Delivery(WebhookId, DeliveryId),
     Mark(Mark, WebhookId, DeliveryId),
     Lane(WebhookId, &'a str),
+    LaneSegment(WebhookId, &'a str, DeliveryId),
     RateLimit(RateLimit),
     Session(KeyHash),
     Sealing,
@@ -111,10 +113,9 @@ impl Key<'_> {
             Key::Event(event) => (format!("E#{event}"), "e".to_owned()),
             Key::Delivery(webhook, id) => (delivery_partition(*webhook, shard(*id)), delivery_sort(*id)),
             Key::Mark(mark, webhook, id) => (delivery_partition(*webhook, shard(*id)), mark.sort(*id)),
-            Key::Lane(webhook, incident) => {
-                // Hashed, because an incident's id may be too long for a key.
-                let digest: [u8; 32] = Sha256::digest(incident.as_bytes()).into();
-                (format!("L#{webhook}#{}", hex(&digest[..16])), "l".to_owned())
+            Key::Lane(webhook, incident) => (lane_partition(*webhook, incident), "l".to_owned()),
+            Key::LaneSegment(webhook, incident, first) => {
+                (lane_partition(*webhook, incident), segment_sort(*first))
             }
             Key::RateLimit(limit) => (format!("T#{}", limit.name()), "t".to_owned()),
             Key::Session(hash) => (format!("B#{}", hex(&hash.0)), "b".to_owned()),
@@ -134,6 +135,27 @@ pub(crate) const ALL_ACCOUNTS: &str = "A#all";
 /// The partition of an account, with its webhooks and keys.
 pub(crate) fn account_partition(account: Option<AccountId>) -> String {
     account.map_or_else(|| "A#operator".to_owned(), |account| format!("A#{account}"))
+}
+
+/// The next higher id.
+pub(crate) fn id_after(id: DeliveryId) -> DeliveryId {
+    DeliveryId::from_bytes(u128::from_be_bytes(id.to_bytes()).saturating_add(1).to_be_bytes())
+}
+
+/// The next lower id.
+pub(crate) fn id_before(id: DeliveryId) -> DeliveryId {
+    DeliveryId::from_bytes(u128::from_be_bytes(id.to_bytes()).saturating_sub(1).to_be_bytes())
+}
+
+/// The partition of a lane. The incident is hashed, because its id may be too long for a key.
+pub(crate) fn lane_partition(webhook: WebhookId, incident: &str) -> String {
+    let digest: [u8; 32] = Sha256::digest(incident.as_bytes()).into();
+    format!("L#{webhook}#{}", hex(&digest[..16]))
+}
+
+/// The sort key of the segment of a lane that begins with this delivery.
+pub(crate) fn segment_sort(first: DeliveryId) -> String {
+    format!("s#{first}")
 }
 
 /// One of the partitions with a webhook's deliveries.

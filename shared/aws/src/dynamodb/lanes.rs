@@ -2,8 +2,8 @@
 //!
 //! # Order without transactions
 //!
-//! A lane is one item with a list of delivery ids. Appending an id is one write that returns the list, so the order is
-//! total. A delivery is stored before its place in the list, so every listed delivery exists.
+//! A lane is a list of delivery ids. Appending an id is one write that returns the end of the list, so the order is
+//! total. A delivery is stored before its place in the list, so every listed delivery exists. `places.rs` has the items.
 //!
 //! A delivery with an unfinished one ahead of it is (1) written as waiting, and then (2) sets the flag `followed` on
 //! the nearest unfinished delivery ahead, on the condition that this is still unfinished. If the flag is set in time,
@@ -16,24 +16,22 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
-use statuspulse_core::limits;
 use statuspulse_core::ports::{Conflict, PortResult, Saved, Unavailable};
 
 use super::Table;
-use super::events::later;
-use super::item::{Item, binary, expiry, text};
-use super::keys::Key;
+use super::item::text;
+use super::keys::{Key, id_before};
+use super::places::{Lane, Part, Places, Towards};
 use super::table::{Change, Written, pause_before};
 
 impl Table {
     /// Gives a newly stored delivery its place. If one ahead of it is unfinished, it waits.
     pub(super) async fn enter_lane(&self, kept: Delivery) -> PortResult<Result<Delivery, Conflict>> {
         let places = self.append(&kept).await?;
-        let Some(unfinished) = self.nearest_unfinished(&kept, &places).await? else { return Ok(Ok(kept)) };
+        let Some(unfinished) = self.nearest_unfinished(&kept, places).await? else { return Ok(Ok(kept)) };
         let asked = kept.state;
         Ok(self.wait_behind(kept, asked, unfinished).await?.map(|saved| saved.delivery))
     }
@@ -41,7 +39,7 @@ impl Table {
     /// Saves a delivery as scheduled, or as waiting if one ahead of it is unfinished.
     pub(super) async fn schedule_in_lane(&self, asked: &Delivery) -> PortResult<Result<Saved, Conflict>> {
         let places = self.places_around(asked).await?;
-        match self.nearest_unfinished(asked, &places).await? {
+        match self.nearest_unfinished(asked, places).await? {
             None => self.write_delivery(asked).await,
             Some(unfinished) => self.wait_behind(asked.clone(), asked.state, unfinished).await,
         }
@@ -53,39 +51,19 @@ impl Table {
         webhook: WebhookId,
         incident_id: &str,
     ) -> PortResult<Option<Delivery>> {
+        let lane = Lane { webhook, incident_id };
         for again in 0..crate::limits::LANE_TRIES {
             pause_before(again).await;
-            let places = self.places(webhook, incident_id).await?;
-            let Some((finished, head)) = self.first_unfinished(webhook, &places).await? else {
-                return Ok(None);
-            };
+            let Some((places, finished, head)) = self.first_unfinished(lane).await? else { return Ok(None) };
             if finished > crate::limits::LANE_TRIM_AT {
-                self.replace(webhook, incident_id, &places, &places[finished..]).await?;
+                self.replace(lane, &places, &places.ids[finished..]).await?;
             }
-            if finished + 1 == places.len() || self.flag(&head).await? {
+            let is_last = places.part == Part::End && finished + 1 == places.ids.len();
+            if is_last || self.flag(&head).await? {
                 return Ok(Some(head));
             }
         }
         Err(Unavailable { doing: "reading a lane", source: "too many concurrent changes".into() })
-    }
-
-    /// Returns the list of the lane of a delivery that was in it before. If the delivery has been removed since,
-    /// inserts it again, before the deliveries of later events.
-    pub(super) async fn places_around(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
-        for again in 0..crate::limits::LANE_TRIES {
-            pause_before(again).await;
-            let places = self.places(delivery.webhook_id, &delivery.incident_id).await?;
-            if places.contains(&delivery.id) {
-                return Ok(places);
-            }
-            let mine = places.iter().position(|id| *id > delivery.id).unwrap_or(places.len());
-            let mut with_it = places.clone();
-            with_it.insert(mine, delivery.id);
-            if self.replace(delivery.webhook_id, &delivery.incident_id, &places, &with_it).await? {
-                return Ok(with_it);
-            }
-        }
-        Err(Unavailable { doing: "entering a lane again", source: "too many concurrent changes".into() })
     }
 
     async fn wait_behind(
@@ -105,38 +83,12 @@ impl Table {
                 return Ok(Ok(waiting));
             }
             let places = self.places_around(&waiting.delivery).await?;
-            match self.nearest_unfinished(&waiting.delivery, &places).await? {
+            match self.nearest_unfinished(&waiting.delivery, places).await? {
                 Some(unfinished) => ahead = unfinished,
                 None => return self.write_delivery(&waiting.delivery.with_state(asked)).await,
             }
         }
         Err(Unavailable { doing: "waiting in a lane", source: "too many concurrent changes".into() })
-    }
-
-    async fn places(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Vec<DeliveryId>> {
-        let item = self.get(Key::Lane(webhook, incident_id), "reading a lane").await?;
-        Ok(item.map(|item| read_places(&item)).unwrap_or_default())
-    }
-
-    /// Appends a delivery's id, unless the list has it already. Returns the list after the write.
-    async fn append(&self, delivery: &Delivery) -> PortResult<Vec<DeliveryId>> {
-        let id = binary(delivery.id.to_bytes());
-        let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
-        let change = Change {
-            key: Key::Lane(delivery.webhook_id, &delivery.incident_id),
-            update: "SET #places = list_append(if_not_exists(#places, :none), :mine), #expires = :until"
-                .to_owned(),
-            condition: "attribute_not_exists(#places) OR NOT contains(#places, :id)".into(),
-            values: HashMap::from([
-                (":none".to_owned(), AttributeValue::L(vec![])),
-                (":mine".to_owned(), AttributeValue::L(vec![id.clone()])),
-                (":id".to_owned(), id),
-                (":until".to_owned(), expiry(until)),
-            ]),
-        };
-        match self.update(change, "entering a lane").await? {
-            Written::Done(item) | Written::Refused(item) => Ok(read_places(&item)),
-        }
     }
 
     /// Sets `followed`, so that the write that finishes this delivery learns that another one waits. Returns `false`
@@ -156,28 +108,71 @@ impl Table {
         Ok(matches!(self.update(change, "waiting in a lane").await?, Written::Done(_)))
     }
 
-    /// Returns the last unfinished delivery ahead of this one in its lane.
-    async fn nearest_unfinished(
-        &self,
-        delivery: &Delivery,
-        places: &[DeliveryId],
-    ) -> PortResult<Option<Delivery>> {
-        let ahead = ahead_of(delivery.id, places);
-        for chunk in ahead.rchunks(crate::limits::LANE_READ_BATCH) {
-            let found = self.in_places(delivery.webhook_id, chunk).await?;
-            if let Some(unfinished) = found.into_iter().rev().find(|delivery| !delivery.is_finished()) {
-                return Ok(Some(unfinished));
-            }
+    /// Returns the last unfinished delivery ahead of this one in its lane. `places` are the part that has it.
+    async fn nearest_unfinished(&self, delivery: &Delivery, places: Places) -> PortResult<Option<Delivery>> {
+        let lane = Lane::of(delivery);
+        let ahead = places.ahead_of(delivery.id);
+        if let Some(unfinished) = self.last_unfinished(lane.webhook, ahead).await? {
+            return Ok(Some(unfinished));
         }
         if ahead.len() > crate::limits::LANE_TRIM_AT {
             // If the lane has changed since, another call will trim it.
-            self.replace(delivery.webhook_id, &delivery.incident_id, places, &places[ahead.len()..]).await?;
+            self.replace(lane, &places, &places.ids[ahead.len()..]).await?;
+        }
+        if !places.has_segments {
+            return Ok(None);
+        }
+        let mut towards = match places.part {
+            Part::End => Towards::Back(None),
+            Part::Segment(first) => Towards::Back(Some(id_before(first))),
+        };
+        while let Some(segment) = self.segments(lane, towards, 1).await?.pop() {
+            // The end has become a segment since it was read, so this delivery may be in it, and others behind it.
+            let ahead = segment.ahead_of(delivery.id);
+            if let Some(unfinished) = self.last_unfinished(lane.webhook, ahead).await? {
+                return Ok(Some(unfinished));
+            }
+            if ahead.len() == segment.ids.len() {
+                self.remove_segment(lane, &segment).await?;
+            }
+            let Part::Segment(first) = segment.part else { break };
+            towards = Towards::Back(Some(id_before(first)));
         }
         Ok(None)
     }
 
-    /// Returns the first unfinished delivery among these places, and how many places are before it.
-    async fn first_unfinished(
+    /// Returns the last unfinished delivery of these places.
+    async fn last_unfinished(
+        &self,
+        webhook: WebhookId,
+        places: &[DeliveryId],
+    ) -> PortResult<Option<Delivery>> {
+        for chunk in places.rchunks(crate::limits::LANE_READ_BATCH) {
+            let found = self.in_places(webhook, chunk).await?;
+            if let Some(unfinished) = found.into_iter().rev().find(|delivery| !delivery.is_finished()) {
+                return Ok(Some(unfinished));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the first unfinished delivery of a lane, the part that has it, and how many places of it are before.
+    async fn first_unfinished(&self, lane: Lane<'_>) -> PortResult<Option<(Places, usize, Delivery)>> {
+        let end = self.end_of(lane).await?;
+        if end.has_segments {
+            while let Some(segment) = self.segments(lane, Towards::Front(None), 1).await?.pop() {
+                if let Some((finished, head)) = self.first_of(lane.webhook, &segment.ids).await? {
+                    return Ok(Some((segment, finished, head)));
+                }
+                self.remove_segment(lane, &segment).await?;
+            }
+        }
+        let first = self.first_of(lane.webhook, &end.ids).await?;
+        Ok(first.map(|(finished, head)| (end, finished, head)))
+    }
+
+    /// Returns the first unfinished delivery of these places, and how many are before it.
+    async fn first_of(
         &self,
         webhook: WebhookId,
         places: &[DeliveryId],
@@ -198,46 +193,4 @@ impl Table {
         found.sort_by_key(|delivery| places.iter().position(|id| *id == delivery.id));
         Ok(found)
     }
-
-    /// Replaces the list of a lane with `new`. Returns `false` if it is no longer as it was `read`.
-    async fn replace(
-        &self,
-        webhook: WebhookId,
-        incident_id: &str,
-        read: &[DeliveryId],
-        new: &[DeliveryId],
-    ) -> PortResult<bool> {
-        let list =
-            |ids: &[DeliveryId]| AttributeValue::L(ids.iter().map(|id| binary(id.to_bytes())).collect());
-        let until = later(self.clock.now(), limits::UNFINISHED_RETENTION);
-        let unchanged = "#places = :read";
-        let change = Change {
-            key: Key::Lane(webhook, incident_id),
-            update: "SET #places = :new, #expires = :until".to_owned(),
-            condition: match read {
-                [] => format!("attribute_not_exists(#places) OR {unchanged}").into(),
-                _ => unchanged.into(),
-            },
-            values: HashMap::from([
-                (":read".to_owned(), list(read)),
-                (":new".to_owned(), list(new)),
-                (":until".to_owned(), expiry(until)),
-            ]),
-        };
-        Ok(matches!(self.update(change, "changing a lane").await?, Written::Done(_)))
-    }
-}
-
-fn ahead_of(id: DeliveryId, places: &[DeliveryId]) -> &[DeliveryId] {
-    let mine = places.iter().position(|place| *place == id).unwrap_or(places.len());
-    &places[..mine]
-}
-
-fn read_places(item: &Item) -> Vec<DeliveryId> {
-    let Some(AttributeValue::L(places)) = item.get("places") else { return vec![] };
-    let id = |place: &AttributeValue| {
-        let bytes: [u8; 16] = place.as_b().ok().map(Blob::as_ref)?.try_into().ok()?;
-        Some(DeliveryId::from_bytes(bytes))
-    };
-    places.iter().filter_map(id).collect()
 }

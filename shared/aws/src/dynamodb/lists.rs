@@ -12,7 +12,7 @@ use statuspulse_core::ports::{DeliveryQuery, Page, PortResult};
 use super::Table;
 use super::deliveries::read_delivery;
 use super::item::{Item, Read, text};
-use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort};
+use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort, id_after, id_before};
 use super::table::{all_readable, names_in, side_by_side};
 use crate::error::failed;
 
@@ -132,7 +132,7 @@ impl Table {
             ids.dedup();
             ids.truncate(limit);
             let whole = ids.len() == limit;
-            from = ids.last().and_then(|last| just_above(*last));
+            from = ids.last().map(|last| id_after(*last));
             let found = self.read_deliveries(ids.into_iter().map(|id| (webhook, id)).collect()).await?;
             page.extend(found.into_iter().filter(|delivery| belongs(delivery, query)));
             // Deliveries that changed after their mark was read were filtered out, so a short page may not be the last.
@@ -194,18 +194,8 @@ fn range(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, String)
         filter.since.map_or_else(|| "d#".to_owned(), |since| delivery_sort(DeliveryId::lowest_at(since)));
     // `after` and `until` are exclusive.
     let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
-    let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(just_below(below)));
+    let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(id_before(below)));
     (lowest, highest)
-}
-
-/// The next higher id.
-fn just_above(id: DeliveryId) -> Option<DeliveryId> {
-    let above = u128::from_be_bytes(id.to_bytes()).checked_add(1)?;
-    Some(DeliveryId::from_bytes(above.to_be_bytes()))
-}
-
-fn just_below(id: DeliveryId) -> DeliveryId {
-    DeliveryId::from_bytes(u128::from_be_bytes(id.to_bytes()).saturating_sub(1).to_be_bytes())
 }
 
 /// The conditions that cannot be expressed as a range of keys.

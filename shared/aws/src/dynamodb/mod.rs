@@ -22,6 +22,7 @@ mod key_cache;
 pub(crate) mod keys;
 mod lanes;
 mod lists;
+mod places;
 mod rate_limits;
 mod sessions;
 mod table;

@@ -200,3 +200,30 @@ fn a_delivery_says_who_set_it_going() {
         );
     }
 }
+
+#[test]
+fn fifty_long_answers_stay_far_below_the_size_of_an_item() {
+    let mut delivery = delivery(on_time(1, 0), None);
+    // Bytes that are not text, which become three bytes each, and quotes, which JSON escapes.
+    let body = crate::attempt::response_text(&[0xff; limits::RESPONSE_KEPT_BYTES]);
+    let headers = vec![("x-long".to_owned(), "\"".repeat(limits::RESPONSE_HEADERS_KEPT_BYTES))];
+    for n in 0..120 {
+        let long =
+            Attempt { response: body.clone(), response_headers: headers.clone(), ..attempt(n % 5 + 1) };
+        delivery = delivery.with_attempt(long);
+    }
+    assert_eq!(delivery.attempts.len(), limits::ATTEMPTS_KEPT);
+    let stored = crate::record::write_attempts(&delivery.attempts).unwrap();
+    assert!(stored.len() < 100_000, "{} bytes", stored.len());
+    let with_answer = delivery.attempts.iter().filter(|attempt| attempt.response.is_some()).count();
+    assert_eq!(with_answer, 3);
+    assert!(delivery.attempts[limits::ATTEMPTS_KEPT - 3..].iter().all(|attempt| attempt.response.is_some()));
+
+    // Ordinary answers are all kept.
+    let short = Attempt { response: Some("x".repeat(200)), ..attempt(1) };
+    let mut delivery = self::delivery(on_time(1, 0), None);
+    for _ in 0..limits::ATTEMPTS_KEPT {
+        delivery = delivery.with_attempt(short.clone());
+    }
+    assert!(delivery.attempts.iter().all(|attempt| attempt.response.is_some()));
+}
