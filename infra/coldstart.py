@@ -268,6 +268,7 @@ class Stage:
 
     def environment(self, name: str) -> dict[str, str]:
         variables = {variable: self.outputs[output] for variable, output in (COMMON | FUNCTIONS[name][2]).items()}
+        variables["STATUSPULSE_STACK"] = "coldstart"
         return self.aws | variables | {
             "STATUSPULSE_LADDER": "60s,300s,900s,3600s",
             "STATUSPULSE_PUBLIC_URL": "https://api.example.com",

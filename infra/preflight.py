@@ -41,9 +41,9 @@ def parameters_of(environment: str) -> tuple[str, dict[str, str]]:
     configuration = tomllib.loads(CONFIGURATION.read_text())
     if environment not in configuration or "deploy" not in configuration[environment]:
         raise SystemExit(f"{CONFIGURATION.name} has no environment {environment}")
-    deploy = configuration[environment]["deploy"]["parameters"]
-    overrides = [override.partition("=") for override in deploy["parameter_overrides"]]
-    return deploy["region"], {name: value for name, _, value in overrides}
+    commands = configuration[environment]
+    overrides = [override.partition("=") for override in commands["global"]["parameters"]["parameter_overrides"]]
+    return commands["deploy"]["parameters"]["region"], {name: value for name, _, value in overrides}
 
 
 def checks(client, parameters: dict[str, str]):

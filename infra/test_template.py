@@ -3,6 +3,7 @@
     python -m unittest infra/test_template.py
 """
 
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -54,6 +55,19 @@ class Template(unittest.TestCase):
             self.assertEqual(table["DeletionPolicy"], "Retain", f"{name}: a protected table cannot be deleted")
             # A name that is taken would refuse the second try.
             self.assertNotIn("TableName", table["Properties"])
+
+    def test_metrics_of_two_stacks_are_told_apart(self):
+        own = [alarm["Properties"] for alarm in self.resources("AWS::CloudWatch::Alarm").values()
+               if alarm["Properties"].get("Namespace") == "StatusPulse"]
+        self.assertTrue(own)
+        stack_name = {"Name": "Stack", "Value": {"Ref": "AWS::StackName"}}
+        for alarm in own:
+            self.assertIn(stack_name, alarm.get("Dimensions", []), alarm["AlarmName"])
+        body = self.template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
+        metrics = re.findall(r'\["StatusPulse", "\w+"(.*?)\]', body)
+        self.assertTrue(metrics)
+        for metric in metrics:
+            self.assertIn('"Stack", "${AWS::StackName}"', metric)
 
     def test_traces_are_paid_for_only_if_they_are_asked_for(self):
         self.assertEqual(self.template["Parameters"]["Tracing"]["Default"], "false")

@@ -71,7 +71,8 @@ impl Host {
         data_key.open_if_made().await?;
         let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
         let limiter = Arc::new(Limiter::new(store.clone()));
-        Ok(Self { data_key, clock, random, store, limiter, messages, emf: Arc::new(Emf::default()), aws })
+        let emf = Arc::new(Emf::new(environment::required("STATUSPULSE_STACK")?));
+        Ok(Self { data_key, clock, random, store, limiter, messages, emf, aws })
     }
 
     /// The service that accepts events.

@@ -1,7 +1,8 @@
 //! Metrics in CloudWatch's embedded metric format: lines of JSON in the log, from which CloudWatch extracts the
-//! metrics. The counts of an invocation are written when it ends, so a batch of deliveries costs one or two lines.
+//! metrics. The counts of an invocation are written when it ends, so a batch of deliveries costs one or two lines. All
+//! have the dimension `Stack`.
 //!
-//! | metric | unit | dimensions | meaning |
+//! | metric | unit | further dimensions | meaning |
 //! |---|---|---|---|
 //! | `FirstAttemptLagMs` | ms | – | from the acceptance of an event to its first attempt (rule 4.1: 200 ms) |
 //! | `DeliverySucceeded` | count | – | attempts that succeeded |
@@ -26,8 +27,11 @@ use statuspulse_core::ports::Metrics;
 pub const NAMESPACE: &str = "StatusPulse";
 
 /// Collects metrics until they are flushed.
-#[derive(Debug, Default)]
-pub struct Emf(Mutex<Counted>);
+#[derive(Debug)]
+pub struct Emf {
+    stack: String,
+    counted: Mutex<Counted>,
+}
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -76,8 +80,13 @@ impl Metrics for Emf {
 }
 
 impl Emf {
+    /// Metrics of this stack. Those of another one in the same account and region are told apart by its name.
+    pub fn new(stack: impl Into<String>) -> Self {
+        Self { stack: stack.into(), counted: Mutex::default() }
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counted)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.counted.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Writes what was counted since the last call to standard output, which is Lambda's log.
@@ -92,7 +101,7 @@ impl Emf {
 
     /// Returns the lines for what was counted since the last call.
     pub fn lines(&self, now: Timestamp) -> Vec<String> {
-        let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let counted = std::mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner));
         let mut lines = vec![];
         let mut counts = vec![];
         for (name, count) in [
@@ -114,31 +123,32 @@ impl Emf {
             counts.push(("FirstAttemptLagMs", "Milliseconds", first));
         }
         if !counts.is_empty() {
-            lines.push(line(now, None, &counts));
+            lines.push(self.line(now, None, &counts));
         }
-        lines.extend(lags.map(|more| line(now, None, &[("FirstAttemptLagMs", "Milliseconds", more)])));
+        lines.extend(lags.map(|more| self.line(now, None, &[("FirstAttemptLagMs", "Milliseconds", more)])));
         for (class, count) in counted.failed {
-            lines.push(line(now, Some(class), &[("DeliveryFailed", "Count", json!(count))]));
+            lines.push(self.line(now, Some(class), &[("DeliveryFailed", "Count", json!(count))]));
         }
         lines
     }
-}
 
-fn line(now: Timestamp, class: Option<&str>, metrics: &[(&str, &str, Value)]) -> String {
-    let dimensions = if class.is_some() { json!([["Class"]]) } else { json!([[]]) };
-    let defined: Vec<Value> =
-        metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
-    let mut line = Map::new();
-    line.insert(
-        "_aws".to_owned(),
-        json!({
-            "Timestamp": now.as_millisecond(),
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": defined}],
-        }),
-    );
-    if let Some(class) = class {
-        line.insert("Class".to_owned(), json!(class));
+    fn line(&self, now: Timestamp, class: Option<&str>, metrics: &[(&str, &str, Value)]) -> String {
+        let dimensions = if class.is_some() { json!([["Stack", "Class"]]) } else { json!([["Stack"]]) };
+        let defined: Vec<Value> =
+            metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let mut line = Map::new();
+        line.insert(
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": now.as_millisecond(),
+                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": defined}],
+            }),
+        );
+        line.insert("Stack".to_owned(), json!(self.stack));
+        if let Some(class) = class {
+            line.insert("Class".to_owned(), json!(class));
+        }
+        line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())));
+        Value::Object(line).to_string()
     }
-    line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())));
-    Value::Object(line).to_string()
 }

@@ -16,7 +16,7 @@ fn lines(emf: &Emf) -> Vec<Value> {
 
 #[test]
 fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure() {
-    let emf = Emf::default();
+    let emf = Emf::new("statuspulse-dev");
     for lag in [12, 250] {
         emf.attempt_began(true, Duration::from_millis(lag));
     }
@@ -46,7 +46,8 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
         lines(&emf),
         [
             json!({
-                "_aws": definition(json!([[]]), counted),
+                "_aws": definition(json!([["Stack"]]), counted),
+                "Stack": "statuspulse-dev",
                 "DeliverySucceeded": 1,
                 "Retries": 1,
                 "AttemptNotMade": 1,
@@ -54,8 +55,8 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
                 "OldestUndeliveredAgeSeconds": 3600,
                 "FirstAttemptLagMs": [12, 250],
             }),
-            json!({"_aws": definition(json!([["Class"]]), failed.clone()), "Class": "http_5xx", "DeliveryFailed": 2}),
-            json!({"_aws": definition(json!([["Class"]]), failed), "Class": "timeout", "DeliveryFailed": 1}),
+            json!({"_aws": definition(json!([["Stack", "Class"]]), failed.clone()), "Stack": "statuspulse-dev", "Class": "http_5xx", "DeliveryFailed": 2}),
+            json!({"_aws": definition(json!([["Stack", "Class"]]), failed), "Stack": "statuspulse-dev", "Class": "timeout", "DeliveryFailed": 1}),
         ]
     );
     assert_eq!(lines(&emf), [Value::Null; 0], "counts must not be written twice");
@@ -63,7 +64,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
 
 #[test]
 fn a_line_has_a_hundred_values_at_most() {
-    let emf = Emf::default();
+    let emf = Emf::new("statuspulse-dev");
     for lag in 0..250 {
         emf.attempt_began(true, Duration::from_millis(lag));
     }

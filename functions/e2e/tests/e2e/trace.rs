@@ -95,6 +95,7 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_ENDPOINT_URL", &format!("http://{aws}")),
+            ("STATUSPULSE_STACK", "stack"),
             ("STATUSPULSE_TABLE", "table"),
             ("STATUSPULSE_FIRST_QUEUE_URL", &format!("http://{aws}/123456789012/first")),
             ("STATUSPULSE_SLOW_QUEUE_URL", &format!("http://{aws}/123456789012/slow")),
