@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -21,11 +21,12 @@ test: venv libraries lint-infra api-fuzz ## all tests, including those of the fu
 # Python environments for the emulator, the linters of the template, the fuzzer of the API and a library of docs/verify,
 # from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt
-	rm -rf $(VENV) target/venv-lint target/venv-fuzz
-	for folder in $(VENV) target/venv-lint target/venv-fuzz; do $(PYTHON) -m venv $$folder || exit 1; done
+$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-review.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt
+	rm -rf $(VENV) target/venv-lint target/venv-review target/venv-fuzz
+	for folder in $(VENV) target/venv-lint target/venv-review target/venv-fuzz; do $(PYTHON) -m venv $$folder || exit 1; done
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r testing/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
+	target/venv-review/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-review.txt
 	target/venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/tests/fuzz/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/verify/with-library/requirements.txt
@@ -58,6 +59,9 @@ browser: ## test the dashboard of the program in Chromium
 FUNCTIONS := registration dashboard fanout delivery pause drain
 FUNCTION_PACKAGES := $(FUNCTIONS:%=-p statuspulse-function-%)
 
+functions: ## build the functions for Lambda, for cdk deploy and cargo lambda deploy (TARGET=--x86-64)
+	$(CARGO) lambda build --locked --release $(or $(TARGET),--arm64) --bins $(FUNCTION_PACKAGES)
+
 aws-local: venv ## run the functions as deployed, in an emulator of AWS (Ctrl-C stops it)
 	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
 	$(VENV)/bin/python infra/aws_local.py
@@ -76,8 +80,16 @@ coldstart: venv ## measure start and invocations of each function as released, w
 preflight: venv ## before a deployment: check the AWS account, read-only (ENV=prod)
 	$(VENV)/bin/python infra/preflight.py $(or $(ENV),dev)
 
-lint-infra: venv ## check template and preflight: their tests, cfn-lint, sam validate
+# The CDK app, from its lock file.
+CDK := infra/cdk/node_modules/.package-lock.json
+$(CDK): infra/cdk/package-lock.json
+	cd infra/cdk && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+lint-infra: venv $(if $(shell command -v npm 2>/dev/null),$(CDK)) ## check the template: its tests, the CDK app, cfn-lint, cdk-nag, checkov
 	cd infra && ../$(VENV)/bin/python -m unittest test_template test_preflight
+	@if [ -e $(CDK) ]; then cd infra && ../$(VENV)/bin/python -m unittest test_cdk test_review; \
+	else echo "the CDK app was NOT tested, nor the template reviewed: npm is not installed (make test-tools)"; fi
 	target/venv-lint/bin/cfn-lint infra/template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 target/venv-lint/bin/sam validate --lint --template infra/template.yaml
 

@@ -34,7 +34,7 @@ pub(crate) const LANE_TRIM_AT: usize = 8;
 pub(crate) const PLACES: usize = 100;
 
 /// Segments of a lane that are read at a time when all are searched: 200 KB.
-pub(crate) const SEGMENTS_AT_ONCE: i32 = 100;
+pub(crate) const SEGMENTS_AT_ONCE: usize = 100;
 
 /// Tries to read a lane that changes while it is read.
 pub(crate) const LANE_TRIES: u32 = 7;

@@ -23,8 +23,7 @@ use super::Table;
 use super::events::later;
 use super::item::{Item, Read, binary, expiry};
 use super::keys::{Key, SK, id_after, lane_partition, segment_sort};
-use super::table::{Change, Condition, Written, pause_before};
-use crate::error::failed;
+use super::table::{Change, Condition, Order, Written, pause_before};
 use crate::limits::{LANE_TRIES, PLACES, SEGMENTS_AT_ONCE};
 
 /// The lane of an incident at a webhook.
@@ -96,28 +95,17 @@ impl Table {
         &self,
         lane: Lane<'_>,
         towards: Towards,
-        limit: i32,
+        limit: usize,
     ) -> PortResult<Vec<Places>> {
         let (lowest, highest) = (DeliveryId::from_bytes([0; 16]), DeliveryId::from_bytes([255; 16]));
         let (from, to) = match towards {
             Towards::Front(after) => (after.map_or(lowest, id_after), highest),
             Towards::Back(from) => (lowest, from.unwrap_or(highest)),
         };
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .scan_index_forward(matches!(towards, Towards::Front(_)))
-            .key_condition_expression("pk = :pk AND sk BETWEEN :lowest AND :highest")
-            .expression_attribute_values(
-                ":pk",
-                AttributeValue::S(lane_partition(lane.webhook, lane.incident_id)),
-            )
-            .expression_attribute_values(":lowest", AttributeValue::S(segment_sort(from)))
-            .expression_attribute_values(":highest", AttributeValue::S(segment_sort(to)))
-            .limit(limit);
-        let items = request.send().await.map_err(failed("reading a lane"))?.items.unwrap_or_default();
+        let order = if matches!(towards, Towards::Front(_)) { Order::Up } else { Order::Down };
+        let partition = lane_partition(lane.webhook, lane.incident_id);
+        let keys = (segment_sort(from), segment_sort(to));
+        let items = self.range_in(order, partition, keys, limit, "reading a lane").await?;
         let segment = |item: &Item| {
             let first = item.maybe_text(SK)?.strip_prefix("s#")?.parse().ok()?;
             Some(Places { part: Part::Segment(first), ids: read_ids(item), has_segments: true })

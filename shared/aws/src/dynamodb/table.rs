@@ -196,11 +196,24 @@ impl Table {
         limit: usize,
         doing: &'static str,
     ) -> PortResult<Vec<Item>> {
+        self.range_in(Order::Up, partition, (from, to), limit, doing).await
+    }
+
+    /// The same in this order.
+    pub(super) async fn range_in(
+        &self,
+        order: Order,
+        partition: String,
+        (from, to): (String, String),
+        limit: usize,
+        doing: &'static str,
+    ) -> PortResult<Vec<Item>> {
         let request = self
             .client
             .query()
             .table_name(&self.name)
             .consistent_read(true)
+            .scan_index_forward(order == Order::Up)
             .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :from AND :to"))
             .expression_attribute_values(":pk", AttributeValue::S(partition))
             .expression_attribute_values(":from", AttributeValue::S(from))
@@ -275,6 +288,13 @@ pub(super) struct Change<'a> {
     pub(super) update: String,
     pub(super) condition: Cow<'a, str>,
     pub(super) values: HashMap<String, AttributeValue>,
+}
+
+/// The order of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Up,
+    Down,
 }
 
 /// The condition of a put.

@@ -108,6 +108,24 @@ fn the_committed_document_is_the_one_the_types_give() {
     assert!(committed == now, "docs/openapi.json is out of date: run `make openapi`");
 }
 
+/// API Gateway decodes a path, and logs have it: it must not contain what a customer chose.
+#[test]
+fn paths_contain_ids_and_never_free_text() {
+    let document: Value = serde_json::from_str(&statuspulse_http::openapi()).unwrap();
+    let mut ids = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let operations = operations.as_object().unwrap().values();
+        let parameters =
+            operations.flat_map(|operation| operation["parameters"].as_array().into_iter().flatten());
+        for parameter in parameters.filter(|parameter| parameter["in"] == "path") {
+            let schema = parameter["schema"]["$ref"].as_str().unwrap_or_default();
+            assert!(schema.ends_with("Id"), "{path}: {} is {}", parameter["name"], parameter["schema"]);
+            ids += 1;
+        }
+    }
+    assert!(ids > 20, "{ids} of them");
+}
+
 /// axum shows the paths of a router only in its `Debug` output. If its format changes, this test fails.
 #[tokio::test]
 async fn the_router_has_exactly_the_described_routes() {
