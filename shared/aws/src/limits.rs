@@ -33,6 +33,10 @@ pub(crate) const LANE_TRIM_AT: usize = 8;
 /// Places in one item of a lane. With about 20 bytes each, a write costs at most three units.
 pub(crate) const PLACES: usize = 100;
 
+/// The longest time from the acceptance of an event to the place of its delivery in the lane: that of a call of the API, and
+/// what clocks differ.
+pub(crate) const APPENDED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Segments of a lane that are read at a time when all are searched: 200 KB.
 pub(crate) const SEGMENTS_AT_ONCE: usize = 100;
 

@@ -144,13 +144,19 @@ impl Table {
     /// Stores a delivery and gives it its place in the lane. Completes one that an interrupted call left without a
     /// place.
     async fn begin(&self, delivery: Delivery) -> PortResult<Delivery> {
-        let kept = match self.put_new(&delivery).await? {
-            None => delivery,
+        let (kept, places) = match self.put_new(&delivery).await? {
+            None => {
+                let places = self.append(&delivery).await?;
+                (delivery, places)
+            }
             // The place in the lane is written second, so only an unchanged delivery can lack it.
             Some(kept) if kept.version > 0 || !kept.attempts.is_empty() => return Ok(kept),
-            Some(kept) => kept,
+            Some(kept) => {
+                let places = self.append_again(&kept).await?;
+                (kept, places)
+            }
         };
-        match self.enter_lane(kept.clone()).await? {
+        match self.enter_lane(kept.clone(), places).await? {
             Ok(begun) => Ok(begun),
             Err(Conflict) => Ok(self.read_delivery(kept.webhook_id, kept.id).await?.unwrap_or(kept)),
         }

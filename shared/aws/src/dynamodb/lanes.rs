@@ -28,9 +28,12 @@ use super::places::{Lane, Part, Places, Towards};
 use super::table::{Change, Written, pause_before};
 
 impl Table {
-    /// Gives a newly stored delivery its place. If one ahead of it is unfinished, it waits.
-    pub(super) async fn enter_lane(&self, kept: Delivery) -> PortResult<Result<Delivery, Conflict>> {
-        let places = self.append(&kept).await?;
+    /// Begins a newly stored delivery in its place. If one ahead of it is unfinished, it waits.
+    pub(super) async fn enter_lane(
+        &self,
+        kept: Delivery,
+        places: Places,
+    ) -> PortResult<Result<Delivery, Conflict>> {
         let Some(unfinished) = self.nearest_unfinished(&kept, places).await? else { return Ok(Ok(kept)) };
         let asked = kept.state;
         Ok(self.wait_behind(kept, asked, unfinished).await?.map(|saved| saved.delivery))

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use statuspulse_core::delivery::Delivery;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::limits;
@@ -24,7 +25,7 @@ use super::events::later;
 use super::item::{Item, Read, binary, expiry};
 use super::keys::{Key, SK, id_after, lane_partition, segment_sort};
 use super::table::{Change, Condition, Order, Written, pause_before};
-use crate::limits::{LANE_TRIES, PLACES, SEGMENTS_AT_ONCE};
+use crate::limits::{APPENDED_WITHIN, LANE_TRIES, PLACES, SEGMENTS_AT_ONCE};
 
 /// The lane of an incident at a webhook.
 #[derive(Debug, Clone, Copy)]
@@ -113,36 +114,45 @@ impl Table {
         Ok(items.iter().filter_map(segment).collect())
     }
 
-    /// The part of the lane that has this delivery.
-    async fn part_with(&self, lane: Lane<'_>, id: DeliveryId) -> PortResult<Result<Places, Places>> {
-        let end = self.end_of(lane).await?;
-        if end.ids.contains(&id) || !end.has_segments {
-            return Ok(if end.ids.contains(&id) { Ok(end) } else { Err(end) });
+    /// The part of the lane that has this delivery. If none has it, the error is the end.
+    async fn part_with(&self, delivery: &Delivery) -> PortResult<Result<Places, Places>> {
+        let end = self.end_of(Lane::of(delivery)).await?;
+        if end.ids.contains(&delivery.id) {
+            return Ok(Ok(end));
         }
-        Ok(self.segment_with(lane, id).await?.ok_or(end))
+        match end.has_segments {
+            true => Ok(self.segment_with(delivery).await?.ok_or(end)),
+            false => Ok(Err(end)),
+        }
     }
 
-    /// The segment that has this delivery. It is nearly always the one where the delivery belongs, or one beside it:
-    /// deliveries that were accepted at the same time may be in the wrong order. If none of them has it, all are searched.
-    async fn segment_with(&self, lane: Lane<'_>, id: DeliveryId) -> PortResult<Option<Places>> {
+    /// The segment that has this delivery. Places are in the order in which they were appended, and ids in the order of
+    /// acceptance, which is the same but for deliveries that were accepted within [`APPENDED_WITHIN`].
+    async fn segment_with(&self, delivery: &Delivery) -> PortResult<Option<Places>> {
+        let (lane, id) = (Lane::of(delivery), delivery.id);
         let has_it = |near: Vec<Places>| near.into_iter().find(|segment| segment.ids.contains(&id));
-        for (towards, limit) in [(Towards::Back(Some(id)), 2), (Towards::Front(Some(id)), 1)] {
-            if let Some(found) = has_it(self.segments(lane, towards, limit).await?) {
-                return Ok(Some(found));
-            }
+        if let Some(found) = has_it(self.segments(lane, Towards::Back(Some(id)), 2).await?) {
+            return Ok(Some(found));
         }
-        let mut last = None;
-        loop {
-            let page = self.segments(lane, Towards::Front(last), SEGMENTS_AT_ONCE).await?;
-            let Some(Part::Segment(end)) = page.last().map(|segment| segment.part) else { return Ok(None) };
+        let accepted_at = delivery.accepted_at;
+        let earliest = accepted_at.checked_sub(APPENDED_WITHIN).unwrap_or(Timestamp::MIN);
+        let latest = DeliveryId::lowest_at(later(accepted_at, APPENDED_WITHIN));
+        let mut after = DeliveryId::lowest_at(earliest);
+        if let Some(found) = has_it(self.segments(lane, Towards::Back(Some(after)), 1).await?) {
+            return Ok(Some(found));
+        }
+        while after < latest {
+            let page = self.segments(lane, Towards::Front(Some(after)), SEGMENTS_AT_ONCE).await?;
+            let Some(Part::Segment(last)) = page.last().map(|segment| segment.part) else { break };
             if let Some(found) = has_it(page) {
                 return Ok(Some(found));
             }
-            last = Some(end);
+            after = last;
         }
+        Ok(None)
     }
 
-    /// Appends a delivery's id, unless the lane has it already. Returns the part that has it.
+    /// Appends a delivery's id, unless the end has it already. Returns the end.
     pub(super) async fn append(&self, delivery: &Delivery) -> PortResult<Places> {
         let lane = Lane::of(delivery);
         let id = binary(delivery.id.to_bytes());
@@ -164,10 +174,7 @@ impl Table {
                 ]),
             };
             let end = match self.update(change, "entering a lane").await? {
-                Written::Done(item) => {
-                    let end = Places::of_end(&item);
-                    return self.without_a_second_place(lane, delivery.id, end).await;
-                }
+                Written::Done(item) => return Ok(Places::of_end(&item)),
                 Written::Refused(item) => Places::of_end(&item),
             };
             if end.ids.contains(&delivery.id) {
@@ -178,20 +185,15 @@ impl Table {
         Err(too_many("entering a lane"))
     }
 
-    /// An interrupted call may have entered the delivery before, and its place has become part of a segment since. Then
-    /// that place is the right one.
-    async fn without_a_second_place(
-        &self,
-        lane: Lane<'_>,
-        id: DeliveryId,
-        end: Places,
-    ) -> PortResult<Places> {
+    /// Appends the id of a delivery that an interrupted call may have appended before. Its first place is the right one.
+    pub(super) async fn append_again(&self, delivery: &Delivery) -> PortResult<Places> {
+        let end = self.append(delivery).await?;
         if !end.has_segments {
             return Ok(end);
         }
-        let Some(first) = self.segment_with(lane, id).await? else { return Ok(end) };
-        let others: Vec<_> = end.ids.iter().copied().filter(|other| *other != id).collect();
-        self.replace(lane, &end, &others).await?;
+        let Some(first) = self.segment_with(delivery).await? else { return Ok(end) };
+        let others: Vec<_> = end.ids.iter().copied().filter(|other| *other != delivery.id).collect();
+        self.replace(Lane::of(delivery), &end, &others).await?;
         Ok(first)
     }
 
@@ -201,7 +203,7 @@ impl Table {
         let (lane, id) = (Lane::of(delivery), delivery.id);
         for again in 0..LANE_TRIES {
             pause_before(again).await;
-            let end = match self.part_with(lane, id).await? {
+            let end = match self.part_with(delivery).await? {
                 Ok(found) => return Ok(found),
                 Err(end) => end,
             };
@@ -239,10 +241,13 @@ impl Table {
         };
         let (stays, goes) = full.ids.split_at(stay);
         let Some(first) = goes.first() else { return Ok(()) };
-        let before = self.segments(lane, Towards::Back(None), 1).await?;
-        let key = match (full.part, before.first().map(|segment| segment.part)) {
+        let last = match full.part {
+            Part::End => self.segments(lane, Towards::Back(None), 1).await?.pop(),
+            Part::Segment(_) => None,
+        };
+        let key = match last.map(|segment| segment.part) {
             // After all others, though its first delivery may have been accepted a moment before the last of them.
-            (Part::End, Some(Part::Segment(last))) => id_after(last).max(*first),
+            Some(Part::Segment(last)) => id_after(last).max(*first),
             _ => *first,
         };
         let segment =
