@@ -89,6 +89,27 @@ fn main() -> ExitCode {
         .boxed()
     };
     let conclusion = statuspulse_conformance::run(stage);
+    let longest = longest_list(&emulator);
     drop(emulator);
+    if longest > LIST_MAX {
+        eprintln!("an item of the table has a list of {longest} places: each append pays for all of them");
+        return ExitCode::FAILURE;
+    }
     conclusion.exit_code()
+}
+
+/// The most places that an item may have, whatever the cases did.
+const LIST_MAX: usize = 100;
+
+/// The length of the longest list in the items of the table.
+fn longest_list(emulator: &Emulator) -> usize {
+    let credentials = Credentials::new("test", "test", None, None, "the emulator's root user");
+    let clock = Arc::new(Watch::at("2026-11-24T12:00:00Z".parse().unwrap()));
+    let chosen = statuspulse_aws::chosen("us-east-1", credentials, clock).endpoint_url(&emulator.endpoint);
+    let client = aws_sdk_dynamodb::Client::new(&chosen.build());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let pages = client.scan().table_name(emulator.output("TableName")).into_paginator().items().send();
+    let items = runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).unwrap();
+    let lists = items.iter().flat_map(|item| item.values()).filter_map(|value| value.as_l().ok());
+    lists.map(Vec::len).max().unwrap_or(0)
 }
