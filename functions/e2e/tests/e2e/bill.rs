@@ -1,9 +1,12 @@
-//! The bill: the AWS calls for 1,000 events that are delivered at the first attempt, counted from the emulator's log.
+//! The bill: the AWS calls for 1,000 events that are delivered at the first attempt, and for deliveries that fail on every
+//! rung until their webhook is paused, counted from the emulator's log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use statuspulse_emulator::{Call, FUNCTIONS};
+use statuspulse_kit::Behaviour;
 use statuspulse_kit::api::{Api, payload};
 
 use crate::stack::Stack;
@@ -34,7 +37,7 @@ async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
     let calls = stack.emulator.calls();
     stack.admin.all_delivered(&webhook).await;
 
-    let bill = Bill::of(&calls);
+    let bill = Bill::of(&calls, EVENTS);
     eprintln!("{}", bill.table());
     // A query of the account's webhooks; the webhook before and after the attempt. Keys and quotas by the second, so a
     // slow machine reads them for more events.
@@ -43,11 +46,48 @@ async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
     assert!(bill.writes() < 5.2, "{:.2} writes per event", bill.writes());
     // One per event, and one per execution environment, to connect.
     assert!(bill.sends() <= 1.05, "{:.2} sends to SQS per event", bill.sends());
-    let documented =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cost.md")).unwrap();
+    let documented = documentation();
     for call in bill.per_event.keys() {
         assert!(documented.contains(call.as_str()), "docs/cost.md does not name {call}");
     }
+}
+
+fn documentation() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cost.md")).unwrap()
+}
+
+/// Webhooks that fail, with one event each.
+const FAILING: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ladder_that_fails_costs_what_the_documentation_says() {
+    let ladder = [60, 300, 900, 3600];
+    let stack = Stack::start(ladder).await;
+    let mut webhooks = vec![];
+    for n in 0..FAILING {
+        let path = format!("/hooks/failing-{n}");
+        webhooks.push(stack.admin.webhook(&stack.receiver.url(&path), &[]).await.0);
+        stack.receiver.behaviour(&path, Behaviour::status(503));
+    }
+    stack.quiet().await;
+    stack.emulator.forget_calls();
+    stack.admin.published(&[], &payload("opened", "INC-1", 1), u64::try_from(FAILING).unwrap()).await;
+    stack.quiet().await;
+    for seconds in ladder {
+        stack.pass(Duration::from_secs(u64::from(seconds) + 1), 1).await;
+    }
+    for webhook in &webhooks {
+        stack.until(webhook, "it is paused", |webhook| webhook["held_deliveries"] == 1).await;
+    }
+    stack.quiet().await;
+
+    // Without what this test has asked for.
+    let calls: Vec<Call> =
+        stack.emulator.calls().into_iter().filter(|call| call.function != "registration").collect();
+    let bill = Bill::of(&calls, FAILING);
+    eprintln!("{}", bill.table());
+    assert!(bill.write_units < 150.0, "{:.1} write units", bill.write_units);
+    assert!(documentation().contains("five failed attempts and a pause"), "docs/cost.md says what it costs");
 }
 
 async fn publish(api: Api, publisher: usize) {
@@ -64,16 +104,19 @@ struct Bill {
 }
 
 impl Bill {
-    fn of(calls: &[Call]) -> Self {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    /// The calls for each of `count` events or deliveries.
+    fn of(calls: &[Call], count: usize) -> Self {
+        let events = f64::from(u32::try_from(count).unwrap());
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         let (mut writes, mut reads) = (0, 0);
         for call in calls.iter().filter(|call| FUNCTIONS.contains(&call.function.as_str())) {
             *counts.entry(format!("{} {}:{}", call.function, call.service, call.action)).or_default() += 1;
             writes += call.write_units;
             reads += call.read_units;
         }
-        let per_event = counts.into_iter().map(|(call, count)| (call, per_event(count))).collect();
-        Self { per_event, write_units: per_event_units(writes), read_units: per_event_units(reads) }
+        let number = |count: u64| f64::from(u32::try_from(count).unwrap());
+        let per_event = counts.into_iter().map(|(call, count)| (call, number(count) / events)).collect();
+        Self { per_event, write_units: number(writes) / events, read_units: number(reads) / events }
     }
 
     fn sum(&self, actions: &[&str]) -> f64 {
@@ -114,12 +157,4 @@ impl Bill {
         .unwrap();
         table
     }
-}
-
-fn per_event(count: usize) -> f64 {
-    per_event_units(u64::try_from(count).unwrap())
-}
-
-fn per_event_units(count: u64) -> f64 {
-    f64::from(u32::try_from(count).unwrap()) / f64::from(u32::try_from(EVENTS).unwrap())
 }
