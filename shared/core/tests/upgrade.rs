@@ -201,7 +201,7 @@ fn read(parts: &Value) -> Webhook {
 }
 
 #[test]
-fn webhooks_of_all_releases_are_read_and_written_so_that_they_read_them() {
+fn upgrade_webhooks_of_all_releases_are_read_and_written_so_that_they_read_them() {
     for release in releases() {
         let old = file(&release, "webhook.json", &written(&webhook()));
         let webhook = read(&old);
@@ -212,7 +212,7 @@ fn webhooks_of_all_releases_are_read_and_written_so_that_they_read_them() {
 }
 
 #[test]
-fn attempts_of_all_releases_are_read_and_written_so_that_they_read_them() {
+fn upgrade_attempts_of_all_releases_are_read_and_written_so_that_they_read_them() {
     let written: Value = serde_json::from_str(&write_attempts(&attempts()).unwrap()).unwrap();
     for release in releases() {
         let old = file(&release, "attempts.json", &written);
@@ -223,7 +223,7 @@ fn attempts_of_all_releases_are_read_and_written_so_that_they_read_them() {
 }
 
 #[test]
-fn messages_of_all_releases_are_read_and_written_so_that_they_read_them() {
+fn upgrade_messages_of_all_releases_are_read_and_written_so_that_they_read_them() {
     let written = serde_json::to_value(messages()).unwrap();
     for release in releases() {
         let old = file(&release, "messages.json", &written);
@@ -235,7 +235,7 @@ fn messages_of_all_releases_are_read_and_written_so_that_they_read_them() {
 
 /// What a later version wrote. Nothing of it is lost by a change that this version makes.
 #[test]
-fn what_only_a_later_version_knows_is_kept() {
+fn upgrade_what_only_a_later_version_knows_is_kept() {
     let text = fs::read_to_string(folder("later").join("webhook.json")).unwrap();
     let later: Value = serde_json::from_str(&text).unwrap();
     let mut webhook = read(&later);
@@ -253,7 +253,7 @@ fn what_only_a_later_version_knows_is_kept() {
 }
 
 #[test]
-fn attempts_of_a_later_version_are_shown_without_what_is_not_known() {
+fn upgrade_attempts_of_a_later_version_are_shown_without_what_is_not_known() {
     let text = fs::read_to_string(folder("later").join("attempts.json")).unwrap();
     let attempts = read_attempts(&text).unwrap();
     let [first, second] = &attempts[..] else { panic!("{attempts:?}") };
