@@ -8,8 +8,8 @@
 //!   they can handle a failed call themselves.
 //! - **Retries**: three, with jittered exponential backoff from 50 ms. This gives a throttled partition time, and a
 //!   first attempt is still sent within a second. If all fail, the message goes back to its queue.
-//! - **Connections** are kept for the next calls, and end after a pause: see `connections.rs`. A call on a connection
-//!   that was closed meanwhile is retried.
+//! - **Connections** are kept for the calls of the next minutes: see `connections.rs`. A call on a connection that was
+//!   closed meanwhile is retried.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,9 @@
-//! The connections to AWS, which end with a pause.
+//! The connections to AWS, which are used for a few minutes.
 //!
 //! An execution environment is frozen between two invocations. Its monotonic clock stops, so an idle time that is measured
 //! with it does not end. Meanwhile the network may forget the connections, and a call on one that it forgot waits for
-//! its timeout. So after a pause by the wall clock, all calls use new connections.
+//! its timeout. So connections end by the wall clock, and by their age: all clients share them, and a client that is idle
+//! must not be kept by a busy one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use statuspulse_core::ports::Clock;
 
 use crate::limits::CONNECTIONS_KEPT_FOR;
 
-/// An HTTP client that begins anew after a pause.
+/// An HTTP client that begins anew from time to time.
 pub(crate) struct Connections {
     begin: fn() -> SharedHttpClient,
     clock: Arc<dyn Clock>,
@@ -26,23 +27,22 @@ pub(crate) struct Connections {
 
 struct Current {
     client: SharedHttpClient,
-    last_used: Timestamp,
+    began: Timestamp,
 }
 
 impl Connections {
     /// `begin` returns a client without connections.
     pub(crate) fn new(begin: fn() -> SharedHttpClient, clock: Arc<dyn Clock>) -> Self {
-        let current = Mutex::new(Current { client: begin(), last_used: clock.now() });
+        let current = Mutex::new(Current { client: begin(), began: clock.now() });
         Self { begin, clock, current }
     }
 
     fn client(&self) -> SharedHttpClient {
         let now = self.clock.now();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.duration_since(current.last_used).unsigned_abs() > CONNECTIONS_KEPT_FOR {
-            current.client = (self.begin)();
+        if now.duration_since(current.began).unsigned_abs() > CONNECTIONS_KEPT_FOR {
+            *current = Current { client: (self.begin)(), began: now };
         }
-        current.last_used = now;
         current.client.clone()
     }
 }
@@ -110,9 +110,9 @@ mod tests {
         let chosen = crate::chosen("us-east-1", credentials, Arc::<WallClock>::clone(&clock));
         let client = aws_sdk_dynamodb::Client::new(&chosen.endpoint_url(receiver.url("/")).build());
         let kept_for = i64::try_from(CONNECTIONS_KEPT_FOR.as_secs()).unwrap();
-        for (frozen, connections) in
-            [(0, 1), (kept_for, 1), (1, 1), (kept_for + 1, 2), (3_600, 3), (0, 3), (-3_600, 4)]
-        {
+        let table =
+            [(0, 1), (kept_for - 1, 1), (1, 1), (1, 2), (kept_for, 2), (3_600, 3), (0, 3), (-3_600, 4)];
+        for (frozen, connections) in table {
             clock.0.fetch_add(frozen, Ordering::SeqCst);
             client.list_tables().send().await.unwrap();
             assert_eq!(receiver.connections(), connections, "after {frozen} seconds");

@@ -58,8 +58,7 @@ pub(crate) const CONCURRENT_REQUESTS: usize = 32;
 /// Maximum number of values of a metric in one line.
 pub(crate) const METRIC_VALUES: usize = 100;
 
-/// The pause after which the connections to AWS are not used again: a little less than the 350 s after which a NAT gateway
-/// forgets an idle connection.
+/// How long connections to AWS are used: a little less than the 350 s after which a NAT gateway forgets an idle one.
 pub(crate) const CONNECTIONS_KEPT_FOR: Duration = Duration::from_secs(300);
 
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
