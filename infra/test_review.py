@@ -36,10 +36,9 @@ def of_checkov(template: Path) -> set[tuple[str, str, str]]:
 class Review(unittest.TestCase):
     def test_every_finding_is_accepted_and_every_accepted_one_is_found(self):
         template = stack.load(HERE / "template.yaml")
-        parameters = {name: str(parameter.get("Default", "")) for name, parameter in template["Parameters"].items()}
         with tempfile.TemporaryDirectory() as folder:
             expanded = Path(folder) / "template.json"
-            expanded.write_text(json.dumps(stack.expand(stack.with_local_code(template), parameters, "us-east-1")))
+            expanded.write_text(json.dumps(stack.expand(stack.with_local_code(template), {}, "us-east-1")))
             found = of_cdk_nag(expanded) | of_checkov(expanded)
         rows = tomllib.loads((HERE / "cdk/review.toml").read_text())["accepted"]
         accepted = {(row["tool"], row["rule"], resource) for row in rows for resource in row["resources"]}

@@ -21,7 +21,8 @@ export class StatusPulse extends Stack {
       analyticsReporting: false,
     });
     const template = new CfnInclude(this, 'Template', { templateFile: join(HERE, '../template.yaml') });
-    for (const resource of this.functionsOf(template)) {
+    const resources = template.node.findAll();
+    for (const resource of resources.filter((node) => node.cfnResourceType === 'AWS::Serverless::Function')) {
       const binary = resource.cfnOptions.metadata.BuildProperties.Binary;
       const folder = join(functions, binary);
       if (!existsSync(join(folder, 'bootstrap'))) {
@@ -34,10 +35,6 @@ export class StatusPulse extends Stack {
       { id: 'CloudFormation-Validate::W1001', reason: 'the output has the same condition, inside its Fn::If' },
       { id: 'CloudFormation-Validate::W1030', reason: 'an empty parameter removes what refers to it' },
     );
-  }
-
-  functionsOf(template) {
-    return template.node.findAll().filter((node) => node.cfnResourceType === 'AWS::Serverless::Function');
   }
 }
 

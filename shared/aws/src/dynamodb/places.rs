@@ -120,10 +120,10 @@ impl Table {
         if end.ids.contains(&delivery.id) {
             return Ok(Ok(end));
         }
-        match end.has_segments {
-            true => Ok(self.segment_with(delivery).await?.ok_or(end)),
-            false => Ok(Err(end)),
+        if !end.has_segments {
+            return Ok(Err(end));
         }
+        Ok(self.segment_with(delivery).await?.ok_or(end))
     }
 
     /// The segment that has this delivery. Places are in the order in which they were appended, and ids in the order of
@@ -185,16 +185,13 @@ impl Table {
         Err(too_many("entering a lane"))
     }
 
-    /// Appends the id of a delivery that an interrupted call may have appended before. Its first place is the right one.
+    /// Appends a delivery that an interrupted call may have appended before, perhaps to what is a segment now. Returns the
+    /// part that has it.
     pub(super) async fn append_again(&self, delivery: &Delivery) -> PortResult<Places> {
-        let end = self.append(delivery).await?;
-        if !end.has_segments {
-            return Ok(end);
+        match self.part_with(delivery).await? {
+            Ok(found) => Ok(found),
+            Err(_) => self.append(delivery).await,
         }
-        let Some(first) = self.segment_with(delivery).await? else { return Ok(end) };
-        let others: Vec<_> = end.ids.iter().copied().filter(|other| *other != delivery.id).collect();
-        self.replace(Lane::of(delivery), &end, &others).await?;
-        Ok(first)
     }
 
     /// Returns the part that has a delivery that was in the lane before. If it has been removed since, inserts it again,

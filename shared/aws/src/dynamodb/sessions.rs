@@ -59,7 +59,7 @@ pub(super) fn read_session(hash: KeyHash, item: &Item) -> Result<Option<Session>
     let kind = match item.text("kind")? {
         "link" => SessionKind::Link,
         "browser" => SessionKind::Browser,
-        // Only a later version knows it. Here, its owner is signed out.
+        // A later version created it. In this one, the browser is signed out.
         _ => return Ok(None),
     };
     let key = KeyHash(item.array("key")?);

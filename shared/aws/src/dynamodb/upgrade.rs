@@ -213,7 +213,7 @@ fn upgrade_what_only_a_later_version_knows_costs_the_rest_nothing() {
         let replayed = with(&old["delivery"], "trigger", &json!({"S": "replay"}));
         assert_eq!(read_delivery(&replayed).unwrap().trigger, Trigger::Unknown);
 
-        // Whoever has a session of an unknown kind is signed out.
+        // A session of an unknown kind does not count.
         let session = with(&old["session"], "kind", &json!({"S": "device"}));
         assert_eq!(read_session(KeyHash([7; 32]), &session).unwrap(), None);
     }
