@@ -125,6 +125,8 @@ async fn work(
         match received {
             Ok(received) => {
                 in_work.spawn(handle(worker.clone(), received));
+                // Of a burst of one account, only a few wait for a core when a message of another comes.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 tracing::error!(%error, "messages cannot be received; trying again");

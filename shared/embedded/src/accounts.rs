@@ -19,7 +19,7 @@ use crate::sealing::Sealer;
 impl Accounts for Embedded {
     async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
         let slack = self.sealed_slack(account);
-        let (account, key) = (account.clone(), key.clone());
+        let (account, key, owner) = (account.clone(), key.clone(), account.id);
         let work = move |connection: &Connection| {
             connection
                 .prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?
@@ -34,7 +34,7 @@ impl Accounts for Embedded {
                 ))?;
             insert_key(connection, &key)
         };
-        self.writer.write("creating an account", work, |()| {}).await
+        self.writer.write(Some(owner), "creating an account", work, |()| {}).await
     }
 
     async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>> {
@@ -60,7 +60,7 @@ impl Accounts for Embedded {
 
     async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
         let slack = self.sealed_slack(account);
-        let account = account.clone();
+        let (account, owner) = (account.clone(), account.id);
         let work = move |connection: &Connection| {
             let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, slack = ?5, quotas = ?6, version = version + 1
                        WHERE id = ?1 AND version = ?4";
@@ -74,12 +74,13 @@ impl Accounts for Embedded {
             ))?;
             Ok(if changed == 1 { Ok(()) } else { Err(Conflict) })
         };
-        self.writer.write("changing an account", work, |_| {}).await
+        self.writer.write(Some(owner), "changing an account", work, |_| {}).await
     }
 
     async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
-        let key = key.clone();
-        self.writer.write("creating a key", move |connection| insert_key(connection, &key), |()| {}).await
+        let (key, owner) = (key.clone(), key.account_id);
+        let work = move |connection: &Connection| insert_key(connection, &key);
+        self.writer.write(owner, "creating a key", work, |()| {}).await
     }
 
     async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
@@ -106,7 +107,7 @@ impl Accounts for Embedded {
                 connection.prepare_cached(sql)?.execute((account.to_bytes(), key.to_bytes(), millis(now)))?;
             Ok(changed == 1)
         };
-        self.writer.write("revoking a key", work, |_| {}).await
+        self.writer.write(Some(account), "revoking a key", work, |_| {}).await
     }
 }
 
@@ -170,7 +171,7 @@ impl Embedded {
                 .execute((only, millis(now)))?;
             Ok(true)
         };
-        self.writer.write("revoking a key", work, |_| {}).await
+        self.writer.write(None, "revoking a key", work, |_| {}).await
     }
 }
 

@@ -115,7 +115,7 @@ impl Deliveries for Embedded {
         };
         let claims = self.claims.clone();
         let after = move |_: &usize| claims.release(id);
-        self.writer.write("postponing a delivery", work, after).await.map(drop)
+        self.writer.write(Some(delivery.account_id), "postponing a delivery", work, after).await.map(drop)
     }
 
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>> {

@@ -20,6 +20,9 @@ pub(crate) const WEBHOOK_BYTES: usize = 2048;
 
 /// Maximum number of jobs in one transaction. Bounds how long the first job waits for its answer.
 pub(crate) const WRITE_BATCH: usize = 512;
+/// Time after which a transaction takes no more jobs. What costs each transaction is a small part of it, and who has one
+/// small write does not wait for many large ones of others.
+pub(crate) const WRITE_BATCH_FOR: Duration = Duration::from_millis(2);
 
 /// Bytes that are written to find out whether writes succeed again after one has failed.
 pub(crate) const PROBE_BYTES: i64 = 256 * 1024;

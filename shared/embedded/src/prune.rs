@@ -22,16 +22,18 @@ impl Embedded {
             let mut after = 0;
             while let Some(step) = self
                 .writer
-                .write("pruning", move |connection| page(connection, before, after), |_| {})
+                .write(None, "pruning", move |connection| page(connection, before, after), |_| {})
                 .await?
             {
                 pruned += step.deleted;
                 after = step.last;
             }
         }
-        self.writer.write("pruning", move |connection| prune_tombstones(connection, before), |_| {}).await?;
-        self.writer.write("pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
-        while self.writer.write("returning disk space", return_pages, |_| {}).await? {}
+        self.writer
+            .write(None, "pruning", move |connection| prune_tombstones(connection, before), |_| {})
+            .await?;
+        self.writer.write(None, "pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
+        while self.writer.write(None, "returning disk space", return_pages, |_| {}).await? {}
         Ok(pruned)
     }
 }

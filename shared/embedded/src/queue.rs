@@ -35,6 +35,7 @@ use crate::queue_rows::{
     body_bytes, delete_ready, earliest, first_owner, insert_delayed, insert_ready, move_due, next_owner,
     number, ready_entries, text_of,
 };
+use crate::writer::Turn;
 
 const QUEUES: [QueueName; 3] = [QueueName::First, QueueName::Retry, QueueName::Upkeep];
 
@@ -161,6 +162,7 @@ impl Embedded {
     /// transaction. The messages that `work` sends are committed in the same transaction.
     pub(crate) async fn write_and_send<T: Send + 'static>(
         &self,
+        turn: Turn,
         doing: &'static str,
         work: impl FnOnce(&Connection, &mut Outgoing) -> rusqlite::Result<T> + Send + 'static,
         after: impl FnOnce(&T) + Send + 'static,
@@ -175,16 +177,18 @@ impl Embedded {
             after(value);
             placed.iter().for_each(|placed| queues.place(placed.clone()));
         };
-        self.writer.write(doing, work, after).await.map(|(value, _)| value)
+        self.writer.write(turn, doing, work, after).await.map(|(value, _)| value)
     }
 }
 
 #[async_trait]
 impl Queue for Embedded {
     async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
+        // The messages of a call are of one account.
+        let turn = messages.first().map(|scheduled| scheduled.message.account_id());
         let work =
             move |connection: &Connection, outgoing: &mut Outgoing| outgoing.send(connection, messages);
-        self.write_and_send("sending messages", work, |()| {}).await
+        self.write_and_send(turn, "sending messages", work, |()| {}).await
     }
 }
 
@@ -270,7 +274,7 @@ impl Embedded {
             // Runs after the commit, because messages of a rolled-back transaction are still due. Messages sent
             // later in the same batch update `next_due` afterwards, as their `after` runs later.
             let after = move |(moved, earliest): &(Vec<Entry>, i64)| queues.made_ready(moved, now, *earliest);
-            self.writer.write("making messages ready", work, after).await?;
+            self.writer.write(None, "making messages ready", work, after).await?;
         }
         Ok(())
     }
@@ -292,7 +296,7 @@ impl Embedded {
         began: Timestamp,
         then: impl FnOnce(&Connection, &Entry) -> rusqlite::Result<Option<i64>> + Send + 'static,
     ) {
-        let queue = number(entry.message.queue());
+        let (queue, turn) = (number(entry.message.queue()), Some(entry.message.account_id()));
         let now = self.clock.now();
         let took = Duration::try_from(now.duration_since(began)).unwrap_or_default();
         self.queues.in_memory(queue).ended(&entry, took);
@@ -309,7 +313,7 @@ impl Embedded {
             }
             Ok((ending, due))
         };
-        self.writer.write_later(work, move |(ending, due)| {
+        self.writer.write_later(turn, work, move |(ending, due)| {
             ending.written();
             if let Some(due) = due {
                 queues.place(Placed::Delayed(due));

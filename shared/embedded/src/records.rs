@@ -25,7 +25,7 @@ impl Records for Embedded {
     }
 
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
-        let event = event.clone();
+        let (event, owner) = (event.clone(), event.account_id);
         let work = move |connection: &Connection, outgoing: &mut Outgoing| {
             if !insert_event(connection, &event, &deliveries)? {
                 return accepted_before(connection, &event);
@@ -36,7 +36,7 @@ impl Records for Embedded {
             outgoing.send(connection, messages)?;
             Ok(Acceptance::Accepted(kept))
         };
-        self.write_and_send("accepting an event", work, |_| {}).await
+        self.write_and_send(Some(owner), "accepting an event", work, |_| {}).await
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {
@@ -44,7 +44,7 @@ impl Records for Embedded {
             return Ok(Err(Conflict));
         }
         let (delivery, now) = (Delivery { claimed_until: None, ..delivery.clone() }, self.clock.now());
-        let (id, claims) = (delivery.id, self.claims.clone());
+        let (id, owner, claims) = (delivery.id, delivery.account_id, self.claims.clone());
         let work = move |connection: &Connection, outgoing: &mut Outgoing| {
             let Ok(delivery) = update_delivery(connection, delivery)? else { return Ok(Err(Conflict)) };
             send_for(connection, outgoing, &delivery, now)?;
@@ -55,7 +55,7 @@ impl Records for Embedded {
                 claims.release(id);
             }
         };
-        self.write_and_send("changing a delivery", work, after).await
+        self.write_and_send(Some(owner), "changing a delivery", work, after).await
     }
 
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {

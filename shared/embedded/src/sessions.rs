@@ -21,7 +21,7 @@ impl Sessions for Embedded {
                 millis(session.expires_at),
             ))
         };
-        self.writer.write("storing a session", work, |_| {}).await.map(drop)
+        self.writer.write(None, "storing a session", work, |_| {}).await.map(drop)
     }
 
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {
@@ -43,7 +43,7 @@ impl Sessions for Embedded {
                 .optional()
                 .map(Option::flatten)
         };
-        self.writer.write("taking a session", work, |_| {}).await
+        self.writer.write(None, "taking a session", work, |_| {}).await
     }
 }
 

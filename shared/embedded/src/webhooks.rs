@@ -74,7 +74,9 @@ impl Embedded {
             Ok(())
         };
         let cache = self.webhook_cache.clone();
-        self.writer.write("removing a webhook", work, move |()| cache.removed(account, id)).await
+        self.writer
+            .write(Some(account), "removing a webhook", work, move |()| cache.removed(account, id))
+            .await
     }
 
     pub(crate) async fn insert_webhook(&self, webhook: &Webhook) -> PortResult<()> {
@@ -87,7 +89,9 @@ impl Embedded {
             connection.prepare_cached(sql)?.execute((id, account, record, sealed))?;
             Ok(())
         };
-        self.writer.write("creating a webhook", work, move |()| cache.wrote(&kept)).await
+        self.writer
+            .write(Some(webhook.account_id), "creating a webhook", work, move |()| cache.wrote(&kept))
+            .await
     }
 
     pub(crate) async fn update_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
@@ -112,7 +116,7 @@ impl Embedded {
                 cache.wrote(&kept);
             }
         };
-        self.write_and_send("changing a webhook", work, after).await
+        self.write_and_send(Some(webhook.account_id), "changing a webhook", work, after).await
     }
     fn columns_of(&self, webhook: &Webhook) -> PortResult<(String, Vec<u8>)> {
         let parts = write_webhook(webhook)

@@ -1,7 +1,7 @@
 //! A single writer with group commit.
 //!
-//! All writes go through one thread. It takes the waiting jobs, runs them in one transaction, commits, and then
-//! answers each caller. A commit goes to the write-ahead log without waiting for the disk: it survives the death of
+//! All writes go through one thread. It takes the waiting jobs in [`turns`], runs them in one transaction, commits, and
+//! then answers each caller. A transaction ends soon, so that nobody waits for many jobs of others. A commit goes to the write-ahead log without waiting for the disk: it survives the death of
 //! the process, but not of the machine. A second thread makes the log durable (`fdatasync`) when a caller waits in
 //! [`Writer::durable`]: one sync serves all callers that wait, and the writer continues meanwhile. A third thread
 //! checkpoints: it copies the log back into the database file, so that the log stays short.
@@ -11,16 +11,21 @@
 //! until [`Writer::probe`] has written something large. Meanwhile no message is handed out: its outcome could not be
 //! recorded, and it would be handled twice.
 
+mod turns;
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::Connection;
 use statuspulse_core::ports::{PortResult, Unavailable};
 use tokio::sync::{Notify, oneshot, watch};
+
+pub(crate) use self::turns::Turn;
+use self::turns::Turns;
 
 /// Answers the caller. Runs after the commit or rollback, in the order of the jobs.
 type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
@@ -29,7 +34,7 @@ type Job = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Finish> + Send>;
 /// Submits jobs to the writer thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    jobs: Option<Sender<Job>>,
+    jobs: Arc<Turns<Job>>,
     progress: Arc<Progress>,
     synced: watch::Receiver<Synced>,
     threads: Vec<JoinHandle<()>>,
@@ -69,7 +74,7 @@ impl Writer {
         path: &std::path::Path,
     ) -> std::io::Result<Self> {
         let progress = Arc::new(Progress::default());
-        let (jobs, queue) = channel();
+        let jobs = Arc::new(Turns::new());
         let (synced_to, synced) = watch::channel(Synced::default());
         let pages = progress.clone();
         writer
@@ -82,8 +87,8 @@ impl Writer {
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let threads = vec![
             named("store-writer").spawn({
-                let progress = progress.clone();
-                move || write(&writer, &queue, &progress)
+                let (jobs, progress) = (OneWriter(jobs.clone()), progress.clone());
+                move || write(&writer, &jobs.0, &progress)
             })?,
             named("store-sync").spawn({
                 let progress = progress.clone();
@@ -94,19 +99,20 @@ impl Writer {
                 move || checkpoint(&checkpointer, &progress)
             })?,
         ];
-        Ok(Self { jobs: Some(jobs), progress, synced, threads })
+        Ok(Self { jobs, progress, synced, threads })
     }
 
     /// Runs `work` in the next transaction, and `after` when it is committed, before the `after` of any later
     /// transaction.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
+        turn: Turn,
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         after: impl FnOnce(&T) + Send + 'static,
     ) -> PortResult<T> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Box::new(move |connection| {
+        let job: Job = Box::new(move |connection| {
             let value = work(connection)?;
             Ok(Box::new(move |committed: Result<(), &str>| {
                 let result = match committed {
@@ -119,7 +125,8 @@ impl Writer {
                 // The caller may have gone away. The write is committed all the same.
                 drop(answer.send(result));
             }))
-        }));
+        });
+        self.jobs.push(turn, job);
         match answered.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(Unavailable { doing, source: error.into() }),
@@ -131,17 +138,19 @@ impl Writer {
     /// transaction is not committed, `work` or its result is dropped.
     pub(crate) fn write_later<T: Send + 'static>(
         &self,
+        turn: Turn,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         after: impl FnOnce(T) + Send + 'static,
     ) {
-        self.submit(Box::new(move |connection| {
+        let job: Job = Box::new(move |connection| {
             let value = work(connection)?;
             Ok(Box::new(move |committed: Result<(), &str>| {
                 if committed.is_ok() {
                     after(value);
                 }
             }))
-        }));
+        });
+        self.jobs.push(turn, job);
     }
 
     /// Whether a write has failed, and no probe has succeeded since.
@@ -162,14 +171,7 @@ impl Writer {
         };
         let progress = Arc::clone(&self.progress);
         let after = move |_: &usize| progress.is_failing.store(false, Ordering::Release);
-        self.write("checking that writes succeed again", work, after).await.map(drop)
-    }
-
-    fn submit(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // Fails only if the writer has stopped. The caller's answer channel is then dropped with the job.
-            drop(jobs.send(job));
-        }
+        self.write(None, "checking that writes succeed again", work, after).await.map(drop)
     }
 
     /// Waits until everything that is committed now is on disk. Fails if a sync failed since the start.
@@ -193,13 +195,23 @@ impl Writer {
 impl Drop for Writer {
     /// Stops the threads after all submitted jobs have run.
     fn drop(&mut self) {
-        self.jobs = None;
+        self.jobs.close();
         let mut threads = self.threads.drain(..);
         let writer = threads.next();
         drop(writer.map(JoinHandle::join));
         self.progress.wanted.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
         self.progress.wake.notify_all();
         threads.for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// The writer thread's jobs. If the thread ends, even by a panic, no caller waits for an answer.
+struct OneWriter(Arc<Turns<Job>>);
+
+impl Drop for OneWriter {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.clear();
     }
 }
 
@@ -210,13 +222,13 @@ fn log_path(path: &std::path::Path) -> PathBuf {
     PathBuf::from(log)
 }
 
-fn write(connection: &Connection, queue: &Receiver<Job>, progress: &Progress) {
-    while let Ok(first) = queue.recv() {
+fn write(connection: &Connection, jobs: &Turns<Job>, progress: &Progress) {
+    while let Some(first) = jobs.next() {
         if progress.checkpoint_now.swap(false, Ordering::AcqRel) {
             run_checkpoint(connection);
         }
         let mut finishes = Vec::new();
-        let outcome = write_batch(connection, first, queue, &mut finishes);
+        let outcome = write_batch(connection, first, jobs, &mut finishes);
         match &outcome {
             Ok(()) => {
                 progress.committed.fetch_add(1, Ordering::AcqRel);
@@ -242,14 +254,18 @@ fn write(connection: &Connection, queue: &Receiver<Job>, progress: &Progress) {
 fn write_batch(
     connection: &Connection,
     first: Job,
-    queue: &Receiver<Job>,
+    jobs: &Turns<Job>,
     finishes: &mut Vec<Finish>,
 ) -> rusqlite::Result<()> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    #[expect(clippy::disallowed_methods, reason = "ends the transaction early, and decides nothing else")]
+    let began = Instant::now();
     let mut next = Some(first);
     while let Some(job) = next {
         finishes.push(job(connection)?);
-        next = if finishes.len() < crate::limits::WRITE_BATCH { queue.try_recv().ok() } else { None };
+        let is_full =
+            finishes.len() >= crate::limits::WRITE_BATCH || began.elapsed() >= crate::limits::WRITE_BATCH_FOR;
+        next = if is_full { None } else { jobs.try_next() };
     }
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())

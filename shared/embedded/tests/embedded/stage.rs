@@ -12,9 +12,9 @@ use statuspulse_core::access::Account;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
-use statuspulse_core::ids::{AccountId, EventId, WebhookId};
+use statuspulse_core::ids::{AccountId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, AttemptMessage, Message, QueueName, ScheduledMessage};
-use statuspulse_core::ports::{Acceptance, Claim, Clock, Deliveries, Queue, Records, Saved};
+use statuspulse_core::ports::{Acceptance, Accounts, Claim, Clock, Deliveries, Queue, Records, Saved};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
@@ -72,9 +72,10 @@ impl Stage {
         Self::on(folder, self.clock.clone(), self.dice.clone())
     }
 
-    /// Waits until all submitted writes are committed. The writer runs them in order.
+    /// Waits until all submitted writes of the [account] are committed. The writer runs them in order.
     pub(crate) async fn flushed(&self) {
-        self.store.send(vec![]).await.unwrap();
+        let key = KeyId::new(self.now(), &*self.dice);
+        self.store.revoke_key(account(), key, self.now()).await.unwrap();
     }
 
     pub(crate) fn now(&self) -> Timestamp {
