@@ -87,7 +87,7 @@ $(CDK): infra/cdk/package-lock.json
 	touch $@
 
 lint-infra: venv $(if $(shell command -v npm 2>/dev/null),$(CDK)) ## check the template: its tests, the CDK app, cfn-lint, cdk-nag, checkov
-	cd infra && ../$(VENV)/bin/python -m unittest test_template test_preflight
+	cd infra && ../$(VENV)/bin/python -m unittest test_template test_live test_preflight
 	@if [ -e $(CDK) ]; then cd infra && ../$(VENV)/bin/python -m unittest test_cdk test_review; \
 	else echo "the CDK app was NOT tested, nor the template reviewed: npm is not installed (make test-tools)"; fi
 	target/venv-lint/bin/cfn-lint infra/template.yaml

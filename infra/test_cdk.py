@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,7 @@ class Cdk(unittest.TestCase):
             self.template["Resources"][name]["Properties"]["CodeUri"] = {"Bucket": "code", "Key": name}
         self.assertEqual(len(keys), len(stack.binaries(self.template)), "each function has its own code")
         made, expected = (stack.expand(template, {}, "us-east-1") for template in (made, self.template))
+        made, expected = (without_hashes(template) for template in (made, expected))
         self.assertEqual(normal(made["Resources"]), normal(expected["Resources"]))
         for section in ("Parameters", "Conditions", "Mappings", "Outputs", "Rules"):
             self.assertEqual(normal(made.get(section)), normal(expected.get(section)), section)
@@ -61,6 +63,11 @@ class Cdk(unittest.TestCase):
         (self.functions / "drain/bootstrap").unlink()
         with self.assertRaisesRegex(RuntimeError, "drain has no bootstrap: build the functions first"):
             synthesised(self.functions)
+
+
+def without_hashes(template: dict) -> dict:
+    """The template without the hashes in the names of versions: CDK writes the same functions with other words."""
+    return json.loads(re.sub(r"(FunctionVersion)[0-9a-f]{10}", r"\1", json.dumps(template)))
 
 
 def normal(value):

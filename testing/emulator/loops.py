@@ -24,6 +24,7 @@ def count_invocations(replace) -> None:
     from ministack.services import lambda_svc, sqs
 
     handle, build, run = sqs.handle_request, sqs._build_send_sys_attrs, lambda_svc._run_sqs_batch
+    drop = lambda_svc._recursive_loop_drop
 
     @functools.wraps(handle)
     async def handle_with_header(method, path, headers, *rest):
@@ -53,7 +54,12 @@ def count_invocations(replace) -> None:
     def header_of_invocation(config, inbound=None):
         return _invocation.get() or _header(_next([inbound or ""], config["FunctionName"]))
 
+    def drop_by_setting_of_function(name, function, depth):
+        # The setting is the function's. MiniStack looks for it in the version that an alias calls.
+        return drop(name, lambda_svc._functions.get(name, function), depth)
+
     replace(lambda_svc, "MAX_INVOKE_DEPTH", INVOCATIONS_MAX)
+    replace(lambda_svc, "_recursive_loop_drop", drop_by_setting_of_function)
     replace(sqs, "handle_request", handle_with_header)
     replace(sqs, "_build_send_sys_attrs", build_with_header)
     replace(lambda_svc, "_run_sqs_batch", run_unless_looping)

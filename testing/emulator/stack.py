@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -164,6 +165,8 @@ def expand(template: dict, parameters: dict[str, str], region: str) -> dict:
         def load(self):
             return {}
 
+    # It warns of features and metrics of its own service.
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     os.environ["AWS_DEFAULT_REGION"] = region
     try:
         return transform(template, parameters, NoManagedPolicies())
