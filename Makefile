@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions aws-local invoke bill coldstart
+.PHONY: help run sam-build test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -56,26 +56,32 @@ browser: ## test the dashboard of the program in Chromium
 	  cd $(BROWSER_TESTS) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --silent --no-audit --no-fund && npx --no-install playwright test; \
 	else echo "the dashboard was NOT tested in a browser: npm or Chromium is not installed (make test-tools)"; fi
 
-FUNCTIONS := registration dashboard fanout delivery pause drain
-FUNCTION_PACKAGES := $(FUNCTIONS:%=-p statuspulse-function-%)
-
 functions: ## build the functions for Lambda, for cdk deploy and cargo lambda deploy (TARGET=--x86-64)
-	$(CARGO) lambda build --locked --release $(or $(TARGET),--arm64) --bins $(FUNCTION_PACKAGES)
+	$(CARGO) lambda build --locked --release $(or $(TARGET),--arm64) --package statuspulse-functions
+
+BUILD_VENV := target/venv-build
+sam-build: venv ## check that sam build makes the functions, with cargo-lambda from PyPI, for x86-64 (minutes)
+	@test -e $(BUILD_VENV)/bin/cargo-lambda || { $(PYTHON) -m venv $(BUILD_VENV) && \
+	  $(BUILD_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-build.txt; }
+	cd infra && PATH=$(CURDIR)/$(BUILD_VENV)/bin:$$PATH SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
+	  ../target/venv-lint/bin/sam build --build-dir ../target/sam-build --parameter-overrides Architecture=x86_64
+	cd target/sam-build && test $$(ls -d *Function | wc -l) -eq 6 && \
+	  for function in *Function; do cmp $$function/bootstrap RegistrationFunction/bootstrap || exit 1; done
 
 aws-local: venv ## run the functions as deployed, in an emulator of AWS (Ctrl-C stops it)
-	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
+	$(CARGO) build --locked --package statuspulse-functions
 	$(VENV)/bin/python infra/aws_local.py
 
 invoke: venv ## invoke one function with its sample event, by cargo lambda invoke, in the emulator (FUNCTION=fanout)
-	$(CARGO) build --locked --bins $(FUNCTION_PACKAGES)
+	$(CARGO) build --locked --package statuspulse-functions
 	$(VENV)/bin/python infra/aws_local.py --invoke $(FUNCTION)
 
 bill: venv ## measure the AWS requests of a thousand deliveries, and what they cost
 	$(CARGO) test --locked -p statuspulse-functions-e2e bill -- --nocapture
 
 coldstart: venv ## measure start and invocations of each function as released, with a mock of Lambda
-	$(CARGO) build --locked --release --bins $(FUNCTION_PACKAGES)
-	$(VENV)/bin/python infra/coldstart.py target/release
+	$(CARGO) build --locked --release --package statuspulse-functions
+	$(VENV)/bin/python infra/coldstart.py target/release/functions
 
 preflight: venv ## before a deployment: check the AWS account, read-only (ENV=prod)
 	$(VENV)/bin/python infra/preflight.py $(or $(ENV),dev)

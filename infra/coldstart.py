@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Starts the release build of each function against a mock of Lambda's Runtime API, and measures it.
 
-    coldstart.py BOOTSTRAPS     (the folder with the binaries: target/release)
+    coldstart.py BINARY     (target/release/functions)
 
 AWS is the emulator, on loopback, with plain HTTP. So this measures our own process, including the work of the SDK, but
 without TLS. The targets are for CPU time, which other work on the machine affects less than wall time. Exits with 1 if
@@ -139,18 +139,18 @@ class ReceiverHandler(http.server.BaseHTTPRequestHandler):
 class Function:
     """A running bootstrap that waits for events."""
 
-    def __init__(self, binaries: Path, name: str, environment: dict[str, str]):
+    def __init__(self, binary: Path, name: str, environment: dict[str, str]):
         memory_mb, timeout_seconds, _ = FUNCTIONS[name]
         self.name = name
         self.runtime = Runtime(name, timeout_seconds)
         threading.Thread(target=self.runtime.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         lambdas = {
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.runtime.server_address[1]}", "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.runtime.server_address[1]}", "AWS_LAMBDA_FUNCTION_NAME": name, "_HANDLER": name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb), "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             # As in the template. A higher level would measure less than what runs on AWS.
             "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
         began = time.perf_counter()
-        self.process = subprocess.Popen([binaries / name], env=environment | lambdas, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([binary], env=environment | lambdas, stdout=subprocess.DEVNULL)
         try:
             self.wait_for_poll()
         except BaseException:
@@ -238,8 +238,8 @@ def message(queue_url: str, body: str) -> dict:
 class Stage:
     """The emulator, a receiver, and the events that functions are invoked with."""
 
-    def __init__(self, binaries: Path):
-        self.binaries = binaries
+    def __init__(self, binary: Path):
+        self.binary = binary
         self.helpers: dict[str, Function] = {}
         self.incidents = 0
         self.emulator = subprocess.Popen(
@@ -276,7 +276,7 @@ class Stage:
             "STATUSPULSE_DEV_ALLOW_CIDR": "127.0.0.0/8"}
 
     def start(self, name: str) -> Function:
-        return Function(self.binaries, name, self.environment(name))
+        return Function(self.binary, name, self.environment(name))
 
     def helper(self, name: str) -> Function:
         """Returns a function that is not measured, but prepares what the measured functions need."""
@@ -318,7 +318,7 @@ class Stage:
 
     def invocations(self, name: str):
         """Yields events one after the other. Each is prepared while the function sleeps."""
-        nobody = "whe_01HS17VFS8E8W4T3VT3N9EWKT5"
+        nobody, no_webhook = "acc_01HS17VFS8E8W4T3VT3N9EWKT5", "whe_01HS17VFS8E8W4T3VT3N9EWKT5"
         key = self.customer() if name in ("dashboard", "fanout", "delivery") else self.operator
         cookie = self.signed_in(key) if name == "dashboard" else ""
         # Removes the messages that the measurement of fanout has left.
@@ -335,10 +335,10 @@ class Stage:
                     self.helper("fanout").invoke(self.event(key))
                     yield self.take_first_attempt()
                 case "pause":
-                    body = {"kind": "notify", "account_id": nobody, "webhook_id": nobody, "notification": 7}
+                    body = {"kind": "notify", "account_id": nobody, "webhook_id": no_webhook, "notification": 7}
                     yield message(self.outputs["NotificationQueueUrl"], json.dumps(body))
                 case "drain":
-                    body = {"kind": "job", "account_id": nobody, "webhook_id": nobody, "generation": 1, "page": 0}
+                    body = {"kind": "job", "account_id": nobody, "webhook_id": no_webhook, "generation": 1, "page": 0}
                     yield message(self.outputs["JobQueueUrl"], json.dumps(body))
 
     def end(self):
@@ -350,8 +350,7 @@ class Stage:
 
 def measure(stage: Stage, name: str) -> tuple[str, list[str]]:
     """Returns a row of the table, and the missed targets."""
-    binary = stage.binaries / name
-    binary_mb, zipped_mb = binary.stat().st_size / 1e6, zipped_size(binary) / 1e6
+    binary_mb, zipped_mb = stage.binary.stat().st_size / 1e6, zipped_size(stage.binary) / 1e6
     starts = []
     for _ in range(STARTS):
         function = stage.start(name)

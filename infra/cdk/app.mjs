@@ -2,7 +2,7 @@
 // `cargo lambda build` has made; docs/operations.md has the commands.
 //
 //   -c stack=NAME        the name of the stack (statuspulse)
-//   -c functions=FOLDER  where FOLDER/<function>/bootstrap is (target/lambda)
+//   -c functions=FOLDER  where FOLDER/functions/bootstrap is (target/lambda)
 
 import { App, DefaultStackSynthesizer, Stack, Validations } from 'aws-cdk-lib';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
@@ -26,13 +26,17 @@ export class StatusPulse extends Stack {
       allowCyclicalReferences: true,
     });
     const resources = template.node.findAll();
+    const assets = new Map();
     for (const resource of resources.filter((node) => node.cfnResourceType === 'AWS::Serverless::Function')) {
       const binary = resource.cfnOptions.metadata.BuildProperties.Binary;
-      const folder = join(functions, binary);
-      if (!existsSync(join(folder, 'bootstrap'))) {
-        throw new Error(`${folder} has no bootstrap: build the functions first (docs/operations.md)`);
+      if (!assets.has(binary)) {
+        const folder = join(functions, binary);
+        if (!existsSync(join(folder, 'bootstrap'))) {
+          throw new Error(`${folder} has no bootstrap: build the functions first (docs/operations.md)`);
+        }
+        assets.set(binary, new Asset(this, `Code-${binary}`, { path: folder }));
       }
-      const code = new Asset(this, `Code-${binary}`, { path: folder });
+      const code = assets.get(binary);
       resource.codeUri = { bucket: code.s3BucketName, key: code.s3ObjectKey };
     }
     Validations.of(this).acknowledge(

@@ -259,7 +259,7 @@ def deploy(options, endpoint: str, log, api: ApiAddress, stop: threading.Event) 
         raise stack.DeployError("the stack lacks permissions that AWS requires\n  " + "\n  ".join(lines))
 
     physical_ids = {}
-    names = {} if options.data_only else stack.binaries(template)
+    names = {} if options.data_only else stack.names(template)
     for resource in stack.resources(cloudformation):
         logical, physical = resource["LogicalResourceId"], resource["PhysicalResourceId"]
         physical_ids[logical] = physical

@@ -98,11 +98,17 @@ def binaries(template: dict) -> dict[str, str]:
     return functions
 
 
+def names(template: dict) -> dict[str, str]:
+    """Returns a short name for each function, by logical id: its handler, or its binary if that has no others."""
+    handlers = {name: template["Resources"][name]["Properties"].get("Handler") for name in binaries(template)}
+    return {name: handlers[name] or binary for name, binary in binaries(template).items()}
+
+
 def granted(template: dict) -> list[dict]:
     """Returns what the template's own statements allow each function, with all conditions true: one entry per action
     and resource. Leaves out what Lambda itself does with a function's role (polling its queues)."""
     entries = []
-    for name, binary in binaries(template).items():
+    for name, short in names(template).items():
         for policy in template["Resources"][name]["Properties"].get("Policies", []):
             for statement in policy["Statement"] if isinstance(policy, dict) else []:
                 statement = statement.get("Fn::If", [None, statement])[1]
@@ -110,7 +116,7 @@ def granted(template: dict) -> list[dict]:
                 for action in _listed(statement["Action"]):
                     if action in POLLED:
                         continue
-                    entries += [{"function": binary, "action": action, "resource": logical}
+                    entries += [{"function": short, "action": action, "resource": logical}
                                 for resource in resources for logical in _named(resource)]
     return entries
 

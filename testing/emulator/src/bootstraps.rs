@@ -1,21 +1,24 @@
-//! Builds the functions' binaries, so that tests never run old ones.
+//! Builds the functions, so that tests never run old ones.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The functions. Each is a binary with this name in the package `statuspulse-function-<name>`.
+/// The functions. One binary has all of them.
 pub const FUNCTIONS: [&str; 6] = ["registration", "dashboard", "fanout", "delivery", "pause", "drain"];
 
-/// Builds the functions and returns the folder with their binaries.
+/// Builds the functions and returns the folder with their binary.
 ///
 /// # Errors
 /// Fails if they do not compile. The compiler's errors are on stderr.
 pub fn build() -> Result<PathBuf, String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(crate::root()).args(["build", "--locked", "--quiet", "--bins"]);
-    for function in FUNCTIONS {
-        cargo.arg("--package").arg(format!("statuspulse-function-{function}"));
-    }
+    cargo.current_dir(crate::root()).args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--package",
+        "statuspulse-functions",
+    ]);
     match cargo.status() {
         Ok(status) if status.success() => Ok(crate::root().join("target/debug")),
         Ok(status) => Err(format!("the functions do not compile: {status}")),

@@ -84,11 +84,12 @@ fn the_trace_of_an_invocation_goes_out_with_its_calls() {
         );
         Some((head, event))
     });
-    let child = Command::new(binaries.join("fanout"))
+    let child = Command::new(binaries.join("functions"))
         .env_clear()
         .envs([
             ("AWS_LAMBDA_RUNTIME_API", lambda.as_str()),
             ("AWS_LAMBDA_FUNCTION_NAME", "fanout"),
+            ("_HANDLER", "fanout"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
             ("AWS_REGION", "us-east-1"),

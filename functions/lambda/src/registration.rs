@@ -1,7 +1,7 @@
 //! The HTTP API except publishing: webhooks, handshakes, secrets, pause and resume, deliveries, accounts and keys. A
 //! direct invocation with `{"operator_key": {}}` creates an operator key, such as the first key of a deployment.
 
-use lambda_runtime::{Error, run, service_fn};
+use lambda_runtime::{Error, service_fn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use statuspulse_core::access::{ApiKey, Role};
@@ -19,13 +19,12 @@ struct OwnersCall {
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+pub(crate) async fn run() -> Result<(), Error> {
     let host = Host::start(&SqsQueue::OF_API).await?;
     host.data_key.open_or_make().await?;
     let cursor_key = CursorKey::new(host.data_key.cursor_key().await?);
     let router = statuspulse_http::registration(host.admin()?, cursor_key);
-    run(service_fn(async |event: Payload| {
+    lambda_runtime::run(service_fn(async |event: Payload| {
         match serde_json::from_str::<OwnersCall>(event.payload.get())?.operator_key {
             Some(Empty {}) => make_operator_key(&host).await,
             None => answer_http(&host, router.clone(), event).await,

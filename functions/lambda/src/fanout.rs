@@ -1,7 +1,7 @@
 //! Accepts events from `POST /v1/events` and from the EventBridge bus, and creates their deliveries.
 
 use bytes::Bytes;
-use lambda_runtime::{Diagnostic, Error, run, service_fn};
+use lambda_runtime::{Diagnostic, Error, service_fn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -19,13 +19,12 @@ struct BusEvent<'a> {
     detail: Option<&'a RawValue>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+pub(crate) async fn run() -> Result<(), Error> {
     let host = Host::start(&[SqsQueue::First, SqsQueue::Slow, SqsQueue::Retry1m]).await?;
     host.connect_to_queues().await;
     let publisher = host.publisher();
     let router = statuspulse_http::publishing(publisher.clone());
-    run(service_fn(async |event: Payload| {
+    lambda_runtime::run(service_fn(async |event: Payload| {
         let bus_event: BusEvent<'_> = serde_json::from_str(event.payload.get()).map_err(Error::from)?;
         match (bus_event.detail_type, bus_event.id, bus_event.detail) {
             (Some(_), Some(id), Some(detail)) => publish(&publisher, &id, detail).await,

@@ -3,7 +3,7 @@
 //! messages again.
 
 use aws_lambda_events::sqs::SqsEvent;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use statuspulse_function_host::{Host, Payload, SqsQueue, work_batch};
@@ -18,14 +18,13 @@ struct Scheduled {
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+pub(crate) async fn run() -> Result<(), Error> {
     let host = Host::start(&SqsQueue::OF_API).await?;
     let worker = host.worker()?;
-    run(service_fn(async |event: Payload| {
+    lambda_runtime::run(service_fn(async |event: Payload| {
         let LambdaEvent { payload, context } = event;
         if let Some(Empty {}) = serde_json::from_str::<Scheduled>(payload.get())?.reconcile {
-            let found = host.reconcile_all(&worker).await?;
+            let found = host.reconcile(&worker, context.deadline()).await?;
             return Ok::<Value, Error>(json!({"found": found}));
         }
         let batch: SqsEvent = serde_json::from_str(payload.get())?;
