@@ -48,6 +48,41 @@ async fn the_list_is_searched_and_says_how_each_has_been_doing() {
     browser.open(&format!("{LIST}?q=nothing")).await.says("No webhooks match");
 }
 
+/// Rule 11.5: what is broken stands at the top, with the reason, whatever its age.
+#[tokio::test]
+async fn the_list_begins_with_what_is_wrong_and_says_why() {
+    let world = World::new().await;
+    let host = |name: &str| format!("https://{name}.example.com/in");
+    let mut hooks = vec![];
+    for name in ["well", "by-hand", "unverified", "failing", "broken"] {
+        if name == "unverified" {
+            world.receivers.answers_handshakes(&host(name), 404);
+        }
+        hooks.push(world.register(&host(name)).await);
+    }
+    world.act(&hooks[1], "pause").await;
+    world.receivers.answers_next(&host("failing"), [503]);
+    world.receivers.answers_next(&host("broken"), [410]);
+    world.publish(&opened("A")).await;
+    world.run_until_idle().await;
+
+    let browser = world.browser().await;
+    let list = browser.open(LIST).await;
+    list.says("5 webhooks: 2 paused , 1 failing , 1 unverified , 1 healthy")
+        .says("410 Gone")
+        .says("The endpoint answered 410")
+        .says("0 of 4 retries failed")
+        .says("1 held")
+        .says("it was paused by hand")
+        .says("The endpoint answered 404");
+    let place = |n: usize| list.html.find(&format!("{LIST}/{}", hooks[n].id)).unwrap();
+    let order: Vec<usize> = [4, 3, 1, 2, 0].map(place).to_vec();
+    assert!(order.is_sorted(), "broken, failing, paused by hand, unverified, well: {order:?}");
+    let failing = browser.open(&format!("{LIST}?status=failing")).await;
+    failing.says("1 found");
+    assert!(failing.html.contains(&hooks[3].id) && !failing.html.contains(&hooks[0].id));
+}
+
 #[tokio::test]
 async fn a_list_of_many_has_pages() {
     let world = World::new().await;

@@ -1,5 +1,7 @@
 //! The list of the account's webhooks.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
@@ -7,14 +9,15 @@ use statuspulse_core::admin::query::WebhookPage;
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
-use statuspulse_core::webhook::{State, Webhook};
+use statuspulse_core::retry::FAILURES_TO_PAUSE;
+use statuspulse_core::webhook::{PauseReason, State, Webhook};
 
 use super::day::day_of;
 use crate::Answer;
 use crate::forms::Form;
 use crate::guard::html;
 use crate::session::Viewer;
-use crate::show::{Day, Frame, Pill, name_of, webhook_pill};
+use crate::show::{Day, Frame, Markup, Pill, name_of, pause_reason, time, webhook_pill};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
@@ -24,7 +27,10 @@ struct ListPage {
     is_new: bool,
     search: String,
     status: String,
-    statuses: [(&'static str, &'static str); 4],
+    statuses: [(&'static str, &'static str); 6],
+    /// How many webhooks the account has of each kind, if any: the state to filter by, and the words.
+    counts: Vec<(&'static str, String)>,
+    all: usize,
     rows: Vec<Row>,
     /// The ids of webhooks that can only be deleted.
     unreadable: Vec<WebhookId>,
@@ -38,16 +44,68 @@ struct Row {
     url: String,
     destination: &'static str,
     pill: Pill,
+    wrong: Option<Wrong>,
     events: Vec<&'static str>,
     groups: Vec<String>,
     day: Day,
+}
+
+/// What is wrong with a webhook, from the worst on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Broken,
+    Failing,
+    PausedByHand,
+    Unverified,
+    None,
+}
+
+impl Trouble {
+    fn of(webhook: &Webhook) -> Self {
+        match &webhook.state {
+            State::Paused(pause) if pause.reason == PauseReason::Manual => Self::PausedByHand,
+            State::Paused(_) => Self::Broken,
+            State::Active if webhook.health.failing_since.is_some() => Self::Failing,
+            State::Pending => Self::Unverified,
+            State::Active | State::Deleted => Self::None,
+        }
+    }
+}
+
+/// What is wrong with a webhook, in words.
+struct Wrong {
+    since: Markup,
+    what: String,
+    last_error: Option<String>,
+    held: u64,
+}
+
+impl Wrong {
+    fn of(webhook: &Webhook, held: u64) -> Option<Self> {
+        let (since, what, last_error) = match (&webhook.state, webhook.health.failing_since) {
+            (State::Paused(pause), _) => {
+                (pause.since, pause_reason(pause.reason).to_owned(), pause.last_error.clone())
+            }
+            (State::Active, Some(since)) => {
+                let retries = webhook.health.consecutive_failures;
+                (since, format!("{retries} of {FAILURES_TO_PAUSE} retries failed"), None)
+            }
+            (State::Pending, _) => {
+                (webhook.handshake.at, "the handshake failed".to_owned(), webhook.handshake.reason.clone())
+            }
+            _ => return None,
+        };
+        Some(Self { since: time(since), what, last_error, held })
+    }
 }
 
 pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let form = Form::of_query(query.as_deref());
     let WebhookPage { page, unreadable } =
         viewer.admin.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?;
-    let all = page.items;
+    let mut all = page.items;
+    // Stable: of the same kind, the oldest comes first.
+    all.sort_by_key(|webhook| Trouble::of(webhook));
     let (search, status) = (form.text("q").to_lowercase(), form.text("status").to_owned());
     let found: Vec<_> =
         all.iter().filter(|webhook| is_found(webhook, &search) && stands(webhook, &status)).collect();
@@ -56,7 +114,9 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let shown = found.iter().skip(from).take(crate::limits::WEBHOOKS_PAGE);
     let rows = try_join_all(shown.map(async |webhook| {
         let (day, _) = day_of(&viewer.admin, viewer.account, webhook.id, now).await?;
-        Ok::<_, crate::refused::Refused>(Row::of(webhook, day))
+        let may_hold = matches!(webhook.state, State::Paused(_));
+        let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
+        Ok::<_, crate::refused::Refused>(Row::of(webhook, held, day))
     }))
     .await?;
     let next = from + crate::limits::WEBHOOKS_PAGE;
@@ -65,7 +125,16 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
         is_new: all.is_empty() && unreadable.is_empty(),
         search: form.text("q").to_owned(),
         status,
-        statuses: [("", "any state"), ("active", "active"), ("paused", "paused"), ("pending", "unverified")],
+        statuses: [
+            ("", "any state"),
+            ("paused", "paused"),
+            ("failing", "failing"),
+            ("pending", "unverified"),
+            ("healthy", "healthy"),
+            ("active", "active, healthy or failing"),
+        ],
+        counts: counts(&all),
+        all: all.len(),
         rows,
         unreadable,
         found: found.len(),
@@ -75,7 +144,7 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
 }
 
 impl Row {
-    fn of(webhook: &Webhook, day: Day) -> Self {
+    fn of(webhook: &Webhook, held: u64, day: Day) -> Self {
         let settings = &webhook.settings;
         Self {
             id: webhook.id.to_string(),
@@ -83,11 +152,25 @@ impl Row {
             url: settings.shown_url(),
             destination: settings.destination.name(),
             pill: webhook_pill(webhook),
+            wrong: Wrong::of(webhook, held),
             events: settings.events.iter().map(|event| event.name()).collect(),
             groups: settings.monitor_groups.clone(),
             day,
         }
     }
+}
+
+/// How many webhooks there are of each kind that occurs.
+fn counts(all: &[Arc<Webhook>]) -> Vec<(&'static str, String)> {
+    let count = |of: &[Trouble]| all.iter().filter(|webhook| of.contains(&Trouble::of(webhook))).count();
+    let kinds = [
+        ("paused", "paused", count(&[Trouble::Broken, Trouble::PausedByHand])),
+        ("failing", "failing", count(&[Trouble::Failing])),
+        ("pending", "unverified", count(&[Trouble::Unverified])),
+        ("healthy", "healthy", count(&[Trouble::None])),
+    ];
+    let occurring = kinds.into_iter().filter(|(_, _, count)| *count > 0);
+    occurring.map(|(status, word, count)| (status, format!("{count} {word}"))).collect()
 }
 
 fn is_found(webhook: &Webhook, search: &str) -> bool {
@@ -101,6 +184,8 @@ fn is_found(webhook: &Webhook, search: &str) -> bool {
 fn stands(webhook: &Webhook, status: &str) -> bool {
     match status {
         "active" => webhook.state == State::Active,
+        "failing" => Trouble::of(webhook) == Trouble::Failing,
+        "healthy" => Trouble::of(webhook) == Trouble::None,
         "paused" => matches!(webhook.state, State::Paused(_)),
         "pending" => webhook.state == State::Pending,
         _ => true,
