@@ -3,21 +3,20 @@
 //!
 //! A message that finds its record further on reconciles it, because the worker that changed the record may have died
 //! before it sent anything. A failed compare-and-set (ADR 7), a repeated call and a start of the program reconcile too.
-//! Every 15 minutes [`Outbox::reconcile_until`] checks all webhooks, for messages that became dead letters or were lost
+//! Every 15 minutes [`Outbox::reconcile_all`] checks all webhooks, for messages that became dead letters or were lost
 //! with their queue. On a store that commits records and messages together, most of these checks find nothing to do.
 
 use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use crate::check::{Checked, Reconciled};
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::AttemptKey;
 use crate::outbox::Outbox;
-use crate::ports::{Accounts, DeliveryQuery, Metrics};
+use crate::ports::{Accounts, DeliveryQuery, Metrics, Random};
 use crate::time::later;
 use crate::webhook::{self, Webhook};
 use crate::worker::Handled;
@@ -137,52 +136,42 @@ impl Outbox {
         }
     }
 
-    /// Checks all webhooks after `after`, account by account, until it is `until`.
-    pub(crate) async fn reconcile_until(
+    /// Checks all webhooks, and returns how many repairs it made. It starts at a random account, so that runs which are
+    /// cut short do not always miss the same accounts.
+    pub(crate) async fn reconcile_all(
         &self,
         accounts: &dyn Accounts,
+        random: &dyn Random,
         metrics: &dyn Metrics,
-        after: Option<Checked>,
-        until: Timestamp,
-    ) -> Result<Reconciled> {
-        let mut repairs = 0;
-        let mut ids: Vec<AccountId> = after.map(|checked| checked.account).into_iter().collect();
-        let mut is_last_page = false;
+    ) -> Result<u64> {
+        let mut ids = vec![];
         loop {
-            let last = ids.last().copied();
-            for account in ids {
-                let skip = after.filter(|checked| checked.account == account).map(|checked| checked.webhook);
-                let all = self.webhooks.webhooks(account).await?;
-                for webhook in all.readable.iter().filter(|webhook| Some(webhook.id) > skip) {
-                    repairs += self.check_alone(webhook, metrics).await;
-                    if self.clock.now() >= until {
-                        let stopped = Some(Checked { account, webhook: webhook.id });
-                        return Ok(Reconciled { repairs, stopped });
+            let page = accounts.accounts(ids.last().copied(), limits::PAGE_MAX).await?;
+            ids.extend_from_slice(&page);
+            if page.len() < limits::PAGE_MAX {
+                break;
+            }
+        }
+        let mut dice = [0; 8];
+        random.fill(&mut dice);
+        let start = usize::try_from(u64::from_le_bytes(dice) % (ids.len().max(1) as u64)).unwrap_or(0);
+        ids.rotate_left(start);
+        let mut found = 0;
+        for account in ids {
+            for webhook in self.webhooks.webhooks(account).await?.readable.iter() {
+                match self.check_webhook(webhook).await {
+                    Ok(0) => {}
+                    Ok(sent) => {
+                        tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
+                        metrics.lost_messages(sent);
+                        found += sent;
                     }
+                    // An error with one webhook must not stop the check of the others.
+                    Err(error) => tracing::error!(webhook.id = %webhook.id, %error, "reconciling failed"),
                 }
             }
-            if is_last_page {
-                return Ok(Reconciled { repairs, stopped: None });
-            }
-            ids = accounts.accounts(last, limits::PAGE_MAX).await?;
-            is_last_page = ids.len() < limits::PAGE_MAX;
         }
-    }
-
-    /// An error with one webhook must not stop the check of the others.
-    async fn check_alone(&self, webhook: &Webhook, metrics: &dyn Metrics) -> u64 {
-        match self.check_webhook(webhook).await {
-            Ok(0) => 0,
-            Ok(sent) => {
-                tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
-                metrics.lost_messages(sent);
-                sent
-            }
-            Err(error) => {
-                tracing::error!(webhook.id = %webhook.id, %error, "reconciling failed");
-                0
-            }
-        }
+        Ok(found)
     }
 
     async fn check_webhook(&self, webhook: &Webhook) -> Result<u64> {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::check::{Checked, Reconciled};
 use crate::deployment::Deployment;
 use crate::error::Result;
 use crate::message::Message;
@@ -80,12 +79,6 @@ impl Worker {
 
     /// Checks all webhooks for lost messages and sends them again. Returns how many repairs it made.
     pub async fn reconcile_all(&self) -> Result<u64> {
-        self.reconcile_until(None, Timestamp::MAX).await.map(|reconciled| reconciled.repairs)
-    }
-
-    /// Does the same from a webhook on, for a process whose time is limited. Stops after the webhook at which it is
-    /// `until`; the next run goes on after that.
-    pub async fn reconcile_until(&self, after: Option<Checked>, until: Timestamp) -> Result<Reconciled> {
-        self.outbox.reconcile_until(&*self.accounts, &*self.metrics, after, until).await
+        self.outbox.reconcile_all(&*self.accounts, &*self.random, &*self.metrics).await
     }
 }
