@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run sam-build test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions aws-local invoke bill coldstart
+.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 

@@ -37,7 +37,7 @@ BUS = Hop("from the event bus to a function that is ready", 148, 387, "published
 QUEUE = Hop("from SQS to a function that is ready", 16.2, 105, "published: bitesizedserverless.com, 2022, with the sending")
 CONNECT = Hop("a TLS connection to an AWS service", 8, 20, "assumed")
 KEY = Hop("decrypting the data key with KMS", 8, 25, "assumed")
-PLACE = Hop("finding a machine, loading 4 MB of code", 80, 230, "assumed: published cold starts of Go are 80 to 250 ms in all")
+PLACE = Hop("finding a machine, loading 6 MB of code", 80, 230, "assumed: published cold starts of Go are 80 to 250 ms in all")
 INIT = Hop("starting a Rust process on provided.al2023", 19, 22, "published: fulgurion.com, 2026, 512 MB arm64")
 HOPS = (API, BUS, TABLE, QUEUE, CONNECT, KEY, PLACE, INIT)
 

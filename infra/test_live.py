@@ -45,9 +45,9 @@ class Live(unittest.TestCase):
                "AWS::Lambda::EventInvokeConfig"}
         for name, resource in self.expanded.items():
             if resource["Type"] not in may:
-                self.assertFalse(stack._referred(resource) & self.live, f"{name} calls a function without its alias")
+                self.assertFalse(stack.referred(resource) & self.live, f"{name} calls a function without its alias")
         called = {name for resource in self.expanded.values() if resource["Type"] not in may
-                  for name in stack._referred(resource) if name.endswith("Aliaslive")}
+                  for name in stack.referred(resource) if name.endswith("Aliaslive")}
         self.assertEqual(called, {f"{name}Aliaslive" for name in self.live})
         qualifier = self.expanded["FanoutAsync"]["Properties"]["Qualifier"]
         arn = {"Fn::GetAtt": ["FanoutFunctionAliaslive", "AliasArn"]}
@@ -62,7 +62,7 @@ class Live(unittest.TestCase):
             function = {**globals_, **own, "Environment": [globals_["Environment"], own["Environment"]]}
             function = {key: value for key, value in function.items() if key not in (*OF_ALIAS, *NOT_OF_VERSION)}
             description = own["VersionDescription"]
-            self.assertEqual(stack._referred(description) & parameters.keys(), self.decided_by(function), name)
+            self.assertEqual(stack.referred(description) & parameters.keys(), self.decided_by(function), name)
             [version] = [resource["Properties"] for resource in self.expanded.values()
                          if resource["Type"] == "AWS::Lambda::Version" and resource["Properties"]["FunctionName"] == {"Ref": name}]
             self.assertEqual(version["Description"], description)
@@ -72,7 +72,7 @@ class Live(unittest.TestCase):
 
     def decided_by(self, node):
         """The parameters that decide about a part of the template, directly or by conditions."""
-        names = stack._referred(node)
+        names = stack.referred(node)
         if isinstance(node, dict):
             for key, value in node.items():
                 condition = value[0] if key == "Fn::If" else value if key == "Condition" and isinstance(value, str) else None

@@ -125,7 +125,7 @@ async fn work(
         match received {
             Ok(received) => {
                 in_work.spawn(handle(worker.clone(), received));
-                // Of a burst of one account, only a few wait for a core when a message of another comes.
+                // Otherwise a burst of one account would fill the run queue before another account's message is even picked.
                 tokio::task::yield_now().await;
             }
             Err(error) => {

@@ -57,7 +57,7 @@ def data_only(template: dict) -> dict:
     """Returns the template without everything that runs or refers to it."""
     kept = {name: dict(resource) for name, resource in template["Resources"].items() if resource["Type"] in DATA_TYPES}
     dropped = template["Resources"].keys() - kept.keys()
-    while lost := {name for name, resource in kept.items() if _referred({**resource, "DependsOn": None}) & dropped}:
+    while lost := {name for name, resource in kept.items() if referred({**resource, "DependsOn": None}) & dropped}:
         dropped |= lost
         kept = {name: resource for name, resource in kept.items() if name not in lost}
     for resource in kept.values():
@@ -65,19 +65,19 @@ def data_only(template: dict) -> dict:
         depends_on = {depends_on} if isinstance(depends_on, str) else set(depends_on)
         if depends_on & kept.keys():
             resource["DependsOn"] = sorted(depends_on & kept.keys())
-    outputs = {name: output for name, output in template.get("Outputs", {}).items() if not _referred(output) & dropped}
+    outputs = {name: output for name, output in template.get("Outputs", {}).items() if not referred(output) & dropped}
     replaced = ("Transform", "Globals", "Resources", "Outputs")
     rest = {name: part for name, part in template.items() if name not in replaced}
     return {**rest, "Resources": kept, "Outputs": outputs}
 
 
-def _referred(node) -> set[str]:
+def referred(node) -> set[str]:
     """Returns the logical ids, parameters and pseudo parameters that a part of a template refers to."""
     if isinstance(node, list):
-        return set().union(*map(_referred, node))
+        return set().union(*map(referred, node))
     if not isinstance(node, dict):
         return set()
-    names = set().union(*map(_referred, node.values()))
+    names = set().union(*map(referred, node.values()))
     if isinstance(ref := node.get("Ref"), str):
         names.add(ref)
     if attribute := node.get("Fn::GetAtt"):
@@ -131,7 +131,7 @@ def _listed(value) -> list:
 
 def _named(resource) -> list[str]:
     """Returns the logical ids in the resource of a statement."""
-    names = sorted(_referred(resource) - {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::NoValue"})
+    names = sorted(referred(resource) - {"AWS::Partition", "AWS::Region", "AWS::AccountId", "AWS::NoValue"})
     return names or [str(resource)]
 
 

@@ -48,7 +48,7 @@ async fn the_list_is_searched_and_says_how_each_has_been_doing() {
     browser.open(&format!("{LIST}?q=nothing")).await.says("No webhooks match");
 }
 
-/// Rule 11.5: what is broken stands at the top, with the reason, whatever its age.
+/// Rule 11.5: broken webhooks come first, with the reason, however old they are.
 #[tokio::test]
 async fn the_list_begins_with_what_is_wrong_and_says_why() {
     let world = World::new().await;

@@ -20,8 +20,8 @@ pub(crate) const WEBHOOK_BYTES: usize = 2048;
 
 /// Maximum number of jobs in one transaction. Bounds how long the first job waits for its answer.
 pub(crate) const WRITE_BATCH: usize = 512;
-/// Time after which a transaction takes no more jobs. What costs each transaction is a small part of it, and who has one
-/// small write does not wait for many large ones of others.
+/// How long a transaction keeps taking jobs. Long enough that the fixed cost of a transaction stays a small part of it,
+/// and short enough that one small write does not wait for many large ones of other accounts.
 pub(crate) const WRITE_BATCH_FOR: Duration = Duration::from_millis(2);
 
 /// Bytes that are written to find out whether writes succeed again after one has failed.

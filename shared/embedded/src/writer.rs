@@ -1,10 +1,11 @@
 //! A single writer with group commit.
 //!
-//! All writes go through one thread. It takes the waiting jobs in [`turns`], runs them in one transaction, commits, and
-//! then answers each caller. A transaction ends soon, so that nobody waits for many jobs of others. A commit goes to the write-ahead log without waiting for the disk: it survives the death of
-//! the process, but not of the machine. A second thread makes the log durable (`fdatasync`) when a caller waits in
-//! [`Writer::durable`]: one sync serves all callers that wait, and the writer continues meanwhile. A third thread
-//! checkpoints: it copies the log back into the database file, so that the log stays short.
+//! All writes go through one thread. It takes queued jobs from [`turns`], runs them in one transaction, commits, and then
+//! answers each caller. A transaction is kept short, so that no caller waits for a long run of other callers' jobs. A
+//! commit goes to the write-ahead log without waiting for the disk: it survives the death of the process, but not of the
+//! machine. A second thread makes the log durable (`fdatasync`) when a caller waits in [`Writer::durable`]: one sync
+//! serves all callers that wait, and the writer continues meanwhile. A third thread checkpoints: it copies the log back
+//! into the database file, so that the log stays short.
 //!
 //! If a job fails, the whole batch is rolled back and all its callers get an error. Jobs fail only if the disk or
 //! the file does. A broken rule is a value that the job returns. From then on the writer [is failing](Writer::is_failing)
@@ -205,13 +206,12 @@ impl Drop for Writer {
     }
 }
 
-/// The writer thread's jobs. If the thread ends, even by a panic, no caller waits for an answer.
+/// The queue as the writer thread holds it. However the thread ends, even by a panic, no caller is left waiting.
 struct OneWriter(Arc<Turns<Job>>);
 
 impl Drop for OneWriter {
     fn drop(&mut self) {
-        self.0.close();
-        self.0.clear();
+        self.0.abandon();
     }
 }
 

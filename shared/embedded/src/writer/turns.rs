@@ -1,5 +1,5 @@
-//! The jobs that wait for the writer. Accounts take turns, so that many or large writes of one account delay those of
-//! another by at most one job. The jobs of an account run in their order.
+//! The jobs that wait for the writer. Accounts take turns, so a job waits for at most one job of each other account, no
+//! matter how many are queued. The jobs of one account run in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,7 +17,7 @@ pub(crate) struct Turns<J> {
 
 struct Waiting<J> {
     jobs: HashMap<Turn, VecDeque<J>>,
-    /// Those that have jobs, in the order of their turns.
+    /// The accounts that have jobs, in the order of their turns.
     turns: VecDeque<Turn>,
     closed: bool,
 }
@@ -49,7 +49,7 @@ impl<J> Turns<J> {
         self.waiting().next()
     }
 
-    /// Waits for the next job. Returns `None` if the last one was returned, and no more can come.
+    /// Waits for the next job. Returns `None` once it is closed and empty.
     pub(crate) fn next(&self) -> Option<J> {
         let mut waiting = self.waiting();
         loop {
@@ -69,11 +69,12 @@ impl<J> Turns<J> {
         self.came.notify_all();
     }
 
-    /// Drops the jobs that wait. Their callers are told by it that they will not run.
-    pub(crate) fn clear(&self) {
-        let dropped = std::mem::take(&mut self.waiting().jobs);
-        self.waiting().turns.clear();
-        drop(dropped);
+    /// Closes, and drops the jobs that are still queued, so that their callers get an error instead of waiting forever.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        while let Some(job) = self.try_next() {
+            drop(job);
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting<J>> {
@@ -123,7 +124,10 @@ mod tests {
         let order: Vec<&str> = std::iter::from_fn(|| turns.next()).collect();
         assert_eq!(order, ["a1", "ours", "b1", "a2", "b2", "a3"]);
         let waiting = turns.waiting();
-        assert!(waiting.jobs.is_empty() && waiting.turns.is_empty(), "nothing is kept of who has no jobs");
+        assert!(
+            waiting.jobs.is_empty() && waiting.turns.is_empty(),
+            "an account without jobs leaves nothing behind"
+        );
     }
 
     #[test]

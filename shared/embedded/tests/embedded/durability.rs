@@ -112,7 +112,7 @@ async fn create_account(stage: &Stage) -> bool {
     stage.store.create_account(&account, &key).await.is_ok()
 }
 
-/// What one account has to write, however much, does not come before the writes of another.
+/// However much one account has queued, another account's write does not wait behind all of it.
 #[tokio::test]
 async fn accounts_take_turns_to_write() {
     let stage = Stage::new();
@@ -129,7 +129,7 @@ async fn accounts_take_turns_to_write() {
     assert!(accepted.iter().all(Result::is_ok) && its.is_ok());
     let sql = "SELECT count(*) FROM events WHERE seq < (SELECT seq FROM events WHERE id = ?1)";
     let before: i64 = file.query_row(sql, [other.id.to_bytes()], |row| row.get(0)).unwrap();
-    assert!(before <= 2, "{before} writes of the account that has many came before that of the other");
+    assert!(before <= 2, "{before} writes of the busy account came before the other account's");
 }
 
 #[tokio::test]
