@@ -125,8 +125,6 @@ async fn work(
         match received {
             Ok(received) => {
                 in_work.spawn(handle(worker.clone(), received));
-                // Otherwise a burst of one account would fill the run queue before another account's message is even picked.
-                tokio::task::yield_now().await;
             }
             Err(error) => {
                 tracing::error!(%error, "messages cannot be received; trying again");
