@@ -278,8 +278,13 @@ async fn lost_messages_are_found_and_sent_again() {
 
     // A delivery that is held although its webhook is active.
     let filter = DeliveryFilter::default();
-    let page =
-        world.services.admin.deliveries.deliveries(hook.id.parse().unwrap(), &filter, None, 1).await.unwrap();
+    let page = world
+        .services
+        .admin
+        .deliveries
+        .deliveries(&[hook.id.parse().unwrap()], &filter, None, 1)
+        .await
+        .unwrap();
     let held = page.items[0].clone().with_state(State::Held);
     world.store.save_delivery(&held).await.unwrap().unwrap();
     assert_eq!(world.services.worker.reconcile_all().await.unwrap(), 1);

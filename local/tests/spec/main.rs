@@ -24,6 +24,7 @@ mod section_10_access;
 mod section_11_audit_log;
 mod section_11_dashboard;
 mod section_11_dashboard_pages;
+mod section_11_finding;
 mod section_11_seeing_what_happened;
 mod section_12_names_on_the_wire;
 mod section_13_quotas;

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 /// Deliveries that are read in one page of a shard.
-pub(crate) const SHARD_PAGE: i32 = 500;
+pub(crate) const SHARD_PAGE: usize = 500;
 
-/// Maximum number of pages that are read from a shard for one page of a filtered list. If a filter matches almost
-/// nothing, the result is a short page with a cursor, and one call need not read a month of deliveries.
-pub(crate) const SHARD_PAGES: usize = 4;
+/// The same if a list has the deliveries of many webhooks: they share `SHARD_PAGE`, but each has at least this many.
+pub(crate) const SHARD_PAGE_MIN: usize = 5;
+
+/// How often a list reads on, in as many shards as a webhook has, if its first pages do not fill it. If a filter matches
+/// almost nothing, the result is a short page with a cursor, and one call need not read a month of deliveries.
+pub(crate) const LIST_ROUNDS: usize = 4;
 
 /// Tries of a change that conflicts with others, for example with a later delivery that sets `followed`.
 pub(crate) const CHANGE_TRIES: u32 = 7;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::attempt::{Attempt, Trigger};
+use crate::attempt::{Attempt, Class, Trigger};
 use crate::destination::Consequence;
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -184,7 +184,7 @@ impl Status {
     }
 }
 
-/// Which of a webhook's deliveries a list shows.
+/// Which deliveries a list shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryFilter {
     /// Only those with this status.
@@ -197,6 +197,48 @@ pub struct DeliveryFilter {
     pub since: Option<Timestamp>,
     /// Only those accepted before this time.
     pub until: Option<Timestamp>,
+    /// Only those with a certain attempt.
+    pub attempts: AttemptFilter,
+}
+
+/// The attempts that a delivery must have to be listed. `class` and `status_code` may match different attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AttemptFilter {
+    /// Whether an attempt failed.
+    pub failed: Option<bool>,
+    /// An attempt failed with this class.
+    pub class: Option<Class>,
+    /// An attempt got this status code.
+    pub status_code: Option<u16>,
+}
+
+impl DeliveryFilter {
+    /// Whether the list shows this delivery.
+    pub fn matches(&self, delivery: &Delivery) -> bool {
+        let Self { status, event_type, incident_id, since, until, attempts } = self;
+        status.is_none_or(|status| delivery.status() == status)
+            && event_type.is_none_or(|event_type| delivery.event_type == event_type)
+            && incident_id.as_ref().is_none_or(|incident| delivery.incident_id == *incident)
+            && since.is_none_or(|since| delivery.accepted_at >= since)
+            && until.is_none_or(|until| delivery.accepted_at < until)
+            && attempts.matches(&delivery.attempts)
+    }
+}
+
+impl AttemptFilter {
+    /// Whether every delivery matches.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a delivery with these attempts matches.
+    pub fn matches(&self, attempts: &[Attempt]) -> bool {
+        let Self { failed, class, status_code } = *self;
+        let failures = || attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+        failed.is_none_or(|failed| failures().next().is_some() == failed)
+            && class.is_none_or(|class| failures().any(|failure| failure.class == class))
+            && status_code.is_none_or(|code| attempts.iter().any(|each| each.status_code == Some(code)))
+    }
 }
 
 impl Delivery {

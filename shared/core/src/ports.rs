@@ -235,6 +235,8 @@ pub trait Deliveries: Send + Sync {
     async fn event(&self, id: EventId) -> PortResult<Option<std::sync::Arc<Event>>>;
     /// The delivery with this id, if it goes to one of these webhooks.
     async fn delivery(&self, webhooks: &[WebhookId], id: DeliveryId) -> PortResult<Option<Delivery>>;
+    /// The event's deliveries to these webhooks. Their ids [follow](DeliveryId::derive) from the event.
+    async fn deliveries_of_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Vec<Delivery>>;
     /// Claims the attempt if it is due by `due_by`. That is now, or later if a job changes a delivery before its time.
     /// At most one worker has a claim at a time.
     async fn claim(
@@ -250,10 +252,11 @@ pub trait Deliveries: Send + Sync {
     async fn release_until(&self, delivery: &Delivery, at: Timestamp) -> PortResult<()>;
     /// The first unfinished delivery of the lane.
     async fn lane_head(&self, webhook: WebhookId, incident_id: &str) -> PortResult<Option<Delivery>>;
-    /// The webhook's deliveries that match the filter, newest first.
+    /// The deliveries to these webhooks of one account that match the filter, newest first. A page may be short, or
+    /// even empty, and not be the last.
     async fn deliveries(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         after: Option<DeliveryId>,
         limit: usize,

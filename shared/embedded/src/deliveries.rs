@@ -70,6 +70,15 @@ impl Deliveries for Embedded {
         Ok(found.filter(|delivery| webhooks.contains(&delivery.webhook_id)))
     }
 
+    async fn deliveries_of_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Vec<Delivery>> {
+        let id = |webhook: &WebhookId| DeliveryId::derive(event.id, event.accepted_at, *webhook);
+        let ids: Vec<DeliveryId> = webhooks.iter().map(id).collect();
+        self.readers.read("reading the deliveries of an event", |connection| {
+            let found = ids.iter().filter_map(|id| delivery_by_id(connection, *id).transpose());
+            found.collect::<rusqlite::Result<Vec<_>>>()
+        })
+    }
+
     async fn claim(
         &self,
         _webhook: WebhookId,
@@ -124,13 +133,14 @@ impl Deliveries for Embedded {
 
     async fn deliveries(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        let (account, filter) = (self.owner_of(webhook)?, filter.clone());
-        let read = move |connection: &Connection| lists::page(connection, webhook, &filter, after, limit);
+        let Some(first) = webhooks.first() else { return Ok(Page { items: vec![], next: None }) };
+        let (account, webhooks, filter) = (self.owner_of(*first)?, webhooks.to_vec(), filter.clone());
+        let read = move |connection: &Connection| lists::page(connection, &webhooks, &filter, after, limit);
         self.readers.long(account, "listing deliveries", read).await
     }
 

@@ -1,7 +1,10 @@
 //! Lists of deliveries: the pages of the API, and those of jobs.
 
+use std::collections::BinaryHeap;
+
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
@@ -14,11 +17,11 @@ use crate::limits::{CLOCK_SET_BACK, LIST_ROWS, ROWS_AT_A_TIME};
 
 // --- Pages of the API ------------------------------------------------------------------------------------
 
-/// A page of the deliveries that match the filter, newest first. Each filter has an index. With several, rows are read
-/// by one of them, [`LIST_ROWS`] at most.
+/// A page of the deliveries to these webhooks that match the filter, newest first. Each field of the filter but
+/// `attempts` has an index. Rows are read by one of them, [`LIST_ROWS`] at most; those of several webhooks are merged.
 pub(crate) fn page(
     connection: &Connection,
-    webhook: WebhookId,
+    webhooks: &[WebhookId],
     filter: &DeliveryFilter,
     after: Option<DeliveryId>,
     limit: usize,
@@ -27,8 +30,14 @@ pub(crate) fn page(
         return Ok(Page { items: vec![], next: None });
     };
     let (sql, value) = page_sql(filter);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query((webhook.to_bytes(), before, value))?;
+    let mut statements = Vec::with_capacity(webhooks.len());
+    for _ in webhooks {
+        statements.push(connection.prepare_cached(&sql)?);
+    }
+    let mut rows = Newest::default();
+    for (statement, webhook) in statements.iter_mut().zip(webhooks) {
+        rows.add(statement.query((webhook.to_bytes(), before, &value))?)?;
+    }
     let (mut items, mut last) = (vec![], None);
     for looked_at in 0.. {
         let Some(row) = rows.next()? else { break };
@@ -44,10 +53,44 @@ pub(crate) fn page(
         }
         last = Some(DeliveryId::from_bytes(bytes16(row, "id")?));
         if matches(row, accepted_at, filter)? {
-            items.extend(readable(delivery_row(row))?);
+            let delivery = readable(delivery_row(row))?;
+            items.extend(delivery.filter(|delivery| filter.attempts.matches(&delivery.attempts)));
         }
     }
     Ok(Page { items, next: None })
+}
+
+/// Merges rows that are newest first into one such sequence.
+#[derive(Default)]
+struct Newest<'a> {
+    sources: Vec<Rows<'a>>,
+    /// The `seq` of the row that each source is at. Sources without more rows are not here.
+    heads: BinaryHeap<(i64, usize)>,
+    /// The source of the row that was returned last.
+    returned: Option<usize>,
+}
+
+impl<'a> Newest<'a> {
+    fn add(&mut self, source: Rows<'a>) -> rusqlite::Result<()> {
+        self.sources.push(source);
+        self.advance(self.sources.len() - 1)
+    }
+
+    fn next(&mut self) -> rusqlite::Result<Option<&Row<'a>>> {
+        if let Some(returned) = self.returned.take() {
+            self.advance(returned)?;
+        }
+        let Some((_, newest)) = self.heads.pop() else { return Ok(None) };
+        self.returned = Some(newest);
+        Ok(self.sources[newest].get())
+    }
+
+    fn advance(&mut self, source: usize) -> rusqlite::Result<()> {
+        if let Some(row) = self.sources[source].next()? {
+            self.heads.push((row.get("seq")?, source));
+        }
+        Ok(())
+    }
 }
 
 /// Where the page begins: below this `seq`. `None` if the cursor's delivery is gone, and all older ones with it.
@@ -114,8 +157,9 @@ fn page_sql(filter: &DeliveryFilter) -> (String, rusqlite::types::Value) {
     (format!("{rows} ORDER BY seq DESC"), value)
 }
 
+/// Whether the row matches the fields of the filter that have a column.
 fn matches(row: &Row<'_>, accepted_at: i64, filter: &DeliveryFilter) -> rusqlite::Result<bool> {
-    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
+    let DeliveryFilter { status, event_type, incident_id, since, until, attempts: _ } = filter;
     let state: i64 = row.get("state")?;
     Ok(status.is_none_or(|status| state == state_number(status))
         && since.is_none_or(|since| accepted_at >= millis(since))

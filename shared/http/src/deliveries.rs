@@ -9,12 +9,13 @@ use axum::{Json, Router};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
-use statuspulse_core::attempt::Attempt;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, Status};
+use statuspulse_core::admin::query::DeliverySearch;
+use statuspulse_core::attempt::{Attempt, Class};
+use statuspulse_core::delivery::{AttemptFilter, Delivery, DeliveryFilter, Status};
 use statuspulse_core::error::Result;
 use statuspulse_core::event::EventType;
 use statuspulse_core::fields::Fields;
-use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use utoipa::ToSchema;
 
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/webhooks/{id}/deliveries/{delivery_id}", get(show))
         .route("/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver", post(redeliver))
         .route("/v1/webhooks/{id}/redeliver", post(redeliver_failed))
+        .route("/v1/deliveries", get(search))
         .route("/v1/deliveries/{delivery_id}", get(show_by_id))
         .route("/v1/deliveries/{delivery_id}/redeliver", post(redeliver_by_id))
 }
@@ -46,12 +48,27 @@ async fn list(
 ) -> Answer {
     known(&api, account, webhook).await?;
     let mut query = Query::of(query.as_deref());
-    let filter = filter(&mut query);
-    let list = List::new(&api.cursor_key, account, scope(webhook, &filter));
+    let search = DeliverySearch { webhook: Some(webhook), filter: filter(&mut query), ..Default::default() };
+    page(&api, account, query, &search).await
+}
+
+async fn search(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+    let mut query = Query::of(query.as_deref());
+    let search = DeliverySearch {
+        webhook: query.id("webhook_id"),
+        event: query.id("event_id"),
+        delivery: query.id("delivery_id"),
+        filter: filter(&mut query),
+    };
+    page(&api, account, query, &search).await
+}
+
+async fn page(api: &Api, account: AccountId, mut query: Query<'_>, search: &DeliverySearch) -> Answer {
+    let list = List::new(&api.cursor_key, account, scope(search));
     let requested = list.page_request(&mut query);
     query.finish()?;
     let after = requested.after.map(DeliveryId::from_bytes);
-    let page = api.admin.delivery_page(account, webhook, &filter, after, requested.limit).await?;
+    let page = api.admin.search_deliveries(account, search, after, requested.limit).await?;
     let shown = &page.items[..how_many_fit(&page.items)];
     let next = if shown.len() < page.items.len() { shown.last().map(|last| last.id) } else { page.next };
     Ok(list.page(shown.iter().map(DeliveryView::of).collect(), next.map(DeliveryId::to_bytes)))
@@ -125,16 +142,19 @@ fn filter(query: &mut Query<'_>) -> DeliveryFilter {
         incident_id: query.text("incident_id").map(String::from),
         since: query.timestamp("since"),
         until: query.timestamp("until"),
+        attempts: AttemptFilter {
+            failed: query.boolean("has_failed_attempt"),
+            class: query.one_of("class", Class::from_name, || {
+                Class::ALL.iter().map(|each| each.name()).collect::<Vec<_>>().join(", ")
+            }),
+            status_code: query.status_code("status_code"),
+        },
     }
 }
 
-/// The list and its filter as one string, unique for each filter. `{:?}` quotes the incident id, so that it cannot
-/// imitate another filter.
-fn scope(webhook: WebhookId, filter: &DeliveryFilter) -> String {
-    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
-    let status = status.map(Status::name);
-    let event_type = event_type.map(EventType::name);
-    format!("deliveries\n{webhook}\n{status:?}\n{event_type:?}\n{since:?}\n{until:?}\n{incident_id:?}")
+/// The search as one string, unique for each. `{:?}` quotes the incident id, so that it cannot imitate another search.
+fn scope(search: &DeliverySearch) -> String {
+    format!("deliveries\n{search:?}")
 }
 
 fn since_field(body: &[u8]) -> Result<Timestamp> {

@@ -2,6 +2,7 @@
 //! see the wrong list. All errors are collected, and each names its parameter.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use statuspulse_core::error::{Error, FieldError, Result};
@@ -59,6 +60,31 @@ impl<'a> Query<'a> {
                 None
             }
         }
+    }
+
+    /// Takes a parameter that must be an id.
+    pub(crate) fn id<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text(name)?;
+        let id = text.parse().ok();
+        if id.is_none() {
+            self.refuse(name, "is not such an id");
+        }
+        id
+    }
+
+    /// Takes a parameter that must be `true` or `false`.
+    pub(crate) fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        self.one_of(name, |text| text.parse().ok(), || "true, false".to_owned())
+    }
+
+    /// Takes a parameter that must be a status code of HTTP.
+    pub(crate) fn status_code(&mut self, name: &'static str) -> Option<u16> {
+        let text = self.text(name)?;
+        let code = text.parse().ok().filter(|code| (100..=999).contains(code));
+        if code.is_none() {
+            self.refuse(name, "must be a number from 100 to 999");
+        }
+        code
     }
 
     pub(crate) fn refuse(&mut self, name: &str, detail: impl Into<String>) {

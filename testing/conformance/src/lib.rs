@@ -66,6 +66,8 @@ fn cases() -> Vec<Case> {
         case!(lists::every_filter_shows_what_it_names_newest_first),
         case!(lists::pages_join_without_a_gap_or_a_repeat),
         case!(lists::a_page_goes_on_where_it_was_though_newer_ones_came),
+        case!(lists::lists_of_several_webhooks_are_merged),
+        case!(lists::the_deliveries_of_an_event_are_found),
         case!(lists::the_held_are_counted),
         case!(lists::a_job_sees_its_part_oldest_first_whatever_the_states),
         case!(webhooks::a_webhook_comes_back_as_it_was_kept),

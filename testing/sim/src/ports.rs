@@ -369,6 +369,16 @@ impl Deliveries for Ports {
         .await
     }
 
+    async fn deliveries_of_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Vec<Delivery>> {
+        self.call("deliveries_of_event", |inner, _| {
+            let kept = inner.store.deliveries.values().map(|kept| &kept.delivery);
+            let of_event = kept
+                .filter(|delivery| delivery.event_id == event.id && webhooks.contains(&delivery.webhook_id));
+            (of_event.cloned().collect(), event.id.to_string())
+        })
+        .await
+    }
+
     async fn claim(
         &self,
         _: WebhookId,
@@ -412,12 +422,12 @@ impl Deliveries for Ports {
 
     async fn deliveries(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         _: Option<DeliveryId>,
         _: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        self.call("deliveries", |inner, _| (inner.store.list(webhook, filter), String::new())).await
+        self.call("deliveries", |inner, _| (inner.store.list(webhooks, filter), String::new())).await
     }
 
     async fn query(

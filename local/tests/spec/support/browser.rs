@@ -19,6 +19,8 @@ pub(crate) struct Page {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) html: String,
+    /// Where it was opened, after all redirects. Empty for the answer to a form.
+    pub(crate) path: String,
 }
 
 impl Page {
@@ -88,7 +90,7 @@ impl Browser {
             let answer = self.call(Request::get(&path).body(Body::empty()).unwrap()).await;
             match answer.headers().get(LOCATION) {
                 Some(next) => path = next.to_str().unwrap().to_owned(),
-                None => return page(answer).await,
+                None => return Page { path, ..page(answer).await },
             }
         }
     }
@@ -136,7 +138,8 @@ impl Browser {
 pub(crate) async fn page(answer: Response<Body>) -> Page {
     let (parts, body) = answer.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    Page { status: parts.status, headers: parts.headers, html: String::from_utf8(bytes.to_vec()).unwrap() }
+    let html = String::from_utf8(bytes.to_vec()).unwrap();
+    Page { status: parts.status, headers: parts.headers, html, path: String::new() }
 }
 
 /// Creates a sign-in link and returns its token.

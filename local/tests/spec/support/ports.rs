@@ -256,6 +256,10 @@ impl Deliveries for Fused {
         self.store.delivery(webhooks, id).await
     }
 
+    async fn deliveries_of_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Vec<Delivery>> {
+        self.store.deliveries_of_event(event, webhooks).await
+    }
+
     async fn claim(
         &self,
         webhook: WebhookId,
@@ -278,12 +282,12 @@ impl Deliveries for Fused {
 
     async fn deliveries(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        self.store.deliveries(webhook, filter, after, limit).await
+        self.store.deliveries(webhooks, filter, after, limit).await
     }
 
     async fn query(

@@ -84,6 +84,11 @@ impl Deliveries for Table {
         Ok(self.read_deliveries(keys).await?.pop())
     }
 
+    async fn deliveries_of_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Vec<Delivery>> {
+        let id = |webhook: &WebhookId| (*webhook, DeliveryId::derive(event.id, event.accepted_at, *webhook));
+        self.read_deliveries(webhooks.iter().map(id).collect()).await
+    }
+
     async fn claim(
         &self,
         webhook: WebhookId,
@@ -109,12 +114,12 @@ impl Deliveries for Table {
 
     async fn deliveries(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        self.list(webhook, filter, after, limit).await
+        self.list(webhooks, filter, after, limit).await
     }
 
     async fn query(

@@ -1,103 +1,160 @@
-//! Lists of a webhook's deliveries, for its owner and for jobs. Each shard is a list in the order of acceptance. All
+//! Lists of deliveries, for their owner and for jobs. Each shard of a webhook is a list in the order of acceptance. All
 //! shards are read concurrently and merged.
+//!
+//! **No index.** Failed and held deliveries are found by their marks. Those of an incident lie between its first and its
+//! last delivery to the webhook, whose times its lane has. With any other filter a call reads a bounded number of
+//! deliveries, and the page may be short.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::FutureExt;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, State, Status};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::ports::{DeliveryQuery, Page, PortResult};
 
 use super::Table;
 use super::deliveries::read_delivery;
 use super::item::{Item, Read, text};
-use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, delivery_sort, id_after, id_before};
+use super::keys::{Mark, PK, SHARDS, SK, delivery_partition, id_after, id_before};
+use super::places::{HIGHEST, LOWEST, Lane};
 use super::table::{all_readable, names_in, side_by_side};
 use crate::error::failed;
+use crate::limits::{LIST_ROUNDS, SHARD_PAGE, SHARD_PAGE_MIN};
 
 /// The part of a list that comes from one shard.
 struct ShardList {
-    found: Vec<Delivery>,
-    /// The last delivery that was read; older ones were not. `None` if all were read.
+    webhook: WebhookId,
+    shard: u8,
+    /// The lowest id of the list.
+    lowest: DeliveryId,
+    /// The highest id that was not read yet. `None` if all were read.
     rest: Option<DeliveryId>,
+    found: Vec<Delivery>,
 }
 
 impl Table {
     pub(super) async fn list(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
-        let shards =
-            (0..SHARDS).map(|shard| self.list_of_shard(webhook, shard, filter, after, limit + 1).boxed());
-        let lists = side_by_side(shards.collect()).await?;
-        // A shard that was not read to its end may have more matches past `rest`. So the page ends at the newest
-        // `rest`.
-        let looked_at = lists.iter().filter_map(|list| list.rest).max();
-        let mut items: Vec<Delivery> = lists.into_iter().flat_map(|list| list.found).collect();
-        items.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
-        if let Some(end) = looked_at {
-            items.retain(|delivery| delivery.id >= end);
-        }
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = if more { items.last().map(|delivery| delivery.id) } else { looked_at };
-        Ok(Page { items, next })
-    }
-
-    /// Returns matching deliveries, newest first. Stops when it has at least `wanted`.
-    async fn list_of_shard(
-        &self,
-        webhook: WebhookId,
-        shard: u8,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryId>,
-        wanted: usize,
-    ) -> PortResult<ShardList> {
-        let doing = "listing deliveries";
-        let (lowest, highest) = range(filter, after);
-        if highest < lowest {
-            return Ok(ShardList { found: vec![], rest: None });
-        }
-        let (conditions, mut values) = conditions(filter);
-        values.extend([
-            (":pk".to_owned(), text(delivery_partition(webhook, shard))),
-            (":lowest".to_owned(), text(lowest)),
-            (":highest".to_owned(), text(highest)),
-        ]);
+        let mut lists = self.lists_to_read(webhooks, filter, after).await?;
         // Without a filter, every delivery that is read is shown, so no more need be read.
-        let at_once = match &conditions {
-            None => i32::try_from(wanted).unwrap_or(crate::limits::SHARD_PAGE).min(crate::limits::SHARD_PAGE),
-            Some(_) => crate::limits::SHARD_PAGE,
-        };
-        let mut list = ShardList { found: vec![], rest: None };
-        let mut start: Option<Item> = None;
-        for _ in 0..crate::limits::SHARD_PAGES {
-            let request = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .scan_index_forward(false)
-                .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :lowest AND :highest"))
-                .set_filter_expression(conditions.clone())
-                .set_expression_attribute_names(conditions.as_deref().map(|text| names_in([text])))
-                .set_expression_attribute_values(Some(values.clone()))
-                .limit(at_once)
-                .set_exclusive_start_key(start);
-            let answer = request.send().await.map_err(failed(doing))?;
-            list.found.extend(all_readable(answer.items(), read_delivery, doing));
-            start = answer.last_evaluated_key;
-            let last = start.as_ref().and_then(|key| key.maybe_text(SK)).and_then(|sk| sk.strip_prefix("d#"));
-            list.rest = last.and_then(|id| id.parse().ok());
-            if start.is_none() || list.found.len() >= wanted {
+        let unfiltered = DeliveryFilter { since: filter.since, until: filter.until, ..Default::default() };
+        let at_once = if *filter == unfiltered { (limit + 1).min(SHARD_PAGE) } else { SHARD_PAGE };
+        let first = (at_once / webhooks.len().max(1)).max(SHARD_PAGE_MIN);
+        self.read_on(lists.iter_mut().collect(), filter, first).await?;
+        for _ in 0..LIST_ROUNDS {
+            let known = read_by_all(&lists);
+            if lists.iter().flat_map(|list| &list.found).filter(|each| known(each.id)).count() > limit {
                 break;
             }
+            let mut open: Vec<_> = lists.iter_mut().filter(|list| list.rest.is_some()).collect();
+            if open.is_empty() {
+                break;
+            }
+            open.sort_unstable_by_key(|list| std::cmp::Reverse(list.rest));
+            open.truncate(usize::from(SHARDS));
+            self.read_on(open, filter, at_once).await?;
         }
-        Ok(list)
+        Ok(merged(lists, limit))
+    }
+
+    /// The parts of a list. Nothing of them is read yet.
+    async fn lists_to_read(
+        &self,
+        webhooks: &[WebhookId],
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+    ) -> PortResult<Vec<ShardList>> {
+        let spans = side_by_side(
+            webhooks.iter().map(|webhook| self.span_of_list(*webhook, filter, after).boxed()).collect(),
+        )
+        .await?;
+        let shards = webhooks.iter().zip(spans).flat_map(|(webhook, (lowest, highest))| {
+            let rest = (lowest <= highest).then_some(highest);
+            (0..SHARDS).map(move |shard| ShardList { webhook: *webhook, shard, lowest, rest, found: vec![] })
+        });
+        Ok(shards.filter(|list| list.rest.is_some()).collect())
+    }
+
+    /// The lowest and the highest id that a webhook's part of a list can have. Nothing can be in it if the lowest is above
+    /// the highest.
+    async fn span_of_list(
+        &self,
+        webhook: WebhookId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+    ) -> PortResult<(DeliveryId, DeliveryId)> {
+        let (mut lowest, mut highest) = (LOWEST, HIGHEST);
+        if let Some(incident_id) = &filter.incident_id {
+            let lane = Lane { webhook, incident_id };
+            let Some(span) = self.span_of(lane).await? else { return Ok((highest, lowest)) };
+            (lowest, highest) = span;
+        }
+        lowest = filter.since.map_or(lowest, |since| lowest.max(DeliveryId::lowest_at(since)));
+        // `after` and `until` are exclusive.
+        let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
+        highest = below.map_or(highest, |below| highest.min(id_before(below)));
+        Ok((lowest, highest))
+    }
+
+    /// Reads one more page of each of these.
+    async fn read_on(
+        &self,
+        lists: Vec<&mut ShardList>,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> PortResult<()> {
+        let calls = lists.into_iter().map(|list| self.read_shard_on(list, filter, limit).boxed());
+        side_by_side(calls.collect()).await.map(drop)
+    }
+
+    async fn read_shard_on(
+        &self,
+        list: &mut ShardList,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> PortResult<()> {
+        let Some(highest) = list.rest else { return Ok(()) };
+        let mark = match filter.status {
+            Some(Status::Failed) => Some(Mark::Failed),
+            Some(Status::Held) => Some(Mark::Held),
+            _ => None,
+        };
+        let prefix = mark.map_or("d", Mark::letter);
+        let (conditions, mut values) =
+            if mark.is_some() { (None, HashMap::new()) } else { conditions(filter) };
+        values.extend([
+            (":pk".to_owned(), text(delivery_partition(list.webhook, list.shard))),
+            (":lowest".to_owned(), text(format!("{prefix}#{}", list.lowest))),
+            (":highest".to_owned(), text(format!("{prefix}#{highest}"))),
+        ]);
+        let doing = "listing deliveries";
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .key_condition_expression(format!("{PK} = :pk AND {SK} BETWEEN :lowest AND :highest"))
+            .set_expression_attribute_names(conditions.as_deref().map(|text| names_in([text])))
+            .set_filter_expression(conditions)
+            .set_expression_attribute_values(Some(values))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let answer = request.send().await.map_err(failed(doing))?;
+        let found = if mark.is_some() {
+            let ids = answer.items().iter().filter_map(id_in_key).map(|id| (list.webhook, id));
+            self.read_deliveries(ids.collect()).await?
+        } else {
+            all_readable(answer.items(), read_delivery, doing)
+        };
+        list.found.extend(found.into_iter().filter(|delivery| filter.matches(delivery)));
+        list.rest = answer.last_evaluated_key.as_ref().and_then(id_in_key).map(id_before);
+        Ok(())
     }
 
     /// Returns the deliveries that match a job's query, oldest first. Finds them by their marks.
@@ -155,8 +212,7 @@ impl Table {
         let to = format!("{}#~", mark.letter());
         let partition = delivery_partition(webhook, shard);
         let items = self.range(partition, from, to, limit, "reading a page of a job").await?;
-        let id = |item: &Item| item.maybe_text(SK)?.split_once('#')?.1.parse().ok();
-        Ok(items.iter().filter_map(id).collect())
+        Ok(items.iter().filter_map(id_in_key).collect())
     }
 
     pub(super) async fn count_marked(&self, webhook: WebhookId, mark: Mark) -> PortResult<u64> {
@@ -188,20 +244,34 @@ impl Table {
     }
 }
 
-/// The lowest and the highest sort key of a list, both included.
-fn range(filter: &DeliveryFilter, after: Option<DeliveryId>) -> (String, String) {
-    let lowest =
-        filter.since.map_or_else(|| "d#".to_owned(), |since| delivery_sort(DeliveryId::lowest_at(since)));
-    // `after` and `until` are exclusive.
-    let below = [after, filter.until.map(DeliveryId::lowest_at)].into_iter().flatten().min();
-    let highest = below.map_or_else(|| "d#~".to_owned(), |below| delivery_sort(id_before(below)));
-    (lowest, highest)
+/// Whether a delivery with this id is found, if it exists and is listed: all lists were read down to it.
+fn read_by_all(lists: &[ShardList]) -> impl Fn(DeliveryId) -> bool + use<> {
+    let rest = lists.iter().filter_map(|list| list.rest).max();
+    move |id| rest.is_none_or(|rest| id > rest)
+}
+
+/// The page that these lists make. It ends where one of them was not read on.
+fn merged(lists: Vec<ShardList>, limit: usize) -> Page<Delivery, DeliveryId> {
+    let known = read_by_all(&lists);
+    let rest = lists.iter().filter_map(|list| list.rest).max();
+    let mut items: Vec<Delivery> = lists.into_iter().flat_map(|list| list.found).collect();
+    items.retain(|delivery| known(delivery.id));
+    items.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = if more { items.last().map(|delivery| delivery.id) } else { rest.map(id_after) };
+    Page { items, next }
+}
+
+/// The delivery's id in a sort key of its own or of its mark.
+fn id_in_key(item: &Item) -> Option<DeliveryId> {
+    item.maybe_text(SK)?.split_once('#')?.1.parse().ok()
 }
 
 /// The conditions that cannot be expressed as a range of keys.
 fn conditions(filter: &DeliveryFilter) -> (Option<String>, HashMap<String, AttributeValue>) {
-    // `range` has the times.
-    let DeliveryFilter { status, event_type, incident_id, since: _, until: _ } = filter;
+    // The times are in the range of keys, and `attempts` is checked when the delivery was read.
+    let DeliveryFilter { status, event_type, incident_id, since: _, until: _, attempts: _ } = filter;
     let mut conditions = vec![];
     let mut values = HashMap::new();
     let mut add = |name: &str, operator: &str, value: AttributeValue| {

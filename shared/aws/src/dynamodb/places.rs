@@ -7,6 +7,9 @@
 //! The sort key of a segment contains its first id, so segments are in the order of the lane. A segment that gets more
 //! places, because finished deliveries return to the lane, is split. One whose deliveries are all finished is removed.
 //!
+//! The end also has the times of acceptance of its first delivery and of its last append. Lists of an incident read no
+//! other deliveries than those in between. They cost no write of their own.
+//!
 //! Read the end before the segments. If it becomes a segment in between, its places are then seen twice; the other way
 //! round they would not be seen.
 
@@ -22,10 +25,15 @@ use statuspulse_core::ports::{PortResult, Unavailable};
 
 use super::Table;
 use super::events::later;
-use super::item::{Item, Read, binary, expiry};
+use super::item::{Item, Read, binary, expiry, time};
 use super::keys::{Key, SK, id_after, lane_partition, segment_sort};
 use super::table::{Change, Condition, Order, Written, pause_before};
+use crate::error::failed;
 use crate::limits::{APPENDED_WITHIN, LANE_TRIES, PLACES, SEGMENTS_AT_ONCE};
+
+/// Below and above all ids.
+pub(super) const LOWEST: DeliveryId = DeliveryId::from_bytes([0; 16]);
+pub(super) const HIGHEST: DeliveryId = DeliveryId::from_bytes([255; 16]);
 
 /// The lane of an incident at a webhook.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +99,19 @@ impl Table {
         Ok(Places::of_end(&item.unwrap_or_default()))
     }
 
+    /// The lowest and the highest id that a delivery of the lane can have. `None` if the lane has none.
+    pub(super) async fn span_of(&self, lane: Lane<'_>) -> PortResult<Option<(DeliveryId, DeliveryId)>> {
+        let doing = "reading a lane";
+        let Some(end) = self.get(lane.key(Part::End), doing).await? else { return Ok(None) };
+        let at = |name| end.maybe_time(name).map_err(failed(doing));
+        let first = at("first")?.and_then(|first| first.checked_sub(APPENDED_WITHIN).ok());
+        let last = at("last")?.map(|last| later(last, APPENDED_WITHIN));
+        let lowest = DeliveryId::lowest_at(first.unwrap_or(Timestamp::UNIX_EPOCH));
+        let highest = last.map_or(HIGHEST, DeliveryId::lowest_at);
+        // An earlier version did not store the times. Then the first place may be before the first that was stored.
+        Ok(Some((read_ids(&end).into_iter().fold(lowest, DeliveryId::min), highest)))
+    }
+
     /// At most `limit` segments in this direction.
     pub(super) async fn segments(
         &self,
@@ -98,7 +119,7 @@ impl Table {
         towards: Towards,
         limit: usize,
     ) -> PortResult<Vec<Places>> {
-        let (lowest, highest) = (DeliveryId::from_bytes([0; 16]), DeliveryId::from_bytes([255; 16]));
+        let (lowest, highest) = (LOWEST, HIGHEST);
         let (from, to) = match towards {
             Towards::Front(after) => (after.map_or(lowest, id_after), highest),
             Towards::Back(from) => (lowest, from.unwrap_or(highest)),
@@ -160,8 +181,10 @@ impl Table {
             pause_before(again).await;
             let change = Change {
                 key: lane.key(Part::End),
-                update: "SET #places = list_append(if_not_exists(#places, :none), :mine), #expires = :until"
-                    .to_owned(),
+                update:
+                    "SET #places = list_append(if_not_exists(#places, :none), :mine), #expires = :until, \
+                         #first = if_not_exists(#first, :accepted), #last = :now"
+                        .to_owned(),
                 condition:
                     "attribute_not_exists(#places) OR (size(#places) < :most AND NOT contains(#places, :id))"
                         .into(),
@@ -171,6 +194,8 @@ impl Table {
                     (":most".to_owned(), AttributeValue::N(PLACES.to_string())),
                     (":id".to_owned(), id.clone()),
                     (":until".to_owned(), self.until()),
+                    (":accepted".to_owned(), time(delivery.accepted_at)),
+                    (":now".to_owned(), time(self.clock.now())),
                 ]),
             };
             let end = match self.update(change, "entering a lane").await? {

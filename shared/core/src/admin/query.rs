@@ -1,5 +1,6 @@
 //! What an account can read.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use crate::access::Account;
 use crate::audit::Change;
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, DeliveryId, KeyId, WebhookId};
+use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::ports::Page;
 use crate::webhook::Webhook;
 
@@ -31,6 +32,19 @@ pub struct WebhookPage {
     pub page: Page<Arc<Webhook>, WebhookId>,
     /// The webhooks that can only be deleted: the same on every page.
     pub unreadable: Vec<WebhookId>,
+}
+
+/// Which of an account's deliveries are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliverySearch {
+    /// Only those to this webhook.
+    pub webhook: Option<WebhookId>,
+    /// Only those of this event.
+    pub event: Option<EventId>,
+    /// Only this one.
+    pub delivery: Option<DeliveryId>,
+    /// Only those that match.
+    pub filter: DeliveryFilter,
 }
 
 impl Admin {
@@ -74,17 +88,53 @@ impl Admin {
         Ok(self.deliveries.held(webhook).await?)
     }
 
-    /// A page of a webhook's deliveries, newest first, starting after `after`.
-    pub async fn delivery_page(
+    /// A page of the deliveries to the account's webhooks, newest first, starting after `after`. It may be short, or even
+    /// empty, and not be the last.
+    pub async fn search_deliveries(
         &self,
         account: AccountId,
-        webhook: WebhookId,
-        filter: &DeliveryFilter,
+        search: &DeliverySearch,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Page<Delivery, DeliveryId>> {
-        self.webhook(account, webhook).await?;
-        Ok(self.deliveries.deliveries(webhook, filter, after, limit).await?)
+        let DeliverySearch { webhook, event, delivery, filter } = search;
+        let webhooks = match webhook {
+            Some(webhook) => vec![self.webhook(account, *webhook).await?.id],
+            None => {
+                self.webhooks.webhooks(account).await?.readable.iter().map(|webhook| webhook.id).collect()
+            }
+        };
+        let named = match (delivery, event) {
+            (Some(delivery), _) => {
+                self.deliveries.delivery(&webhooks, *delivery).await?.into_iter().collect()
+            }
+            (None, Some(event)) => self.of_event(account, *event, &webhooks).await?,
+            (None, None) => return Ok(self.deliveries.deliveries(&webhooks, filter, after, limit).await?),
+        };
+        let found = |found: &Delivery| {
+            filter.matches(found)
+                && event.is_none_or(|event| found.event_id == event)
+                && after.is_none_or(|after| found.id < after)
+        };
+        let mut items: Vec<Delivery> = named.into_iter().filter(found).collect();
+        items.sort_unstable_by_key(|found| Reverse(found.id));
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|last| last.id);
+        Ok(Page { items, next })
+    }
+
+    async fn of_event(
+        &self,
+        account: AccountId,
+        event: EventId,
+        webhooks: &[WebhookId],
+    ) -> Result<Vec<Delivery>> {
+        let Some(event) = self.deliveries.event(event).await? else { return Ok(vec![]) };
+        if event.account_id != account {
+            return Ok(vec![]);
+        }
+        Ok(self.deliveries.deliveries_of_event(&event, webhooks).await?)
     }
 
     /// A delivery with all its attempts.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use statuspulse_core::Admin;
+use statuspulse_core::admin::query::DeliverySearch;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::ids::{AccountId, WebhookId};
 
@@ -19,7 +20,8 @@ pub(super) async fn day_of(
 ) -> Result<(Day, Vec<Delivery>), Refused> {
     let since = now.checked_sub(std::time::Duration::from_secs(24 * 3600)).ok();
     let filter = DeliveryFilter { since, ..DeliveryFilter::default() };
-    let page = admin.delivery_page(account, webhook, &filter, None, crate::limits::LATEST_READ).await?;
+    let search = DeliverySearch { webhook: Some(webhook), filter, ..DeliverySearch::default() };
+    let page = admin.search_deliveries(account, &search, None, crate::limits::LATEST_READ).await?;
     let day = Day::of(&page.items, page.next.is_some(), now);
     Ok((day, page.items))
 }

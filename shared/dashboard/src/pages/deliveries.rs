@@ -1,15 +1,20 @@
-//! A webhook's deliveries, newest first, with filters.
+//! Deliveries, newest first, with filters: those of all webhooks, or of one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery};
 use jiff::Timestamp;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, Status};
+use statuspulse_core::admin::query::DeliverySearch;
+use statuspulse_core::attempt::Class;
+use statuspulse_core::delivery::{AttemptFilter, Delivery, DeliveryFilter, Status};
 use statuspulse_core::event::EventType;
 use statuspulse_core::fields::parse_utc;
-use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::ids::WebhookId;
+use statuspulse_core::limits;
+use statuspulse_core::webhook::Webhook;
 
 use crate::Answer;
 use crate::flash::Flash;
@@ -18,24 +23,33 @@ use crate::guard::{html, see};
 use crate::session::{Manager, Viewer};
 use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, millis, name_of, next_attempt, time};
 
-/// The choices for a period: name, label and hours.
+/// The choices for a period that ends now: name, label and hours.
 const RANGES: [(&str, &str, u64); 4] = [
     ("1h", "last hour", 1),
     ("24h", "last 24 hours", 24),
     ("7d", "last 7 days", 24 * 7),
     ("30d", "last 30 days", 24 * 30),
 ];
+const YESTERDAY: (&str, &str) = ("yesterday", "yesterday (UTC)");
+/// The choice for deliveries with any failed attempt, beside the classes.
+const ANY_FAILURE: &str = "any";
 
 #[derive(Template)]
 #[template(path = "deliveries.html")]
 struct ListPage {
     frame: Frame,
-    id: String,
-    name: String,
+    /// Id and name of the webhook, on its own page.
+    webhook: Option<(String, String)>,
+    /// Id and name of each webhook to choose from, on the page of all.
+    webhooks: Vec<(String, String)>,
+    path: String,
     form: Filled,
     statuses: Vec<&'static str>,
     types: Vec<&'static str>,
+    classes: Vec<&'static str>,
     ranges: Vec<(&'static str, &'static str)>,
+    /// The periods of a redelivery.
+    redelivered: Vec<(&'static str, &'static str)>,
     wrong: Option<String>,
     rows: Vec<Row>,
     older: Option<String>,
@@ -47,14 +61,27 @@ struct Filled {
     event: String,
     incident: String,
     range: String,
+    webhook: String,
+    failure: String,
+    code: String,
     since: String,
     until: String,
     id: String,
 }
 
+impl Filled {
+    /// Whether a field is filled in that is shown only on demand.
+    fn is_exact(&self) -> bool {
+        [&self.since, &self.until, &self.id, &self.code].iter().any(|text| !text.is_empty())
+    }
+}
+
 /// A row of the table.
 pub(super) struct Row {
     pub(super) id: String,
+    pub(super) webhook: String,
+    /// The webhook's name, in a list of several.
+    pub(super) to: Option<String>,
     pub(super) accepted: Markup,
     pub(super) event: &'static str,
     pub(super) incident: String,
@@ -73,6 +100,8 @@ impl Row {
         });
         Self {
             id: delivery.id.to_string(),
+            webhook: delivery.webhook_id.to_string(),
+            to: None,
             accepted: time(delivery.accepted_at),
             event: delivery.event_type.name(),
             incident: delivery.incident_id.clone(),
@@ -84,34 +113,48 @@ impl Row {
     }
 }
 
-pub(super) async fn list(viewer: Viewer, path: Path<String>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn of_webhook(viewer: Viewer, path: Path<String>, RawQuery(query): RawQuery) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
-    let form = Form::of_query(query.as_deref());
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
-    if let Ok(delivery) = form.text("id").parse::<DeliveryId>() {
-        return Ok(see(&format!("webhooks/{id}/deliveries/{delivery}")));
-    }
-    let mut wrong =
-        (!form.text("id").is_empty()).then(|| format!("{} is not the id of a delivery.", form.text("id")));
-    let filter = filter(&form, viewer.admin.clock.now()).unwrap_or_else(|detail| {
-        wrong = Some(detail);
-        DeliveryFilter::default()
-    });
+    show(viewer, &[webhook], Some(id), Form::of_query(query.as_deref())).await
+}
+
+pub(super) async fn of_all(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
+    let form = Form::of_query(query.as_deref());
+    let all = viewer.admin.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?;
+    show(viewer, &all.page.items, None, form).await
+}
+
+/// The page of these webhooks; of `one`, its own page.
+async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>, form: Form) -> Answer {
+    let (search, wrong) = match search(&form, one, viewer.admin.clock.now()) {
+        Ok(search) => (search, None),
+        Err(detail) => (DeliverySearch { webhook: one, ..DeliverySearch::default() }, Some(detail)),
+    };
     let after = form.text("after").parse().ok();
     let page = viewer
         .admin
-        .delivery_page(viewer.account, id, &filter, after, crate::limits::DELIVERIES_PAGE)
+        .search_deliveries(viewer.account, &search, after, crate::limits::DELIVERIES_PAGE)
         .await?;
+    let name = |id| webhooks.iter().find(|webhook| webhook.id == id).map(|webhook| name_of(webhook));
+    let to = |delivery: &Delivery| if one.is_some() { None } else { name(delivery.webhook_id) };
+    let periods: Vec<_> = RANGES.iter().map(|(name, words, _)| (*name, *words)).collect();
     let page = ListPage {
         frame: viewer.frame().await?,
-        id: id.to_string(),
-        name: name_of(&webhook),
+        webhook: one.and_then(|id| Some((id.to_string(), name(id)?))),
+        webhooks: webhooks.iter().map(|webhook| (webhook.id.to_string(), name_of(webhook))).collect(),
+        path: one.map_or_else(
+            || "/dashboard/deliveries".to_owned(),
+            |id| format!("/dashboard/webhooks/{id}/deliveries"),
+        ),
         form: Filled::of(&form),
         statuses: Status::ALL.iter().map(|each| each.name()).collect(),
         types: EventType::ALL.iter().map(|each| each.name()).collect(),
-        ranges: RANGES.map(|(name, words, _)| (name, words)).to_vec(),
+        classes: Class::ALL.iter().map(|each| each.name()).collect(),
+        ranges: [periods.as_slice(), &[YESTERDAY]].concat(),
+        redelivered: periods,
         wrong,
-        rows: page.items.iter().map(Row::of).collect(),
+        rows: page.items.iter().map(|delivery| Row { to: to(delivery), ..Row::of(delivery) }).collect(),
         older: page.next.map(|next| form.query_with("after", &next.to_string())),
     };
     Ok(viewer.said(html(&page)))
@@ -140,6 +183,9 @@ impl Filled {
             event: text("event"),
             incident: text("incident"),
             range: text("range"),
+            webhook: text("webhook"),
+            failure: text("failure"),
+            code: text("code"),
             since: text("since"),
             until: text("until"),
             id: text("id"),
@@ -152,18 +198,52 @@ fn since(range: &str, now: Timestamp) -> Option<Timestamp> {
     now.checked_sub(Duration::from_secs(hours * 3600)).ok()
 }
 
-fn filter(form: &Form, now: Timestamp) -> Result<DeliveryFilter, String> {
+/// The whole day before today, in UTC: its begin and its end.
+fn yesterday(now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+    let day = 24 * 3600;
+    let midnight = now.as_second() - now.as_second().rem_euclid(day);
+    let at = |second| Timestamp::from_second(second).ok();
+    (at(midnight - day), at(midnight))
+}
+
+/// Reads the filter. The error is a sentence for the page.
+fn search(form: &Form, one: Option<WebhookId>, now: Timestamp) -> Result<DeliverySearch, String> {
     let moment = |name: &str| match form.text(name) {
         "" => Ok(None),
         text => parse_utc(text).map(Some).map_err(|detail| format!("{name} {detail}")),
     };
-    let range = since(form.text("range"), now);
+    let (from, to) = match form.text("range") {
+        range if range == YESTERDAY.0 => yesterday(now),
+        range => (since(range, now), None),
+    };
     let incident = form.text("incident");
-    Ok(DeliveryFilter {
-        status: Status::from_name(form.text("status")),
-        event_type: EventType::from_name(form.text("event")),
-        incident_id: (!incident.is_empty()).then(|| incident.to_owned()),
-        since: moment("since")?.or(range),
-        until: moment("until")?,
-    })
+    let failure = form.text("failure");
+    let mut search = DeliverySearch {
+        webhook: one.or_else(|| form.text("webhook").parse().ok()),
+        filter: DeliveryFilter {
+            status: Status::from_name(form.text("status")),
+            event_type: EventType::from_name(form.text("event")),
+            incident_id: (!incident.is_empty()).then(|| incident.to_owned()),
+            since: moment("since")?.or(from),
+            until: moment("until")?.or(to),
+            attempts: AttemptFilter {
+                failed: (failure == ANY_FAILURE).then_some(true),
+                class: Class::from_name(failure),
+                status_code: match form.text("code") {
+                    "" => None,
+                    text => Some(text.parse().map_err(|_| format!("{text} is not a status code."))?),
+                },
+            },
+        },
+        ..DeliverySearch::default()
+    };
+    match form.text("id") {
+        "" => {}
+        text => match (text.parse(), text.parse()) {
+            (Ok(delivery), _) => search.delivery = Some(delivery),
+            (_, Ok(event)) => search.event = Some(event),
+            _ => return Err(format!("{text} is not the id of a delivery or an event.")),
+        },
+    }
+    Ok(search)
 }

@@ -6,6 +6,7 @@ mod day;
 mod deliveries;
 mod delivery;
 mod edit;
+mod search;
 mod sign_in;
 mod tryout;
 mod webhook;
@@ -25,6 +26,8 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/account", get(account::show))
         .route("/dashboard/account/slack", post(account::set_slack))
         .route("/dashboard/account/slack/test", post(account::test_slack))
+        .route("/dashboard/deliveries", get(deliveries::of_all))
+        .route("/dashboard/search", get(search::find))
         .route("/dashboard/webhooks", get(webhooks::list).post(edit::create))
         .route("/dashboard/webhooks/new", get(edit::new))
         .route("/dashboard/webhooks/{id}", get(webhook::show))
@@ -39,7 +42,7 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/webhooks/{id}/rotate/finish", get(webhook::ask_finish).post(webhook::finish))
         .route("/dashboard/webhooks/{id}/discard", get(webhook::ask_discard).post(webhook::discard))
         .route("/dashboard/webhooks/{id}/delete", get(webhook::ask_delete).post(webhook::delete))
-        .route("/dashboard/webhooks/{id}/deliveries", get(deliveries::list))
+        .route("/dashboard/webhooks/{id}/deliveries", get(deliveries::of_webhook))
         .route("/dashboard/webhooks/{id}/redeliver", post(deliveries::redeliver_failed))
         .route("/dashboard/webhooks/{id}/deliveries/{delivery}", get(delivery::show))
         .route("/dashboard/webhooks/{id}/deliveries/{delivery}/redeliver", post(delivery::redeliver))

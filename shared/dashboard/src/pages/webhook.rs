@@ -7,8 +7,7 @@ use axum::response::Response;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::probe::Tested;
-use statuspulse_core::admin::query::Audited;
-use statuspulse_core::delivery::DeliveryFilter;
+use statuspulse_core::admin::query::{Audited, DeliverySearch};
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
@@ -190,8 +189,8 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let now = viewer.admin.clock.now();
     let (day, _) = day_of(&viewer.admin, viewer.account, id, now).await?;
-    let latest =
-        viewer.admin.delivery_page(viewer.account, id, &DeliveryFilter::default(), None, 10).await?.items;
+    let search = DeliverySearch { webhook: Some(id), ..DeliverySearch::default() };
+    let latest = viewer.admin.search_deliveries(viewer.account, &search, None, 10).await?.items;
     let log = viewer.admin.audit_log(&webhook).await?;
     // The name contains the description.
     let Settings { url, destination, events, monitor_groups, description: _, headers } = &webhook.settings;

@@ -50,7 +50,7 @@ async fn many_who_write_at_once_all_get_what_they_wrote() {
     let all = u64::try_from(WRITERS * EACH).unwrap();
     let stage = Arc::into_inner(stage).unwrap().reopened();
     assert_eq!(stage.store.held(webhook).await.unwrap(), all);
-    let listed = stage.store.deliveries(webhook, &DeliveryFilter::default(), None, 5_000).await.unwrap();
+    let listed = stage.store.deliveries(&[webhook], &DeliveryFilter::default(), None, 5_000).await.unwrap();
     let ids: HashSet<_> = listed.items.iter().map(|delivery| delivery.id).collect();
     let messages: HashSet<_> = stage.drained().await.iter().map(|message| message.delivery_id).collect();
     assert_eq!(ids, messages);

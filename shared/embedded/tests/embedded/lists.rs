@@ -17,7 +17,7 @@ async fn all(
 ) -> (Vec<DeliveryId>, usize) {
     let (mut ids, mut pages, mut after) = (vec![], 0, None);
     loop {
-        let page = stage.store.deliveries(webhook, filter, after, 50).await.unwrap();
+        let page = stage.store.deliveries(&[webhook], filter, after, 50).await.unwrap();
         ids.extend(page.items.iter().map(|delivery| delivery.id));
         pages += 1;
         after = page.next;

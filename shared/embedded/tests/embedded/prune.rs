@@ -84,7 +84,7 @@ async fn a_long_history_is_pruned_to_its_end() {
     stage.pass(limits::RETENTION + MOMENT);
     assert_eq!(stage.store.prune(stage.now()).await.unwrap(), 2 * (1_300 - stay.len()));
     let filter = statuspulse_core::delivery::DeliveryFilter::default();
-    let mut left = stage.store.deliveries(webhook, &filter, None, 100).await.unwrap().items;
+    let mut left = stage.store.deliveries(&[webhook], &filter, None, 100).await.unwrap().items;
     left.reverse();
     assert_eq!(left.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), stay);
 }

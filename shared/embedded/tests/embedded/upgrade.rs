@@ -88,7 +88,7 @@ async fn goes_on(stage: &Stage) {
     assert_eq!(stage.store.session(&SESSION).await.unwrap().unwrap().kind, SessionKind::Browser);
     let webhook = only_webhook(stage).await;
 
-    let page = stage.store.deliveries(webhook.id, &DeliveryFilter::default(), None, 100).await.unwrap();
+    let page = stage.store.deliveries(&[webhook.id], &DeliveryFilter::default(), None, 100).await.unwrap();
     let statuses: Vec<_> = page.items.iter().map(|delivery| delivery.status()).collect();
     assert_eq!(
         statuses,

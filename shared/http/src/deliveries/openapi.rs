@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
-use statuspulse_core::delivery::DeliveryFilter;
+use statuspulse_core::delivery::{AttemptFilter, DeliveryFilter};
 use statuspulse_core::limits;
 
 use super::{DeliveryView, RedeliveredView};
@@ -50,6 +50,19 @@ fn shown() -> Vec<Operation> {
             .describe(kept.clone())
             .by(Action::Read)
             .answers::<DeliveryView<'_>>(200, "The delivery.", &delivered()),
+        filters(
+            operation("get", "/v1/deliveries", "searchDeliveries", "List the deliveries of all webhooks")
+                .query("webhook_id", &reference::<wire::WebhookId>(), "Deliveries to this webhook.", None)
+                .query("event_id", &reference::<wire::EventId>(), "Deliveries of this event.", None)
+                .query("delivery_id", &reference::<wire::DeliveryId>(), "This delivery.", None),
+        )
+        .describe(
+            "Newest first. One call reads a bounded number of deliveries, so a page can have fewer than `limit`, or \
+             even none, and not be the last; `next_cursor` leads to the rest.",
+        )
+        .by(Action::Read)
+        .paged()
+        .lists::<DeliveryView<'_>>("A page of deliveries.", &delivered()),
         operation("get", "/v1/deliveries/{delivery_id}", "getDeliveryById", "Show a delivery by its id")
             .id::<wire::DeliveryId>("delivery_id", DELIVERY)
             .describe(format!("If you only know the `X-StatusPulse-Delivery-Id` of a request. {kept}"))
@@ -103,8 +116,9 @@ fn made_again() -> Vec<Operation> {
 
 fn filters(operation: Operation) -> Operation {
     // Each field of the filter is a parameter below.
-    let DeliveryFilter { status: _, event_type: _, incident_id: _, since: _, until: _ } =
+    let DeliveryFilter { status: _, event_type: _, incident_id: _, since: _, until: _, attempts } =
         DeliveryFilter::default();
+    let AttemptFilter { failed: _, class: _, status_code: _ } = attempts;
     operation
         .query(
             "status",
@@ -135,6 +149,24 @@ fn filters(operation: Operation) -> Operation {
             &reference::<wire::Time>(),
             "Accepted before this time.",
             Some("2099-12-31T00:00:00Z"),
+        )
+        .query(
+            "has_failed_attempt",
+            &json!({ "type": "boolean" }),
+            "Deliveries with a failed attempt, or without one. They may have been delivered since.",
+            None,
+        )
+        .query(
+            "class",
+            &reference::<wire::FailureClass>(),
+            "Deliveries with an attempt that failed with this class.",
+            None,
+        )
+        .query(
+            "status_code",
+            &json!({ "type": "integer", "minimum": 100, "maximum": 999 }),
+            "Deliveries with an attempt that was answered with this status code.",
+            None,
         )
 }
 

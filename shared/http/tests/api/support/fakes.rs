@@ -194,15 +194,6 @@ impl Webhooks for Store {
     }
 }
 
-fn matches(filter: &DeliveryFilter, delivery: &Delivery) -> bool {
-    let DeliveryFilter { status, event_type, incident_id, since, until } = filter;
-    status.is_none_or(|status| delivery.status() == status)
-        && event_type.is_none_or(|event_type| delivery.event_type == event_type)
-        && incident_id.as_ref().is_none_or(|incident| delivery.incident_id == *incident)
-        && since.is_none_or(|since| delivery.accepted_at >= since)
-        && until.is_none_or(|until| delivery.accepted_at < until)
-}
-
 #[async_trait]
 impl Records for Store {
     fn sends(&self) -> bool {
@@ -267,6 +258,15 @@ impl Deliveries for Store {
         Ok(found.filter(|delivery| webhooks.contains(&delivery.webhook_id)))
     }
 
+    async fn deliveries_of_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Vec<Delivery>> {
+        let tables = self.tables();
+        let of_event = tables
+            .deliveries
+            .values()
+            .filter(|delivery| delivery.event_id == event.id && webhooks.contains(&delivery.webhook_id));
+        Ok(of_event.cloned().collect())
+    }
+
     async fn claim(
         &self,
         _: WebhookId,
@@ -288,16 +288,16 @@ impl Deliveries for Store {
 
     async fn deliveries(
         &self,
-        webhook: WebhookId,
+        webhooks: &[WebhookId],
         filter: &DeliveryFilter,
         after: Option<DeliveryId>,
         limit: usize,
     ) -> PortResult<Page<Delivery, DeliveryId>> {
         let tables = self.tables();
         let mut newest_first = tables.deliveries.values().rev().filter(|delivery| {
-            delivery.webhook_id == webhook
+            webhooks.contains(&delivery.webhook_id)
                 && after.is_none_or(|after| delivery.id < after)
-                && matches(filter, delivery)
+                && filter.matches(delivery)
         });
         let items: Vec<_> = newest_first.by_ref().take(limit).cloned().collect();
         let next = newest_first.next().and_then(|_| items.last()).map(|last| last.id);
