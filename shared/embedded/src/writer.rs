@@ -48,7 +48,8 @@ struct Progress {
     log_pages: AtomicU64,
     wanted: Mutex<Wanted>,
     wake: Condvar,
-    checkpoint_now: AtomicBool,
+    /// Held while a connection checkpoints: only one can.
+    checkpointing: Mutex<()>,
     is_failing: AtomicBool,
     /// Notified when the writer begins to fail.
     failed: Notify,
@@ -223,9 +224,17 @@ fn log_path(path: &std::path::Path) -> PathBuf {
 }
 
 fn write(connection: &Connection, jobs: &Turns<Job>, progress: &Progress) {
+    let mut long = crate::limits::CHECKPOINT_PAGES_MAX;
     while let Some(first) = jobs.next() {
-        if progress.checkpoint_now.swap(false, Ordering::AcqRel) {
-            run_checkpoint(connection);
+        // The checkpoint thread does not reach the end of the log while much is written. Only at its end is the log started
+        // again, and here nothing is written meanwhile.
+        let pages = progress.log_pages.load(Ordering::Relaxed);
+        if pages > long {
+            run_checkpoint(connection, progress);
+            // Not before each batch, if another program's reader keeps the log from being started again.
+            long = pages + crate::limits::CHECKPOINT_PAGES_MAX / 4;
+        } else if pages < crate::limits::CHECKPOINT_PAGES_MAX {
+            long = crate::limits::CHECKPOINT_PAGES_MAX;
         }
         let mut finishes = Vec::new();
         let outcome = write_batch(connection, first, jobs, &mut finishes);
@@ -327,7 +336,7 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
         // The second run only has to copy what was written during the first. If it reaches the end of the log,
         // SQLite starts the log again from its beginning.
         for _ in 0..2 {
-            run_checkpoint(connection);
+            run_checkpoint(connection, progress);
         }
         let pages = progress.log_pages.load(Ordering::Relaxed);
         let is_long = pages > crate::limits::LONG_LOG_PAGES;
@@ -338,9 +347,6 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
             );
         }
         was_long = is_long;
-        if pages > crate::limits::CHECKPOINT_PAGES_MAX {
-            progress.checkpoint_now.store(true, Ordering::Release);
-        }
         // Limits the rate, because a checkpoint syncs twice. While much is written, the next one must not have much to copy:
         // at its end the writer waits.
         if pages < crate::limits::CHECKPOINT_PAGES_MAX / 4 {
@@ -349,7 +355,8 @@ fn checkpoint(connection: &Connection, progress: &Progress) {
     }
 }
 
-fn run_checkpoint(connection: &Connection) {
+fn run_checkpoint(connection: &Connection, progress: &Progress) {
+    let _turn = progress.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
     let result = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = result {
         tracing::warn!(%error, "checkpoint failed; it will be retried");

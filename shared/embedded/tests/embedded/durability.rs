@@ -276,3 +276,28 @@ async fn the_log_is_cut_back_after_a_reader_kept_it_long() {
     let cut = std::fs::metadata(&log).unwrap().len();
     assert!(cut <= 130 * 1024 * 1024, "{cut} of {long}");
 }
+
+/// While many callers write without a pause, the checkpoint thread never reaches the end of the log. Then the writer
+/// itself must, or the log would grow for as long as the load lasts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_stays_short_under_a_constant_load() {
+    let stage = std::sync::Arc::new(Stage::new());
+    let log = stage.path().join("statuspulse.db-wal");
+    let body = Bytes::from(vec![b' '; 128 * 1024]);
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..32 {
+        let (stage, body) = (stage.clone(), body.clone());
+        callers.spawn(async move {
+            for n in 0..200 {
+                let event = Event { body: body.clone(), ..stage.event(&format!("INC-{caller}-{n}")) };
+                stage.store.accept(&event, vec![]).await.unwrap();
+            }
+        });
+    }
+    let mut longest = 0;
+    while let Some(done) = callers.join_next().await {
+        done.unwrap();
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    assert!(longest < 256 * 1024 * 1024, "{} MiB", longest >> 20);
+}
