@@ -21,17 +21,19 @@ enum Before {
     Delivered,
     /// Paused, with one held event.
     Paused,
+    /// Active, with one event whose first attempt failed.
+    Failing,
     /// A rotation of its secret is open.
     Rotating,
 }
 
-use Before::{Delivered, Paused, Rotating};
+use Before::{Delivered, Failing, Paused, Rotating};
 
 /// A route, its body, and the state before the call. Placeholders in braces are replaced by the values of the account
 /// that makes the call.
 type Case = (&'static str, &'static str, Before);
 
-const API: [Case; 21] = [
+const API: [Case; 22] = [
     ("POST /v1/accounts", r#"{"name":"Made by {url}"}"#, Delivered),
     ("PATCH /v1/account", r#"{"slack_url":null}"#, Delivered),
     ("PATCH /v1/accounts/{id}/quotas", r#"{"webhooks_per_host":7}"#, Delivered),
@@ -46,6 +48,7 @@ const API: [Case; 21] = [
     ("POST /v1/webhooks/{id}/verify", "{}", Delivered),
     ("POST /v1/webhooks/{id}/pause", "{}", Delivered),
     ("POST /v1/webhooks/{id}/resume", "{}", Paused),
+    ("POST /v1/webhooks/{id}/retry", "{}", Failing),
     ("POST /v1/webhooks/{id}/rotate-secret", "{}", Delivered),
     ("POST /v1/webhooks/{id}/rotate-secret/finish", "{}", Rotating),
     ("POST /v1/webhooks/{id}/test", "{}", Delivered),
@@ -55,9 +58,11 @@ const API: [Case; 21] = [
     ("POST /v1/deliveries/{delivery_id}/redeliver", "{}", Delivered),
 ];
 
-const DASHBOARD: [Case; 16] = [
+const DASHBOARD: [Case; 19] = [
     ("POST /dashboard/sign-in", "link={link}", Delivered),
     ("POST /dashboard/sign-out", "", Delivered),
+    ("POST /dashboard/keys", "role=viewer", Delivered),
+    ("POST /dashboard/keys/{id}/revoke", "", Delivered),
     ("POST /dashboard/account/slack", "slack_url={url}/slack", Delivered),
     ("POST /dashboard/account/slack/test", "", Delivered),
     ("POST /dashboard/webhooks", "destination=json&url={url}/second&events=incident_opened", Delivered),
@@ -65,6 +70,7 @@ const DASHBOARD: [Case; 16] = [
     ("POST /dashboard/webhooks/{id}/verify", "", Delivered),
     ("POST /dashboard/webhooks/{id}/pause", "", Delivered),
     ("POST /dashboard/webhooks/{id}/resume", "", Paused),
+    ("POST /dashboard/webhooks/{id}/retry", "", Failing),
     ("POST /dashboard/webhooks/{id}/discard", "", Paused),
     ("POST /dashboard/webhooks/{id}/test", "", Delivered),
     ("POST /dashboard/webhooks/{id}/rotate", "", Delivered),
@@ -170,15 +176,21 @@ impl Account {
         let path = format!("/v1/webhooks/{webhook}");
         match before {
             Before::Delivered => {}
+            Before::Failing => stage.receiver.behaviour(&format!("/{name}"), Behaviour::status(503)),
             Before::Paused => drop(api.post(&format!("{path}/pause"), &json!({})).await.expect(200)),
             Before::Rotating => {
                 drop(api.post(&format!("{path}/rotate-secret"), &json!({})).await.expect(200))
             }
         }
         api.published(&[], &payload("opened", "INC-1", 1), 1).await;
-        let settled = if matches!(before, Before::Paused) { "held" } else { "delivered" };
+        let settled = match before {
+            Before::Delivered | Before::Rotating => ("delivered", 1),
+            Before::Paused => ("held", 0),
+            Before::Failing => ("retrying", 1),
+        };
         eventually("its delivery has settled", async || {
-            api.deliveries(&webhook).await[0]["status"] == settled
+            let delivery = &api.deliveries(&webhook).await[0];
+            delivery["status"] == settled.0 && delivery["attempts"].as_array().unwrap().len() == settled.1
         })
         .await;
         let delivery = text(&api.deliveries(&webhook).await[0], "id");

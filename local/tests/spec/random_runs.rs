@@ -95,7 +95,7 @@ impl Run {
         self.log.push(format!("{choice} {}", &hook.url[8..13]));
         match choice {
             0..=6 => self.publish().await,
-            7..=11 => self.work().await,
+            7..=11 => Box::pin(self.work()).await,
             12..=13 => {
                 let behaviour =
                     [200, 200, 200, 500, 503, 410][self.dice.below(if choice == 12 { 3 } else { 6 })];

@@ -40,7 +40,7 @@ async fn a_key_buys_a_link_that_signs_in_once() {
     let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
     let (value, attributes) = cookie.split_once("; ").unwrap();
     assert!(value.starts_with("__Host-statuspulse=spd_") && !value.contains(link), "{value}");
-    assert_eq!(attributes, "Path=/; Max-Age=36000; Secure; HttpOnly; SameSite=Strict");
+    assert_eq!(attributes, "Path=/; Max-Age=36000; Secure; HttpOnly; SameSite=Lax");
     browser.open(LIST).await.expect(200).says("Your Company");
 
     let another = Browser::new(&world);

@@ -406,7 +406,7 @@ async fn a_delivery_shows_its_attempts_and_the_exact_request() {
     let changed = browser.open(&own).await;
     changed.says("As it would be sent now").says("X-StatusPulse-Signature: [hidden]");
 
-    browser.submit(&format!("{own}/redeliver"), &[]).await.says("Redelivery requested");
+    browser.submit(&format!("{own}/redeliver"), &[]).await.says("It is being sent now");
     world.run_until_idle().await;
     assert_eq!(world.attempts(URL).len(), 3);
     browser.open(&own).await.says("Triggered by a redelivery request").says("Triggered by its event");

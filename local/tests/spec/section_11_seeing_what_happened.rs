@@ -215,7 +215,6 @@ async fn an_unfinished_delivery_is_not_made_again() {
     let retried = world.publish(&opened("A")).await;
     let waits = world.publish(&resolved("A")).await;
     world.run_until_idle().await;
-    assert_eq!(redeliver(&world, &hook, &retried).await.problem(409), "delivery_unfinished");
     assert_eq!(redeliver(&world, &hook, &waits).await.problem(409), "delivery_unfinished");
     world.act(&hook, "pause").await;
     world.run_until_idle().await;

@@ -12,6 +12,8 @@
 //! Only the worker that holds the claim ([`Deliveries::claim`](crate::ports::Deliveries::claim)) may change a scheduled
 //! delivery. In other states a compare-and-set is enough.
 
+mod timing;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +29,8 @@ use crate::message::{AttemptKey, AttemptMessage, DomainEventKind, EventMessage, 
 use crate::retry::Ladder;
 use crate::time::later;
 use crate::webhook::Webhook;
+
+pub use self::timing::Timing;
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,49 +107,6 @@ impl State {
     /// The first attempt of a round, at this time.
     pub fn first_attempt(at: Timestamp) -> Self {
         State::Scheduled { number: 1, at, timing: Timing::OnTime }
-    }
-}
-
-/// How an attempt's time relates to the ladder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
-    /// The ladder's own time.
-    OnTime,
-    /// Early, because an outage has ended. This is an additional attempt: the ladder's own stays at its time.
-    Early {
-        /// The time of the ladder's own attempt with this number.
-        ladder_at: Timestamp,
-    },
-    /// The ladder's own time, after an early attempt of this number failed. There is no second early attempt.
-    AfterEarly,
-}
-
-impl Timing {
-    /// The name in a store.
-    pub fn name(self) -> &'static str {
-        match self {
-            Timing::OnTime => "on_time",
-            Timing::Early { .. } => "early",
-            Timing::AfterEarly => "after_early",
-        }
-    }
-
-    /// The ladder's own time, if the attempt is early.
-    pub fn ladder_at(self) -> Option<Timestamp> {
-        match self {
-            Timing::Early { ladder_at } => Some(ladder_at),
-            Timing::OnTime | Timing::AfterEarly => None,
-        }
-    }
-
-    /// The timing with this name; `ladder_at` is set if it is early.
-    pub fn from_parts(name: &str, ladder_at: Option<Timestamp>) -> Option<Self> {
-        match (name, ladder_at) {
-            ("on_time", None) => Some(Timing::OnTime),
-            ("early", Some(ladder_at)) => Some(Timing::Early { ladder_at }),
-            ("after_early", None) => Some(Timing::AfterEarly),
-            _ => None,
-        }
     }
 }
 
@@ -396,24 +357,32 @@ impl Delivery {
         if failure.consequence == Consequence::GiveUp {
             return None;
         }
-        let early_for = match self.state {
-            State::Scheduled { timing, .. } => timing.ladder_at(),
-            _ => None,
-        };
-        let asked = failure.retry_after.unwrap_or_default();
-        match early_for {
-            // The ladder's own attempt keeps its time.
-            Some(ladder_at) if ladder_at > later(now, limits::CLAIM) => {
-                let at = ladder_at.max(later(now, asked));
+        match self.own_attempt_after(now) {
+            Some(ladder_at) => {
+                let at = ladder_at.max(later(now, failure.retry_after.unwrap_or_default()));
                 Some(State::Scheduled { number, at, timing: Timing::AfterEarly })
             }
             // Waits count from the end of the attempt, so that a slow attempt does not make the next one early.
-            _ => {
-                let own = early_for.map_or(now, |ladder_at| ladder_at.max(now));
+            None => {
+                let own = self.ladder_at().map_or(now, |ladder_at| ladder_at.max(now));
                 let wait = failure.ladder.wait_after(number, failure.retry_after)?;
                 Some(State::Scheduled { number: number + 1, at: later(own, wait), timing: Timing::OnTime })
             }
         }
+    }
+
+    /// The time of the ladder's own attempt, if the current one is early.
+    fn ladder_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Scheduled { timing, .. } => timing.ladder_at(),
+            _ => None,
+        }
+    }
+
+    /// When the ladder's own attempt follows, if the current one is additional to it. An early attempt that ends shortly
+    /// before that time takes its place.
+    pub(crate) fn own_attempt_after(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ladder_at().filter(|ladder_at| *ladder_at > later(now, limits::CLAIM))
     }
 
     fn with_attempt(mut self, attempt: Attempt) -> Self {
@@ -461,6 +430,20 @@ impl Delivery {
                 if number > 1 && failed_before =>
             {
                 Some(self.with_state(State::Scheduled { number, at, timing: Timing::Early { ladder_at } }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Attempts a retry now that is due later, because its owner asks for it: an additional attempt, as in
+    /// [`retried_early`](Self::retried_early), but as often as it is asked for. Returns `None` if no retry is scheduled,
+    /// or if it is due already.
+    #[must_use]
+    pub fn retried_now(self, now: Timestamp) -> Option<Self> {
+        match self.state {
+            State::Scheduled { number, at, timing } if number > 1 && at > now => {
+                let timing = Timing::Early { ladder_at: timing.ladder_at().unwrap_or(at) };
+                Some(self.with_state(State::Scheduled { number, at: now, timing }))
             }
             _ => None,
         }

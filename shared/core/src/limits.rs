@@ -139,6 +139,8 @@ pub const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 pub const DRAIN_RECHECK: Duration = Duration::from_secs(5);
 /// ... up to this.
 pub const DRAIN_RECHECK_MAX: Duration = Duration::from_secs(300);
+/// Deliveries that are counted at most for the answer to a retry of all, or for the question before a redelivery of all.
+pub const COUNTED: usize = 1000;
 /// Pages in a row with a failing webhook after which a recovery ends.
 pub const RECOVERY_RELAPSES: u32 = 3;
 /// How long after its job was replaced a worker may still change deliveries: the rest of its lease, and slow calls.

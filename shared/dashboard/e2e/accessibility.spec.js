@@ -28,7 +28,7 @@ async function openEach(page, program, receiver, look) {
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill("https://10.0.0.1/in");
     await page.getByLabel("Custom headers").fill("Host: elsewhere");
-    await page.getByRole("button", { name: "Create webhook" }).click();
+    await page.getByRole("button", { name: "Create Webhook" }).click();
     await expect(page.getByRole("alert")).toBeVisible();
   });
   await step("a new secret", async () => {
@@ -154,7 +154,7 @@ test.describe("without JavaScript", () => {
     await signIn(page, program);
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill(receiver.url("/in"));
-    await page.getByRole("button", { name: "Create webhook" }).click();
+    await page.getByRole("button", { name: "Create Webhook" }).click();
     const state = page.getByRole("region", { name: /^State of/ });
     await expect(state).toContainText("Healthy. New events are delivered immediately.");
     await page.getByRole("button", { name: "Pause" }).click();

@@ -79,7 +79,7 @@ test("a viewer sees all pages, without buttons that make changes", async ({ page
   }
   await page.goto(own);
   await expect(standing(page)).toContainText("it was paused by hand");
-  await expect(page.getByRole("link", { name: /New webhook|Edit|Delete|Rotate|Resume/ })).toHaveCount(0);
+  await expect(page.getByRole("link", { name: /Create Webhook|Edit|Delete|Rotate|Resume/ })).toHaveCount(0);
 });
 
 // --- Creating a webhook ----------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ test("an account without webhooks sees how to create the first one", async ({ pa
   await signIn(page, program);
   await expect(page.getByRole("heading", { name: "Get started" })).toBeVisible();
   await page.getByRole("link", { name: "Create your first webhook" }).click();
-  await expect(heading(page, "New webhook")).toBeVisible();
+  await expect(heading(page, "Create a webhook")).toBeVisible();
 });
 
 test("a webhook is created although its handshake fails, and is verified when it passes", async ({ page, program, receiver }) => {
@@ -99,7 +99,7 @@ test("a webhook is created although its handshake fails, and is verified when it
   await page.getByLabel("Description").fill("On-call bot");
   await page.getByRole("checkbox", { name: /incident_updated/ }).uncheck();
   await page.getByLabel("Monitor groups").fill("payments\ncore");
-  await button(page, "Create webhook").click();
+  await button(page, "Create Webhook").click();
 
   await expect(heading(page, "On-call bot")).toBeVisible();
   await expect(said(page)).toContainText("The handshake failed. See below. This is its secret; it is shown only once.");
@@ -127,7 +127,7 @@ test("each error is shown at its field, and the input is kept", async ({ page, p
   await page.getByLabel("Description").fill("On-call \"bot\" <1>");
   await page.getByLabel("Custom headers").fill("Host: elsewhere");
   for (const box of await page.getByRole("checkbox").all()) await box.uncheck();
-  await button(page, "Create webhook").click();
+  await button(page, "Create Webhook").click();
 
   await expect(page.getByRole("alert")).toContainText("Nothing was created.");
   await expect(url).toHaveAttribute("aria-invalid", "true");
@@ -141,7 +141,7 @@ test("each error is shown at its field, and the input is kept", async ({ page, p
   await url.fill(receiver.url("/in"));
   await page.getByLabel("Custom headers").fill("");
   await page.getByRole("checkbox", { name: /incident_opened/ }).check();
-  await button(page, "Create webhook").click();
+  await button(page, "Create Webhook").click();
   await expect(heading(page, "On-call \"bot\" <1>")).toBeVisible();
 });
 
@@ -362,7 +362,7 @@ test("a delivery is redelivered", async ({ page, program, receiver }) => {
   await signIn(page, program);
   await page.goto(own);
   await button(page, "Deliver again").click();
-  await expect(said(page)).toHaveText("Redelivery requested.");
+  await expect(said(page)).toHaveText("It is being sent now.");
   await expect.poll(() => receiver.came("/in").length).toBe(2);
   await page.reload();
   // The delivery and its second attempt; the first attempt was triggered by the event.
@@ -450,7 +450,7 @@ test("PagerDuty and Slack webhooks are created and tested, and receive an incide
     await page.goto(`${LIST}/new`);
     await page.getByRole("radio", { name: choice }).check();
     await field.fill(value);
-    await button(page, "Create webhook").click();
+    await button(page, "Create Webhook").click();
     await expect(said(page)).toContainText("The handshake passed. The webhook is active.");
     await expect(page.locator("main")).not.toContainText(value);
     await button(page, "Send a test event").click();

@@ -1,5 +1,5 @@
-//! Cookies: they are sent only to this host, scripts cannot read them, and links and forms of other sites do not send
-//! them.
+//! Cookies: they are sent only to this host, scripts cannot read them, and forms of other sites do not send them. Links
+//! do, such as those in Slack, because no page changes anything when it is opened.
 
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use http::HeaderMap;
@@ -7,7 +7,7 @@ use http::header::{COOKIE, SET_COOKIE};
 
 /// Sets a cookie on the answer. With 0 seconds the browser deletes it.
 pub(crate) fn with_cookie(name: &str, value: &str, seconds: u64, answer: Response) -> Response {
-    let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
     (AppendHeaders([(SET_COOKIE, cookie)]), answer).into_response()
 }
 

@@ -14,11 +14,12 @@ use statuspulse_core::ids::request_id;
 
 use crate::Dashboard;
 use crate::refused::Refused;
-use crate::session::Viewer;
+use crate::session::{self, Viewer};
 use crate::show::Frame;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CSP: HeaderName = HeaderName::from_static("content-security-policy");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Allows only files of this host, and no inline scripts or styles.
@@ -26,10 +27,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 impl Refused {
-    async fn page(&self, request_id: &str, dashboard: &Dashboard, sent: &HeaderMap) -> Response {
+    async fn page(
+        &self,
+        request_id: &str,
+        dashboard: &Dashboard,
+        sent: &HeaderMap,
+        asked: Option<&str>,
+    ) -> Response {
         let (title, detail) = match self {
             Self::SignedOut => {
                 let page = SignedOut::page(&dashboard.admin.deployment.public_url);
+                let page = asked.into_iter().fold(page, |page, asked| session::remembering(asked, page));
                 return (self.status(), page).into_response();
             }
             Self::OtherSite => (
@@ -80,17 +88,28 @@ struct ErrorPage<'a> {
 pub(crate) struct SignedOut<'a> {
     frame: Frame,
     public_url: &'a str,
+    /// Whether a key may be typed in: nobody must be able to read it on its way.
+    takes_keys: bool,
     note: Option<&'a str>,
 }
 
 impl<'a> SignedOut<'a> {
     pub(crate) fn page(public_url: &'a str) -> Response {
-        html(&Self { frame: Frame::bare(), public_url, note: None })
+        html(&Self { frame: Frame::bare(), public_url, takes_keys: takes_keys(public_url), note: None })
     }
 
     pub(crate) fn with_note(public_url: &'a str, note: &'a str) -> Response {
-        html(&Self { frame: Frame::bare(), public_url, note: Some(note) })
+        html(&Self { frame: Frame::bare(), public_url, takes_keys: takes_keys(public_url), note: Some(note) })
     }
+}
+
+/// Whether what a browser sends to this address is encrypted, or does not leave the machine.
+pub(crate) fn takes_keys(public_url: &str) -> bool {
+    let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+    public_url.starts_with("https://")
+        || local.iter().any(|local| {
+            public_url.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+        })
 }
 
 /// Renders a page.
@@ -118,6 +137,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     let admin = &dashboard.admin;
     let request_id = request_id(&*admin.random);
     let sent = request.headers().clone();
+    let asked = asked_for(&request);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if reads || is_ours(request.headers()) {
         next.run(request).await
@@ -130,7 +150,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     }
     if let Some(refused) = response.extensions_mut().remove::<Refused>() {
         // The new response has no cookies, so a flash message is kept for the next page.
-        response = refused.page(&request_id, &dashboard, &sent).await;
+        response = refused.page(&request_id, &dashboard, &sent, asked.as_deref()).await;
     }
     let headers = response.headers_mut();
     headers.insert(CSP, HeaderValue::from_static(POLICY));
@@ -141,6 +161,13 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
         headers.insert(REQUEST_ID, id);
     }
     response
+}
+
+/// The page that a browser is opening, as path and query. Not a part of a page that refreshes itself.
+fn asked_for(request: &Request) -> Option<String> {
+    let is_page = request.headers().get(&FETCH_DEST).is_none_or(|kind| kind == "document");
+    let path = request.uri().path_and_query()?.as_str();
+    (request.method() == Method::GET && is_page).then(|| path.to_owned())
 }
 
 /// Whether a form comes from this site. Browsers report it in `Sec-Fetch-Site`; older ones send the `Origin`, which

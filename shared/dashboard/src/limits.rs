@@ -3,6 +3,9 @@
 /// How long a flash message is kept for its page.
 pub(crate) const FLASH_SECONDS: u64 = 60;
 
+/// How long the page that was asked for is remembered while somebody signs in.
+pub(crate) const NEXT_SECONDS: u64 = 600;
+
 /// Deliveries per page.
 pub(crate) const DELIVERIES_PAGE: usize = 50;
 

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::request::Parts;
 use statuspulse_core::access::{self, Action};
+use statuspulse_core::deployment::DASHBOARD;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::quota::calls_charged;
 use statuspulse_core::{Admin, limits};
@@ -18,6 +21,7 @@ use crate::refused::Refused;
 use crate::show::Frame;
 
 const SESSION: &str = "__Host-statuspulse";
+const NEXT: &str = "__Host-statuspulse-next";
 
 /// A signed-in user with the right to read the account.
 pub(crate) struct Viewer {
@@ -87,6 +91,24 @@ impl FromRequestParts<Dashboard> for Manager {
 /// Sets the session cookie.
 pub(crate) fn signed_in(token: &str, answer: Response) -> Response {
     with_cookie(SESSION, token, limits::DASHBOARD_SESSION.as_secs(), answer)
+}
+
+/// Remembers the page that was asked for, until somebody signs in.
+pub(crate) fn remembering(asked: &str, answer: Response) -> Response {
+    with_cookie(NEXT, &URL_SAFE_NO_PAD.encode(asked), crate::limits::NEXT_SECONDS, answer)
+}
+
+/// The page to open after the sign-in, as a path below the dashboard: the one that was asked for, or the list.
+pub(crate) fn next(headers: &HeaderMap) -> String {
+    let asked = cookie(headers, NEXT).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let asked = asked.and_then(|bytes| String::from_utf8(bytes).ok());
+    let below = asked.as_deref().and_then(|path| path.strip_prefix(DASHBOARD)?.strip_prefix('/'));
+    below.filter(|path| !path.is_empty()).unwrap_or("webhooks").to_owned()
+}
+
+/// Forgets the page that was asked for.
+pub(crate) fn arrived(answer: Response) -> Response {
+    with_cookie(NEXT, "", 0, answer)
 }
 
 /// Deletes the session cookie.

@@ -261,14 +261,14 @@ impl Day {
 /// milliseconds, so the timeline is not to scale: each attempt has the same width, and the wait before it is written
 /// out.
 pub(crate) fn timeline(delivery: &Delivery) -> Markup {
-    const STEP: usize = 112;
+    const STEP: usize = 128;
     let next = delivery.due_attempt().map(|(_, at)| at);
     let stops = delivery.attempts.len() + 1 + usize::from(next.is_some());
     let width = stops * STEP;
     let mut svg = format!(
-        r#"<svg class="timeline" viewBox="0 0 {width} 76" width="{width}" height="76" role="img" aria-label="{}"><line x1="56" y1="34" x2="{}" y2="34"/>"#,
+        r#"<svg class="timeline" viewBox="0 0 {width} 76" width="{width}" height="76" role="img" aria-label="{}"><line x1="64" y1="34" x2="{}" y2="34"/>"#,
         timeline_words(delivery),
-        width - 56
+        width - 64
     );
     let mut stop = |place: usize, class: &str, above: &str, below: &str| {
         let x = place * STEP + STEP / 2;
@@ -282,7 +282,7 @@ pub(crate) fn timeline(delivery: &Delivery) -> Markup {
     for (place, attempt) in (1..).zip(&delivery.attempts) {
         let class = if attempt.succeeded() { "good" } else { "bad" };
         let after = format!("+{}", length(since(before, attempt.at)));
-        stop(place, class, &after, &format!("{}, {}", code(attempt), millis(attempt.duration)));
+        stop(place, class, &after, &format!("{}, {}", code(attempt), length(attempt.duration)));
         before = attempt.at;
     }
     if let Some(next) = next {
@@ -298,11 +298,10 @@ pub(crate) fn timeline(delivery: &Delivery) -> Markup {
 }
 
 fn timeline_words(delivery: &Delivery) -> String {
-    let attempts: Vec<String> = delivery
-        .attempts
-        .iter()
-        .map(|attempt| {
-            format!("attempt {}: {} after {}", attempt.number, code(attempt), millis(attempt.duration))
+    let attempts: Vec<String> = (1..)
+        .zip(&delivery.attempts)
+        .map(|(place, attempt)| {
+            format!("attempt {place}: {} after {}", code(attempt), length(attempt.duration))
         })
         .collect();
     let next = delivery.due_attempt().map(|(_, at)| format!("; next at {}", moment(at))).unwrap_or_default();

@@ -40,6 +40,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/webhooks/{id}/verify", post(verify))
         .route("/v1/webhooks/{id}/pause", post(pause))
         .route("/v1/webhooks/{id}/resume", post(resume))
+        .route("/v1/webhooks/{id}/retry", post(retry))
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate_secret))
         .route("/v1/webhooks/{id}/rotate-secret/finish", post(finish_rotation))
         .route("/v1/webhooks/{id}/audit-log", get(audit_log))
@@ -109,6 +110,13 @@ async fn pause(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookI
     body::read_nothing(body).await?;
     let webhook = api.admin.pause(by, id).await?;
     shown(&api, &webhook).await
+}
+
+async fn retry(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    known(&api, by.account_id, id).await?;
+    body::read_nothing(body).await?;
+    let retried = api.admin.retry(by, id).await?;
+    Ok((StatusCode::ACCEPTED, Json(RetriedView { retried })).into_response())
 }
 
 async fn resume(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
@@ -251,6 +259,13 @@ struct ResumedView {
     status: &'static str,
     /// How many deliveries were held.
     held: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Retried)]
+struct RetriedView {
+    /// How many deliveries waited for a retry; at most 1,000 are counted.
+    retried: u64,
 }
 
 /// Contains the new secret. Only this answer and the one of a creation show a secret.

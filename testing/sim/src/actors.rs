@@ -6,17 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use statuspulse_core::access::{Caller, Manager, Role};
-use statuspulse_core::admin::commands::WebhookPatch;
-use statuspulse_core::admin::pause::HeldDeliveries;
-use statuspulse_core::delivery::Delivery;
 use statuspulse_core::error::{Error, Result};
-use statuspulse_core::ids::{DeliveryId, EventId, KeyPeriod, WebhookId};
+use statuspulse_core::ids::{EventId, KeyPeriod, WebhookId};
 use statuspulse_core::limiter::Limiter;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::retry::Ladder;
-use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
-use statuspulse_core::webhook::State;
 use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 
@@ -25,7 +20,6 @@ use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
 use crate::ports::{NoQuotas, Ports};
 use crate::queue::LARGE;
-use crate::receivers;
 use crate::task::Who;
 use crate::world::World;
 
@@ -111,9 +105,13 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
                 let task = inner.current;
                 inner.last_call.insert(task, "receive");
                 inner.ledger.begins(task);
+                inner.received.insert(task, received.number);
                 inner.history.note(inner.now, &name, || format!("gets {}", brief(&received.message)));
             });
             let handled = worker.handle(received.message.clone()).await;
+            world.with(|inner| {
+                inner.received.remove(&inner.current);
+            });
             world.with(|inner| match handled {
                 Ok(Handled::Done) => {
                     inner.queue.done(received.number);
@@ -121,6 +119,7 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
                 }
                 Ok(Handled::Again(at)) => inner.queue.again_at(received.number, at),
                 Err(error) => {
+                    inner.ledger.needs_reconciling |= !inner.queue.has(received.number);
                     inner.history.note(inner.now, &name, || format!("fails: {error}"));
                     inner.ledger.errors.push(format!("{error} {error:?} {:?}", received.message));
                     let tries = usize::try_from(received.receives).unwrap_or(1);
@@ -134,7 +133,8 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
 }
 
 /// A call of the API.
-type Work<T> = Box<dyn FnOnce(Services) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>> + Send>;
+pub(crate) type Work<T> =
+    Box<dyn FnOnce(Services) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>> + Send>;
 
 /// A caller from outside, who repeats calls until there is an answer.
 pub(crate) struct Outside {
@@ -145,7 +145,7 @@ pub(crate) struct Outside {
 
 impl Outside {
     /// The same customer, for a second call at the same time.
-    fn twin(&self) -> Self {
+    pub(crate) fn twin(&self) -> Self {
         Self { world: self.world.clone(), name: self.name.clone(), manager: self.manager }
     }
 
@@ -163,13 +163,16 @@ impl Outside {
     }
 
     /// Repeats a call until there is a definite answer. Some callers give up before.
-    async fn ask<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
+    pub(crate) async fn ask<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
         self.ask_unless(work, || self.gives_up()).await
     }
 
     /// Repeats a call until there is a definite answer. A delete needs this: no list contains the webhook afterwards,
     /// so the quarter-hourly check does not find its unsent messages.
-    async fn ask_until_answered<T: Send + 'static>(&self, work: impl Fn() -> Work<T>) -> Option<Result<T>> {
+    pub(crate) async fn ask_until_answered<T: Send + 'static>(
+        &self,
+        work: impl Fn() -> Work<T>,
+    ) -> Option<Result<T>> {
         self.ask_unless(work, || false).await
     }
 
@@ -206,14 +209,14 @@ impl Outside {
         })
     }
 
-    async fn rest(&self, longest: Duration) {
+    pub(crate) async fn rest(&self, longest: Duration) {
         let time = self.world.with(|inner| inner.dice.up_to(longest));
         self.world.sleep(time).await;
     }
 }
 
-const LONG: Duration = Duration::from_secs(1500);
-const SHORT: Duration = Duration::from_secs(4);
+pub(crate) const LONG: Duration = Duration::from_secs(1500);
+pub(crate) const SHORT: Duration = Duration::from_secs(4);
 
 /// Publishes events of a few incidents.
 pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize) {
@@ -269,7 +272,7 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
 }
 
 /// The webhooks that receive events now: all that exist.
-fn wanting(outside: &Outside) -> Vec<WebhookId> {
+pub(crate) fn wanting(outside: &Outside) -> Vec<WebhookId> {
     let account = outside.manager.account_id;
     outside.world.with(|inner| inner.store.webhooks_of(account).iter().map(|webhook| webhook.id).collect())
 }
@@ -278,191 +281,6 @@ fn payload(incident: &str, name: &str) -> Bytes {
     Bytes::from(format!(
         r#"{{"payload":{{"event_type":"incident_opened","incident_id":"{incident}","monitor_name":"{name}","status":"investigating","triggered_at":"2024-03-15T14:22:01Z","details":{{}}}}}}"#
     ))
-}
-
-/// Performs random actions on its webhooks.
-pub(crate) async fn customer(outside: Outside, acts: usize) {
-    for _ in 0..acts {
-        let pause = outside.world.with(|inner| if inner.dice.once_in(2) { LONG } else { SHORT });
-        outside.rest(pause).await;
-        let webhooks = wanting(&outside);
-        if webhooks.is_empty() {
-            return;
-        }
-        let (webhook, act) = outside.world.with(|inner| (inner.dice.one_of(&webhooks), inner.dice.below(20)));
-        outside.world.note(&outside.name, || format!("act {act} on {}", short(webhook)));
-        act_on(&outside, webhook, act).await;
-    }
-}
-
-async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
-    let by = outside.manager;
-    let account = by.account_id;
-    match act {
-        0..=2 => pause(outside, webhook).await,
-        3..=6 => resume(outside, webhook, HeldDeliveries::Deliver).await,
-        7 | 17 => {
-            outside.world.with(|inner| inner.ledger.discarded.insert(webhook));
-            resume(outside, webhook, HeldDeliveries::Discard).await;
-        }
-        8 => drop(
-            outside
-                .ask(|| {
-                    Box::new(move |services| {
-                        Box::pin(async move {
-                            services
-                                .admin
-                                .rotate_secret(by, webhook, RotationStyle::default())
-                                .await
-                                .map(drop)
-                        })
-                    })
-                })
-                .await,
-        ),
-        9 => drop(
-            outside
-                .ask(|| {
-                    Box::new(move |services| {
-                        Box::pin(async move { services.admin.finish_rotation(by, webhook).await })
-                    })
-                })
-                .await,
-        ),
-        10 => {
-            let host = outside.world.with(|inner| {
-                let webhook = inner.store.webhooks.get(&webhook);
-                let is_channel =
-                    webhook.is_some_and(|webhook| webhook.settings.destination.format().limit().is_some());
-                let kind = if is_channel { receivers::CHANNEL } else { receivers::OTHER };
-                format!("{kind}{}", inner.dice.below(4))
-            });
-            let url = Some(format!("https://{host}.example.com/in"));
-            let patch = WebhookPatch { url, ..WebhookPatch::default() };
-            drop(
-                outside
-                    .ask(|| {
-                        let patch = patch.clone();
-                        Box::new(move |services| {
-                            Box::pin(async move { services.admin.update(by, webhook, patch).await.map(drop) })
-                        })
-                    })
-                    .await,
-            );
-        }
-        11 => drop(
-            outside
-                .ask(|| {
-                    Box::new(move |services| {
-                        Box::pin(async move {
-                            let since = services
-                                .admin
-                                .clock
-                                .now()
-                                .checked_sub(Duration::from_secs(7200))
-                                .unwrap_or_default();
-                            services.admin.redeliver_failed(account, webhook, since).await.map(drop)
-                        })
-                    })
-                })
-                .await,
-        ),
-        12 => drop(
-            outside
-                .ask_until_answered(|| {
-                    Box::new(move |services| {
-                        Box::pin(async move { services.admin.delete(by, webhook).await })
-                    })
-                })
-                .await,
-        ),
-        // A double click.
-        13..=14 => {
-            let both = [(); 2].map(|()| {
-                let twin = outside.twin();
-                let who = Who { name: outside.name.clone(), mortal: false };
-                outside.world.spawn(who, async move {
-                    resume(&twin, webhook, HeldDeliveries::Deliver).await;
-                })
-            });
-            for click in both {
-                outside.world.end_of(click).await;
-            }
-        }
-        // Paused and resumed while attempts are running, so that their ladders outlive the pause.
-        15..=16 => {
-            pause(outside, webhook).await;
-            outside.rest(SHORT * 5).await;
-            resume(outside, webhook, HeldDeliveries::Deliver).await;
-        }
-        17..=18 => redeliver(outside, webhook, |_| true).await,
-        // Redelivers on a paused webhook during a resume: the delivery may be held after the drain has ended.
-        _ => {
-            pause(outside, webhook).await;
-            let twin = outside.twin();
-            let who = Who { name: outside.name.clone(), mortal: false };
-            let resumed = outside.world.spawn(who, async move {
-                resume(&twin, webhook, HeldDeliveries::Deliver).await;
-            });
-            redeliver(outside, webhook, Delivery::is_finished).await;
-            outside.world.end_of(resumed).await;
-        }
-    }
-}
-
-/// Redelivers a random delivery of the webhook.
-async fn redeliver(outside: &Outside, webhook: WebhookId, which: impl Fn(&Delivery) -> bool) {
-    let account = outside.manager.account_id;
-    let chosen: Option<DeliveryId> = outside.world.with(|inner| {
-        let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
-        let own: Vec<DeliveryId> =
-            of.filter(|kept| which(&kept.delivery)).map(|kept| kept.delivery.id).collect();
-        (!own.is_empty()).then(|| inner.dice.one_of(&own))
-    });
-    let Some(delivery) = chosen else { return };
-    let ask = || -> Work<()> {
-        Box::new(move |services| {
-            Box::pin(async move { services.admin.redeliver(account, webhook, delivery).await.map(drop) })
-        })
-    };
-    drop(outside.ask(ask).await);
-}
-
-async fn pause(outside: &Outside, webhook: WebhookId) {
-    let by = outside.manager;
-    let pause = || -> Work<()> {
-        Box::new(move |services| Box::pin(async move { services.admin.pause(by, webhook).await.map(drop) }))
-    };
-    drop(outside.ask(pause).await);
-}
-
-async fn resume(outside: &Outside, webhook: WebhookId, held: HeldDeliveries) {
-    let by = outside.manager;
-    drop(
-        outside
-            .ask(|| {
-                Box::new(move |services| {
-                    Box::pin(async move { services.admin.resume(by, webhook, held).await.map(drop) })
-                })
-            })
-            .await,
-    );
-}
-
-/// Resumes every paused webhook, after the faults have stopped.
-pub(crate) async fn resume_all(outside: Outside) {
-    for webhook in wanting(&outside) {
-        let paused = outside.world.with(|inner| {
-            inner
-                .store
-                .webhooks
-                .get(&webhook)
-                .is_some_and(|webhook| matches!(webhook.state, State::Paused(_)))
-        });
-        if paused {
-            resume(&outside, webhook, HeldDeliveries::Deliver).await;
-        }
-    }
 }
 
 /// Runs the quarter-hourly check now and then, while the other actors work.

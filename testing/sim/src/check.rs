@@ -103,6 +103,10 @@ pub(crate) struct Ledger {
     saved_at: BTreeMap<DeliveryId, Timestamp>,
     /// When each webhook was last resumed.
     resumed: BTreeMap<WebhookId, Timestamp>,
+    /// How often the owners asked to retry each delivery now.
+    pub(crate) asked: BTreeMap<DeliveryId, usize>,
+    /// The webhooks whose owners asked to retry all.
+    pub(crate) asked_for_all: BTreeSet<WebhookId>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
     /// Whether something was started that only the quarter-hourly check completes: its caller got no answer and did not
@@ -263,7 +267,8 @@ impl Ledger {
         self.tasks.entry(task).or_default().called.push(post);
         let posts = self.posts.entry(post).or_default();
         posts.count += 1;
-        if posts.count > 1 + posts.excuses {
+        let asked = self.asked.get(&id).copied().unwrap_or_default();
+        if posts.count > 1 + posts.excuses + if one_more { asked } else { 0 } {
             let (count, AttemptKey { round, number }) = (posts.count, key);
             self.violated(format!("I7: {name} round {round} number {number} is posted {count} times"));
         }
@@ -279,12 +284,13 @@ impl Ledger {
             let earlier = short(earlier.delivery.id);
             self.violated(format!("I5: {name} is posted before {earlier} of its incident is finished"));
         }
-        // A retry is only early if an outage has ended since its last failure.
+        // A retry is only early if an outage has ended since its last failure, or if its owner asked for it.
         let failed = delivery.attempts.last().and_then(|last| last.at.checked_sub(SKEW).ok());
         let ended = self.recovered.get(&delivery.webhook_id).copied();
         let patience = self.patience.get(&delivery.id);
         let impatient = patience.is_some_and(|(round, until)| *round == key.round && now < *until);
-        if (early || impatient) && ended < failed {
+        let was_asked_for = asked > 0 || self.asked_for_all.contains(&delivery.webhook_id);
+        if (early || impatient) && ended < failed && !was_asked_for {
             self.violated(format!("ladder: {name} number {} is early", key.number));
         }
     }
@@ -425,7 +431,14 @@ impl Ledger {
     }
 
     /// A webhook was changed. An outage may have ended. Failures pause it at the fourth failed retry and not before.
-    pub(crate) fn changed(&mut self, task: TaskId, before: &Webhook, after: &Webhook, now: Timestamp) {
+    pub(crate) fn changed(
+        &mut self,
+        task: TaskId,
+        before: &Webhook,
+        after: &Webhook,
+        store: &Store,
+        now: Timestamp,
+    ) {
         if before.health.failing_since.is_some() && after.health.failing_since.is_none() {
             self.cleared.insert(after.id, now);
         }
@@ -463,7 +476,13 @@ impl Ledger {
         let webhook::State::Paused(pause) = &after.state else { return };
         if before.is_active() && pause.reason == PauseReason::Failures {
             let claims = self.tasks.get(&task).map(|state| state.claims.clone()).unwrap_or_default();
-            if !claims.iter().any(|(_, key)| key.number == ATTEMPTS) {
+            // An additional attempt that an owner asked for does not count.
+            let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
+            let is_additional = |id: &DeliveryId| {
+                let state = store.deliveries.get(id).map(|kept| kept.delivery.state);
+                matches!(state, Some(State::Scheduled { timing: Timing::Early { ladder_at }, .. }) if ladder_at > soon)
+            };
+            if !claims.iter().any(|(id, key)| key.number == ATTEMPTS && !is_additional(id)) {
                 self.violated(format!("pause: {} is paused by attempts {claims:?}", short(after.id)));
             }
         }

@@ -9,6 +9,7 @@
 mod actors;
 mod check;
 mod clock;
+mod customer;
 mod dice;
 mod end;
 mod history;
@@ -105,7 +106,7 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
     for n in 0..customers {
         let name = format!("customer {n}");
         let acts = world.with(|inner| 1 + inner.dice.below(6));
-        outsiders.push(world.spawn(immortal(&name), actors::customer(outside(&name), acts)));
+        outsiders.push(world.spawn(immortal(&name), customer::customer(outside(&name), acts)));
     }
     let changes = world.with(|inner| inner.dice.below(7));
     outsiders.push(world.spawn(immortal("weather"), actors::weather(outside("weather"), changes)));
@@ -158,7 +159,7 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
     }
     driver.drive(LADDER, quiet)?;
     world.with(end::at_rest);
-    world.spawn(Who { name: "customer".into(), mortal: false }, actors::resume_all(outside()));
+    world.spawn(Who { name: "customer".into(), mortal: false }, customer::resume_all(outside()));
     driver.drive(DRAIN, quiet)?;
     // Checked before the final reconcile, and once more after it.
     world.with(end::at_end);

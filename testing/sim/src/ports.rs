@@ -334,7 +334,7 @@ impl Records for Ports {
             let (saved, messages) = inner.store.save_webhook(webhook);
             inner.enqueue(messages);
             if let (Ok(()), Some(before)) = (&saved, before) {
-                inner.ledger.changed(inner.current, &before, webhook, inner.now);
+                inner.ledger.changed(inner.current, &before, webhook, &inner.store, inner.now);
                 inner.ledger.held(&before, webhook, &inner.store, inner.now);
             }
             let text = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });

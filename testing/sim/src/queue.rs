@@ -80,6 +80,10 @@ impl Queue {
         self.kept.retain(|kept| kept.number != number);
     }
 
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.kept.iter().any(|kept| kept.number == number)
+    }
+
     pub(crate) fn again_at(&mut self, number: u64, at: Timestamp) {
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.number == number) {
             kept.visible_at = at;

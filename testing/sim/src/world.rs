@@ -46,6 +46,9 @@ pub(crate) struct Inner {
     pub(crate) throttled: usize,
     /// The task that is running.
     pub(crate) current: TaskId,
+    /// The message each worker is handling. Another worker may have the same one and finish it first. If the slower one then
+    /// fails, the message does not come again, and only the quarter-hourly check completes its work.
+    pub(crate) received: BTreeMap<TaskId, u64>,
     /// The last port each task called.
     pub(crate) last_call: BTreeMap<TaskId, &'static str>,
     wakes: BTreeMap<TaskId, Wake>,
@@ -79,6 +82,7 @@ impl World {
             throttled: 0,
             current: 0,
             last_call: BTreeMap::new(),
+            received: BTreeMap::new(),
             wakes: BTreeMap::new(),
             ended: BTreeSet::new(),
             newborn: vec![],
@@ -266,6 +270,8 @@ impl Driver {
         let task = self.tasks.swap_remove(at);
         self.world.with(|inner| {
             inner.struck("dies after");
+            inner.ledger.needs_reconciling |=
+                inner.received.remove(&task.id).is_some_and(|message| !inner.queue.has(message));
             inner.history.note(inner.now, &task.who.name, || "dies".to_owned());
         });
         drop(task.future);

@@ -1,17 +1,21 @@
-//! Redelivery: sends finished deliveries again because their owner asks for it.
+//! Redelivery: sends finished deliveries again, and retries early, because their owner asks for it.
 
 use jiff::Timestamp;
 
 use super::Admin;
-use crate::delivery::{Delivery, State, Status};
+use super::probe::not_verified;
+use crate::access::Manager;
+use crate::delivery::{Delivery, State};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, WebhookId};
 use crate::limits;
 use crate::ports::DeliveryQuery;
-use crate::webhook::JobKind;
+use crate::time::later;
+use crate::webhook::{self, BulkJob, JobKind, Webhook};
 
 impl Admin {
-    /// Delivers a finished delivery again now. On a paused webhook it is held instead.
+    /// Delivers a finished delivery again now. On a paused webhook it is held instead. A retry that is due later is made
+    /// now.
     pub async fn redeliver(
         &self,
         account: AccountId,
@@ -21,19 +25,16 @@ impl Admin {
         let webhook = self.webhook(account, webhook).await?;
         loop {
             let delivery = self.delivery(account, webhook.id, id).await?;
-            if !delivery.is_finished() {
-                // An earlier call may have been interrupted before it sent the message.
-                if delivery.is_released() || matches!(delivery.state, State::Waiting | State::Held) {
-                    self.outbox.reconcile_and_recheck(&delivery).await?;
+            let now = self.clock.now();
+            let again = if delivery.is_finished() {
+                let asked = delivery.requested_again();
+                if webhook.is_active() { asked.restarted(now) } else { asked }
+            } else {
+                match self.retried_now(&webhook, delivery, now).await? {
+                    Retry::Early(early) => *early,
+                    Retry::IsDue(due) => return Ok(*due),
                 }
-                let detail = match delivery.status() {
-                    Status::Held => "the delivery is held; resume the webhook to deliver it",
-                    _ => "the delivery is not finished; it will be attempted without a redelivery",
-                };
-                return Err(Error::Conflict { code: "delivery_unfinished", detail: detail.to_owned() });
-            }
-            let asked = delivery.requested_again();
-            let again = if webhook.is_active() { asked.restarted(self.clock.now()) } else { asked };
+            };
             if let Ok(saved) = self.outbox.save(&again).await? {
                 // It may be waiting, or held on a webhook that was resumed in the meantime.
                 if saved.due_attempt().is_none() {
@@ -42,6 +43,70 @@ impl Admin {
                 return Ok(saved);
             }
         }
+    }
+
+    /// Claims a retry that is due later, and schedules it for now. Refuses a delivery that is not on the ladder.
+    async fn retried_now(&self, webhook: &Webhook, delivery: Delivery, now: Timestamp) -> Result<Retry> {
+        // An earlier call may have been interrupted before it sent the message.
+        if delivery.is_released() || matches!(delivery.state, State::Waiting | State::Held) {
+            self.outbox.reconcile_and_recheck(&delivery).await?;
+        }
+        let detail = match delivery.state {
+            State::Held => "the delivery is held; resume the webhook to deliver it",
+            State::Scheduled { number, .. } if number > 1 && webhook.is_active() => {
+                if delivery.clone().retried_now(now).is_none() {
+                    return Ok(Retry::IsDue(Box::new(delivery)));
+                }
+                match self.outbox.claimed(delivery).await?.and_then(|claimed| claimed.retried_now(now)) {
+                    Some(early) => return Ok(Retry::Early(Box::new(early))),
+                    None => "the delivery is being attempted; try again when that is done",
+                }
+            }
+            _ => "the delivery is not finished; it will be attempted without a redelivery",
+        };
+        Err(Error::Conflict { code: "delivery_unfinished", detail: detail.to_owned() })
+    }
+
+    /// Makes the retries now that wait on the webhook's ladder, in addition to those at their own times. The rate is
+    /// bounded, and low while the endpoint fails. Returns their number, as far as it is counted.
+    pub async fn retry(&self, by: Manager, id: WebhookId) -> Result<u64> {
+        let now = self.clock.now();
+        let webhook = self.webhook(by.account_id, id).await?;
+        let due = DeliveryQuery::DueAfter(later(now, limits::DRAIN_INTERVAL));
+        let waiting = self.deliveries.query(id, due, limits::COUNTED).await?;
+        let outage = webhook.health.outage;
+        let count = waiting.into_iter().filter_map(|each| each.retried_early(now, outage)).count();
+        self.change_webhook(by.account_id, id, |webhook| match (&webhook.state, webhook.job) {
+            (webhook::State::Active, None) if count > 0 => {
+                webhook.retry(now);
+                Ok(Some(()))
+            }
+            (webhook::State::Active, None | Some(BulkJob { kind: JobKind::Recover, .. })) => Ok(None),
+            (webhook::State::Active, Some(_)) => Err(Error::Conflict {
+                code: "job_in_progress",
+                detail: "the webhook's deliveries are being released; try again when that is done".to_owned(),
+            }),
+            (webhook::State::Pending, _) => Err(not_verified()),
+            (webhook::State::Paused(_) | webhook::State::Deleted, _) => Err(Error::Conflict {
+                code: "webhook_paused",
+                detail: "the webhook is paused; resume it".to_owned(),
+            }),
+        })
+        .await?;
+        Ok(count as u64)
+    }
+
+    /// How many of a webhook's deliveries [`redeliver_failed`](Self::redeliver_failed) would deliver again; at most
+    /// [`COUNTED`](limits::COUNTED) are counted.
+    pub async fn failed_since(
+        &self,
+        account: AccountId,
+        webhook: WebhookId,
+        since: Timestamp,
+    ) -> Result<u64> {
+        let id = self.webhook(account, webhook).await?.id;
+        let failed = self.deliveries.query(id, DeliveryQuery::FailedSince(since), limits::COUNTED).await?;
+        Ok(failed.len() as u64)
     }
 
     /// Delivers all of a webhook's failed deliveries again whose events were accepted at `since` or later. They are
@@ -75,4 +140,12 @@ impl Admin {
         self.outbox.release_held(webhook.id).await?;
         Ok(count)
     }
+}
+
+/// What a redelivery does with an unfinished delivery.
+enum Retry {
+    /// Attempts it now.
+    Early(Box<Delivery>),
+    /// Nothing: its attempt is due.
+    IsDue(Box<Delivery>),
 }

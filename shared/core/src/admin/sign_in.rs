@@ -28,6 +28,13 @@ impl Admin {
         Ok(SignInLink { url: format!("{page}?link={}", text.reveal()), expires_at })
     }
 
+    /// Signs in a browser with an API key, whose role must be able to read an account.
+    pub async fn sign_in(&self, key: &str) -> Result<(KeyText, Timestamp)> {
+        self.authenticate(key, 1).await?.account_for(Action::Read)?;
+        let until = later(self.clock.now(), limits::DASHBOARD_SESSION);
+        self.begin_session(SessionKind::Browser, KeyHash::of(key), until).await
+    }
+
     /// Exchanges a link for a browser's session. A link can be used once.
     pub async fn use_link(&self, link: &str) -> Result<(KeyText, Timestamp)> {
         let now = self.clock.now();
@@ -36,6 +43,16 @@ impl Admin {
         let link = link.ok_or(Error::Unauthenticated("the link was used before, or is too old"))?;
         self.caller_of_key(&link.key, 1).await?;
         self.begin_session(SessionKind::Browser, link.key, later(now, limits::DASHBOARD_SESSION)).await
+    }
+
+    /// The name of the account that this link opens. `None` if it can no longer be used.
+    pub async fn account_of_link(&self, link: &str) -> Result<Option<String>> {
+        let found = self.sessions.session(&KeyHash::of(link)).await?;
+        let is_open =
+            |session: &Session| session.kind == SessionKind::Link && self.clock.now() < session.expires_at;
+        let Some(session) = found.filter(is_open) else { return Ok(None) };
+        let account = self.caller_of_key(&session.key, 1).await?.account_for(Action::Read)?;
+        Ok(Some(self.account(account).await?.name))
     }
 
     /// The caller that this session belongs to, whose call is counted ([`calls_charged`](crate::quota::calls_charged)).

@@ -144,6 +144,37 @@ fn a_retry_is_made_early_once_a_rung_and_only_if_it_failed_before_the_outage_end
 }
 
 #[test]
+fn a_retry_that_is_asked_for_is_made_now_and_the_ladder_keeps_its_time() {
+    let early = |at_second, ladder| State::Scheduled {
+        number: 3,
+        at: at(at_second),
+        timing: Timing::Early { ladder_at: at(ladder) },
+    };
+    let after_early = State::Scheduled { number: 3, at: at(1060), timing: Timing::AfterEarly };
+    let table = [
+        (on_time(3, 1060), Some(early(1000, 1060))),
+        (after_early, Some(early(1000, 1060))),
+        (early(1001, 1060), Some(early(1000, 1060))),
+        // Due already.
+        (on_time(3, 1000), None),
+        (early(1000, 1060), None),
+        // The first attempt is never early.
+        (on_time(1, 1060), None),
+        (State::Waiting, None),
+        (State::Held, None),
+        (State::Failed, None),
+    ];
+    for (before, expected) in table {
+        let next = delivery(before, None).retried_now(at(1000));
+        assert_eq!(next.map(|delivery| delivery.state), expected, "{before:?}");
+    }
+    for (now, own) in [(900, Some(at(1060))), (1060, None), (1055, None)] {
+        assert_eq!(delivery(early(900, 1060), None).own_attempt_after(at(now)), own, "{now}");
+    }
+    assert_eq!(delivery(on_time(3, 1060), None).own_attempt_after(at(0)), None);
+}
+
+#[test]
 fn each_state_says_what_it_calls_for() {
     let body = Bytes::from_static(b"{}");
     let due = |delivery: &Delivery| delivery.attempt_message(&body).map(|message| message.due);

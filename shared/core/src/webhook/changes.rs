@@ -60,7 +60,8 @@ impl Webhook {
         }
         let failing_since = self.health.failing_since.unwrap_or(now);
         let nothing_got_through = failed.first_outage.is_none_or(|outage| outage == self.health.outage);
-        let climbed = if nothing_got_through { retry::rung(failed.number) } else { 0 };
+        let counts = nothing_got_through && !failed.is_additional;
+        let climbed = if counts { retry::rung(failed.number) } else { 0 };
         let consecutive_failures = self.health.consecutive_failures.max(climbed);
         let health = Health { failing_since: Some(failing_since), consecutive_failures, ..self.health };
         let reason = if let Consequence::Pause(reason) = failed.consequence {
@@ -159,6 +160,13 @@ impl Webhook {
         let mut next = Self { generation: self.generation + 1, ..self.clone() };
         next.begin_job(JobKind::Release, 0, now);
         Some(next)
+    }
+
+    /// Retries early what waits on the ladder, because its owner asks for it: also what failed in an outage that lasts.
+    pub(crate) fn retry(&mut self, now: Timestamp) {
+        self.generation += 1;
+        self.begin_job(JobKind::Recover, 0, now);
+        self.job = self.job.map(|job| BulkJob { outage: self.health.outage, ..job });
     }
 
     /// Claims the next try to send the notification. Returns `None` if it was replaced by another, or may not be sent
@@ -280,6 +288,8 @@ pub(crate) struct FailedAttempt<'a> {
     pub(crate) consequence: Consequence,
     /// The outage in which this round of the delivery first failed; `None` if this is its first failure.
     pub(crate) first_outage: Option<u32>,
+    /// Whether the ladder's own attempt with this number follows. Only that one counts.
+    pub(crate) is_additional: bool,
 }
 
 #[cfg(test)]

@@ -178,6 +178,7 @@ impl Worker {
             failure: &failure,
             consequence,
             first_outage: delivery.failed_in.map(|failed| failed.first),
+            is_additional: delivery.own_attempt_after(now).is_some(),
         };
         let change = |webhook: &Webhook| webhook.after_failure(failed, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?;

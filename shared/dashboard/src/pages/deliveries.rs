@@ -161,13 +161,12 @@ async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>,
 }
 
 /// Redelivers all failed deliveries of a period.
-pub(super) async fn redeliver_failed(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
+pub(super) async fn redeliver(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let form = Form::read(body).await?;
-    let since = since(form.text("range"), viewer.admin.clock.now());
-    let flash = match since {
+    let flash = match period(form.text("range"), viewer.admin.clock.now()) {
         None => Flash::bad("Choose a period."),
-        Some(since) => {
+        Some((_, since)) => {
             let count = viewer.admin.redeliver_failed(viewer.account, id, since).await?;
             Flash::good(format!("{} being sent again.", deliveries_are(count, "failed")))
         }
@@ -193,9 +192,10 @@ impl Filled {
     }
 }
 
-fn since(range: &str, now: Timestamp) -> Option<Timestamp> {
-    let (_, _, hours) = RANGES.into_iter().find(|(name, ..)| *name == range)?;
-    now.checked_sub(Duration::from_secs(hours * 3600)).ok()
+/// A period that ends now: its words and its begin.
+pub(super) fn period(range: &str, now: Timestamp) -> Option<(&'static str, Timestamp)> {
+    let (_, words, hours) = RANGES.into_iter().find(|(name, ..)| *name == range)?;
+    Some((words, now.checked_sub(Duration::from_secs(hours * 3600)).ok()?))
 }
 
 /// The whole day before today, in UTC: its begin and its end.
@@ -214,7 +214,7 @@ fn search(form: &Form, one: Option<WebhookId>, now: Timestamp) -> Result<Deliver
     };
     let (from, to) = match form.text("range") {
         range if range == YESTERDAY.0 => yesterday(now),
-        range => (since(range, now), None),
+        range => (period(range, now).map(|(_, since)| since), None),
     };
     let incident = form.text("incident");
     let failure = form.text("failure");

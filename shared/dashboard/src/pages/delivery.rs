@@ -2,10 +2,13 @@
 
 use askama::Template;
 use axum::extract::Path;
+use jiff::Timestamp;
 use statuspulse_core::admin::preview::{Preview, Rebuilt};
 use statuspulse_core::attempt::Attempt;
+use statuspulse_core::delivery::{Delivery, Status};
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::retry::FAILURES_TO_PAUSE;
 
 use crate::Answer;
 use crate::flash::Flash;
@@ -31,14 +34,17 @@ struct DeliveryPage {
     accepted: Markup,
     next: Markup,
     begun_by: &'static str,
-    is_finished: bool,
+    /// The words of the button that sends it again, if there is one.
+    again: Option<&'static str>,
     timeline: Markup,
     attempts: Vec<AttemptRow>,
     request: Option<Request>,
 }
 
 struct AttemptRow {
-    number: u8,
+    /// Its place among all attempts, from 1.
+    place: usize,
+    rung: String,
     begun_by: &'static str,
     at: Markup,
     pill: Pill,
@@ -78,10 +84,13 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
         pill: delivery_pill(delivery.status()),
         accepted: time(delivery.accepted_at),
         next: next_attempt(&delivery),
-        begun_by: begun_by(delivery.trigger),
-        is_finished: delivery.is_finished(),
+        begun_by: match delivery.status() {
+            Status::Held => "nothing yet: a resume of the webhook will send it",
+            _ => begun_by(delivery.trigger),
+        },
+        again: viewer.manages.is_some().then(|| again(&delivery, viewer.admin.clock.now())).flatten(),
         timeline: timeline(&delivery),
-        attempts: delivery.attempts.iter().rev().map(AttemptRow::of).collect(),
+        attempts: delivery.attempts.iter().enumerate().rev().map(AttemptRow::of).collect(),
         request,
     };
     Ok(viewer.said(html(&page)))
@@ -93,11 +102,19 @@ pub(super) async fn redeliver(
 ) -> Answer {
     let (webhook, delivery) = ids(&webhook, &delivery)?;
     let flash = match viewer.admin.redeliver(viewer.account, webhook, delivery).await {
-        Ok(_) => Flash::good("Redelivery requested."),
+        Ok(_) => Flash::good("It is being sent now."),
         Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),
     };
     Ok(flash.on(see(&format!("webhooks/{webhook}/deliveries/{delivery}"))))
+}
+
+/// The words of the button that sends the delivery again, if it can be.
+fn again(delivery: &Delivery, now: Timestamp) -> Option<&'static str> {
+    if delivery.is_finished() {
+        return Some("Deliver again");
+    }
+    delivery.clone().retried_now(now).map(|_| "Retry now")
 }
 
 fn ids(webhook: &str, delivery: &str) -> Result<(WebhookId, DeliveryId), Refused> {
@@ -105,10 +122,14 @@ fn ids(webhook: &str, delivery: &str) -> Result<(WebhookId, DeliveryId), Refused
 }
 
 impl AttemptRow {
-    fn of(attempt: &Attempt) -> Self {
+    fn of((place, attempt): (usize, &Attempt)) -> Self {
         let (class, word) = if attempt.succeeded() { ("good", "Succeeded") } else { ("bad", "Failed") };
         Self {
-            number: attempt.number,
+            place: place + 1,
+            rung: match attempt.number {
+                1 => "first attempt".to_owned(),
+                number => format!("retry {} of {FAILURES_TO_PAUSE}", number - 1),
+            },
             begun_by: begun_by(attempt.trigger),
             at: time(attempt.at),
             pill: Pill { class, word },

@@ -6,6 +6,7 @@ mod day;
 mod deliveries;
 mod delivery;
 mod edit;
+mod keys;
 mod search;
 mod sign_in;
 mod tryout;
@@ -21,8 +22,10 @@ use crate::refused::Refused;
 pub(crate) fn routes() -> Router<Dashboard> {
     Router::new()
         .route("/dashboard", get(sign_in::home))
-        .route("/dashboard/sign-in", get(sign_in::show).post(sign_in::use_link))
+        .route("/dashboard/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/dashboard/sign-out", post(sign_in::sign_out))
+        .route("/dashboard/keys", get(keys::list).post(keys::create))
+        .route("/dashboard/keys/{id}/revoke", get(keys::ask_revoke).post(keys::revoke))
         .route("/dashboard/account", get(account::show))
         .route("/dashboard/account/slack", post(account::set_slack))
         .route("/dashboard/account/slack/test", post(account::test_slack))
@@ -37,13 +40,14 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/webhooks/{id}/verify", post(webhook::verify))
         .route("/dashboard/webhooks/{id}/pause", post(webhook::pause))
         .route("/dashboard/webhooks/{id}/resume", post(webhook::resume))
+        .route("/dashboard/webhooks/{id}/retry", post(webhook::retry))
         .route("/dashboard/webhooks/{id}/test", post(webhook::send_test))
         .route("/dashboard/webhooks/{id}/rotate", get(webhook::ask_rotate).post(webhook::rotate))
         .route("/dashboard/webhooks/{id}/rotate/finish", get(webhook::ask_finish).post(webhook::finish))
         .route("/dashboard/webhooks/{id}/discard", get(webhook::ask_discard).post(webhook::discard))
         .route("/dashboard/webhooks/{id}/delete", get(webhook::ask_delete).post(webhook::delete))
         .route("/dashboard/webhooks/{id}/deliveries", get(deliveries::of_webhook))
-        .route("/dashboard/webhooks/{id}/redeliver", post(deliveries::redeliver_failed))
+        .route("/dashboard/webhooks/{id}/redeliver", get(webhook::ask_redeliver).post(deliveries::redeliver))
         .route("/dashboard/webhooks/{id}/deliveries/{delivery}", get(delivery::show))
         .route("/dashboard/webhooks/{id}/deliveries/{delivery}/redeliver", post(delivery::redeliver))
         .route("/dashboard/assets/{file}", get(assets::serve))

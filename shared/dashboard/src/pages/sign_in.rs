@@ -1,14 +1,16 @@
-//! Signing in with a link, and signing out. Opening a link does not use it up, because mail and chat programs open
+//! Signing in with a link or a key, and signing out. Opening a link does not use it up, because mail and chat programs open
 //! links too; the button on its page does.
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
 use statuspulse_core::error::Error;
 
 use crate::forms::Form;
-use crate::guard::{SignedOut, html, see};
+use crate::guard::{SignedOut, html, see, takes_keys};
+use crate::refused::Refused;
 use crate::session::{self, Viewer};
 use crate::show::Frame;
 use crate::{Answer, Dashboard};
@@ -18,6 +20,8 @@ use crate::{Answer, Dashboard};
 struct SignInPage<'a> {
     frame: Frame,
     link: &'a str,
+    /// The account that the link opens.
+    account: String,
 }
 
 pub(super) async fn home(_: Viewer) -> Answer {
@@ -26,22 +30,38 @@ pub(super) async fn home(_: Viewer) -> Answer {
 
 pub(super) async fn show(State(dashboard): State<Dashboard>, RawQuery(query): RawQuery) -> Answer {
     let query = Form::of_query(query.as_deref());
-    match query.text("link") {
-        "" => Ok(SignedOut::page(&dashboard.admin.deployment.public_url)),
-        link => Ok(html(&SignInPage { frame: Frame::bare(), link })),
+    let public_url = &dashboard.admin.deployment.public_url;
+    let link = query.text("link");
+    if link.is_empty() {
+        return Ok(SignedOut::page(public_url));
+    }
+    match dashboard.admin.account_of_link(link).await? {
+        Some(account) => Ok(html(&SignInPage { frame: Frame::bare(), link, account })),
+        None => Ok(refused(public_url, "the link was used before, or is too old")),
     }
 }
 
-pub(super) async fn use_link(State(dashboard): State<Dashboard>, body: Body) -> Answer {
+/// Signs in with a link or with a key.
+pub(super) async fn sign_in(State(dashboard): State<Dashboard>, headers: HeaderMap, body: Body) -> Answer {
     let form = Form::read(body).await?;
-    match dashboard.admin.use_link(form.text("link")).await {
-        Ok((token, _)) => Ok(session::signed_in(token.reveal(), see("webhooks"))),
-        Err(Error::Unauthenticated(why)) => {
-            let page = SignedOut::with_note(&dashboard.admin.deployment.public_url, why);
-            Ok((http::StatusCode::UNAUTHORIZED, page).into_response())
+    let public_url = &dashboard.admin.deployment.public_url;
+    let signed_in = match form.text("key") {
+        "" => dashboard.admin.use_link(form.text("link")).await,
+        key if takes_keys(public_url) => dashboard.admin.sign_in(key).await,
+        _ => return Err(Refused::Wrong("A key is accepted over https only. Use a link.".to_owned())),
+    };
+    match signed_in {
+        Ok((token, _)) => {
+            Ok(session::arrived(session::signed_in(token.reveal(), see(&session::next(&headers)))))
         }
+        Err(Error::Unauthenticated(why)) => Ok(refused(public_url, why)),
+        Err(Error::Forbidden(why)) => Ok(refused(public_url, &why)),
         Err(error) => Err(error.into()),
     }
+}
+
+fn refused(public_url: &str, why: &str) -> Response {
+    (StatusCode::UNAUTHORIZED, SignedOut::with_note(public_url, why)).into_response()
 }
 
 pub(super) async fn sign_out(viewer: Viewer) -> Answer {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::{Path, RawQuery};
 use axum::response::Response;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
@@ -11,13 +11,13 @@ use statuspulse_core::admin::query::{Audited, DeliverySearch};
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
-use statuspulse_core::limits::{DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
+use statuspulse_core::limits::{COUNTED, DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook::{JobKind, Settings, State, Webhook};
 
 use super::day::day_of;
-use super::deliveries::Row;
+use super::deliveries::{Row, period};
 use crate::Answer;
 use crate::flash::Flash;
 use crate::forms::{Form, id};
@@ -273,6 +273,15 @@ pub(super) async fn discard(Manager(viewer, by): Manager, path: Path<String>) ->
     resume_and(&viewer, by, &path, HeldDeliveries::Discard).await
 }
 
+pub(super) async fn retry(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let retried = viewer.admin.retry(by, id).await;
+    said(
+        id,
+        retried.map(|count| Flash::good(format!("{} being retried now.", deliveries_are(count, "waiting")))),
+    )
+}
+
 async fn resume_and(
     viewer: &Viewer,
     by: access::Manager,
@@ -362,6 +371,8 @@ struct ConfirmPage {
     action: &'static str,
     button: &'static str,
     chooses_style: bool,
+    /// What was chosen before, as a field of the form.
+    chosen: Option<(&'static str, String)>,
 }
 
 async fn confirm(
@@ -376,8 +387,42 @@ async fn confirm(
     let frame = viewer.frame().await?;
     let chooses_style = action == "rotate";
     let id = id.to_string();
-    let page: Response = html(&ConfirmPage { frame, name, id, title, detail, action, button, chooses_style });
+    let chosen = None;
+    let page: Response =
+        html(&ConfirmPage { frame, name, id, title, detail, action, button, chooses_style, chosen });
     Ok(viewer.said(page))
+}
+
+/// Asks before the failed deliveries of a period are sent again.
+pub(super) async fn ask_redeliver(
+    Manager(viewer, _): Manager,
+    path: Path<String>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let id: WebhookId = id(&path, "webhook")?;
+    let form = Form::of_query(query.as_deref());
+    let range = form.text("range").to_owned();
+    let Some((words, since)) = period(&range, viewer.admin.clock.now()) else {
+        return Ok(Flash::bad("Choose a period.").on(see(&format!("webhooks/{id}/deliveries"))));
+    };
+    let name = name_of(&*viewer.admin.webhook(viewer.account, id).await?);
+    let count = viewer.admin.failed_since(viewer.account, id, since).await?;
+    let at_least = if count == COUNTED as u64 { "At least " } else { "" };
+    let page = ConfirmPage {
+        frame: viewer.frame().await?,
+        title: format!("Deliver the failed deliveries to {name} again?"),
+        detail: format!(
+            "{at_least}{} sent again, those whose events were accepted in the {words}, at a bounded rate.",
+            deliveries_are(count, "failed")
+        ),
+        name,
+        id: id.to_string(),
+        action: "redeliver",
+        button: "Deliver again",
+        chooses_style: false,
+        chosen: Some(("range", range)),
+    };
+    Ok(viewer.said(html(&page)))
 }
 
 pub(super) async fn ask_delete(manager: Manager, path: Path<String>) -> Answer {

@@ -78,6 +78,8 @@ struct Wrong {
     what: String,
     last_error: Option<String>,
     held: u64,
+    /// Whether there are failed attempts to see.
+    has_failed: bool,
 }
 
 impl Wrong {
@@ -95,7 +97,8 @@ impl Wrong {
             }
             _ => return None,
         };
-        Some(Self { since: time(since), what, last_error, held })
+        let has_failed = matches!(Trouble::of(webhook), Trouble::Broken | Trouble::Failing);
+        Some(Self { since: time(since), what, last_error, held, has_failed })
     }
 }
 

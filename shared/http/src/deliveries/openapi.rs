@@ -9,10 +9,10 @@ use super::{DeliveryView, RedeliveredView};
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{self, DELIVERY, EVENT, WEBHOOK, closed, described, reference};
 
-const UNFINISHED: &str =
-    "The delivery is not finished: it has an attempt scheduled, waits for an earlier event, or is held.";
+const UNFINISHED: &str = "The delivery waits for an earlier event, or is held, or is being attempted.";
 
-const AGAIN: &str = "Sends a finished delivery again, immediately. On a paused webhook it is held instead.";
+const AGAIN: &str = "Sends a finished delivery again, immediately. On a paused webhook it is held instead. A retry that \
+     is due later is made now, in addition to the scheduled one.";
 
 pub(crate) fn operations() -> Vec<Operation> {
     [shown(), made_again()].concat()

@@ -7,8 +7,8 @@ use statuspulse_core::event::EventType;
 use statuspulse_core::limits;
 
 use super::{
-    AuditEntryView, CreatedView, ExplanationView, PreviewView, ResumedView, RotatedView, TestedView,
-    WebhookView,
+    AuditEntryView, CreatedView, ExplanationView, PreviewView, ResumedView, RetriedView, RotatedView,
+    TestedView, WebhookView,
 };
 use crate::events::openapi::payload_name;
 use crate::openapi::operation::Operation;
@@ -129,6 +129,21 @@ fn state() -> Vec<Operation> {
             .optional_body("Resume", held, &json!({ "held": "deliver" }))
             .answers::<ResumedView>(200, "The webhook is active.", &json!({ "status": "active", "held": 42 }))
             .conflicts(&["webhook_pending"], PENDING),
+        operation("post", "/v1/webhooks/{id}/retry", "retryWebhook", "Retry all waiting deliveries now")
+            .describe(
+                "Deliveries that wait for a retry are attempted now, at a bounded rate. These attempts are \
+                 additional: the scheduled ones keep their times. While the endpoint fails, deliveries are tried one \
+                 at a time, and after four failures the others keep waiting. A second call while this goes on \
+                 changes nothing.",
+            )
+            .by(Action::Manage)
+            .id::<wire::WebhookId>("id", WEBHOOK)
+            .no_fields()
+            .answers::<RetriedView>(202, "The retries have begun.", &json!({ "retried": 12 }))
+            .conflicts(
+                &["webhook_pending", "webhook_paused", "job_in_progress"],
+                "The webhook is not verified yet, or is paused, or its held deliveries are being released.",
+            ),
     ]
 }
 

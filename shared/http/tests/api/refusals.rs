@@ -13,7 +13,7 @@ use statuspulse_core::limits;
 use crate::support::World;
 
 /// Routes that need a key, and whether they make changes. `{w}` is the id of a webhook, `{d}` that of a delivery.
-const ROUTES: [(&str, &str, bool); 23] = [
+const ROUTES: [(&str, &str, bool); 25] = [
     ("GET", "/v1/account", false),
     ("PATCH", "/v1/account", true),
     ("GET", "/v1/keys", false),
@@ -27,6 +27,7 @@ const ROUTES: [(&str, &str, bool); 23] = [
     ("POST", "/v1/webhooks/{w}/verify", true),
     ("POST", "/v1/webhooks/{w}/pause", true),
     ("POST", "/v1/webhooks/{w}/resume", true),
+    ("POST", "/v1/webhooks/{w}/retry", true),
     ("POST", "/v1/webhooks/{w}/rotate-secret", true),
     ("POST", "/v1/webhooks/{w}/rotate-secret/finish", true),
     ("POST", "/v1/webhooks/{w}/test", true),
@@ -35,6 +36,7 @@ const ROUTES: [(&str, &str, bool); 23] = [
     ("GET", "/v1/webhooks/{w}/deliveries/{d}", false),
     ("POST", "/v1/webhooks/{w}/deliveries/{d}/redeliver", true),
     ("POST", "/v1/webhooks/{w}/redeliver", true),
+    ("GET", "/v1/deliveries", false),
     ("GET", "/v1/deliveries/{d}", false),
     ("POST", "/v1/deliveries/{d}/redeliver", true),
 ];

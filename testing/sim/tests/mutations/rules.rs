@@ -2,7 +2,19 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 41] = [
+pub(crate) const RULES: [Mutation; 43] = [
+    Mutation {
+        name: "an additional attempt counts towards the pause",
+        file: "webhook/changes.rs",
+        from: "let counts = nothing_got_through && !failed.is_additional;",
+        to: "let counts = nothing_got_through;",
+    },
+    Mutation {
+        name: "a retry that an owner asks for is made without a claim",
+        file: "admin/redeliver.rs",
+        from: "match self.outbox.claimed(delivery).await?.and_then(|claimed| claimed.retried_now(now)) {",
+        to: "match Some(delivery).and_then(|claimed| claimed.retried_now(now)) {",
+    },
     Mutation {
         name: "an attempt that cannot be made on our side is dropped",
         file: "worker/attempt.rs",
@@ -118,8 +130,8 @@ pub(crate) const RULES: [Mutation; 41] = [
     Mutation {
         name: "an early attempt that fails skips the ladder's own attempt",
         file: "delivery.rs",
-        from: "Some(ladder_at) if ladder_at > later(now, limits::CLAIM) => {",
-        to: "Some(ladder_at) if ladder_at > later(now, limits::CLAIM * 9999) => {",
+        from: "self.ladder_at().filter(|ladder_at| *ladder_at > later(now, limits::CLAIM))",
+        to: "self.ladder_at().filter(|ladder_at| *ladder_at > later(now, limits::CLAIM * 9999))",
     },
     Mutation {
         name: "a rung gets two early attempts",

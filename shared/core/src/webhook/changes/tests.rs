@@ -47,7 +47,8 @@ fn failed(
     consequence: Consequence,
 ) -> Option<Webhook> {
     let failure = Failure::new(Class::Http5xx, "It answered 503.");
-    webhook.after_failure(FailedAttempt { number, failure: &failure, consequence, first_outage }, at(100))
+    let failed = FailedAttempt { number, failure: &failure, consequence, first_outage, is_additional: false };
+    webhook.after_failure(failed, at(100))
 }
 
 /// The webhook after this many failures of one payload, from the first attempt on.
@@ -107,6 +108,38 @@ fn a_hundred_payloads_that_fail_in_one_outage_are_one_outage() {
             assert!(failed(&webhook, number, first, Consequence::Retry).is_none(), "attempt {number}");
         }
     }
+}
+
+#[test]
+fn an_additional_attempt_climbs_nothing_but_may_say_that_the_endpoint_is_gone() {
+    let failure = Failure::new(Class::Http5xx, "It answered 503.");
+    let additional = |consequence| {
+        let webhook = after_failures(4);
+        let failed = FailedAttempt {
+            number: 5,
+            failure: &failure,
+            consequence,
+            first_outage: Some(0),
+            is_additional: true,
+        };
+        webhook.after_failure(failed, at(100))
+    };
+    assert!(additional(Consequence::Retry).is_none());
+    assert!(!additional(Consequence::Pause(PauseReason::Gone)).unwrap().is_active());
+}
+
+#[test]
+fn a_retry_that_is_asked_for_includes_the_outage_that_lasts() {
+    for (webhook, outage) in [(active_webhook(), 0), (after_failures(3), 0)] {
+        let mut next = webhook.clone();
+        next.retry(at(5));
+        assert_eq!(calls_for(&next), ["recover page 0"]);
+        let job = next.job.unwrap();
+        assert_eq!((job.outage, job.due, next.generation), (outage, at(5), webhook.generation + 1));
+    }
+    let mut answered = kept(after_failures(3).after_success(false, at(50)).unwrap());
+    answered.retry(at(60));
+    assert_eq!(answered.job.unwrap().outage, 1);
 }
 
 #[test]
