@@ -203,15 +203,13 @@ async fn a_notification_says_which_webhook_since_when_why_how_much_is_held_and_h
     world.advance(LADDER).await;
     let notification = world.pause_notifications().pop().unwrap();
     for part in [
-        hook.id.as_str(),
-        "Your Company",
+        "hooks.yourcompany.com:8443 of Your Company was paused",
         "https://hooks.yourcompany.com:8443",
-        "2024-03-15T15:43:01Z",
+        "Paused since: <!date^1710517381^{date_short_pretty} {time_secs}|2024-03-15T15:43:01Z>",
         "2024-03-15T14:22:01Z",
         "The endpoint answered 503",
         "2 deliveries are held",
-        &format!("<https://webhooks.statuspulse.io/dashboard/webhooks/{}>", hook.id),
-        &format!("<https://webhooks.statuspulse.io/v1/webhooks/{}/resume>", hook.id),
+        &format!("<https://webhooks.statuspulse.io/dashboard/webhooks/{}|Open it, and resume it", hook.id),
     ] {
         assert!(notification.contains(part), "{part} is not in {notification}");
     }
@@ -226,7 +224,7 @@ async fn the_notice_escapes_what_strangers_wrote() {
     let named = json!({"name": "<!channel> R&D"});
     let account = world.operator.post("/v1/accounts", &named).await.expect(201);
     let admin = world.with_key(text(&account["key"]));
-    admin.register(URL).await;
+    admin.register_with(URL, json!({"description": "*@here* https://evil.example"})).await;
     world.receivers.answers(URL, Reply::fails(Class::Tls, "<https://evil.example|Click> & pay"));
     admin.publish(&opened("A")).await;
     world.advance(LADDER).await;
@@ -237,6 +235,15 @@ async fn the_notice_escapes_what_strangers_wrote() {
         !notification.contains("<!channel>") && !notification.contains("<https://evil"),
         "{notification}"
     );
+    // In the channel, what strangers wrote is plain text.
+    let sent = world.receivers.calls(SLACK);
+    let message: Value = serde_json::from_slice(&sent[sent.len() - 1].body).unwrap();
+    for block in message["blocks"].as_array().unwrap() {
+        let words = block["text"]["text"].to_string();
+        let is_plain = block["text"]["type"] == "plain_text";
+        let is_theirs = ["evil", "channel", "here", "R&"].iter().any(|part| words.contains(part));
+        assert!(is_plain || !is_theirs && block["text"]["verbatim"] == true, "{block}");
+    }
 }
 
 /// Lets this many payloads fail, up to a second before the last attempt of their ladders.

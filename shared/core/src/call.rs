@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::destination::slack;
 use crate::ids::{AccountId, DeliveryId, EventId};
 use crate::limits;
 use crate::ports::Call;
@@ -61,11 +60,11 @@ pub(crate) fn signed_call(
     Call { account_id: webhook.account_id, url: webhook.settings.url.clone(), headers, body, timeout }
 }
 
-/// The call that sends a text to an account's Slack channel.
-pub(crate) fn message_to(account_id: AccountId, slack: EndpointUrl, text: &str) -> Call {
+/// The call that sends a message to an account's Slack channel.
+pub(crate) fn message_to(account_id: AccountId, slack: EndpointUrl, body: Bytes) -> Call {
     let headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
         ("User-Agent".to_owned(), USER_AGENT.to_owned()),
     ];
-    Call { account_id, url: slack, headers, body: slack::text(text), timeout: limits::ATTEMPT_TIMEOUT }
+    Call { account_id, url: slack, headers, body, timeout: limits::ATTEMPT_TIMEOUT }
 }

@@ -1,57 +1,49 @@
-//! The texts of notifications on Slack. They show a URL without its path, because the paths of webhooks are often
-//! secrets.
-
-use std::fmt::Write;
+//! What notifications on Slack say. They show a URL without its path, because the paths of webhooks are often secrets.
 
 use crate::deployment::Deployment;
 use crate::destination::shortened;
-use crate::destination::slack::escaped;
+use crate::destination::slack::{Line, Notice};
 use crate::limits;
 use crate::notification::{Notification, NotificationKind};
 use crate::webhook::{PauseReason, Webhook};
 
-/// The text of one notification: which webhook, since when, the last error, how many deliveries are held, what to do.
+/// One notification: which webhook, since when, the last error, how many deliveries are held, what to do.
 pub(crate) fn of_one(
     webhook: &Webhook,
     notification: &Notification,
     account: &str,
     held: u64,
     deployment: &Deployment,
-) -> String {
-    let id = webhook.id;
-    let endpoint = escaped(webhook.settings.url.origin());
-    let mut text = format!(
-        "{} Webhook {id} of {} {}.\nEndpoint: {endpoint}",
-        sign(&notification.kind),
-        escaped(account),
-        happened(&notification.kind)
-    );
+) -> Notice {
+    let sign = sign(&notification.kind);
+    let headline = format!("{} of {account} {}.", name_of(webhook), happened(&notification.kind));
+    let mut lines = vec![Line::Words(format!("Endpoint: {}", webhook.settings.url.origin()))];
     if let NotificationKind::Paused { .. } = notification.kind {
-        _ = write!(text, "\nPaused since: {}", notification.at);
+        lines.push(Line::Time("Paused since", notification.at));
     }
-    if let Some(since) = webhook.health.failing_since {
-        _ = write!(text, "\nFailing since: {since}");
-    }
-    if let Some(error) = last_error(&notification.kind) {
-        _ = write!(text, "\nLast error: {}", escaped(error));
-    }
-    match notification.kind {
-        NotificationKind::Failing { .. } => text.push_str("\nIt is paused after four failed retries."),
+    lines.extend(webhook.health.failing_since.map(|since| Line::Time("Failing since", since)));
+    lines.extend(last_error(&notification.kind).map(|error| Line::Words(format!("Last error: {error}"))));
+    let link = match notification.kind {
+        NotificationKind::Failing { .. } => {
+            lines.push(Line::Words("It is paused after four failed retries.".to_owned()));
+            "See what failed"
+        }
         NotificationKind::Paused { .. } => {
             let noun = if held == 1 { "delivery is" } else { "deliveries are" };
-            let (page, url) = (deployment.page_of(id), &deployment.public_url);
-            _ = write!(
-                text,
-                "\n{held} {noun} held. Resume it at <{page}>, or with POST <{url}/v1/webhooks/{id}/resume>"
-            );
+            lines.push(Line::Words(format!("{held} {noun} held.")));
+            "Open it, and resume it when it is repaired"
         }
-        NotificationKind::Recovered { .. } => {}
-    }
-    text
+        NotificationKind::Recovered { .. } => "Open it",
+    };
+    Notice { sign, headline, lines, link: (deployment.page_of(webhook.id), link) }
 }
 
-/// The text of several notifications: how many of each kind, and a line each for the first ones, the most severe first.
-pub(crate) fn of_several(mut notifications: Vec<(&Webhook, &Notification)>, account: &str) -> String {
+/// Several notifications: how many of each kind, and a line each for the first ones, the most severe first.
+pub(crate) fn of_several(
+    mut notifications: Vec<(&Webhook, &Notification)>,
+    account: &str,
+    deployment: &Deployment,
+) -> Notice {
     notifications.sort_by_key(|(_, notification)| rank(&notification.kind));
     let mut counts = vec![];
     for (kind, name) in ["paused", "failing", "answering again"].into_iter().enumerate() {
@@ -60,19 +52,29 @@ pub(crate) fn of_several(mut notifications: Vec<(&Webhook, &Notification)>, acco
             count => counts.push(format!("{count} {name}")),
         }
     }
-    let mut text = format!("{} webhooks of {}: {}", notifications.len(), escaped(account), counts.join(", "));
+    let headline = format!("{} webhooks of {account}: {}", notifications.len(), counts.join(", "));
+    let short = |text: &str| shortened(text, limits::NOTIFICATION_LINE_CHARS);
+    let mut lines = vec![];
     for (webhook, notification) in notifications.iter().take(limits::NOTICE_LINES) {
-        let endpoint = escaped(&shortened(webhook.settings.url.origin(), limits::NOTIFICATION_LINE_CHARS));
         let (sign, happened) = (sign(&notification.kind), happened(&notification.kind));
-        _ = write!(text, "\n{sign} Webhook {} ({endpoint}) {happened}", webhook.id);
-        if let Some(error) = last_error(&notification.kind) {
-            _ = write!(text, ": {}", escaped(&shortened(error, limits::NOTIFICATION_LINE_CHARS)));
-        }
+        let (name, endpoint) = (short(&name_of(webhook)), short(webhook.settings.url.origin()));
+        let error = last_error(&notification.kind).map(|error| format!(": {}", short(error)));
+        lines
+            .push(Line::Words(format!("{sign} {name} ({endpoint}) {happened}{}", error.unwrap_or_default())));
     }
     if let Some(more) = notifications.len().checked_sub(limits::NOTICE_LINES).filter(|more| *more > 0) {
-        _ = write!(text, "\nand {more} more");
+        lines.push(Line::Words(format!("and {more} more")));
     }
-    text
+    let worst = notifications.first().map_or(":warning:", |(_, notification)| sign(&notification.kind));
+    Notice { sign: worst, headline, lines, link: (deployment.dashboard("webhooks"), "Open the list") }
+}
+
+/// The webhook as its owner calls it: its description, or else its host.
+fn name_of(webhook: &Webhook) -> String {
+    let described = webhook.settings.description.as_deref().filter(|text| !text.trim().is_empty());
+    let origin = webhook.settings.url.origin();
+    let host = origin.strip_prefix("https://").unwrap_or(origin);
+    shortened(described.unwrap_or(host), limits::SLACK_NAME_CHARS)
 }
 
 /// Severity: 0 is the most severe.

@@ -152,8 +152,11 @@ fn check_blocks(blocks: &[Value]) -> Result<(), &'static str> {
 
 fn check_object(object: &Value, characters: usize) -> Result<(), &'static str> {
     let text = object["text"].as_str().unwrap_or_default();
-    if object["type"] != "mrkdwn" || text.is_empty() {
+    if !(object["type"] == "mrkdwn" || object["type"] == "plain_text") || text.is_empty() {
         return Err("invalid_blocks");
+    }
+    if object["type"] == "plain_text" {
+        return if text.encode_utf16().count() > characters { Err("invalid_payload") } else { Ok(()) };
     }
     check_text(text, characters)
 }

@@ -5,7 +5,7 @@ use super::commands::{AccountPatch, NewAccount, NewKey};
 use super::probe::TestResult;
 use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
 use crate::call::message_to;
-use crate::destination::slack::Slack;
+use crate::destination::slack::{self, Slack};
 use crate::error::{Error, Refusals, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
@@ -96,7 +96,7 @@ impl Admin {
         self.limiter.take(account, Quota::ProbesPerMinute, 1, self.clock.now()).await?;
         let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
                     or answers again.";
-        let sent = self.sender.send(message_to(account, slack, text)).await?;
+        let sent = self.sender.send(message_to(account, slack, slack::text(text))).await?;
         Ok(TestResult::of(&Slack, &sent))
     }
 

@@ -185,6 +185,60 @@ pub(crate) fn text(text: &str) -> Bytes {
     body(&json!({ "text": text }))
 }
 
+/// A notification to engineers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// An emoji, as Slack names it.
+    pub(crate) sign: &'static str,
+    pub(crate) headline: String,
+    pub(crate) lines: Vec<Line>,
+    /// The page that it leads to, and what to do there.
+    pub(crate) link: (String, &'static str),
+}
+
+/// A line of a [`Notice`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Words that others may have written. They are shown as they are: nothing in them becomes a link or a mention.
+    Words(String),
+    /// What happened at this time, which is shown in the reader's time zone.
+    Time(&'static str, jiff::Timestamp),
+}
+
+/// The message for a notification. Slack shows the blocks in the channel, and the text in a phone's notification.
+pub(crate) fn notice(notice: &Notice) -> Bytes {
+    let Notice { sign, headline, lines, link: (page, action) } = notice;
+    let mut text = format!("{sign} {}", escaped(headline));
+    let mut blocks = vec![plain(&format!("{sign} {headline}"))];
+    for line in lines {
+        let (words, block) = match line {
+            Line::Words(words) => (escaped(words), plain(words)),
+            Line::Time(name, at) => {
+                let line = format!("{name}: {}", date(&at.to_string()));
+                (line.clone(), verbatim(&line))
+            }
+        };
+        text.push('\n');
+        text.push_str(&words);
+        blocks.push(block);
+    }
+    let link = format!("<{page}|{action}>");
+    text.push('\n');
+    text.push_str(&link);
+    blocks.push(verbatim(&link));
+    body(&json!({"text": text, "blocks": blocks}))
+}
+
+fn plain(text: &str) -> Value {
+    let text = shortened(text, limits::SLACK_TEXT_CHARS);
+    json!({"type": "section", "text": {"type": "plain_text", "text": text, "emoji": true}})
+}
+
+/// Text of ours, in which Slack makes no links or mentions of its own.
+fn verbatim(text: &str) -> Value {
+    json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}})
+}
+
 /// What Slack's error codes mean, and what to fix.
 const ERRORS: [(&str, &str); 10] = [
     ("invalid_payload", "Slack does not understand our message."),

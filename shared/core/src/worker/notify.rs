@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::{Handled, Worker};
 use crate::call::message_to;
 use crate::destination::Verdict;
-use crate::destination::slack::Slack;
+use crate::destination::slack::{self, Notice, Slack};
 use crate::error::Result;
 use crate::message::NotifyMessage;
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
@@ -64,11 +64,11 @@ impl Worker {
             }
         }
         let account = account.map(|account| account.name).unwrap_or_default();
-        let text = self.words_for(&batch, &account).await?;
+        let notice = self.words_for(&batch, &account).await?;
         if self.may_outlive(until) {
             return Ok(Handled::Again(until));
         }
-        match self.sender.send(message_to(webhook.account_id, slack, &text)).await {
+        match self.sender.send(message_to(webhook.account_id, slack, slack::notice(&notice))).await {
             Ok(sent) => self.notifications_sent(sent, batch).await,
             Err(error) => {
                 tracing::error!(%error, "a notification could not be sent; it is sent when its claim has expired");
@@ -77,11 +77,11 @@ impl Worker {
         }
     }
 
-    async fn words_for(&self, batch: &[Claimed], account: &str) -> Result<String> {
+    async fn words_for(&self, batch: &[Claimed], account: &str) -> Result<Notice> {
         let all: Vec<(&Webhook, &Notification)> =
             batch.iter().map(|claimed| (&*claimed.webhook, &claimed.notification)).collect();
         let [(webhook, notification)] = all[..] else {
-            return Ok(notification_text::of_several(all, account));
+            return Ok(notification_text::of_several(all, account, &self.deployment));
         };
         let is_pause = matches!(notification.kind, NotificationKind::Paused { .. });
         let held = if is_pause { self.deliveries.held(webhook.id).await? } else { 0 };
