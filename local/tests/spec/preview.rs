@@ -70,5 +70,5 @@ async fn neither_a_secret_nor_a_signature_is_in_it() {
     let preview =
         world.post(&format!("/v1/webhooks/{}/preview", text(&channel["id"])), &json!({})).await.expect(200);
     assert_eq!(preview["url"], "https://hooks.slack.com/[hidden]");
-    assert!(text(&preview["body"]).contains(":red_circle: *checkout-api-prod* is down"));
+    assert!(text(&preview["body"]).contains(":red_circle: checkout-api-prod is down"));
 }

@@ -83,7 +83,7 @@ test.describe("in India", () => {
       for (const [utc, title] of times) expect.soft(title, name).toContain(own(utc));
     };
     await openEach(page, program, receiver, check);
-    const paused = page.getByRole("link", { name: "On-call bot" });
+    const paused = page.getByRole("link", { name: "On-call bot", exact: true });
     await page.goto("/dashboard/webhooks?status=paused");
     await paused.click();
     await expect(page.getByText("9 deliveries")).toBeVisible();
@@ -113,7 +113,7 @@ test("no page violates the policy or writes to the console", async ({ page, prog
 test("a paused webhook is found and resumed with the keyboard alone, and the focus is visible", async ({ page, program, receiver }) => {
   await tellingState(program, receiver);
   await signIn(page, program);
-  await tabTo(page, page.getByRole("link", { name: "On-call bot" }));
+  await tabTo(page, page.getByRole("link", { name: "On-call bot", exact: true }));
   await page.keyboard.press("Enter");
   const resume = page.getByRole("button", { name: "Resume", exact: true });
   await expect(resume).toBeVisible();

@@ -19,7 +19,7 @@ try {
   await list.waitFor();
   const { y, height } = await list.boundingBox();
   await page.screenshot({ path: file("dashboard-list.png"), clip: { x: 0, y: 0, width: 1100, height: y + height + 24 } });
-  await page.getByRole("link", { name: "On-call bot" }).click();
+  await page.getByRole("link", { name: "On-call bot", exact: true }).click();
   await page.getByRole("heading", { name: /^Paused since/ }).waitFor();
   await page.screenshot({ path: file("dashboard.png") });
 } finally {

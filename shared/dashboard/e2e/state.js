@@ -63,12 +63,16 @@ export async function everyPage(program, webhooks) {
     deliveries: `${own.paused}/deliveries`,
     "deliveries of a wrong time": `${own.paused}/deliveries?since=yesterday`,
     "a delivery": `${own.failing}/deliveries/${delivery.id}`,
+    "all deliveries": "/dashboard/deliveries",
+    "all that failed": "/dashboard/deliveries?failure=any&range=24h",
+    "a redelivery of all": `${own.failing}/redeliver?range=24h`,
+    "the keys": "/dashboard/keys",
     "the account": "/dashboard/account",
   };
 }
 
 /** Waits until the deliveries of a webhook satisfy `isSo`, for at most 20 seconds. */
-async function until(program, webhook, isSo) {
+export async function until(program, webhook, isSo) {
   const end = Date.now() + 20_000;
   while (!isSo((await program.api("GET", `/v1/webhooks/${webhook.id}/deliveries`)).data)) {
     if (Date.now() > end) throw new Error("the deliveries of a webhook did not reach the expected state");

@@ -150,11 +150,13 @@ fn became(event_type: EventType) -> &'static str {
     }
 }
 
-/// The text, or its start with `…` if it is too long.
-pub(crate) fn shortened(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
+/// The text, or its start with `…` if it is too long. Its length is in UTF-16 units, as Slack may count it.
+pub(crate) fn shortened(text: &str, units: usize) -> String {
+    if text.encode_utf16().count() <= units {
         return text.to_owned();
     }
-    let start: String = text.chars().take(characters.saturating_sub(1)).collect();
+    let mut left = units.saturating_sub(1);
+    let fits = |c: &char| left.checked_sub(c.len_utf16()).map(|rest| left = rest).is_some();
+    let start: String = text.chars().take_while(fits).collect();
     format!("{start}…")
 }

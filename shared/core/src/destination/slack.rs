@@ -1,5 +1,7 @@
-//! A message in a Slack channel: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>. A phone
-//! shows the text before the fields in its notification.
+//! A message in a Slack channel: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>.
+//!
+//! What others wrote is `plain_text`: in `mrkdwn` it could be bold, a link or a mention. The headline is the fallback of
+//! the attachment, which phones show in their notification. As the `text` of the message it would be shown twice.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -63,10 +65,8 @@ fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     let details = shown.details();
     let Headline { sign, monitor, happened } = Headline::of(event_type, &shown);
     let headline = format!("{sign} {monitor} {happened}");
-    let mut blocks = vec![section(&format!("{sign} *{monitor}* {happened}"))];
-    if let Some(words) = details.words() {
-        blocks.push(section(&escaped(&words)));
-    }
+    let mut blocks = vec![plain(&headline)];
+    blocks.extend(details.words().map(|words| plain(&words)));
     let fields: Vec<Value> = [
         details.response_code().map(|code| field("Response code", code)),
         details.latency_ms().map(|latency| field("Latency", &format!("{latency} ms"))),
@@ -80,10 +80,10 @@ fn message(event_type: EventType, payload: &Bytes) -> Bytes {
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
-    let incident = escaped(&shortened(&shown.incident_id, limits::SLACK_NAME_CHARS));
-    let when = shown.at().map(|at| format!(" · {}", date(at))).unwrap_or_default();
-    blocks.push(context(&format!("{incident}{when}")));
-    body(&json!({"text": headline, "attachments": [{"color": colour(event_type), "blocks": blocks}]}))
+    let mut below = vec![plain_text(&shortened(&shown.incident_id, limits::SLACK_NAME_CHARS))];
+    below.extend(shown.at().map(|at| verbatim_text(&date(at))));
+    blocks.push(json!({"type": "context", "elements": below}));
+    coloured(&headline, colour(event_type), &blocks)
 }
 
 /// The message for a burst: how many events of each type, and a line each for those whose payloads are given.
@@ -93,18 +93,22 @@ fn burst(types: &[EventType], named: &[(EventType, Bytes)]) -> Bytes {
     let lines = named.iter().map(|(event_type, payload)| {
         let payload = Readable::of(payload);
         let Headline { sign, monitor, happened } = Headline::of(*event_type, &ShownFields::of(&payload));
-        format!("{sign} *{monitor}* {happened}")
+        format!("{sign} {monitor} {happened}")
     });
-    let mut blocks = vec![section(&format!("*{counts}*"))];
-    blocks.extend(lines.map(|line| section(&line)));
+    let mut blocks = vec![plain(&headline)];
+    blocks.extend(lines.map(|line| plain(&line)));
     let more = types.len().saturating_sub(named.len());
     if more > 0 {
-        blocks.push(context(&format!("and {more} more")));
+        blocks.push(json!({"type": "context", "elements": [plain_text(&format!("and {more} more"))]}));
     }
-    body(&json!({"text": headline, "attachments": [{"color": colour(worst), "blocks": blocks}]}))
+    coloured(&headline, colour(worst), &blocks)
 }
 
-/// What happened to which monitor, for a phone's notification. Already escaped.
+fn coloured(headline: &str, colour: &str, blocks: &[Value]) -> Bytes {
+    body(&json!({"attachments": [{"fallback": headline, "color": colour, "blocks": blocks}]}))
+}
+
+/// What happened to which monitor.
 struct Headline {
     sign: &'static str,
     monitor: String,
@@ -116,14 +120,11 @@ impl Headline {
         let happened = match event_type {
             EventType::IncidentOpened => "is down".to_owned(),
             EventType::IncidentUpdated => {
-                format!(
-                    "is being worked on: {}",
-                    escaped(&shortened(&shown.status, limits::SLACK_NAME_CHARS))
-                )
+                format!("is being worked on: {}", shortened(&shown.status, limits::SLACK_NAME_CHARS))
             }
             EventType::IncidentResolved => "is up again".to_owned(),
         };
-        let monitor = escaped(&shortened(&shown.monitor_name, limits::SLACK_NAME_CHARS));
+        let monitor = shortened(&shown.monitor_name, limits::SLACK_NAME_CHARS);
         Self { sign: sign(event_type), monitor, happened }
     }
 }
@@ -144,26 +145,9 @@ fn colour(event_type: EventType) -> &'static str {
     }
 }
 
-fn section(text: &str) -> Value {
-    json!({"type": "section", "text": {"type": "mrkdwn", "text": cut(text, limits::SLACK_TEXT_CHARS)}})
-}
-
-fn context(text: &str) -> Value {
-    json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]})
-}
-
 fn field(name: &str, value: &str) -> Value {
-    let text = cut(&escaped(value), limits::SLACK_FIELD_CHARS - name.len() - 3);
-    json!({"type": "mrkdwn", "text": format!("*{name}*\n{text}")})
-}
-
-/// The start of an escaped text, without a partial entity at its end.
-fn cut(escaped: &str, characters: usize) -> String {
-    let short = shortened(escaped, characters);
-    match short.strip_suffix('…').map(|start| (start, start.rfind('&'))) {
-        Some((start, Some(at))) if !start[at..].contains(';') => format!("{}…", &start[..at]),
-        _ => short,
-    }
+    let text = shortened(value, limits::SLACK_FIELD_CHARS - name.len() - 1);
+    plain_text(&format!("{name}\n{text}"))
 }
 
 /// Formats a time so that Slack shows it in the reader's time zone.
@@ -230,13 +214,20 @@ pub(crate) fn notice(notice: &Notice) -> Bytes {
 }
 
 fn plain(text: &str) -> Value {
-    let text = shortened(text, limits::SLACK_TEXT_CHARS);
-    json!({"type": "section", "text": {"type": "plain_text", "text": text, "emoji": true}})
+    json!({"type": "section", "text": plain_text(&shortened(text, limits::SLACK_TEXT_CHARS))})
+}
+
+fn verbatim(text: &str) -> Value {
+    json!({"type": "section", "text": verbatim_text(text)})
+}
+
+fn plain_text(text: &str) -> Value {
+    json!({"type": "plain_text", "text": text, "emoji": true})
 }
 
 /// Text of ours, in which Slack makes no links or mentions of its own.
-fn verbatim(text: &str) -> Value {
-    json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}})
+fn verbatim_text(text: &str) -> Value {
+    json!({"type": "mrkdwn", "text": text, "verbatim": true})
 }
 
 /// What Slack's error codes mean, and what to fix.

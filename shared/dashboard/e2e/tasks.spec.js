@@ -1,0 +1,55 @@
+// The tasks of somebody who is on call, and the clicks that each may take.
+import { expect } from "@playwright/test";
+import { until } from "./state.js";
+import { signIn, test } from "./world.js";
+
+// The waits are longer than any test, so that nothing is retried without a click.
+test.use({ ladder: "1h,1h,1h,1h" });
+
+const heading = (page, name) => page.getByRole("heading", { name, level: 1 });
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const said = (page) => page.getByRole("status");
+
+test("a key signs in, and opens the page that was asked for", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), { description: "On-call bot" });
+  await page.goto(`/dashboard/webhooks/${webhook.id}`);
+  await page.getByLabel("API key").fill(await program.keyOf("viewer"));
+  await button(page, "Sign in").click();
+  await expect(page).toHaveURL(new RegExp(`/dashboard/webhooks/${webhook.id}$`));
+  await expect(page.getByRole("banner")).toContainText("viewer");
+});
+
+test("an incident, and all that failed yesterday, are found with few clicks", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), { description: "On-call bot" });
+  receiver.answers("/in", { status: 503 });
+  await program.publish("INC-123");
+  await program.publish("INC-124");
+  await until(program, webhook, (deliveries) => deliveries.every(({ attempts }) => attempts.length === 1));
+  await signIn(page, program);
+  const found = page.getByRole("region", { name: "Deliveries" }).getByRole("rowheader");
+  // Two: the search box, and the delivery.
+  await page.getByRole("searchbox", { name: "Find an incident" }).fill("INC-123");
+  await page.keyboard.press("Enter");
+  await expect(found).toHaveCount(1);
+  await found.getByRole("link").click();
+  await expect(heading(page, "incident_opened of INC-123")).toBeVisible();
+  receiver.answers("/in", { status: 200 });
+  await button(page, "Retry now").click();
+  await expect(said(page)).toHaveText("It is being sent now.");
+  await expect(page.getByText("Delivered")).toBeVisible();
+  // Two: the page of all deliveries, and the period.
+  await page.getByRole("link", { name: "Deliveries", exact: true }).first().click();
+  await page.getByRole("link", { name: "last hour" }).click();
+  await expect(found).toHaveCount(2);
+  await page.getByRole("link", { name: "yesterday" }).click();
+  await expect(page.getByText("No deliveries match.")).toBeVisible();
+});
+
+test("a teammate gets a key with three clicks", async ({ page, program }) => {
+  await signIn(page, program);
+  await page.getByRole("link", { name: "Keys" }).click();
+  await page.getByLabel("Role").selectOption("viewer: read");
+  await button(page, "Create key").click();
+  await expect(said(page)).toContainText("This is the new viewer key.");
+  await expect(said(page).locator("#new-secret")).toHaveText(/^spk_/);
+});
