@@ -105,21 +105,22 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
                 let task = inner.current;
                 inner.last_call.insert(task, "receive");
                 inner.ledger.begins(task);
-                inner.received.insert(task, received.number);
+                inner.received.insert(task, (received.number, received.message.clone()));
                 inner.history.note(inner.now, &name, || format!("gets {}", brief(&received.message)));
             });
             let handled = worker.handle(received.message.clone()).await;
-            world.with(|inner| {
-                inner.received.remove(&inner.current);
-            });
             world.with(|inner| match handled {
                 Ok(Handled::Done) => {
+                    inner.received.remove(&inner.current);
                     inner.queue.done(received.number);
                     inner.ledger.is_done(inner.current, &inner.store, inner.now);
                 }
-                Ok(Handled::Again(at)) => inner.queue.again_at(received.number, at),
+                Ok(Handled::Again(at)) => {
+                    inner.received.remove(&inner.current);
+                    inner.queue.again_at(received.number, at);
+                }
                 Err(error) => {
-                    inner.ledger.needs_reconciling |= !inner.queue.has(received.number);
+                    inner.loses_its_message(inner.current);
                     inner.history.note(inner.now, &name, || format!("fails: {error}"));
                     inner.ledger.errors.push(format!("{error} {error:?} {:?}", received.message));
                     let tries = usize::try_from(received.receives).unwrap_or(1);

@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::task::TaskId;
 
 /// Twice the largest error of a clock: how far two clocks may differ.
-const SKEW: Duration = Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs());
+pub(crate) const SKEW: Duration = Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs());
 
 /// The ladder as documented, independent of the code under test.
 const WAITS: [Duration; 4] =
@@ -53,6 +53,8 @@ struct TaskState {
     look: Option<(WebhookId, bool)>,
     /// The deliveries it has put on the ladder.
     put_on_ladder: Vec<DeliveryId>,
+    /// The deliveries that waited in their lanes and that it has held.
+    held_waiting: Vec<DeliveryId>,
     /// Whether a fault has hit it.
     struck: bool,
 }
@@ -143,6 +145,10 @@ impl Ledger {
                 self.violated(format!("pause: {name} was put on the ladder and was not held"));
             }
         }
+    }
+
+    pub(crate) fn has_held_waiting(&self, task: TaskId, delivery: DeliveryId) -> bool {
+        self.tasks.get(&task).is_some_and(|state| state.held_waiting.contains(&delivery))
     }
 
     pub(crate) fn forget(&mut self, task: TaskId) {
@@ -348,6 +354,9 @@ impl Ledger {
         state.called.retain(|post| post.0 != saved.id);
         if matches!(saved.state, State::Scheduled { number: 2.., .. }) {
             state.put_on_ladder.push(saved.id);
+        }
+        if before.state == State::Waiting && saved.state == State::Held {
+            state.held_waiting.push(saved.id);
         }
         let struck = state.struck;
         self.saved_at.insert(saved.id, now);

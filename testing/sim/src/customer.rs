@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use statuspulse_core::admin::commands::WebhookPatch;
 use statuspulse_core::admin::pause::HeldDeliveries;
-use statuspulse_core::delivery::Delivery;
+use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::signature::RotationStyle;
-use statuspulse_core::webhook::State;
+use statuspulse_core::webhook;
 
 use crate::actors::{LONG, Outside, SHORT, Work, wanting};
+use crate::check::SKEW;
 use crate::history::short;
 use crate::receivers;
 use crate::task::Who;
@@ -32,10 +33,12 @@ pub(crate) async fn customer(outside: Outside, acts: usize) {
 async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     let by = outside.manager;
     let account = by.account_id;
+    let is_impatient = outside.world.with(|inner| inner.is_impatient);
     match act {
         0..=2 => pause(outside, webhook).await,
         3..=6 => resume(outside, webhook, HeldDeliveries::Deliver).await,
-        7 => {
+        17 if is_impatient => retry(outside, webhook).await,
+        7 | 17 => {
             outside.world.with(|inner| inner.ledger.discarded.insert(webhook));
             resume(outside, webhook, HeldDeliveries::Discard).await;
         }
@@ -129,8 +132,8 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             outside.rest(SHORT * 5).await;
             resume(outside, webhook, HeldDeliveries::Deliver).await;
         }
-        17 => retry(outside, webhook).await,
-        18 => redeliver(outside, webhook, |_| true).await,
+        18 if is_impatient => retry_one(outside, webhook).await,
+        18 => redeliver(outside, webhook, |delivery| !is_on_ladder(delivery), |_| true).await,
         // Redelivers on a paused webhook during a resume: the delivery may be held after the drain has ended.
         _ => {
             pause(outside, webhook).await;
@@ -139,7 +142,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             let resumed = outside.world.spawn(who, async move {
                 resume(&twin, webhook, HeldDeliveries::Deliver).await;
             });
-            redeliver(outside, webhook, Delivery::is_finished).await;
+            redeliver(outside, webhook, |_| true, Delivery::is_finished).await;
             outside.world.end_of(resumed).await;
         }
     }
@@ -155,16 +158,43 @@ async fn retry(outside: &Outside, webhook: WebhookId) {
     drop(outside.ask(retry).await);
 }
 
-/// Redelivers a random delivery of the webhook, or retries it now.
-async fn redeliver(outside: &Outside, webhook: WebhookId, which: impl Fn(&Delivery) -> bool) {
+/// Redelivers a random delivery of the webhook. If it is not `allowed`, only looks at it.
+async fn redeliver(
+    outside: &Outside,
+    webhook: WebhookId,
+    allowed: impl Fn(&Delivery) -> bool,
+    which: impl Fn(&Delivery) -> bool,
+) {
+    let Some(delivery) = chosen(outside, webhook, which) else { return };
     let account = outside.manager.account_id;
-    let chosen: Option<DeliveryId> = outside.world.with(|inner| {
-        let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
-        let own: Vec<DeliveryId> =
-            of.filter(|kept| which(&kept.delivery)).map(|kept| kept.delivery.id).collect();
-        (!own.is_empty()).then(|| inner.dice.one_of(&own))
+    let allowed = outside.world.with(|inner| allowed(&inner.store.deliveries[&delivery].delivery));
+    let ask = || -> Work<()> {
+        // It may be on the ladder by the time of the call.
+        outside.world.with(|inner| *inner.ledger.asked.entry(delivery).or_default() += usize::from(allowed));
+        Box::new(move |services| {
+            Box::pin(async move {
+                if allowed {
+                    return services.admin.redeliver(account, webhook, delivery).await.map(drop);
+                }
+                services.admin.webhook(account, webhook).await?;
+                services.admin.delivery(account, webhook, delivery).await.map(drop)
+            })
+        })
+    };
+    drop(outside.ask(ask).await);
+}
+
+/// Retries a random delivery now: at any time, or in the moment when a worker may take it.
+async fn retry_one(outside: &Outside, webhook: WebhookId) {
+    let Some(delivery) = chosen(outside, webhook, is_on_ladder) else { return };
+    let wait = outside.world.with(|inner| {
+        let due = inner.store.deliveries[&delivery].delivery.due_attempt().map(|(_, at)| at);
+        let near = inner.dice.up_to(SKEW * 2);
+        let at = due.filter(|_| inner.dice.once_in(2)).and_then(|due| due.checked_sub(near).ok());
+        at.and_then(|at| Duration::try_from(at.duration_since(inner.now)).ok())
     });
-    let Some(delivery) = chosen else { return };
+    outside.world.sleep(wait.unwrap_or_default()).await;
+    let account = outside.manager.account_id;
     let ask = || -> Work<()> {
         outside.world.with(|inner| *inner.ledger.asked.entry(delivery).or_default() += 1);
         Box::new(move |services| {
@@ -172,6 +202,20 @@ async fn redeliver(outside: &Outside, webhook: WebhookId, which: impl Fn(&Delive
         })
     };
     drop(outside.ask(ask).await);
+}
+
+fn is_on_ladder(delivery: &Delivery) -> bool {
+    matches!(delivery.state, State::Scheduled { number: 2.., .. })
+}
+
+/// A random delivery of the webhook.
+fn chosen(outside: &Outside, webhook: WebhookId, which: impl Fn(&Delivery) -> bool) -> Option<DeliveryId> {
+    outside.world.with(|inner| {
+        let of = inner.store.deliveries.values().filter(|kept| kept.delivery.webhook_id == webhook);
+        let own: Vec<DeliveryId> =
+            of.filter(|kept| which(&kept.delivery)).map(|kept| kept.delivery.id).collect();
+        (!own.is_empty()).then(|| inner.dice.one_of(&own))
+    })
 }
 
 async fn pause(outside: &Outside, webhook: WebhookId) {
@@ -203,7 +247,7 @@ pub(crate) async fn resume_all(outside: Outside) {
                 .store
                 .webhooks
                 .get(&webhook)
-                .is_some_and(|webhook| matches!(webhook.state, State::Paused(_)))
+                .is_some_and(|webhook| matches!(webhook.state, webhook::State::Paused(_)))
         });
         if paused {
             resume(&outside, webhook, HeldDeliveries::Deliver).await;

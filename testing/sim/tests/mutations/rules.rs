@@ -2,18 +2,12 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 43] = [
+pub(crate) const RULES: [Mutation; 42] = [
     Mutation {
         name: "an additional attempt counts towards the pause",
         file: "webhook/changes.rs",
         from: "let counts = nothing_got_through && !failed.is_additional;",
         to: "let counts = nothing_got_through;",
-    },
-    Mutation {
-        name: "a retry that an owner asks for is made without a claim",
-        file: "admin/redeliver.rs",
-        from: "match self.outbox.claimed(delivery).await?.and_then(|claimed| claimed.retried_now(now)) {",
-        to: "match Some(delivery).and_then(|claimed| claimed.retried_now(now)) {",
     },
     Mutation {
         name: "an attempt that cannot be made on our side is dropped",
