@@ -15,7 +15,7 @@ use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 
-use crate::check::Accepted;
+use crate::accepted::Accepted;
 use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
 use crate::ports::{NoQuotas, Ports};

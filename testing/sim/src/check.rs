@@ -7,12 +7,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Reply, Trigger};
 use statuspulse_core::delivery::{Delivery, State, Timing};
-use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::message::AttemptKey;
 use statuspulse_core::notification::{Notification, NotificationKind, NotificationState};
 use statuspulse_core::webhook::{self, BulkJob, JobKind, PauseReason, Webhook};
 
+use crate::accepted::Accepted;
 use crate::clock::SKEW_MS_MAX;
 use crate::history::short;
 use crate::store::Store;
@@ -64,15 +65,6 @@ struct Posts {
     count: usize,
     /// How often a fault hit a worker after it had made the POST.
     excuses: usize,
-}
-
-/// An event whose publisher got a 202.
-pub(crate) struct Accepted {
-    pub(crate) event: EventId,
-    /// The webhooks that received events during the whole call.
-    pub(crate) wanted: Vec<WebhookId>,
-    /// Its payload, if it was published with a key: no other event has the same one.
-    pub(crate) keyed: Option<Bytes>,
 }
 
 /// What was observed, and the violations.

@@ -6,6 +6,7 @@
 //! invariants of `docs/behaviour.md` must hold; otherwise the run reports the violations, and its seed repeats the same
 //! run.
 
+mod accepted;
 mod actors;
 mod check;
 mod clock;
