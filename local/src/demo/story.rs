@@ -263,7 +263,7 @@ impl Story<'_> {
         let notification: Value = serde_json::from_slice(&notification.body)?;
         self.say(&format!("{say}:"));
         for line in text(&notification, "/text")?.lines() {
-            println!("            | {line}");
+            println!("            | {}", as_slack_shows(line));
         }
         Ok(())
     }
@@ -410,4 +410,22 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 
 fn millis(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64() * 1e3
+}
+
+/// A line of a message for Slack, with its times and links as they are read: `<!date^…|time>` and `<url|label>`.
+fn as_slack_shows(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some((before, (target, (label, after)))) = rest.split_once('<').and_then(|(before, from)| {
+        let (target, from) = from.split_once('|')?;
+        Some((before, (target, from.split_once('>')?)))
+    }) {
+        shown.push_str(before);
+        shown.push_str(label);
+        if !target.starts_with("!date") {
+            shown.push_str(&format!(": {target}"));
+        }
+        rest = after;
+    }
+    shown + rest
 }
