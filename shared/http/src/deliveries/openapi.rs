@@ -62,6 +62,7 @@ fn shown() -> Vec<Operation> {
         )
         .by(Action::Read)
         .paged()
+        .refuses("NotFound")
         .lists::<DeliveryView<'_>>("A page of deliveries.", &delivered()),
         operation("get", "/v1/deliveries/{delivery_id}", "getDeliveryById", "Show a delivery by its id")
             .id::<wire::DeliveryId>("delivery_id", DELIVERY)
