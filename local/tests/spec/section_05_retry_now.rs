@@ -85,15 +85,21 @@ async fn what_is_not_on_the_ladder_is_refused() {
     assert_eq!(world.post(&retry, &json!({})).await.problem(409), "webhook_pending");
 }
 
-#[tokio::test]
-async fn all_that_waits_on_the_ladder_is_retried_now() {
-    let world = World::new().await;
+/// A webhook whose endpoint fails, with thirty deliveries that wait for their second retry.
+async fn thirty_waiting(world: &World) -> Hook {
     let hook = world.register(URL).await;
     world.receivers.answers(URL, 503);
     for n in 0..30 {
         world.publish(&opened(&format!("INC-{n}"))).await;
     }
     world.advance(MINUTE * 2).await;
+    hook
+}
+
+#[tokio::test]
+async fn all_that_waits_on_the_ladder_is_retried_now() {
+    let world = World::new().await;
+    let hook = thirty_waiting(&world).await;
     world.receivers.answers(URL, 200);
     let retry = format!("/v1/webhooks/{}/retry", hook.id);
     assert_eq!(world.post(&retry, &json!({})).await.expect(202), json!({"retried": 30}));
@@ -109,12 +115,7 @@ async fn all_that_waits_on_the_ladder_is_retried_now() {
 #[tokio::test]
 async fn a_retry_of_all_ends_if_the_endpoint_still_fails() {
     let world = World::new().await;
-    let hook = world.register(URL).await;
-    world.receivers.answers(URL, 503);
-    for n in 0..30 {
-        world.publish(&opened(&format!("INC-{n}"))).await;
-    }
-    world.advance(MINUTE * 2).await;
+    let hook = thirty_waiting(&world).await;
     world.act_with(&hook, "retry", json!({})).await.expect(202);
     world.advance(MINUTE * 3).await;
     assert_eq!(world.attempts(URL).len(), 64);

@@ -68,7 +68,7 @@ async fn keys_are_created_and_revoked_on_their_page() {
     browser.submit("/dashboard/keys", &[("role", "operator")]).await.says("must be one of");
     let own = keys["data"].as_array().unwrap().iter().find(|key| key["role"] == "admin").unwrap();
     let revoke = format!("/dashboard/keys/{}/revoke", text(&own["id"]));
-    browser.open(&revoke).await.says("the key of this session").says("the last valid admin key");
+    browser.open(&revoke).await.says("You are signed in with this key").says("the last valid admin key");
 }
 
 #[tokio::test]

@@ -187,11 +187,6 @@ impl DeliveryFilter {
 }
 
 impl AttemptFilter {
-    /// Whether every delivery matches.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether a delivery with these attempts matches.
     pub fn matches(&self, attempts: &[Attempt]) -> bool {
         let Self { failed, class, status_code } = *self;
@@ -435,9 +430,9 @@ impl Delivery {
         }
     }
 
-    /// Attempts a retry now that is due later, because its owner asks for it: an additional attempt, as in
-    /// [`retried_early`](Self::retried_early), but as often as it is asked for. Returns `None` if no retry is scheduled,
-    /// or if it is due already.
+    /// Schedules an additional attempt right away, because the owner asks for it. Like
+    /// [`retried_early`](Self::retried_early), but any number of times. Returns `None` if no retry is scheduled, or if it
+    /// is due already.
     #[must_use]
     pub fn retried_now(self, now: Timestamp) -> Option<Self> {
         match self.state {

@@ -71,10 +71,9 @@ pub(crate) fn of_several(
 
 /// The webhook as its owner calls it: its description, or else its host.
 fn name_of(webhook: &Webhook) -> String {
-    let described = webhook.settings.description.as_deref().filter(|text| !text.trim().is_empty());
     let origin = webhook.settings.url.origin();
     let host = origin.strip_prefix("https://").unwrap_or(origin);
-    shortened(described.unwrap_or(host), limits::SLACK_NAME_CHARS)
+    shortened(webhook.settings.described().unwrap_or(host), limits::SLACK_NAME_CHARS)
 }
 
 /// Severity: 0 is the most severe.

@@ -36,8 +36,11 @@ impl Refused {
     ) -> Response {
         let (title, detail) = match self {
             Self::SignedOut => {
-                let page = SignedOut::page(&dashboard.admin.deployment.public_url);
-                let page = asked.into_iter().fold(page, |page, asked| session::remembering(asked, page));
+                let page = SignedOut::page(&dashboard.admin.deployment.public_url, None);
+                let page = match asked {
+                    Some(asked) => session::remembering(asked, page),
+                    None => page,
+                };
                 return (self.status(), page).into_response();
             }
             Self::OtherSite => (
@@ -88,18 +91,15 @@ struct ErrorPage<'a> {
 pub(crate) struct SignedOut<'a> {
     frame: Frame,
     public_url: &'a str,
-    /// Whether a key may be typed in: nobody must be able to read it on its way.
+    /// Whether the page accepts an API key. It does not if the key would travel unencrypted.
     takes_keys: bool,
     note: Option<&'a str>,
 }
 
 impl<'a> SignedOut<'a> {
-    pub(crate) fn page(public_url: &'a str) -> Response {
-        html(&Self { frame: Frame::bare(), public_url, takes_keys: takes_keys(public_url), note: None })
-    }
-
-    pub(crate) fn with_note(public_url: &'a str, note: &'a str) -> Response {
-        html(&Self { frame: Frame::bare(), public_url, takes_keys: takes_keys(public_url), note: Some(note) })
+    /// With a `note`, the page says why nobody is signed in.
+    pub(crate) fn page(public_url: &'a str, note: Option<&'a str>) -> Response {
+        html(&Self { frame: Frame::bare(), public_url, takes_keys: takes_keys(public_url), note })
     }
 }
 

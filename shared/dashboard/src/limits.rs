@@ -3,7 +3,7 @@
 /// How long a flash message is kept for its page.
 pub(crate) const FLASH_SECONDS: u64 = 60;
 
-/// How long the page that was asked for is remembered while somebody signs in.
+/// How long the requested page is remembered during sign-in.
 pub(crate) const NEXT_SECONDS: u64 = 600;
 
 /// Deliveries per page.

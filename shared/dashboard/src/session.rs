@@ -93,12 +93,12 @@ pub(crate) fn signed_in(token: &str, answer: Response) -> Response {
     with_cookie(SESSION, token, limits::DASHBOARD_SESSION.as_secs(), answer)
 }
 
-/// Remembers the page that was asked for, until somebody signs in.
+/// Remembers the requested page until the user has signed in.
 pub(crate) fn remembering(asked: &str, answer: Response) -> Response {
     with_cookie(NEXT, &URL_SAFE_NO_PAD.encode(asked), crate::limits::NEXT_SECONDS, answer)
 }
 
-/// The page to open after the sign-in, as a path below the dashboard: the one that was asked for, or the list.
+/// The page to open after sign-in, as a path below the dashboard: the requested one, or the list.
 pub(crate) fn next(headers: &HeaderMap) -> String {
     let asked = cookie(headers, NEXT).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let asked = asked.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -106,7 +106,7 @@ pub(crate) fn next(headers: &HeaderMap) -> String {
     below.filter(|path| !path.is_empty()).unwrap_or("webhooks").to_owned()
 }
 
-/// Forgets the page that was asked for.
+/// Forgets the requested page.
 pub(crate) fn arrived(answer: Response) -> Response {
     with_cookie(NEXT, "", 0, answer)
 }

@@ -39,12 +39,7 @@ impl std::fmt::Display for Markup {
 
 /// The name of a webhook: its description, or else its URL.
 pub(crate) fn name_of(webhook: &Webhook) -> String {
-    webhook
-        .settings
-        .description
-        .clone()
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or_else(|| webhook.settings.shown_url())
+    webhook.settings.described().map_or_else(|| webhook.settings.shown_url(), str::to_owned)
 }
 
 /// A time in UTC as plain text, where HTML is not possible.

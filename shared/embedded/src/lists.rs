@@ -157,7 +157,7 @@ fn page_sql(filter: &DeliveryFilter) -> (String, rusqlite::types::Value) {
     (format!("{rows} ORDER BY seq DESC"), value)
 }
 
-/// Whether the row matches the fields of the filter that have a column.
+/// [`DeliveryFilter::matches`] for the fields that have a column, so that only rows to be shown are decoded.
 fn matches(row: &Row<'_>, accepted_at: i64, filter: &DeliveryFilter) -> rusqlite::Result<bool> {
     let DeliveryFilter { status, event_type, incident_id, since, until, attempts: _ } = filter;
     let state: i64 = row.get("state")?;

@@ -134,7 +134,7 @@ pub(crate) async fn lists_of_several_webhooks_are_merged(stage: Stage) {
     let mut all = vec![];
     for n in 0..40 {
         stage.pass(Duration::from_millis(1));
-        // Most are of one webhook, one webhook has none, and two belong to somebody else.
+        // Most deliveries go to one webhook, one webhook gets none, and two webhooks are not in the list.
         let webhook = if n % 4 == 0 { webhooks[n / 4 % 4] } else { webhooks[0] };
         let delivery = stage.accepted(webhook, &format!("INC-{}", n % 3)).await;
         let states = [State::Delivered, State::Failed, State::Held];

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 pub enum Timing {
     /// The ladder's own time.
     OnTime,
-    /// Early, because an outage has ended or because its owner asked for it. This is an additional attempt: the ladder's own stays at its time.
+    /// Early, because an outage has ended or because its owner asked for it. This is an additional attempt: the ladder's
+    /// own stays at its time.
     Early {
         /// The time of the ladder's own attempt with this number.
         ladder_at: Timestamp,

@@ -38,6 +38,11 @@ impl std::fmt::Debug for Headers {
 }
 
 impl Settings {
+    /// The description, if it has any words: what the owner calls the webhook.
+    pub fn described(&self) -> Option<&str> {
+        self.description.as_deref().filter(|text| !text.trim().is_empty())
+    }
+
     /// The body of a delivery of this payload: the same bytes at every attempt, as long as the settings are the same.
     /// (If the destination limits its messages, the delivery may be sent as part of a burst instead.)
     pub fn render(

@@ -33,7 +33,7 @@ pub(super) async fn show(State(dashboard): State<Dashboard>, RawQuery(query): Ra
     let public_url = &dashboard.admin.deployment.public_url;
     let link = query.text("link");
     if link.is_empty() {
-        return Ok(SignedOut::page(public_url));
+        return Ok(SignedOut::page(public_url, None));
     }
     match dashboard.admin.account_of_link(link).await? {
         Some(account) => Ok(html(&SignInPage { frame: Frame::bare(), link, account })),
@@ -61,7 +61,7 @@ pub(super) async fn sign_in(State(dashboard): State<Dashboard>, headers: HeaderM
 }
 
 fn refused(public_url: &str, why: &str) -> Response {
-    (StatusCode::UNAUTHORIZED, SignedOut::with_note(public_url, why)).into_response()
+    (StatusCode::UNAUTHORIZED, SignedOut::page(public_url, Some(why))).into_response()
 }
 
 pub(super) async fn sign_out(viewer: Viewer) -> Answer {

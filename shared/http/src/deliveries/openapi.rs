@@ -11,8 +11,8 @@ use crate::openapi::wire::{self, DELIVERY, EVENT, WEBHOOK, closed, described, re
 
 const UNFINISHED: &str = "The delivery waits for an earlier event, or is held, or is being attempted.";
 
-const AGAIN: &str = "Sends a finished delivery again, immediately. On a paused webhook it is held instead. A retry that \
-     is due later is made now, in addition to the scheduled one.";
+const AGAIN: &str = "Sends a finished delivery again, immediately. On a paused webhook it is held instead. If a retry is \
+     scheduled for later, the delivery is also attempted right away.";
 
 pub(crate) fn operations() -> Vec<Operation> {
     [shown(), made_again()].concat()
