@@ -7,8 +7,8 @@
 //! The sort key of a segment contains its first id, so segments are in the order of the lane. A segment that gets more
 //! places, because finished deliveries return to the lane, is split. One whose deliveries are all finished is removed.
 //!
-//! The end also has the times of acceptance of its first delivery and of its last append. Lists of an incident read no
-//! other deliveries than those in between. They cost no write of their own.
+//! The end also stores when the first delivery was accepted, and when the last one was appended. A list of an incident
+//! reads only what lies in between. This costs no extra write.
 //!
 //! Read the end before the segments. If it becomes a segment in between, its places are then seen twice; the other way
 //! round they would not be seen.
