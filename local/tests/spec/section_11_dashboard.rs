@@ -123,8 +123,7 @@ async fn a_session_outlives_a_restart() {
 // --- All pages -------------------------------------------------------------------------------------------
 
 fn pages_of(hook: &Hook, delivery: &str) -> Vec<String> {
-    let own =
-        ["", "/state", "/edit", "/try", "/rotate", "/rotate/finish", "/discard", "/delete", "/deliveries"];
+    let own = ["", "/edit", "/try", "/rotate", "/rotate/finish", "/discard", "/delete", "/deliveries"];
     let mut pages: Vec<String> = own.iter().map(|rest| path(hook, rest)).collect();
     pages.push(path(hook, &format!("/deliveries/{delivery}")));
     pages.extend([LIST, "/dashboard/webhooks/new", "/dashboard/account"].map(str::to_owned));
@@ -291,4 +290,17 @@ async fn no_page_shows_a_secret_again() {
         assert!(!shown.html.contains(&secret[..11]) && !shown.html.contains(&secret[10..]), "{page}");
         assert!(!shown.html.contains("t0p-secret"), "{page}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_refreshes_itself_does_not_take_the_secret_of_the_next_page() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let browser = world.browser().await;
+    browser.send(&path(&hook, "/rotate"), &[("style", "joined")], SAME).await;
+    // Another tab refreshes itself before the browser follows the redirect.
+    let refreshed = browser.refresh(&path(&hook, "")).await.expect(200);
+    let opened = browser.open(&path(&hook, "")).await;
+    let shows_secret = [&refreshed, &opened].map(|page| page.html.contains("new-secret"));
+    assert_eq!(shows_secret, [false, true]);
 }

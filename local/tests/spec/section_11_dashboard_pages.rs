@@ -238,9 +238,12 @@ async fn a_paused_webhook_says_why_since_when_what_failed_what_is_held_and_what_
     let resumed = browser.submit(&path(&hook, "/resume"), &[]).await;
     resumed.says("41 held deliveries are being delivered");
     world.run_until_idle().await;
-    let part = browser.open(&path(&hook, "/state")).await;
-    part.says("held deliveries are being sent").says("10 of 41 released, 31 still held");
-    assert!(part.html.contains("<progress max=\"41\" value=\"10\"") && part.html.starts_with("<section"));
+    let shown = browser.open(&path(&hook, "")).await;
+    shown.says("held deliveries are being sent").says("10 of 41 released, 31 still held");
+    assert!(
+        shown.html.contains("<progress max=\"41\" value=\"10\"")
+            && shown.html.contains("data-every=\"2000\"")
+    );
     world.advance(HOUR).await;
     browser
         .open(&path(&hook, ""))

@@ -76,11 +76,18 @@ for (const [what, viewport] of [
 
 test.describe("in India", () => {
   test.use({ timezoneId: "Asia/Kolkata", locale: "en-GB" });
-  test("every time has the local time as its tooltip, also after a refresh", async ({ page, program, receiver }) => {
+  test("every time is local, with the distance, also after a refresh", async ({ page, program, receiver }) => {
     const own = (utc) => new Date(Date.parse(utc) + 5.5 * 3600_000).toISOString().slice(11, 19);
     const check = async (name) => {
-      const times = await page.locator("time").evaluateAll((all) => all.map((time) => [time.dateTime, time.title]));
-      for (const [utc, title] of times) expect.soft(title, name).toContain(own(utc));
+      const times = await page.locator("time").evaluateAll((all) =>
+        all.map((time) => [time.dateTime, time.textContent, time.title]),
+      );
+      for (const [utc, shown, title] of times) {
+        expect.soft(shown, name).toContain(own(utc));
+        expect.soft(shown, name).toMatch(/ago|in \d/);
+        expect.soft(title, name).toContain(own(utc));
+        expect.soft(title, name).toContain(`${utc.slice(11, 19)}\u00a0UTC`);
+      }
     };
     await openEach(page, program, receiver, check);
     const paused = page.getByRole("link", { name: "On-call bot", exact: true });

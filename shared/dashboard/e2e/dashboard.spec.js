@@ -1,41 +1,8 @@
 // What users can do on the pages. The texts of each page are tested in local/tests/spec, without a browser.
 import { expect } from "@playwright/test";
+import { BOT, LIST, button, copied, delivery, heading, opened, said, standing } from "./pages.js";
 import { run } from "./program.js";
 import { signIn, test } from "./world.js";
-
-const LIST = "/dashboard/webhooks";
-const BOT = { description: "On-call bot" };
-
-const heading = (page, name) => page.getByRole("heading", { name, level: 1 });
-const standing = (page) => page.getByRole("region", { name: /^State of/ });
-const button = (page, name) => page.getByRole("button", { name, exact: true });
-const said = (page) => page.getByRole("status");
-
-async function opened(page, program, webhook) {
-  await signIn(page, program);
-  await page.goto(`${LIST}/${webhook.id}`);
-}
-
-/** Waits until the delivery of this incident has so many attempts, and returns it. */
-async function delivery(program, webhook, incident, attempts = 1) {
-  let found;
-  const path = `/v1/webhooks/${webhook.id}/deliveries?incident_id=${incident}`;
-  await expect
-    .poll(async () => {
-      [found] = (await program.api("GET", path)).data;
-      return found && (await program.api("GET", `/v1/deliveries/${found.id}`)).attempts.length;
-    })
-    .toBeGreaterThanOrEqual(attempts);
-  return { ...found, page: `${LIST}/${webhook.id}/deliveries/${found.id}` };
-}
-
-/** Clicks a copy button in a part of the page, and returns what it copied. */
-async function copied(page, name, part = page) {
-  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
-  await button(part, name).click();
-  await expect(button(page, "Copied")).toBeVisible();
-  return page.evaluate(() => navigator.clipboard.readText());
-}
 
 // --- Signing in and out ----------------------------------------------------------------------------------
 
@@ -215,48 +182,6 @@ test("a test event shows its result at once", async ({ page, program, receiver }
   expect(receiver.came("/in").map((request) => request.headers["x-statuspulse-event"])).toEqual(["test", "test", "incident_resolved"]);
 });
 
-test("an open page follows an outage without a reload, and one click resumes the webhook", async ({ page, program, receiver }) => {
-  const webhook = await program.webhook(receiver.url("/in"), BOT);
-  await page.clock.install();
-  await opened(page, program, webhook);
-  await expect(standing(page)).toContainText("Healthy. New events are delivered immediately.");
-
-  receiver.answers("/in", { status: 503, body: "upstream connect error" });
-  await program.publish("INC-1");
-  await delivery(program, webhook, "INC-1");
-  // A healthy webhook is refreshed every 15 seconds.
-  await page.clock.fastForward(15_000);
-  await expect(standing(page)).toContainText("Failing since");
-  await expect(standing(page)).toContainText("retries in a row have failed");
-  await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Due");
-
-  await expect(standing(page)).toContainText("Paused since");
-  await expect(standing(page)).toContainText("four retries in a row failed, and nothing got through in between");
-  await expect(standing(page)).toContainText("The endpoint answered 503");
-  await expect(standing(page)).toContainText("1 delivery");
-  // The rest of the page is updated too.
-  await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Held");
-  await expect(button(page, "Pause")).toHaveCount(0);
-  await expect(page).toHaveTitle(/Paused/);
-  await expect(page.getByRole("row", { name: /Paused StatusPulse$/ })).toBeVisible();
-
-  for (let n = 0; n < 60; n++) await program.publish(`HELD-${n}`);
-  await expect(standing(page)).toContainText("61 deliveries");
-  await expect(standing(page)).toContainText("oldest first, starting immediately: 10 in the first second");
-  receiver.answers("/in", { status: 200 });
-  await button(page, "Resume").click();
-  await expect(said(page)).toHaveText("Resumed. 61 held deliveries are being delivered.");
-  await expect(page.getByRole("progressbar")).toHaveAttribute("max", "61");
-  await expect(standing(page)).toContainText(/[1-9]\d* of 61 released, \d+ still held/);
-  await expect(standing(page)).toContainText("Healthy. New events are delivered immediately.");
-  await expect.poll(() => receiver.came("/in").length).toBe(5 + 61);
-  await page.clock.fastForward(15_000);
-  await expect(page.getByRole("row", { name: /HELD-59/ })).toContainText("Delivered");
-  // Five attempts were made before the pause.
-  const drained = receiver.came("/in").slice(5).map((request) => JSON.parse(request.body).incident_id);
-  expect(drained.sort()).toEqual(["INC-1", ...Array.from({ length: 60 }, (_, n) => `HELD-${n}`)].sort());
-});
-
 test("held deliveries can be discarded after a confirmation", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), BOT);
   await opened(page, program, webhook);
@@ -294,22 +219,8 @@ test("a new secret is shown once and copied, and the old one is ended", async ({
   // Its first characters identify it, and the audit log shows who changed it.
   await expect(page.getByText(`${shown.slice(0, 10)}…`, { exact: true })).toBeVisible();
   for (const change of ["Old secret ended early", "Secret rotated", "Created"]) {
-    await expect(page.getByRole("row", { name: change })).toContainText(/UTC.*API key spk_[\w-]+…/);
+    await expect(page.getByRole("row", { name: change })).toContainText(/ago.*API key spk_[\w-]+…/);
   }
-});
-
-test("a new secret stays visible while the state changes", async ({ page, program, receiver }) => {
-  const webhook = await program.webhook(receiver.url("/in"), BOT);
-  receiver.answers("/in", { status: 503 });
-  await program.publish("INC-1");
-  await delivery(program, webhook, "INC-1");
-  await opened(page, program, webhook);
-  await page.getByRole("link", { name: "Rotate" }).click();
-  await button(page, "Create new secret").click();
-  await expect(standing(page)).toContainText("Failing since");
-  await expect(standing(page)).toContainText("Paused since");
-  await expect(button(page, "Pause")).toHaveCount(0);
-  await expect(said(page).getByText(/^whsec_/)).toBeVisible();
 });
 
 // --- Deliveries ------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ use crate::show::Frame;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CSP: HeaderName = HeaderName::from_static("content-security-policy");
-const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Allows only files of this host, and no inline scripts or styles.
@@ -163,11 +162,10 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     response
 }
 
-/// The page that a browser is opening, as path and query. Not a part of a page that refreshes itself.
+/// The page that a browser is opening, as path and query.
 fn asked_for(request: &Request) -> Option<String> {
-    let is_page = request.headers().get(&FETCH_DEST).is_none_or(|kind| kind == "document");
     let path = request.uri().path_and_query()?.as_str();
-    (request.method() == Method::GET && is_page).then(|| path.to_owned())
+    (request.method() == Method::GET && session::opens_a_page(request.headers())).then(|| path.to_owned())
 }
 
 /// Whether a form comes from this site. Browsers report it in `Sec-Fetch-Site`; older ones send the `Origin`, which

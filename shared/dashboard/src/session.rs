@@ -6,8 +6,8 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use statuspulse_core::access::{self, Action};
 use statuspulse_core::deployment::DASHBOARD;
 use statuspulse_core::ids::AccountId;
@@ -22,6 +22,7 @@ use crate::show::Frame;
 
 const SESSION: &str = "__Host-statuspulse";
 const NEXT: &str = "__Host-statuspulse-next";
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// A signed-in user with the right to read the account.
 pub(crate) struct Viewer {
@@ -70,7 +71,8 @@ impl Viewer {
             .signed_in(&token, calls_charged(|name| Some(headers.get(name)?.as_bytes())))
             .await?;
         let account = caller.account_for(Action::Read)?;
-        let flash = Flash::of(headers);
+        // A refresh in the background must not take the message of the page that is being opened.
+        let flash = if opens_a_page(headers) { Flash::of(headers) } else { None };
         let manages = caller.manager().ok();
         Ok(Self { admin: dashboard.admin.clone(), account, manages, flash, token })
     }
@@ -91,6 +93,11 @@ impl FromRequestParts<Dashboard> for Manager {
 /// Sets the session cookie.
 pub(crate) fn signed_in(token: &str, answer: Response) -> Response {
     with_cookie(SESSION, token, limits::DASHBOARD_SESSION.as_secs(), answer)
+}
+
+/// Whether a browser is opening a page. Otherwise an open page is refreshing itself.
+pub(crate) fn opens_a_page(headers: &HeaderMap) -> bool {
+    headers.get(&FETCH_DEST).is_none_or(|kind| kind == "document")
 }
 
 /// Remembers the requested page until the user has signed in.

@@ -11,6 +11,7 @@ use statuspulse_core::delivery::{Delivery, Status};
 use statuspulse_core::webhook::{PauseReason, State, Webhook};
 
 use crate::flash::Flash;
+use crate::limits;
 
 /// The header of a page, and its flash message.
 pub(crate) struct Frame {
@@ -37,6 +38,11 @@ impl std::fmt::Display for Markup {
     }
 }
 
+/// After how many milliseconds an open page is refreshed.
+pub(crate) fn refreshed_after(changes_soon: bool) -> u128 {
+    if changes_soon { limits::REFRESH_SOON.as_millis() } else { limits::REFRESH.as_millis() }
+}
+
 /// The name of a webhook: its description, or else its URL.
 pub(crate) fn name_of(webhook: &Webhook) -> String {
     webhook.settings.described().map_or_else(|| webhook.settings.shown_url(), str::to_owned)
@@ -52,7 +58,7 @@ pub(crate) fn deliveries_are(count: u64, kind: &str) -> String {
     if count == 1 { format!("1 {kind} delivery is") } else { format!("{count} {kind} deliveries are") }
 }
 
-/// A time in UTC as an HTML element. `app.js` adds the local time as its tooltip.
+/// A time in UTC as an HTML element. `app.js` replaces it with the local time.
 pub(crate) fn time(at: Timestamp) -> Markup {
     let shown = at.strftime("%Y-%m-%d %H:%M:%S");
     Markup(format!(r#"<time datetime="{at}">{shown}&nbsp;UTC</time>"#))

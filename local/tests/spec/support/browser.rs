@@ -95,6 +95,12 @@ impl Browser {
         }
     }
 
+    /// Fetches a page as an open page does when it refreshes itself.
+    pub(crate) async fn refresh(&self, path: &str) -> Page {
+        let request = Request::get(path).header("Sec-Fetch-Dest", "empty").body(Body::empty()).unwrap();
+        page(self.call(request).await).await
+    }
+
     /// Submits a form of the dashboard and follows the redirect.
     pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         let answer = self.send(path, fields, SAME).await;

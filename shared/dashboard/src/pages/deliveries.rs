@@ -21,7 +21,9 @@ use crate::flash::Flash;
 use crate::forms::{Form, id};
 use crate::guard::{html, see};
 use crate::session::{Manager, Viewer};
-use crate::show::{Frame, Markup, Pill, deliveries_are, delivery_pill, millis, name_of, next_attempt, time};
+use crate::show::{
+    Frame, Markup, Pill, deliveries_are, delivery_pill, millis, name_of, next_attempt, refreshed_after, time,
+};
 
 /// The choices for a period that ends now: name, label and hours.
 const RANGES: [(&str, &str, u64); 4] = [
@@ -38,6 +40,7 @@ const ANY_FAILURE: &str = "any";
 #[template(path = "deliveries.html")]
 struct ListPage {
     frame: Frame,
+    every: u128,
     /// Id and name of the webhook, on its own page.
     webhook: Option<(String, String)>,
     /// Id and name of each webhook to choose from, on the page of all.
@@ -141,6 +144,7 @@ async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>,
     let periods: Vec<_> = RANGES.iter().map(|(name, words, _)| (*name, *words)).collect();
     let page = ListPage {
         frame: viewer.frame().await?,
+        every: refreshed_after(false),
         webhook: one.and_then(|id| Some((id.to_string(), name(id)?))),
         webhooks: webhooks.iter().map(|webhook| (webhook.id.to_string(), name_of(webhook))).collect(),
         path: one.map_or_else(

@@ -17,13 +17,15 @@ use crate::guard::{html, see};
 use crate::refused::{Refused, in_words};
 use crate::session::{Manager, Viewer};
 use crate::show::{
-    Frame, Markup, Pill, begun_by, delivery_pill, millis, name_of, next_attempt, time, timeline,
+    Frame, Markup, Pill, begun_by, delivery_pill, millis, name_of, next_attempt, refreshed_after, time,
+    timeline,
 };
 
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct DeliveryPage {
     frame: Frame,
+    every: u128,
     webhook: String,
     name: String,
     id: String,
@@ -44,6 +46,7 @@ struct DeliveryPage {
 struct AttemptRow {
     /// Its place among all attempts, from 1.
     place: usize,
+    key: String,
     rung: String,
     begun_by: &'static str,
     at: Markup,
@@ -75,6 +78,7 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
     };
     let page = DeliveryPage {
         frame: viewer.frame().await?,
+        every: refreshed_after(!delivery.is_finished()),
         webhook: webhook_id.to_string(),
         name: name_of(&webhook),
         id: delivery_id.to_string(),
@@ -126,6 +130,7 @@ impl AttemptRow {
         let (class, word) = if attempt.succeeded() { ("good", "Succeeded") } else { ("bad", "Failed") };
         Self {
             place: place + 1,
+            key: attempt.at.to_string(),
             rung: match attempt.number {
                 1 => "first attempt".to_owned(),
                 number => format!("retry {} of {FAILURES_TO_PAUSE}", number - 1),

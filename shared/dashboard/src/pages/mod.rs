@@ -34,7 +34,6 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/webhooks", get(webhooks::list).post(edit::create))
         .route("/dashboard/webhooks/new", get(edit::new))
         .route("/dashboard/webhooks/{id}", get(webhook::show))
-        .route("/dashboard/webhooks/{id}/state", get(webhook::state))
         .route("/dashboard/webhooks/{id}/edit", get(edit::edit).post(edit::update))
         .route("/dashboard/webhooks/{id}/try", get(tryout::show))
         .route("/dashboard/webhooks/{id}/verify", post(webhook::verify))

@@ -25,14 +25,15 @@ use crate::guard::{html, see};
 use crate::refused::in_words;
 use crate::session::{Manager, Viewer};
 use crate::show::{
-    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, moment, name_of, pause_reason, since,
-    time, webhook_pill,
+    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, moment, name_of, pause_reason,
+    refreshed_after, since, time, webhook_pill,
 };
 
 #[derive(Template)]
 #[template(path = "webhook.html")]
 struct DetailPage {
     frame: Frame,
+    every: u128,
     name: String,
     webhook: Shown,
     standing: Standing,
@@ -52,6 +53,7 @@ struct DetailPage {
 
 /// An entry of the audit log.
 struct Entry {
+    key: String,
     at: Markup,
     what: &'static str,
     /// The first characters of the API key; `None` if StatusPulse made the change.
@@ -72,7 +74,7 @@ struct Shown {
     updated: Markup,
 }
 
-/// The current state of the webhook: the part of the page that refreshes itself.
+/// The current state of the webhook.
 #[derive(Template)]
 #[template(path = "standing.html")]
 struct Standing {
@@ -127,7 +129,7 @@ impl Standing {
         })
     }
 
-    /// Whether the state can change soon, so that the page refreshes more often.
+    /// Whether the state can change soon, so that the page is refreshed more often.
     fn looks_again(&self) -> bool {
         !matches!(self.state, How::Well | How::Unverified { .. })
     }
@@ -168,7 +170,8 @@ impl How {
 
 impl Entry {
     fn of(entry: Audited) -> Self {
-        Self { at: time(entry.at), what: changed(entry.change), by: entry.by.map(|(_, prefix)| prefix) }
+        let key = format!("{} {:?}", entry.at, entry.change);
+        Self { key, at: time(entry.at), what: changed(entry.change), by: entry.by.map(|(_, prefix)| prefix) }
     }
 }
 
@@ -196,8 +199,10 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let Settings { url, destination, events, monitor_groups, description: _, headers } = &webhook.settings;
     let outgoing = webhook.keys.outgoing(now);
     let window = outgoing.map(|outgoing| outgoing.until);
+    let standing = Standing::of(&viewer, &webhook).await?;
     let page = DetailPage {
         frame: viewer.frame().await?,
+        every: refreshed_after(standing.looks_again()),
         name: name_of(&webhook),
         webhook: Shown {
             id: id.to_string(),
@@ -210,7 +215,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
             created: time(webhook.created_at),
             updated: time(webhook.updated_at),
         },
-        standing: Standing::of(&viewer, &webhook).await?,
+        standing,
         day,
         latest: latest.iter().map(Row::of).collect(),
         secret: webhook.keys.current().prefix().to_owned(),
@@ -223,13 +228,6 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         log: log.into_iter().map(Entry::of).collect(),
     };
     Ok(viewer.said(html(&page)))
-}
-
-/// The part of the page that refreshes itself.
-pub(super) async fn state(viewer: Viewer, path: Path<String>) -> Answer {
-    let id: WebhookId = id(&path, "webhook")?;
-    let webhook = viewer.admin.webhook(viewer.account, id).await?;
-    Ok(html(&Standing::of(&viewer, &webhook).await?))
 }
 
 /// Redirects to the webhook, with the result of the action.

@@ -17,12 +17,13 @@ use crate::Answer;
 use crate::forms::Form;
 use crate::guard::html;
 use crate::session::Viewer;
-use crate::show::{Day, Frame, Markup, Pill, name_of, pause_reason, time, webhook_pill};
+use crate::show::{Day, Frame, Markup, Pill, name_of, pause_reason, refreshed_after, time, webhook_pill};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
 struct ListPage {
     frame: Frame,
+    every: u128,
     /// Whether the account has no webhooks yet.
     is_new: bool,
     search: String,
@@ -125,6 +126,7 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let next = from + crate::limits::WEBHOOKS_PAGE;
     let page = ListPage {
         frame: viewer.frame().await?,
+        every: refreshed_after(false),
         is_new: all.is_empty() && unreadable.is_empty(),
         search: form.text("q").to_owned(),
         status,
