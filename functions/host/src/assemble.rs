@@ -2,10 +2,13 @@
 //! event would have to, with only a fraction of a processor. Each function gets its service from here.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use lambda_runtime::Error;
 use ring::rand::SystemRandom;
 use statuspulse_aws::{Bus, DataKey, Emf, Messages, Table};
+use statuspulse_core::check::Reconciled;
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::limiter::Limiter;
 use statuspulse_core::limits;
@@ -15,6 +18,7 @@ use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
 
+use crate::batch::time_left;
 use crate::environment::{self, SqsQueue};
 use crate::log;
 use crate::system::{SystemClock, SystemRandomness};
@@ -142,14 +146,22 @@ impl Host {
         }))
     }
 
-    /// Sends lost messages again. Returns their number.
+    /// Checks webhooks for lost messages and sends them again, from where the last run has stopped. Returns how many
+    /// repairs it made. Stops in time before the deadline.
     ///
     /// # Errors
     /// Fails if a call to AWS fails. The next run repeats the check.
-    pub async fn reconcile_all(&self, worker: &Worker) -> Result<u64, Error> {
-        let found = worker.reconcile_all().await;
+    pub async fn reconcile(&self, worker: &Worker, deadline: SystemTime) -> Result<u64, Error> {
+        let left = time_left(deadline).saturating_sub(crate::limits::CHECK_MARGIN);
+        let until = self.clock.now().checked_add(left).unwrap_or(Timestamp::MAX);
+        let after = self.store.stopped_at().await?;
+        let reconciled = worker.reconcile_until(after, until).await;
         self.emf.flush(self.clock.now());
-        Ok(found?)
+        let Reconciled { repairs, stopped } = reconciled?;
+        if stopped != after {
+            self.store.stop_at(stopped).await?;
+        }
+        Ok(repairs)
     }
 
     /// Connects to SQS, for a function that sends messages for every event.

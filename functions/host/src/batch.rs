@@ -164,7 +164,7 @@ fn name(message: &Message) {
     }
 }
 
-fn time_left(deadline: std::time::SystemTime) -> Duration {
+pub(crate) fn time_left(deadline: std::time::SystemTime) -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the deadline is Lambda's, by the machine's clock")]
     let now = std::time::SystemTime::now();
     deadline.duration_since(now).unwrap_or_default()

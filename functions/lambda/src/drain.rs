@@ -24,7 +24,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: Payload| {
         let LambdaEvent { payload, context } = event;
         if let Some(Empty {}) = serde_json::from_str::<Scheduled>(payload.get())?.reconcile {
-            let found = host.reconcile_all(&worker).await?;
+            let found = host.reconcile(&worker, context.deadline()).await?;
             return Ok::<Value, Error>(json!({"found": found}));
         }
         let batch: SqsEvent = serde_json::from_str(payload.get())?;

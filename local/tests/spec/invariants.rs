@@ -246,6 +246,38 @@ async fn i8_no_secret_is_in_any_error() {
     }
 }
 
+/// A check whose time is over goes on in its next run, in the middle of an account, too.
+#[tokio::test]
+async fn a_check_of_all_webhooks_goes_on_where_it_stopped() {
+    let world = World::new().await;
+    let mut hooks = vec![world.register(URL).await, world.register(OTHER).await];
+    let neighbour = world.another_account().await;
+    hooks.push(neighbour.register(OTHER).await);
+    // The message of a page is lost, for each of them.
+    for hook in &hooks[..2] {
+        world.act(hook, "pause").await;
+    }
+    neighbour.act(&hooks[2], "pause").await;
+    while let Some(lost) = world.next_message().await {
+        lost.done();
+    }
+    world.advance(HOUR).await;
+    let mut after = None;
+    let mut checked = vec![];
+    for _ in &hooks {
+        // Its time is over at once, so each run checks one webhook.
+        let run = world.services.worker.reconcile_until(after, world.now()).await.unwrap();
+        assert_eq!(run.repairs, 1);
+        after = run.stopped;
+        checked.push(run.stopped.unwrap().webhook.to_string());
+    }
+    checked.sort_unstable();
+    let mut all: Vec<_> = hooks.iter().map(|hook| hook.id.clone()).collect();
+    all.sort_unstable();
+    assert_eq!(checked, all, "each once");
+    assert_eq!(*world.metrics.lost_messages.lock().unwrap(), 3);
+}
+
 /// I2: if a message was lost, reconciling finds the record, counts it, and sends the message again.
 #[tokio::test]
 async fn lost_messages_are_found_and_sent_again() {

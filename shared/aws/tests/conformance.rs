@@ -13,6 +13,7 @@ use aws_types::SdkConfig;
 use futures_util::FutureExt;
 use statuspulse_aws::{DataKey, Table};
 use statuspulse_conformance::{Dice, Place, Stage, Store, Watch};
+use statuspulse_core::check::Checked;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_emulator::{Emulator, Options};
 
@@ -90,12 +91,42 @@ fn main() -> ExitCode {
     };
     let conclusion = statuspulse_conformance::run(stage);
     let longest = longest_list(&emulator);
+    remembers_where_a_check_stopped(&emulator);
     drop(emulator);
     if longest > LIST_MAX {
         eprintln!("an item of the table has a list of {longest} places: each append pays for all of them");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// Only on AWS does the check of all webhooks have too little time for them.
+fn remembers_where_a_check_stopped(emulator: &Emulator) {
+    let clock = Arc::new(Watch::at("2026-11-24T12:00:00Z".parse().unwrap()));
+    let place = InTable {
+        endpoint: emulator.endpoint.as_str().into(),
+        table: emulator.output("TableName").into(),
+        key: emulator.output("KmsKeyArn").into(),
+        clock: clock.clone(),
+        dice: Arc::new(Dice::seeded(1)),
+    };
+    let key = DataKey::new(
+        aws_sdk_kms::Client::new(&place.configuration()),
+        &*place.key,
+        place.dynamodb(),
+        &*place.table,
+    );
+    let table = Table::new(place.dynamodb(), &*place.table, key, place.dice.clone(), clock);
+    let account = AccountId::from_bytes([1; 16]);
+    let places = [2, 3].map(|n| Some(Checked { account, webhook: WebhookId::from_bytes([n; 16]) }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        assert_eq!(table.stopped_at().await.unwrap(), None);
+        for stopped in [places[0], places[1], None] {
+            table.stop_at(stopped).await.unwrap();
+            assert_eq!(table.stopped_at().await.unwrap(), stopped);
+        }
+    });
 }
 
 /// The most places that an item may have, whatever the cases did.

@@ -22,6 +22,7 @@ pub mod admin;
 pub mod attempt;
 pub mod audit;
 pub mod call;
+pub mod check;
 pub mod delivery;
 pub mod deployment;
 pub mod destination;

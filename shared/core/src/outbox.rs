@@ -78,9 +78,8 @@ impl Outbox {
             return Ok(None);
         };
         if !self.is_transactional() {
-            let is_slow =
-                |webhook: &&&Arc<Webhook>| webhook.slow_until.is_some_and(|until| event.accepted_at < until);
-            let slow: Vec<WebhookId> = webhooks.iter().filter(is_slow).map(|webhook| webhook.id).collect();
+            let slow = webhooks.iter().filter(|webhook| webhook.is_slow(event.accepted_at));
+            let slow: Vec<WebhookId> = slow.map(|webhook| webhook.id).collect();
             let messages = kept.iter().filter_map(|delivery| delivery.accepted_message(&event.body));
             self.send(messages.map(|message| message.marked_slow(&slow)).collect()).await?;
         }

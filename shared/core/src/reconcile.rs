@@ -3,13 +3,14 @@
 //!
 //! A message that finds its record further on reconciles it, because the worker that changed the record may have died
 //! before it sent anything. A failed compare-and-set (ADR 7), a repeated call and a start of the program reconcile too.
-//! Every 15 minutes [`Outbox::reconcile_all`] checks all webhooks, for messages that became dead letters or were lost
+//! Every 15 minutes [`Outbox::reconcile_until`] checks all webhooks, for messages that became dead letters or were lost
 //! with their queue. On a store that commits records and messages together, most of these checks find nothing to do.
 
 use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use crate::check::{Checked, Reconciled};
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::ids::WebhookId;
@@ -136,14 +137,15 @@ impl Outbox {
         }
     }
 
-    /// Checks all webhooks, and returns how many repairs it made. It starts at a random account, so that runs which are
-    /// cut short do not always miss the same accounts.
-    pub(crate) async fn reconcile_all(
+    /// Checks all webhooks, account by account, until it is `until`. It goes on after `after`, where the last run stopped.
+    /// Without it, it starts at a random account: no account is always the last.
+    pub(crate) async fn reconcile_until(
         &self,
         accounts: &dyn Accounts,
         random: &dyn Random,
         metrics: &dyn Metrics,
-    ) -> Result<u64> {
+        (after, until): (Option<Checked>, Timestamp),
+    ) -> Result<Reconciled> {
         let mut ids = vec![];
         loop {
             let page = accounts.accounts(ids.last().copied(), limits::PAGE_MAX).await?;
@@ -152,26 +154,42 @@ impl Outbox {
                 break;
             }
         }
-        let mut dice = [0; 8];
-        random.fill(&mut dice);
-        let start = usize::try_from(u64::from_le_bytes(dice) % (ids.len().max(1) as u64)).unwrap_or(0);
+        let start = match after {
+            Some(after) => ids.partition_point(|id| *id < after.account),
+            None => random_place(random, ids.len()),
+        };
         ids.rotate_left(start);
-        let mut found = 0;
+        let mut repairs = 0;
         for account in ids {
-            for webhook in self.webhooks.webhooks(account).await?.readable.iter() {
-                match self.check_webhook(webhook).await {
-                    Ok(0) => {}
-                    Ok(sent) => {
-                        tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
-                        metrics.lost_messages(sent);
-                        found += sent;
-                    }
-                    // An error with one webhook must not stop the check of the others.
-                    Err(error) => tracing::error!(webhook.id = %webhook.id, %error, "reconciling failed"),
+            let checked = after.filter(|after| after.account == account).map(|after| after.webhook);
+            let all = self.webhooks.webhooks(account).await?;
+            for webhook in all.readable.iter().filter(|webhook| Some(webhook.id) > checked) {
+                repairs += self.check_alone(webhook, metrics).await;
+                if self.clock.now() >= until {
+                    return Ok(Reconciled {
+                        repairs,
+                        stopped: Some(Checked { account, webhook: webhook.id }),
+                    });
                 }
             }
         }
-        Ok(found)
+        Ok(Reconciled { repairs, stopped: None })
+    }
+
+    /// Checks a webhook. An error must not stop the check of the others.
+    async fn check_alone(&self, webhook: &Webhook, metrics: &dyn Metrics) -> u64 {
+        match self.check_webhook(webhook).await {
+            Ok(0) => 0,
+            Ok(sent) => {
+                tracing::error!(webhook.id = %webhook.id, sent, "found and repaired lost messages");
+                metrics.lost_messages(sent);
+                sent
+            }
+            Err(error) => {
+                tracing::error!(webhook.id = %webhook.id, %error, "reconciling failed");
+                0
+            }
+        }
     }
 
     async fn check_webhook(&self, webhook: &Webhook) -> Result<u64> {
@@ -228,4 +246,10 @@ impl Outbox {
         }
         Ok(u64::from(is_overdue || is_stuck))
     }
+}
+
+fn random_place(random: &dyn Random, places: usize) -> usize {
+    let mut dice = [0; 8];
+    random.fill(&mut dice);
+    usize::try_from(u64::from_le_bytes(dice) % (places.max(1) as u64)).unwrap_or(0)
 }

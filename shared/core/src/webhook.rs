@@ -219,6 +219,11 @@ impl Webhook {
         self.state == State::Active
     }
 
+    /// Whether it was slow a while ago, so that it probably still is.
+    pub(crate) fn is_slow(&self, now: Timestamp) -> bool {
+        self.slow_until.is_some_and(|until| now < until)
+    }
+
     /// Whether its owner has paused it.
     fn is_paused_by_hand(&self) -> bool {
         matches!(&self.state, State::Paused(pause) if pause.reason == PauseReason::Manual)

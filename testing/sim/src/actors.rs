@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use statuspulse_core::access::{Caller, Manager, Role};
+use statuspulse_core::check::{Checked, Reconciled};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::{EventId, KeyPeriod, WebhookId};
 use statuspulse_core::limiter::Limiter;
@@ -292,9 +294,25 @@ pub(crate) async fn reconciler(outside: Outside, times: usize) {
     }
 }
 
-/// Runs the quarter-hourly check.
+/// Runs the quarter-hourly check, to its end.
 pub(crate) async fn reconcile(outside: Outside) {
-    drop(outside.ask(reconcile_all).await);
+    let (is_hurried, webhooks) = outside.world.with(|inner| (inner.is_hurried, inner.store.webhooks.len()));
+    if !is_hurried {
+        drop(outside.ask(reconcile_all).await);
+        return;
+    }
+    let mut after = None;
+    for _ in 0..webhooks {
+        let run = outside.ask(|| check_one(after)).await;
+        after = run.and_then(Result::ok).and_then(|run| run.stopped);
+    }
+}
+
+/// A run of the check whose time is over after one webhook.
+fn check_one(after: Option<Checked>) -> Work<Reconciled> {
+    Box::new(move |services| {
+        Box::pin(async move { services.worker.reconcile_until(after, Timestamp::MIN).await })
+    })
 }
 
 fn reconcile_all() -> Work<u64> {

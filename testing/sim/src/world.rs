@@ -39,6 +39,9 @@ pub(crate) struct Inner {
     /// Whether customers ask to retry now what waits on the ladder. Decided without the dice: in the other runs nothing changes
     /// by it, so that known seeds stay as they are.
     pub(crate) is_impatient: bool,
+    /// Whether the check of all webhooks has time for one webhook only, and its next run goes on there. Decided without the
+    /// dice, too.
+    pub(crate) is_hurried: bool,
     /// Whether everything has ended, so that nothing is left to repair.
     pub(crate) is_over: bool,
     /// A worker or a call dies in 1 of this many polls.
@@ -79,6 +82,7 @@ impl World {
             is_short_of_files: seed % 5 == 3,
             is_dense: seed % 8 == 6,
             is_impatient: seed % 8 == 1,
+            is_hurried: seed % 8 == 3,
             is_over: false,
             deadliness: 250,
             points: BTreeSet::new(),

@@ -16,6 +16,7 @@
 //! | [`RateLimit`](Key::RateLimit) | `T#<name>` | `t` | until its slot is free |
 //! | [`Session`](Key::Session) | `B#<hash>` | `b` | until it expires |
 //! | [`Sealing`](Key::Sealing): the wrapped data key | `S#data-key` | `s` | unlimited |
+//! | [`Stopped`](Key::Stopped): where the check of all webhooks goes on | `S#reconcile` | `s` | unlimited |
 //!
 //! `AccountListed` is an entry in the list of accounts. `WebhookOfAccount` is a copy for the fan-out, and
 //! `CredentialOfAccount` a copy for lists. Jobs find deliveries by their marks.
@@ -63,6 +64,7 @@ pub(crate) enum Key<'a> {
     RateLimit(RateLimit),
     Session(KeyHash),
     Sealing,
+    Stopped,
 }
 
 /// Lets jobs find an unfinished or failed delivery. A delivery as accepted has no mark, because its message is
@@ -120,6 +122,7 @@ impl Key<'_> {
             Key::RateLimit(limit) => (format!("T#{}", limit.name()), "t".to_owned()),
             Key::Session(hash) => (format!("B#{}", hex(&hash.0)), "b".to_owned()),
             Key::Sealing => ("S#data-key".to_owned(), "s".to_owned()),
+            Key::Stopped => ("S#reconcile".to_owned(), "s".to_owned()),
         }
     }
 

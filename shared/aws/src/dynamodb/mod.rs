@@ -25,6 +25,7 @@ mod lists;
 mod places;
 mod rate_limits;
 mod sessions;
+mod stopped;
 mod table;
 #[cfg(test)]
 mod upgrade;

@@ -258,3 +258,15 @@ fn fifty_long_answers_stay_far_below_the_size_of_an_item() {
     }
     assert!(delivery.attempts.iter().all(|attempt| attempt.response.is_some()));
 }
+
+#[test]
+fn a_delivery_was_slow_if_its_last_attempt_was() {
+    let took = |seconds| Attempt { duration: Duration::from_secs(seconds), ..attempt(1) };
+    let table =
+        [(vec![], false), (vec![4], false), (vec![5], true), (vec![5, 4], false), (vec![0, 30], true)];
+    for (durations, was_slow) in table {
+        let attempts = durations.iter().copied().map(took).collect();
+        let delivery = Delivery { attempts, ..delivery(State::Delivered, None) };
+        assert_eq!(delivery.was_slow(), was_slow, "{durations:?}");
+    }
+}

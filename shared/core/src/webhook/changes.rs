@@ -1,6 +1,8 @@
 //! The changes of a webhook. Each takes the current state to the next, and puts the messages it calls for into the next
 //! state's outbox.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::job::BulkJob;
@@ -9,11 +11,20 @@ use crate::attempt::Failure;
 use crate::audit::Change;
 use crate::destination::Consequence;
 use crate::ids::KeyId;
+use crate::limits;
 use crate::message::{DomainEventKind, EventMessage, JobMessage, Message, NotifyMessage, ScheduledMessage};
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
 use crate::retry;
+use crate::time::later;
 
 impl Webhook {
+    /// Until when it counts as slow after an attempt that took this long. Returns `None` if the attempt was quick, or if
+    /// the webhook will count as slow for long enough anyway: a webhook that hangs is not marked with each attempt.
+    pub(crate) fn newly_slow(&self, took: Duration, now: Timestamp) -> Option<Timestamp> {
+        let is_known = self.is_slow(later(now, limits::SLOW_FOR / 2));
+        (took >= limits::SLOW_FROM && !is_known).then(|| later(now, limits::SLOW_FOR))
+    }
+
     /// The webhook after a successful attempt; `None` if nothing changes, which is the usual case.
     ///
     /// With `recover`, the end of an outage starts a job that retries early what waits on the ladder. Only an outage in

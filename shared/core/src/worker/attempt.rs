@@ -105,13 +105,8 @@ impl Worker {
 
     /// Remembers that the webhook was slow, so that its next first attempts delay no others.
     async fn mark_if_slow(&self, webhook: &Webhook, took: Duration) {
-        let now = self.clock.now();
-        // Not with each attempt of a webhook that hangs.
-        let is_known = webhook.slow_until.is_some_and(|until| since(now, until) > limits::SLOW_FOR / 2);
-        if took < limits::SLOW_FROM || is_known {
-            return;
-        }
-        if let Err(error) = self.webhooks.mark_slow(webhook, later(now, limits::SLOW_FOR)).await {
+        let Some(until) = webhook.newly_slow(took, self.clock.now()) else { return };
+        if let Err(error) = self.webhooks.mark_slow(webhook, until).await {
             tracing::warn!(webhook.id = %webhook.id, %error, "it is not remembered that the webhook was slow");
         }
     }

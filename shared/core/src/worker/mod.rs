@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::check::{Checked, Reconciled};
 use crate::deployment::Deployment;
 use crate::error::Result;
 use crate::message::Message;
@@ -79,6 +80,13 @@ impl Worker {
 
     /// Checks all webhooks for lost messages and sends them again. Returns how many repairs it made.
     pub async fn reconcile_all(&self) -> Result<u64> {
-        self.outbox.reconcile_all(&*self.accounts, &*self.random, &*self.metrics).await
+        self.reconcile_until(None, Timestamp::MAX).await.map(|reconciled| reconciled.repairs)
+    }
+
+    /// Does the same for a process whose time is limited: stops after the webhook at which it is `until`. The next run
+    /// goes on after that webhook.
+    pub async fn reconcile_until(&self, after: Option<Checked>, until: Timestamp) -> Result<Reconciled> {
+        let range = (after, until);
+        self.outbox.reconcile_until(&*self.accounts, &*self.random, &*self.metrics, range).await
     }
 }

@@ -1,12 +1,9 @@
 //! The changes of a webhook, as tables: a state and a fact lead to the next state and its messages.
 
-use std::time::Duration;
-
 use super::*;
 use crate::attempt::Class;
 use crate::fixtures::{active_webhook, at};
 use crate::ids::KeyId;
-use crate::limits;
 use crate::message::{JobMessage, Message};
 use crate::webhook::job::PageResult;
 use crate::webhook::pages::PageClaim;
@@ -457,5 +454,25 @@ fn a_webhook_that_is_resumed_says_whether_it_delivers_or_drops() {
         webhook.resume(kind, 5, KeyId::from_bytes([3; 16]), at(1));
         assert_eq!(webhook.audit.entries().last().unwrap().change, change);
         assert_eq!(webhook.job.unwrap().drained, if kind == JobKind::Release { 5 } else { 0 });
+    }
+}
+
+#[test]
+fn a_webhook_is_marked_slow_once_in_five_minutes() {
+    let (quick, slow) = (limits::SLOW_FROM - Duration::from_millis(1), limits::SLOW_FROM);
+    // How long its mark lasts from second 1000 on, how long the attempt took, and until when it counts as slow then.
+    let table = [
+        (None, quick, None),
+        (None, slow, Some(at(1600))),
+        (None, limits::ATTEMPT_TIMEOUT, Some(at(1600))),
+        (Some(-1), slow, Some(at(1600))),
+        (Some(300), slow, Some(at(1600))),
+        (Some(301), slow, None),
+        (Some(600), slow, None),
+    ];
+    for (left, took, until) in table {
+        let webhook = Webhook { slow_until: left.map(|left| at(1000 + left)), ..active_webhook() };
+        assert_eq!(webhook.newly_slow(took, at(1000)), until, "{left:?}, {took:?}");
+        assert_eq!(webhook.is_slow(at(1000)), left.is_some_and(|left| left > 0), "{left:?}");
     }
 }
