@@ -33,7 +33,7 @@ use Before::{Delivered, Failing, Paused, Rotating};
 /// that makes the call.
 type Case = (&'static str, &'static str, Before);
 
-const API: [Case; 22] = [
+const API: [Case; 23] = [
     ("POST /v1/accounts", r#"{"name":"Made by {url}"}"#, Delivered),
     ("PATCH /v1/account", r#"{"slack_url":null}"#, Delivered),
     ("PATCH /v1/accounts/{id}/quotas", r#"{"webhooks_per_host":7}"#, Delivered),
@@ -51,6 +51,7 @@ const API: [Case; 22] = [
     ("POST /v1/webhooks/{id}/retry", "{}", Failing),
     ("POST /v1/webhooks/{id}/rotate-secret", "{}", Delivered),
     ("POST /v1/webhooks/{id}/rotate-secret/finish", "{}", Rotating),
+    ("POST /v1/webhooks/{id}/rotate-secret/cancel", "{}", Rotating),
     ("POST /v1/webhooks/{id}/test", "{}", Delivered),
     ("POST /v1/webhooks/{id}/preview", r#"{"event":"incident_opened"}"#, Delivered),
     ("POST /v1/webhooks/{id}/redeliver", r#"{"since":"2026-01-01T00:00:00Z"}"#, Delivered),
@@ -58,7 +59,7 @@ const API: [Case; 22] = [
     ("POST /v1/deliveries/{delivery_id}/redeliver", "{}", Delivered),
 ];
 
-const DASHBOARD: [Case; 19] = [
+const DASHBOARD: [Case; 20] = [
     ("POST /dashboard/sign-in", "link={link}", Delivered),
     ("POST /dashboard/sign-out", "", Delivered),
     ("POST /dashboard/keys", "role=viewer", Delivered),
@@ -75,6 +76,7 @@ const DASHBOARD: [Case; 19] = [
     ("POST /dashboard/webhooks/{id}/test", "", Delivered),
     ("POST /dashboard/webhooks/{id}/rotate", "", Delivered),
     ("POST /dashboard/webhooks/{id}/rotate/finish", "", Rotating),
+    ("POST /dashboard/webhooks/{id}/rotate/cancel", "", Rotating),
     ("POST /dashboard/webhooks/{id}/delete", "", Delivered),
     ("POST /dashboard/webhooks/{id}/redeliver", "", Delivered),
     ("POST /dashboard/webhooks/{id}/deliveries/{delivery}/redeliver", "", Delivered),

@@ -223,3 +223,41 @@ async fn at_rest_secrets_are_sealed_under_a_key_file_of_its_owner_alone() {
     let key = world.folder().join("secret.key");
     assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+// --- 8.4 -------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_rotation_is_undone_inside_its_window_and_the_old_secret_signs_alone() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let cancel = async || world.act_with(&hook, "rotate-secret/cancel", Value::Null).await;
+    assert_eq!(cancel().await.problem(409), "no_rotation");
+    for body in [Value::Null, json!({"style": "split"})] {
+        rotate(&world, &hook, body).await;
+        let undone = cancel().await.expect(200);
+        assert_eq!(undone["secret_window_ends_at"], Value::Null);
+        verify_all(&sent_at(&world, Duration::ZERO).await, &hook.secret);
+    }
+    // After the window there is nothing to undo.
+    let new = rotate(&world, &hook, Value::Null).await;
+    verify_all(&sent_at(&world, DAY).await, &new);
+    assert_eq!(cancel().await.problem(409), "no_rotation");
+}
+
+#[tokio::test]
+async fn a_test_event_shows_whether_the_receiver_knows_the_new_secret() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let test = async |secrets: &str| world.act_with(&hook, "test", json!({ "secrets": secrets })).await;
+    assert_eq!(test("new").await.problem(409), "no_rotation");
+    assert_eq!(test("old").await.refused(), ["/secrets"]);
+    for style in ["joined", "split"] {
+        let new = rotate(&world, &hook, json!({ "style": style })).await;
+        let tested = test("new").await.expect(200);
+        assert_eq!(tested["request"]["headers"].get("X-StatusPulse-Signature-Next"), None);
+        verify_all(world.receivers.calls(URL).last().unwrap(), &new);
+        // Deliveries are signed with both, as before.
+        assert!(world.webhook(&hook).await["secret_window_ends_at"].is_string());
+        world.act(&hook, "rotate-secret/cancel").await;
+    }
+}

@@ -123,7 +123,17 @@ async fn a_session_outlives_a_restart() {
 // --- All pages -------------------------------------------------------------------------------------------
 
 fn pages_of(hook: &Hook, delivery: &str) -> Vec<String> {
-    let own = ["", "/edit", "/try", "/rotate", "/rotate/finish", "/discard", "/delete", "/deliveries"];
+    let own = [
+        "",
+        "/edit",
+        "/try",
+        "/rotate",
+        "/rotate/finish",
+        "/rotate/cancel",
+        "/discard",
+        "/delete",
+        "/deliveries",
+    ];
     let mut pages: Vec<String> = own.iter().map(|rest| path(hook, rest)).collect();
     pages.push(path(hook, &format!("/deliveries/{delivery}")));
     pages.extend([LIST, "/dashboard/webhooks/new", "/dashboard/account"].map(str::to_owned));
@@ -139,6 +149,7 @@ fn forms_of(hook: &Hook, delivery: &str) -> Vec<String> {
         "/test",
         "/rotate",
         "/rotate/finish",
+        "/rotate/cancel",
         "/discard",
         "/redeliver",
     ];

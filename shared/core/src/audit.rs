@@ -44,6 +44,8 @@ pub enum Change {
     SecretRotated,
     /// The window of a rotation was ended early.
     RotationFinished,
+    /// A rotation was undone inside its window.
+    RotationCancelled,
 }
 
 impl Change {

@@ -77,7 +77,7 @@ impl SigningKeys {
         Self { current, outgoing, rotated_at }
     }
 
-    /// When the newest secret was created; `None` if it is the webhook's first.
+    /// When the secret became the current one by a rotation, or by undoing one; `None` if there was none.
     pub fn rotated_at(&self) -> Option<Timestamp> {
         self.rotated_at
     }
@@ -115,6 +115,19 @@ impl SigningKeys {
         let open = self.outgoing(now).is_some();
         self.outgoing = None;
         open
+    }
+
+    /// Undoes the rotation whose window is open: only the old secret signs again. Returns whether one was open.
+    pub fn cancel(&mut self, now: Timestamp) -> bool {
+        let Some(Outgoing { secret, .. }) = self.outgoing(now).cloned() else { return false };
+        *self = Self { current: secret, outgoing: None, rotated_at: Some(now) };
+        true
+    }
+
+    /// The keys as they will be when the window that is open at `now` has ended; `None` if none is open.
+    pub fn after_window(&self, now: Timestamp) -> Option<Self> {
+        self.outgoing(now)?;
+        Some(Self { outgoing: None, ..self.clone() })
     }
 
     /// The signature headers of one attempt, with the keys that are valid at `now`.

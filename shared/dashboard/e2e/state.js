@@ -58,6 +58,7 @@ export async function everyPage(program, webhooks) {
     "its answer": `${own.paused}/try?event=incident_opened&groups=payment-processing`,
     "a rotation": `${own.paused}/rotate`,
     "the end of a rotation": `${own.active}/rotate/finish`,
+    "the undoing of a rotation": `${own.active}/rotate/cancel`,
     "a discard": `${own.paused}/discard`,
     "a deletion": `${own.paused}/delete`,
     deliveries: `${own.paused}/deliveries`,

@@ -43,6 +43,23 @@ test("an incident, and all that failed yesterday, are found with few clicks", as
   await expect(found).toHaveCount(2);
 });
 
+test("a secret is rotated with two clicks, tested, and rotated back", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), { description: "On-call bot" });
+  await signIn(page, program);
+  await page.goto(`/dashboard/webhooks/${webhook.id}`);
+  await page.getByRole("link", { name: "Rotate" }).click();
+  await button(page, "Create new secret").click();
+  await expect(said(page).locator("#new-secret")).toHaveText(/^whsec_/);
+  await button(page, "Test the new secret alone").click();
+  await expect(said(page)).toContainText("The test event was accepted: 200 after");
+  expect(receiver.came("/in").at(-1).headers["x-statuspulse-signature"]).toHaveLength(64);
+  await page.getByRole("link", { name: "Undo the rotation" }).click();
+  await button(page, "Undo the rotation").click();
+  await expect(said(page)).toHaveText("The rotation was undone. Only the old secret signs requests.");
+  await expect(page.getByText("One secret signs")).toBeVisible();
+  await expect(page.getByRole("row", { name: "Rotation undone" })).toBeVisible();
+});
+
 test("a teammate gets a key with three clicks", async ({ page, program }) => {
   await signIn(page, program);
   await page.getByRole("link", { name: "Keys" }).click();

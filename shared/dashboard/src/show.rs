@@ -138,6 +138,7 @@ pub(crate) fn changed(change: Change) -> &'static str {
         Change::ResumedDiscarding => "Resumed, held deliveries discarded",
         Change::SecretRotated => "Secret rotated",
         Change::RotationFinished => "Old secret ended early",
+        Change::RotationCancelled => "Rotation undone",
     }
 }
 

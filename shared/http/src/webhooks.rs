@@ -43,6 +43,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/webhooks/{id}/retry", post(retry))
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate_secret))
         .route("/v1/webhooks/{id}/rotate-secret/finish", post(finish_rotation))
+        .route("/v1/webhooks/{id}/rotate-secret/cancel", post(cancel_rotation))
         .route("/v1/webhooks/{id}/audit-log", get(audit_log))
         .route("/v1/webhooks/{id}/test", post(send_test))
         .route("/v1/webhooks/{id}/preview", post(preview))
@@ -151,6 +152,19 @@ async fn finish_rotation(
     shown(&api, &webhook).await
 }
 
+async fn cancel_rotation(
+    State(api): State<Api>,
+    Manages(by): Manages,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
+    known(&api, by.account_id, id).await?;
+    body::read_nothing(body).await?;
+    api.admin.cancel_rotation(by, id).await?;
+    let webhook = api.admin.webhook(by.account_id, id).await?;
+    shown(&api, &webhook).await
+}
+
 /// The latest entries. There are few, so all are on one page, in the same form as other lists.
 async fn audit_log(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
     let webhook = api.admin.webhook(account, id).await?;
@@ -166,8 +180,8 @@ async fn send_test(
     body: Body,
 ) -> Answer {
     known(&api, by.account_id, id).await?;
-    let event_type = fields::test(&body::read_optional(body).await?)?;
-    let tested = api.admin.send_test(by.account_id, id, event_type).await?;
+    let (event_type, secrets) = fields::test(&body::read_optional(body).await?)?;
+    let tested = api.admin.send_test(by.account_id, id, event_type, secrets).await?;
     let view = TestedView { result: TestView::of(&tested.result), request: PreviewView::of(&tested.request) };
     Ok(Json(view).into_response())
 }

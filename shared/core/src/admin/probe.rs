@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Admin;
 use super::preview::{Preview, sample, shown};
+use super::rotate::no_rotation;
 use crate::access::Manager;
 use crate::attempt::{Class, Failure, response_text};
 use crate::audit::Change;
@@ -19,6 +20,16 @@ use crate::limits;
 use crate::ports::Sent;
 use crate::quota::Quota;
 use crate::webhook::{Handshake, State, Webhook};
+
+/// Which secrets sign a test event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TestSecrets {
+    /// Those that sign deliveries.
+    #[default]
+    AsDeliveries,
+    /// During a rotation the new one alone, as after its window. This shows whether the receiver knows it.
+    New,
+}
 
 /// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,12 +124,16 @@ impl Admin {
         account: AccountId,
         id: WebhookId,
         event_type: Option<EventType>,
+        secrets: TestSecrets,
     ) -> Result<Tested> {
-        let webhook = self.webhook(account, id).await?;
+        let mut webhook = Webhook::clone(&*self.webhook(account, id).await?);
         if webhook.state == State::Pending {
             return Err(not_verified());
         }
         let now = self.clock.now();
+        if secrets == TestSecrets::New {
+            webhook.keys = webhook.keys.after_window(now).ok_or_else(no_rotation)?;
+        }
         let settings = &webhook.settings;
         let (event, body) = match event_type {
             None => (Probe::Test.name(), settings.destination.render_probe(Probe::Test, id, now)),

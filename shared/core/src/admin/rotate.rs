@@ -8,7 +8,7 @@ use crate::audit::Change;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::secret::Secret;
-use crate::signature::{RotationStyle, WindowOpen};
+use crate::signature::{RotationStyle, SigningKeys, WindowOpen};
 
 impl Admin {
     /// Creates a new secret. For 24 hours the old one signs too. Returns the new secret and the end of the window.
@@ -25,7 +25,7 @@ impl Admin {
                 if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), style, now) {
                     let detail = format!(
                         "a rotation is in progress, and both secrets are valid until {until}; \
-                         POST to /rotate-secret/finish to end the old one now"
+                         POST to /rotate-secret/finish to end the old one now, or to /rotate-secret/cancel to end the new one"
                     );
                     return Err(Error::Conflict { code: "rotation_in_progress", detail });
                 }
@@ -40,19 +40,40 @@ impl Admin {
 
     /// Ends the window now. The old secret no longer signs.
     pub async fn finish_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
+        self.end_rotation(by, id, SigningKeys::finish, Change::RotationFinished).await
+    }
+
+    /// Undoes the rotation whose window is open. The new secret no longer signs.
+    pub async fn cancel_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
+        self.end_rotation(by, id, SigningKeys::cancel, Change::RotationCancelled).await
+    }
+
+    /// Ends the window with `end`, which returns whether one was open.
+    async fn end_rotation(
+        &self,
+        by: Manager,
+        id: WebhookId,
+        end: fn(&mut SigningKeys, Timestamp) -> bool,
+        change: Change,
+    ) -> Result<()> {
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |webhook| {
-            if !webhook.keys.finish(now) {
-                return Err(Error::Conflict {
-                    code: "no_rotation",
-                    detail: "no rotation is in progress: there is only one secret".to_owned(),
-                });
+            if !end(&mut webhook.keys, now) {
+                return Err(no_rotation());
             }
             (webhook.updated_at, webhook.requests_since) = (now, now);
-            webhook.audit.add(Change::RotationFinished, Some(by.key_id), now);
+            webhook.audit.add(change, Some(by.key_id), now);
             Ok(Some(()))
         })
         .await?;
         Ok(())
+    }
+}
+
+/// The error for an operation that needs an open window.
+pub(super) fn no_rotation() -> Error {
+    Error::Conflict {
+        code: "no_rotation",
+        detail: "no rotation is in progress: there is only one secret".to_owned(),
     }
 }

@@ -2,11 +2,13 @@
 
 mod account;
 mod assets;
+mod confirm;
 mod day;
 mod deliveries;
 mod delivery;
 mod edit;
 mod keys;
+mod rotate;
 mod search;
 mod sign_in;
 mod tryout;
@@ -41,8 +43,9 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/webhooks/{id}/resume", post(webhook::resume))
         .route("/dashboard/webhooks/{id}/retry", post(webhook::retry))
         .route("/dashboard/webhooks/{id}/test", post(webhook::send_test))
-        .route("/dashboard/webhooks/{id}/rotate", get(webhook::ask_rotate).post(webhook::rotate))
-        .route("/dashboard/webhooks/{id}/rotate/finish", get(webhook::ask_finish).post(webhook::finish))
+        .route("/dashboard/webhooks/{id}/rotate", get(rotate::ask_rotate).post(rotate::rotate))
+        .route("/dashboard/webhooks/{id}/rotate/finish", get(rotate::ask_finish).post(rotate::finish))
+        .route("/dashboard/webhooks/{id}/rotate/cancel", get(rotate::ask_cancel).post(rotate::cancel))
         .route("/dashboard/webhooks/{id}/discard", get(webhook::ask_discard).post(webhook::discard))
         .route("/dashboard/webhooks/{id}/delete", get(webhook::ask_delete).post(webhook::delete))
         .route("/dashboard/webhooks/{id}/deliveries", get(deliveries::of_webhook))

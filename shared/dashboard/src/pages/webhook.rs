@@ -3,19 +3,18 @@
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery};
-use axum::response::Response;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
-use statuspulse_core::admin::probe::Tested;
+use statuspulse_core::admin::probe::{TestSecrets, Tested};
 use statuspulse_core::admin::query::{Audited, DeliverySearch};
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{COUNTED, DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
-use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook::{JobKind, Settings, State, Webhook};
 
+use super::confirm::{ConfirmPage, confirm, name_even_if_unreadable};
 use super::day::day_of;
 use super::deliveries::{Row, period};
 use crate::Answer;
@@ -25,7 +24,7 @@ use crate::guard::{html, see};
 use crate::refused::in_words;
 use crate::session::{Manager, Viewer};
 use crate::show::{
-    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, moment, name_of, pause_reason,
+    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, name_of, pause_reason,
     refreshed_after, since, time, webhook_pill,
 };
 
@@ -231,7 +230,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
 }
 
 /// Redirects to the webhook, with the result of the action.
-fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
+pub(super) fn said(id: WebhookId, done: Result<Flash, Error>) -> Answer {
     let flash = match done {
         Ok(flash) => flash,
         Err(refused @ (Error::Conflict { .. } | Error::Invalid(_) | Error::HandshakeFailed { .. })) => {
@@ -295,9 +294,13 @@ async fn resume_and(
 pub(super) async fn send_test(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
     let id = id(&path, "webhook")?;
     let form = Form::read(body).await?;
+    let secrets = match form.text("secrets") {
+        "new" => TestSecrets::New,
+        _ => TestSecrets::AsDeliveries,
+    };
     let chosen = Some(form.text("event")).filter(|event| !event.is_empty());
     let sent = match chosen.map(EventType::parse).transpose() {
-        Ok(event_type) => viewer.admin.send_test(viewer.account, id, event_type).await,
+        Ok(event_type) => viewer.admin.send_test(viewer.account, id, event_type, secrets).await,
         Err(detail) => Err(Error::invalid("/event", detail)),
     };
     said(id, sent.map(tested))
@@ -319,76 +322,11 @@ fn tested(Tested { request, result }: Tested) -> Flash {
     }
 }
 
-pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
-    let id = id(&path, "webhook")?;
-    let form = Form::read(body).await?;
-    let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
-    let rotated = viewer.admin.rotate_secret(by, id, style).await;
-    said(
-        id,
-        rotated.map(|(secret, until)| {
-            Flash::secret(
-                format!("This is the new secret. The old one also signs until {}.", moment(until)),
-                secret.reveal(),
-            )
-        }),
-    )
-}
-
-pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
-    let id = id(&path, "webhook")?;
-    let done = viewer.admin.finish_rotation(by, id).await;
-    said(id, done.map(|()| Flash::good("The old secret no longer signs requests.")))
-}
-
 pub(super) async fn delete(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let name = name_even_if_unreadable(&viewer, id).await?;
     viewer.admin.delete(by, id).await?;
     Ok(Flash::good(format!("{name} was deleted.")).on(see("webhooks")))
-}
-
-/// The name of a webhook that may be deleted. One that cannot be read has only its id.
-async fn name_even_if_unreadable(viewer: &Viewer, id: WebhookId) -> Result<String, Error> {
-    match viewer.admin.webhook(viewer.account, id).await {
-        Ok(webhook) => Ok(name_of(&webhook)),
-        Err(Error::Unreadable(_)) => Ok(id.to_string()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Asks to confirm an action that cannot be undone, with the name of the webhook.
-#[derive(Template)]
-#[template(path = "confirm.html")]
-struct ConfirmPage {
-    frame: Frame,
-    name: String,
-    id: String,
-    title: String,
-    detail: String,
-    action: &'static str,
-    button: &'static str,
-    chooses_style: bool,
-    /// What was chosen before, as a field of the form.
-    chosen: Option<(&'static str, String)>,
-}
-
-async fn confirm(
-    Manager(viewer, _): Manager,
-    path: &Path<String>,
-    about: impl FnOnce(&str, u64) -> (String, String),
-    (action, button): (&'static str, &'static str),
-) -> Answer {
-    let id: WebhookId = id(path, "webhook")?;
-    let name = name_even_if_unreadable(&viewer, id).await?;
-    let (title, detail) = about(&name, viewer.admin.held(id).await?);
-    let frame = viewer.frame().await?;
-    let chooses_style = action == "rotate";
-    let id = id.to_string();
-    let chosen = None;
-    let page: Response =
-        html(&ConfirmPage { frame, name, id, title, detail, action, button, chooses_style, chosen });
-    Ok(viewer.said(page))
 }
 
 /// Asks before the failed deliveries of a period are sent again.
@@ -445,29 +383,6 @@ pub(super) async fn ask_discard(manager: Manager, path: Path<String>) -> Answer 
         )
     };
     confirm(manager, &path, about, ("discard", "Discard and resume")).await
-}
-
-pub(super) async fn ask_rotate(manager: Manager, path: Path<String>) -> Answer {
-    let about = |name: &str, _| {
-        (
-            format!("Rotate the secret of {name}?"),
-            "A new secret is created and shown once. For 24 hours both secrets sign, so that you can update your \
-             receiver without missing an event."
-                .to_owned(),
-        )
-    };
-    confirm(manager, &path, about, ("rotate", "Create new secret")).await
-}
-
-pub(super) async fn ask_finish(manager: Manager, path: Path<String>) -> Answer {
-    let about = |name: &str, _| {
-        (
-            format!("End the old secret of {name} now?"),
-            "Only the new secret will sign. A receiver that still uses the old one will refuse every delivery."
-                .to_owned(),
-        )
-    };
-    confirm(manager, &path, about, ("rotate/finish", "End the old secret now")).await
 }
 
 /// For the template: the number of failed retries that pause a webhook.

@@ -3,6 +3,7 @@
 use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::preview::PreviewOf;
+use statuspulse_core::admin::probe::TestSecrets;
 use statuspulse_core::error::Result;
 use statuspulse_core::event::{EventType, Payload};
 use statuspulse_core::fields::Fields;
@@ -61,19 +62,26 @@ pub(super) fn style(body: &[u8]) -> Result<RotationStyle> {
 /// Reads a body whose only field, `name`, is one of two choices. An absent field gives the default.
 fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -> Result<T> {
     let mut fields = Fields::of_body(body)?;
+    let chosen = chosen(&mut fields, name, choices);
+    fields.finish()?;
+    Ok(chosen)
+}
+
+fn chosen<T: Copy + Default>(fields: &mut Fields<'_>, name: &str, choices: [(&str, T); 2]) -> T {
     let chosen = fields.text(name).and_then(|text| {
         let choice = choices.into_iter().find(|(known, _)| *known == text);
         fields.check(name, choice.ok_or_else(|| format!("must be {} or {}", choices[0].0, choices[1].0)))
     });
-    fields.finish()?;
-    Ok(chosen.map_or_else(T::default, |(_, value)| value))
+    chosen.map_or_else(T::default, |(_, value)| value)
 }
 
-pub(super) fn test(body: &[u8]) -> Result<Option<EventType>> {
+pub(super) fn test(body: &[u8]) -> Result<(Option<EventType>, TestSecrets)> {
     let mut fields = Fields::of_body(body)?;
     let event_type = event_type(&mut fields);
+    let choices = [("valid", TestSecrets::AsDeliveries), ("new", TestSecrets::New)];
+    let secrets = chosen(&mut fields, "secrets", choices);
     fields.finish()?;
-    Ok(event_type)
+    Ok((event_type, secrets))
 }
 
 pub(super) fn preview(body: &[u8]) -> Result<PreviewOf<'_>> {

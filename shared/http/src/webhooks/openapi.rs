@@ -174,6 +174,13 @@ fn secret() -> Vec<Operation> {
             .no_fields()
             .answers::<WebhookView<'_>>(200, "The webhook.", &webhook())
             .conflicts(&["no_rotation"], "No rotation is in progress."),
+        operation("post", "/v1/webhooks/{id}/rotate-secret/cancel", "cancelRotation", "Undo the rotation")
+            .describe("The new secret stops signing immediately, and only the old one is left.")
+            .by(Action::Manage)
+            .id::<wire::WebhookId>("id", WEBHOOK)
+            .no_fields()
+            .answers::<WebhookView<'_>>(200, "The webhook.", &webhook())
+            .conflicts(&["no_rotation"], "No rotation is in progress."),
         operation("get", "/v1/webhooks/{id}/audit-log", "auditWebhook", "Show the audit log")
             .describe(format!("The latest {} changes, newest first.", limits::AUDIT_ENTRIES_KEPT))
             .by(Action::Read)
@@ -185,8 +192,20 @@ fn secret() -> Vec<Operation> {
 }
 
 fn trying() -> Vec<Operation> {
-    let of_type =
-        closed(&[], [("event", or_null(described::<wire::EventType>("Send a sample of this type.")))]);
+    let of_type = closed(
+        &[],
+        [
+            ("event", or_null(described::<wire::EventType>("Send a sample of this type."))),
+            (
+                "secrets",
+                one_of(
+                    ["valid", "new"],
+                    "`valid` (the default): signed like a delivery. `new`: signed with the new secret alone, as after \
+                     the rotation that is in progress.",
+                ),
+            ),
+        ],
+    );
     let groups = json!({ "type": "array", "items": { "type": "string" } });
     let asked = closed(
         &[],
@@ -212,7 +231,8 @@ fn trying() -> Vec<Operation> {
             .describe(
                 "The webhook must be active or paused. The result does not affect its state or its failure \
                  count. Without `event`, an event of type `test` is sent. A sample of another type is byte \
-                 for byte like a delivery: PagerDuty opens an incident for it.",
+                 for byte like a delivery: PagerDuty opens an incident for it. During a rotation, a test that is \
+                 signed with the new secret alone shows whether the receiver knows it.",
             )
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
@@ -220,7 +240,10 @@ fn trying() -> Vec<Operation> {
             .answers::<TestedView<'_>>(200, "The result.", &json!({
                 "ok": true, "status_code": 200, "reason": null, "duration_ms": 87, "response": "ok", "request": sent(),
             }))
-            .conflicts(&["webhook_pending"], PENDING),
+            .conflicts(
+                &["webhook_pending", "no_rotation"],
+                "The webhook is not verified yet, or no rotation is in progress and so there is no new secret.",
+            ),
         operation("post", "/v1/webhooks/{id}/preview", "previewWebhook", "Preview a request")
             .describe("Nothing is sent or signed. Without fields, a sample of the first event type is shown.")
             .by(Action::Read)
@@ -247,9 +270,11 @@ fn trying() -> Vec<Operation> {
 
 /// The schema of a body whose only field is one of two names.
 fn choice(name: &str, names: [&str; 2], description: &str) -> Value {
-    let field =
-        json!({ "type": ["string", "null"], "enum": [names[0], names[1], null], "description": description });
-    closed(&[], [(name, field)])
+    closed(&[], [(name, one_of(names, description))])
+}
+
+fn one_of(names: [&str; 2], description: &str) -> Value {
+    json!({ "type": ["string", "null"], "enum": [names[0], names[1], null], "description": description })
 }
 
 /// The destinations that need a routing key.

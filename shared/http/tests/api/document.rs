@@ -39,7 +39,7 @@ impl Stage {
                 let slack = json!({ "slack_url": "https://hooks.slack.com/services/T0/B0/x" });
                 self.world.admin().patch("/v1/account", &slack).await
             }
-            "finishRotation" => {
+            "finishRotation" | "cancelRotation" => {
                 self.world.admin().post_nothing(&format!("/v1/webhooks/{}/rotate-secret", self.webhook)).await
             }
             _ => return,

@@ -13,7 +13,7 @@ use statuspulse_core::limits;
 use crate::support::World;
 
 /// Routes that need a key, and whether they make changes. `{w}` is the id of a webhook, `{d}` that of a delivery.
-const ROUTES: [(&str, &str, bool); 25] = [
+const ROUTES: [(&str, &str, bool); 26] = [
     ("GET", "/v1/account", false),
     ("PATCH", "/v1/account", true),
     ("GET", "/v1/keys", false),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &str, bool); 25] = [
     ("POST", "/v1/webhooks/{w}/retry", true),
     ("POST", "/v1/webhooks/{w}/rotate-secret", true),
     ("POST", "/v1/webhooks/{w}/rotate-secret/finish", true),
+    ("POST", "/v1/webhooks/{w}/rotate-secret/cancel", true),
     ("POST", "/v1/webhooks/{w}/test", true),
     ("GET", "/v1/webhooks/{w}/explain", false),
     ("GET", "/v1/webhooks/{w}/deliveries", false),

@@ -179,7 +179,7 @@ async fn a_test_answers_with_its_result() {
 async fn a_call_without_fields_refuses_fields() {
     let world = World::new().await;
     let path = world.webhook_path().await;
-    for action in ["verify", "pause", "rotate-secret/finish", "test"] {
+    for action in ["verify", "pause", "rotate-secret/finish", "rotate-secret/cancel", "test"] {
         let answer = world.admin().post(&format!("{path}/{action}"), &json!({ "held": "discard" })).await;
         answer.names(&["/held"]);
     }

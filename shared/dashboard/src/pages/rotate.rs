@@ -1,0 +1,75 @@
+//! The rotation of a secret: its beginning, its end, and how it is undone.
+
+use axum::body::Body;
+use axum::extract::Path;
+use statuspulse_core::signature::RotationStyle;
+
+use super::confirm::confirm;
+use super::webhook::said;
+use crate::Answer;
+use crate::flash::Flash;
+use crate::forms::{Form, id};
+use crate::session::Manager;
+use crate::show::moment;
+
+pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
+    let id = id(&path, "webhook")?;
+    let form = Form::read(body).await?;
+    let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
+    let rotated = viewer.admin.rotate_secret(by, id, style).await;
+    said(
+        id,
+        rotated.map(|(secret, until)| {
+            Flash::secret(
+                format!("This is the new secret. The old one also signs until {}.", moment(until)),
+                secret.reveal(),
+            )
+        }),
+    )
+}
+
+pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let done = viewer.admin.finish_rotation(by, id).await;
+    said(id, done.map(|()| Flash::good("The old secret no longer signs requests.")))
+}
+
+pub(super) async fn cancel(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
+    let id = id(&path, "webhook")?;
+    let done = viewer.admin.cancel_rotation(by, id).await;
+    said(id, done.map(|()| Flash::good("The rotation was undone. Only the old secret signs requests.")))
+}
+
+pub(super) async fn ask_rotate(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, _| {
+        (
+            format!("Rotate the secret of {name}?"),
+            "A new secret is created and shown once. For 24 hours both secrets sign, so that you can update your \
+             receiver without missing an event."
+                .to_owned(),
+        )
+    };
+    confirm(manager, &path, about, ("rotate", "Create new secret")).await
+}
+
+pub(super) async fn ask_finish(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, _| {
+        (
+            format!("End the old secret of {name} now?"),
+            "Only the new secret will sign. A receiver that still uses the old one will refuse every delivery."
+                .to_owned(),
+        )
+    };
+    confirm(manager, &path, about, ("rotate/finish", "End the old secret now")).await
+}
+
+pub(super) async fn ask_cancel(manager: Manager, path: Path<String>) -> Answer {
+    let about = |name: &str, _| {
+        (
+            format!("Undo the rotation of {name}?"),
+            "Only the old secret will sign. A receiver that already uses the new one will refuse every delivery."
+                .to_owned(),
+        )
+    };
+    confirm(manager, &path, about, ("rotate/cancel", "Undo the rotation")).await
+}
