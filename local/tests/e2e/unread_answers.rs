@@ -59,14 +59,17 @@ const API: [Case; 23] = [
     ("POST /v1/deliveries/{delivery_id}/redeliver", "{}", Delivered),
 ];
 
-const DASHBOARD: [Case; 20] = [
+const DASHBOARD: [Case; 23] = [
     ("POST /dashboard/sign-in", "link={link}", Delivered),
     ("POST /dashboard/sign-out", "", Delivered),
     ("POST /dashboard/keys", "role=viewer", Delivered),
     ("POST /dashboard/keys/{id}/revoke", "", Delivered),
     ("POST /dashboard/account/slack", "slack_url={url}/slack", Delivered),
     ("POST /dashboard/account/slack/test", "", Delivered),
+    ("POST /dashboard/account/slack/remove", "", Delivered),
     ("POST /dashboard/webhooks", "destination=json&url={url}/second&events=incident_opened", Delivered),
+    ("POST /dashboard/webhooks/several", "act=pause&id={id}", Delivered),
+    ("POST /dashboard/deliveries/redeliver", "delivery={id}/{delivery}", Delivered),
     ("POST /dashboard/webhooks/{id}/edit", "url={url}/moved&events=incident_opened", Delivered),
     ("POST /dashboard/webhooks/{id}/verify", "", Delivered),
     ("POST /dashboard/webhooks/{id}/pause", "", Delivered),

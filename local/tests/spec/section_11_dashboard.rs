@@ -155,7 +155,10 @@ fn forms_of(hook: &Hook, delivery: &str) -> Vec<String> {
     ];
     let mut forms: Vec<String> = own.iter().map(|rest| path(hook, rest)).collect();
     forms.push(path(hook, &format!("/deliveries/{delivery}/redeliver")));
-    forms.extend([LIST, "/dashboard/account/slack", "/dashboard/account/slack/test"].map(str::to_owned));
+    let others =
+        ["/dashboard/account/slack", "/dashboard/account/slack/test", "/dashboard/account/slack/remove"];
+    forms.extend([LIST, "/dashboard/webhooks/several", "/dashboard/deliveries/redeliver"].map(str::to_owned));
+    forms.extend(others.map(str::to_owned));
     forms.push(path(hook, "/delete"));
     forms
 }

@@ -461,16 +461,26 @@ async fn the_engineers_channel_is_set_tried_and_removed() {
     browser.open("/dashboard/account").await.says("The operators of this deployment are notified instead");
     browser.submit("/dashboard/account/slack", &[("slack_url", "http://x")]).await.says("slack_url");
     let set = browser.submit("/dashboard/account/slack", &[("slack_url", OWN)]).await;
-    set.says("The channel was saved").says("https://hooks.slack.com/[hidden]");
+    set.says("Slack accepted a test message").says("https://hooks.slack.com/[hidden]");
     assert!(!set.html.contains("ownpathsecret"));
     browser.submit("/dashboard/account/slack/test", &[]).await.says("Slack accepted the test");
-    assert_eq!(world.receivers.calls(OWN).len(), 1);
+    assert_eq!(world.receivers.calls(OWN).len(), 2);
     world.receivers.answers(OWN, Reply::from(404).body("no_service"));
+    // One that does not work is not saved.
+    const BROKEN: &str = "https://hooks.slack.com/services/T9/B9/another";
+    world.receivers.answers(BROKEN, Reply::from(403).body("invalid_token"));
+    let refused = browser.submit("/dashboard/account/slack", &[("slack_url", BROKEN)]).await;
+    refused.says("Slack did not accept a test message, so the channel was not saved");
     browser
         .submit("/dashboard/account/slack/test", &[])
         .await
         .says("Slack did not accept the test")
         .says("turned off");
-    browser.submit("/dashboard/account/slack", &[("remove", "yes")]).await.says("The channel was removed");
+    let question = browser.open("/dashboard/account/slack/remove").await;
+    question
+        .says("Remove the Slack channel")
+        .says("https://hooks.slack.com/[hidden]")
+        .says("notified instead");
+    browser.submit("/dashboard/account/slack/remove", &[]).await.says("The channel was removed");
     browser.open("/dashboard/account").await.says("104.21.45.112");
 }

@@ -69,6 +69,9 @@ export async function everyPage(program, webhooks) {
     "a redelivery of all": `${own.failing}/redeliver?range=24h`,
     "the keys": "/dashboard/keys",
     "the account": "/dashboard/account",
+    "the removal of the channel": "/dashboard/account/slack/remove",
+    "a resume of two webhooks": `${list}/several?act=resume&id=${webhooks.paused.id}&id=${webhooks.failing.id}`,
+    "a redelivery of one": `/dashboard/deliveries/redeliver?delivery=${webhooks.failing.id}/${delivery.id}`,
   };
 }
 

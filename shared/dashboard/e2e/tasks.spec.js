@@ -60,6 +60,38 @@ test("a secret is rotated with two clicks, tested, and rotated back", async ({ p
   await expect(page.getByRole("row", { name: "Rotation undone" })).toBeVisible();
 });
 
+test("several webhooks are paused, and several deliveries sent again, after their number was shown", async ({ page, program, receiver }) => {
+  for (const name of ["On-call bot", "Archive"]) await program.webhook(receiver.url("/in"), { description: name });
+  await signIn(page, program);
+  await program.publish("INC-1");
+  await page.getByRole("link", { name: "Deliveries", exact: true }).click();
+  await expect.poll(async () => {
+    await page.reload();
+    return page.getByText("Delivered", { exact: true }).count();
+  }).toBe(2);
+  for (const box of await page.getByRole("checkbox").all()) await box.check();
+  await button(page, "Send now…").click();
+  await expect(heading(page, "Send 2 deliveries now?")).toBeVisible();
+  await button(page, "Send 2 deliveries now").click();
+  await expect(said(page)).toHaveText("2 selected deliveries are being sent now.");
+  await expect.poll(() => receiver.came("/in").length).toBe(4);
+
+  await page.getByRole("link", { name: "Webhooks", exact: true }).click();
+  await page.getByRole("checkbox", { name: "Select Archive" }).check();
+  await page.getByRole("checkbox", { name: "Select On-call bot" }).check();
+  await button(page, "Pause…").click();
+  await button(page, "Pause 2 webhooks").click();
+  await expect(said(page)).toHaveText("2 webhooks paused.");
+});
+
+test("a teammate is told in Slack with three clicks", async ({ page, program, standIns }) => {
+  await signIn(page, program);
+  await page.getByRole("link", { name: "Account" }).click();
+  await page.getByLabel("URL of an incoming webhook").fill(standIns.slack);
+  await button(page, "Test and save").click();
+  await expect(said(page)).toContainText("Slack accepted a test message");
+});
+
 test("a teammate gets a key with three clicks", async ({ page, program }) => {
   await signIn(page, program);
   await page.getByRole("link", { name: "Keys" }).click();

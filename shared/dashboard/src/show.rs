@@ -53,6 +53,15 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// "1 webhook", "2 webhooks", "2 deliveries".
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// "1 delivery is", "2 deliveries are".
 pub(crate) fn deliveries_are(count: u64, kind: &str) -> String {
     if count == 1 { format!("1 {kind} delivery is") } else { format!("{count} {kind} deliveries are") }

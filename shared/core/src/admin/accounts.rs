@@ -93,6 +93,23 @@ impl Admin {
                 detail: "the account has no slack_url; set one with PATCH /v1/account".to_owned(),
             });
         };
+        self.try_slack(account, slack).await
+    }
+
+    /// Makes this the account's channel if Slack accepts a test message for it. Otherwise nothing changes, and the
+    /// result says why.
+    pub async fn connect_slack(&self, account: AccountId, url: &str) -> Result<TestResult> {
+        let slack = EndpointUrl::parse(url, &self.deployment.policy)
+            .map_err(|refused| Error::invalid("/slack_url", refused.to_string()))?;
+        let result = self.try_slack(account, slack).await?;
+        if result.ok {
+            let patch = AccountPatch { slack_url: Some(Some(url.to_owned())), ..AccountPatch::default() };
+            self.update_account(account, patch).await?;
+        }
+        Ok(result)
+    }
+
+    async fn try_slack(&self, account: AccountId, slack: EndpointUrl) -> Result<TestResult> {
         self.limiter.take(account, Quota::ProbesPerMinute, 1, self.clock.now()).await?;
         let text = ":white_check_mark: StatusPulse will notify this channel when a webhook fails, is paused \
                     or answers again.";

@@ -3,8 +3,10 @@
 use askama::Template;
 use axum::body::Body;
 use statuspulse_core::admin::commands::AccountPatch;
+use statuspulse_core::admin::probe::TestResult;
 use statuspulse_core::error::Error;
 
+use super::confirm::ConfirmPage;
 use crate::Answer;
 use crate::flash::Flash;
 use crate::forms::Form;
@@ -35,18 +37,47 @@ pub(super) async fn show(viewer: Viewer) -> Answer {
     Ok(viewer.said(html(&page)))
 }
 
+/// Saves the channel if it accepts a test message.
 pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
-    let removes = form.text("remove") == "yes";
-    let slack_url = Some((!removes).then(|| form.text("slack_url").to_owned()));
-    let patch = AccountPatch { slack_url, ..AccountPatch::default() };
-    let flash = match viewer.admin.update_account(viewer.account, patch).await {
-        Ok(_) if removes => Flash::good("The channel was removed."),
-        Ok(_) => Flash::good("The channel was saved. Send a test to check that it works."),
+    let flash = match viewer.admin.connect_slack(viewer.account, form.text("slack_url")).await {
+        Ok(TestResult { ok: true, duration, .. }) => Flash::good(format!(
+            "Slack accepted a test message after {}. The channel was saved.",
+            length(duration)
+        )),
+        Ok(TestResult { reason, .. }) => Flash::bad(format!(
+            "Slack did not accept a test message, so the channel was not saved. {}",
+            reason.unwrap_or_default()
+        )),
         Err(refused @ (Error::Invalid(_) | Error::Conflict { .. })) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),
     };
     Ok(flash.on(see("account")))
+}
+
+pub(super) async fn ask_remove_slack(Manager(viewer, _): Manager) -> Answer {
+    let account = viewer.admin.account(viewer.account).await?;
+    let Some(slack) = account.slack else { return Ok(see("account")) };
+    let then = match viewer.admin.deployment.slack {
+        Some(_) => "The operators of this deployment will be notified instead.",
+        None => "Nobody will be notified when a webhook fails or is paused.",
+    };
+    let page = ConfirmPage {
+        detail: format!("Messages go to {}. {then}", slack.redacted()),
+        ..ConfirmPage::new(
+            viewer.frame().await?,
+            "Remove the Slack channel of your engineers?".to_owned(),
+            ("/dashboard/account/slack/remove", "Remove the channel"),
+            &[("/dashboard/account", "Account")],
+        )
+    };
+    Ok(viewer.said(html(&page)))
+}
+
+pub(super) async fn remove_slack(Manager(viewer, _): Manager) -> Answer {
+    let patch = AccountPatch { slack_url: Some(None), ..AccountPatch::default() };
+    viewer.admin.update_account(viewer.account, patch).await?;
+    Ok(Flash::good("The channel was removed.").on(see("account")))
 }
 
 pub(super) async fn test_slack(Manager(viewer, _): Manager) -> Answer {

@@ -1,8 +1,7 @@
-//! Questions before an action that cannot be undone, with the name of the webhook.
+//! Questions before an action that cannot be undone, or that concerns many things. They name what it concerns.
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::WebhookId;
 
@@ -17,17 +16,62 @@ use crate::show::{Frame, name_of};
 #[template(path = "confirm.html")]
 pub(super) struct ConfirmPage {
     pub(super) frame: Frame,
-    pub(super) name: String,
-    pub(super) id: String,
+    /// The pages above this one: path and name.
+    pub(super) trail: Vec<(String, String)>,
     pub(super) title: String,
     pub(super) detail: String,
-    pub(super) action: &'static str,
-    pub(super) button: &'static str,
+    pub(super) warnings: Vec<&'static str>,
+    /// The names of what it concerns, if there are several.
+    pub(super) concerns: Vec<String>,
+    /// Where the form is sent.
+    pub(super) action: String,
+    pub(super) button: String,
+    /// What was chosen before, as fields of the form.
+    pub(super) chosen: Vec<(&'static str, String)>,
     pub(super) chooses_style: bool,
-    /// What was chosen before, as a field of the form.
-    pub(super) chosen: Option<(&'static str, String)>,
 }
 
+impl ConfirmPage {
+    /// A question with a title only. "Cancel" leads to the last page of the trail.
+    pub(super) fn new(
+        frame: Frame,
+        title: String,
+        (action, button): (&str, &str),
+        trail: &[(&str, &str)],
+    ) -> Self {
+        let owned = |(path, name): &(&str, &str)| ((*path).to_owned(), (*name).to_owned());
+        Self {
+            frame,
+            trail: trail.iter().map(owned).collect(),
+            title,
+            detail: String::new(),
+            warnings: vec![],
+            concerns: vec![],
+            action: action.to_owned(),
+            button: button.to_owned(),
+            chosen: vec![],
+            chooses_style: false,
+        }
+    }
+
+    /// A question about one webhook.
+    pub(super) fn of_webhook(
+        frame: Frame,
+        (id, name): (WebhookId, &str),
+        title: String,
+        (action, button): (&str, &str),
+    ) -> Self {
+        let own = format!("/dashboard/webhooks/{id}");
+        let trail = [("/dashboard/webhooks", "Webhooks"), (&*own, name)];
+        Self::new(frame, title, (&format!("{own}/{action}"), button), &trail)
+    }
+
+    fn cancels_to(&self) -> &str {
+        self.trail.last().map_or("/dashboard", |(path, _)| path)
+    }
+}
+
+/// Asks about one webhook. `about` makes title and detail from its name and the number of its held deliveries.
 pub(super) async fn confirm(
     Manager(viewer, _): Manager,
     path: &Path<String>,
@@ -37,13 +81,12 @@ pub(super) async fn confirm(
     let id: WebhookId = id(path, "webhook")?;
     let name = name_even_if_unreadable(&viewer, id).await?;
     let (title, detail) = about(&name, viewer.admin.held(id).await?);
-    let frame = viewer.frame().await?;
-    let chooses_style = action == "rotate";
-    let id = id.to_string();
-    let chosen = None;
-    let page: Response =
-        html(&ConfirmPage { frame, name, id, title, detail, action, button, chooses_style, chosen });
-    Ok(viewer.said(page))
+    let page = ConfirmPage {
+        detail,
+        chooses_style: action == "rotate",
+        ..ConfirmPage::of_webhook(viewer.frame().await?, (id, &name), title, (action, button))
+    };
+    Ok(viewer.said(html(&page)))
 }
 
 /// The name of a webhook that may be deleted. One that cannot be read has only its id.

@@ -16,6 +16,7 @@ use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
 use statuspulse_core::webhook::Webhook;
 
+use super::delivery::again;
 use crate::Answer;
 use crate::flash::Flash;
 use crate::forms::{Form, id};
@@ -92,10 +93,12 @@ pub(super) struct Row {
     pub(super) attempts: usize,
     pub(super) last: String,
     pub(super) next: Markup,
+    /// Whether it can be sent again or retried now.
+    pub(super) can_be_sent: bool,
 }
 
 impl Row {
-    pub(super) fn of(delivery: &Delivery) -> Self {
+    pub(super) fn of(delivery: &Delivery, now: Timestamp) -> Self {
         let last = delivery.attempts.last().map(|last| match (&last.failure, last.status_code) {
             (Some(failure), _) => failure.reason.clone(),
             (None, Some(code)) => format!("{code} after {}", millis(last.duration)),
@@ -112,6 +115,7 @@ impl Row {
             attempts: delivery.attempts.len(),
             last: last.unwrap_or_default(),
             next: next_attempt(delivery),
+            can_be_sent: again(delivery, now).is_some(),
         }
     }
 }
@@ -130,7 +134,8 @@ pub(super) async fn of_all(viewer: Viewer, RawQuery(query): RawQuery) -> Answer 
 
 /// The page of these webhooks; of `one`, its own page.
 async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>, form: Form) -> Answer {
-    let (search, wrong) = match search(&form, one, viewer.admin.clock.now()) {
+    let now = viewer.admin.clock.now();
+    let (search, wrong) = match search(&form, one, now) {
         Ok(search) => (search, None),
         Err(detail) => (DeliverySearch { webhook: one, ..DeliverySearch::default() }, Some(detail)),
     };
@@ -158,7 +163,7 @@ async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>,
         ranges: [periods.as_slice(), &[YESTERDAY]].concat(),
         redelivered: periods,
         wrong,
-        rows: page.items.iter().map(|delivery| Row { to: to(delivery), ..Row::of(delivery) }).collect(),
+        rows: page.items.iter().map(|delivery| Row { to: to(delivery), ..Row::of(delivery, now) }).collect(),
         older: page.next.map(|next| form.query_with("after", &next.to_string())),
     };
     Ok(viewer.said(html(&page)))

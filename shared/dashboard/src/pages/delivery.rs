@@ -92,7 +92,7 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
             Status::Held => "nothing yet: a resume of the webhook will send it",
             _ => begun_by(delivery.trigger),
         },
-        again: viewer.manages.is_some().then(|| again(&delivery, viewer.admin.clock.now())).flatten(),
+        again: viewer.manages.and_then(|_| again(&delivery, viewer.admin.clock.now())),
         timeline: timeline(&delivery),
         attempts: delivery.attempts.iter().enumerate().rev().map(AttemptRow::of).collect(),
         request,
@@ -114,7 +114,7 @@ pub(super) async fn redeliver(
 }
 
 /// The words of the button that sends the delivery again, if it can be.
-fn again(delivery: &Delivery, now: Timestamp) -> Option<&'static str> {
+pub(super) fn again(delivery: &Delivery, now: Timestamp) -> Option<&'static str> {
     if delivery.is_finished() {
         return Some("Deliver again");
     }

@@ -9,6 +9,7 @@ use statuspulse_core::admin::commands::NewKey;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::KeyId;
 
+use super::confirm::ConfirmPage;
 use crate::Answer;
 use crate::flash::Flash;
 use crate::forms::{Form, id};
@@ -96,32 +97,31 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     Ok(flash.on(see("keys")))
 }
 
-/// Asks to confirm, with the first characters of the key.
-#[derive(Template)]
-#[template(path = "key_revoke.html")]
-struct RevokePage {
-    frame: Frame,
-    id: String,
-    prefix: String,
-    role: &'static str,
-    is_own: bool,
-    /// Whether no other valid admin key is left then.
-    is_last_admin: bool,
-}
-
 pub(super) async fn ask_revoke(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id: KeyId = id(&path, "key")?;
     let now = viewer.admin.clock.now();
     let keys = viewer.admin.keys(viewer.account).await?;
     let key = keys.iter().find(|key| key.id == id).ok_or(Error::NotFound("key"))?;
     let is_admin = |key: &&ApiKey| key.role == Role::Admin && key.is_valid(now);
-    let page = RevokePage {
-        frame: viewer.frame().await?,
-        id: id.to_string(),
-        prefix: key.prefix.clone(),
-        role: key.role.name(),
-        is_own: by.key_id == id,
-        is_last_admin: is_admin(&key) && keys.iter().filter(is_admin).count() == 1,
+    let is_last_admin = is_admin(&key) && keys.iter().filter(is_admin).count() == 1;
+    let mut warnings = vec![];
+    if by.key_id == id {
+        warnings.push("You are signed in with this key, so you will be signed out.");
+    }
+    if is_last_admin {
+        warnings.push("This is the last valid admin key. Without it, nobody can make changes.");
+    }
+    let title = format!("Revoke the {} key {}…?", key.role.name(), key.prefix);
+    let action = format!("/dashboard/keys/{id}/revoke");
+    let page = ConfirmPage {
+        detail: "Every call with it is refused from then on. This cannot be undone.".to_owned(),
+        warnings,
+        ..ConfirmPage::new(
+            viewer.frame().await?,
+            title,
+            (&action, "Revoke this key"),
+            &[("/dashboard/keys", "API keys")],
+        )
     };
     Ok(viewer.said(html(&page)))
 }

@@ -10,6 +10,7 @@ mod edit;
 mod keys;
 mod rotate;
 mod search;
+mod several;
 mod sign_in;
 mod tryout;
 mod webhook;
@@ -31,10 +32,13 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/account", get(account::show))
         .route("/dashboard/account/slack", post(account::set_slack))
         .route("/dashboard/account/slack/test", post(account::test_slack))
+        .route("/dashboard/account/slack/remove", get(account::ask_remove_slack).post(account::remove_slack))
         .route("/dashboard/deliveries", get(deliveries::of_all))
+        .route("/dashboard/deliveries/redeliver", get(several::ask_deliveries).post(several::redeliver))
         .route("/dashboard/search", get(search::find))
         .route("/dashboard/webhooks", get(webhooks::list).post(edit::create))
         .route("/dashboard/webhooks/new", get(edit::new))
+        .route("/dashboard/webhooks/several", get(several::ask_webhooks).post(several::act_on_webhooks))
         .route("/dashboard/webhooks/{id}", get(webhook::show))
         .route("/dashboard/webhooks/{id}/edit", get(edit::edit).post(edit::update))
         .route("/dashboard/webhooks/{id}/try", get(tryout::show))

@@ -216,7 +216,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         },
         standing,
         day,
-        latest: latest.iter().map(Row::of).collect(),
+        latest: latest.iter().map(|delivery| Row::of(delivery, now)).collect(),
         secret: webhook.keys.current().prefix().to_owned(),
         old_secret: outgoing.map(|old| old.secret.prefix().to_owned()).unwrap_or_default(),
         secret_since: time(webhook.keys.rotated_at().unwrap_or(webhook.created_at)),
@@ -345,18 +345,17 @@ pub(super) async fn ask_redeliver(
     let count = viewer.admin.failed_since(viewer.account, id, since).await?;
     let at_least = if count == COUNTED as u64 { "At least " } else { "" };
     let page = ConfirmPage {
-        frame: viewer.frame().await?,
-        title: format!("Deliver the failed deliveries to {name} again?"),
         detail: format!(
             "{at_least}{} sent again, those whose events were accepted in the {words}, at a bounded rate.",
             deliveries_are(count, "failed")
         ),
-        name,
-        id: id.to_string(),
-        action: "redeliver",
-        button: "Deliver again",
-        chooses_style: false,
-        chosen: Some(("range", range)),
+        chosen: vec![("range", range)],
+        ..ConfirmPage::of_webhook(
+            viewer.frame().await?,
+            (id, &name),
+            format!("Deliver the failed deliveries to {name} again?"),
+            ("redeliver", "Deliver again"),
+        )
     };
     Ok(viewer.said(html(&page)))
 }
