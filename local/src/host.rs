@@ -7,7 +7,7 @@ use statuspulse_core::limiter::Limiter;
 use statuspulse_core::limits;
 use statuspulse_core::message::QueueName;
 use statuspulse_core::outbox::Outbox;
-use statuspulse_core::ports::{Clock, Metrics, Random, Sender};
+use statuspulse_core::ports::{Clock, Figures, Metrics, Random, Sender};
 use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_embedded::{Embedded, Received};
@@ -50,6 +50,7 @@ impl Services {
                 deliveries: store.clone(),
                 outbox: outbox.clone(),
                 rate_limits: store.clone(),
+                figures: store.clone(),
                 sender,
                 events: None,
                 clock: clock.clone(),
@@ -63,6 +64,7 @@ impl Services {
                 webhooks: store.clone(),
                 deliveries: store.clone(),
                 outbox,
+                figures: store.clone(),
                 limiter,
                 sender: probes,
                 clock,
@@ -90,7 +92,8 @@ impl Workers {
         }
         tasks.spawn(until_stopped(stopped.clone(), wake(worker.clone(), store.clone())));
         tasks.spawn(until_stopped(stopped.clone(), reconcile(worker.clone())));
-        tasks.spawn(until_stopped(stopped, prune(worker.clone(), store.clone())));
+        tasks.spawn(until_stopped(stopped.clone(), prune(worker.clone(), store.clone())));
+        tasks.spawn(store_figures(store.clone(), stopped));
         Self { tasks, stop }
     }
 
@@ -185,6 +188,22 @@ async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
             Err(error) => tracing::error!(%error, "old records cannot be deleted; trying again later"),
         }
         pause(statuspulse_embedded::PRUNE_EVERY).await;
+    }
+}
+
+/// Stores what was counted, every second and once more at the end.
+async fn store_figures(store: Arc<Embedded>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let stops = tokio::select! {
+            () = pause(limits::FIGURES_FLUSHED_EVERY) => false,
+            _ = stopped.wait_for(|stopped| *stopped) => true,
+        };
+        if let Err(error) = store.flush().await {
+            tracing::warn!(%error, "figures cannot be stored; trying again");
+        }
+        if stops {
+            return;
+        }
     }
 }
 

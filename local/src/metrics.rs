@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::ports::Metrics;
 
 /// Upper bounds of the lag histogram, in seconds. The promise is 200 ms (rule 4.1).
@@ -21,6 +21,7 @@ const LAG_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 
 pub(crate) struct Counters {
     registry: Registry,
     first_lag: Histogram,
+    after_wait_lag: Histogram,
     retries: Counter,
     succeeded: Counter,
     failed: Family<[(&'static str, &'static str); 1], Counter>,
@@ -42,8 +43,14 @@ impl Default for Counters {
         let lag = "From acceptance of an event to its first attempt";
         let first_lag = Histogram::new(LAG_BOUNDS);
         registry.register_with_unit("first_attempt_lag", lag, Unit::Seconds, first_lag.clone());
+        let after_wait =
+            "From the moment a delivery that had to wait or was held is due to its first attempt";
+        let after_wait_lag = Histogram::new(LAG_BOUNDS);
+        let name = "first_attempt_after_wait_lag";
+        registry.register_with_unit(name, after_wait, Unit::Seconds, after_wait_lag.clone());
         let counters = Self {
             first_lag,
+            after_wait_lag,
             retries: add(&mut registry, "retries", "Attempts that were not first attempts"),
             succeeded: add(&mut registry, "deliveries_succeeded", "Successful attempts"),
             failed: add(&mut registry, "attempts_failed", "Failed attempts, by class"),
@@ -88,11 +95,11 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
 }
 
 impl Metrics for Counters {
-    fn attempt_began(&self, first: bool, lag: Duration) {
-        if first {
-            self.first_lag.observe(lag.as_secs_f64());
-        } else {
-            self.retries.inc();
+    fn attempt_began(&self, began: Began) {
+        match began {
+            Began::First(lag) => self.first_lag.observe(lag.as_secs_f64()),
+            Began::FirstAfterWait(lag) => self.after_wait_lag.observe(lag.as_secs_f64()),
+            Began::Retry => _ = self.retries.inc(),
         }
     }
 

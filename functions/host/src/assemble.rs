@@ -1,7 +1,7 @@
 //! Opens clients, connections and keys once per execution environment, during the init phase. Otherwise the first
 //! event would have to, with only a fraction of a processor. Each function gets its service from here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::limiter::Limiter;
 use statuspulse_core::limits;
 use statuspulse_core::outbox::Outbox;
-use statuspulse_core::ports::{Clock, EventPublisher, Random, Sender};
+use statuspulse_core::ports::{Clock, EventPublisher, Figures, Random, Sender};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_outbound::{Outbound, OutboundConfig, SystemResolver};
@@ -37,6 +37,7 @@ pub struct Host {
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) emf: Arc<Emf>,
+    figures_stored: Arc<Mutex<Timestamp>>,
     aws: aws_types::SdkConfig,
 }
 
@@ -76,7 +77,7 @@ impl Host {
         let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
         let limiter = Arc::new(Limiter::new(store.clone()));
         let emf = Arc::new(Emf::new(environment::required("STATUSPULSE_STACK")?));
-        Ok(Self { data_key, clock, random, store, limiter, messages, emf, aws })
+        Ok(Self { data_key, clock, random, store, limiter, messages, emf, figures_stored: Arc::default(), aws })
     }
 
     /// The service that accepts events.
@@ -104,6 +105,7 @@ impl Host {
             deliveries: self.store.clone(),
             outbox: self.outbox(),
             rate_limits: self.store.clone(),
+            figures: self.store.clone(),
             sender,
             events: None,
             clock: self.clock.clone(),
@@ -137,6 +139,7 @@ impl Host {
             sessions: self.store.clone(),
             webhooks: self.store.clone(),
             deliveries: self.store.clone(),
+            figures: self.store.clone(),
             outbox: self.outbox(),
             limiter: self.limiter.clone(),
             sender,
@@ -162,6 +165,22 @@ impl Host {
             self.store.stop_at(stopped).await?;
         }
         Ok(repairs)
+    }
+
+    /// Stores the figures that this environment has counted, but not twice in a second: under load one write serves many
+    /// invocations. What is left then is stored after a later invocation.
+    pub(crate) async fn store_figures(&self) {
+        let now = self.clock.now();
+        {
+            let mut stored = self.figures_stored.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.duration_since(*stored).unsigned_abs() < limits::FIGURES_FLUSHED_EVERY {
+                return;
+            }
+            *stored = now;
+        }
+        if let Err(error) = self.store.flush().await {
+            tracing::warn!(%error, "figures are not stored yet");
+        }
     }
 
     /// Connects to SQS, for a function that sends messages for every event.

@@ -50,6 +50,7 @@ pub async fn work_batch(
     let work = payload.records.into_iter().map(|record| one(host, worker, record, left));
     let response = each_on_its_own(work).await;
     host.emf.flush(host.clock.now());
+    host.store_figures().await;
     Ok(response)
 }
 

@@ -29,6 +29,7 @@ mod section_11_finding;
 mod section_11_keys_and_sign_in;
 mod section_11_seeing_what_happened;
 mod section_11_several;
+mod section_11_stats;
 mod section_12_names_on_the_wire;
 mod section_13_quotas;
 mod support;

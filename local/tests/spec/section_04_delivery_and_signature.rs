@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::message::{Message, QueueName};
 
 use crate::support::*;
@@ -28,27 +28,27 @@ async fn the_lag_from_acceptance_to_start_is_recorded_for_each_attempt() {
     world.publish(&opened("A")).await;
     world.advance(MINUTE * 2).await;
     let began = world.metrics.began.lock().unwrap().clone();
-    let retried = Duration::from_millis(12) + MINUTE;
-    assert_eq!(began, [(true, Duration::from_millis(12)), (false, retried)]);
+    assert_eq!(began, [Began::First(Duration::from_millis(12)), Began::Retry]);
     assert_eq!(*world.metrics.ended.lock().unwrap(), [Some(Class::Http5xx), None]);
 }
 
 #[tokio::test]
-async fn the_lag_is_also_recorded_for_events_that_waited_or_were_held() {
+async fn events_that_waited_or_were_held_have_a_series_of_their_own() {
     let world = World::new().await;
     let hook = world.register(URL).await;
     world.receivers.answers_next(URL, [500]);
     world.publish(&opened("A")).await;
     world.publish(&resolved("A")).await;
     world.advance(MINUTE).await;
-    let lags = || -> Vec<u64> { world.metrics.began.lock().unwrap().iter().map(|b| b.1.as_secs()).collect() };
-    assert_eq!(lags(), [0, 60, 60], "the last one waited for the first of its incident");
+    let began = || world.metrics.began.lock().unwrap().clone();
+    let (first, waited) = (Began::First(Duration::ZERO), Began::FirstAfterWait(Duration::ZERO));
+    assert_eq!(began(), [first, Began::Retry, waited], "the last one waited for the first of its incident");
     world.act(&hook, "pause").await;
     world.publish(&opened("B")).await;
     world.advance(HOUR).await;
     world.act(&hook, "resume").await;
     world.run_until_idle().await;
-    assert_eq!(lags(), [0, 60, 60, 3600], "this one was held");
+    assert_eq!(began(), [first, Began::Retry, waited, waited], "this one was held");
 }
 
 #[tokio::test]

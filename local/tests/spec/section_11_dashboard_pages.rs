@@ -33,7 +33,7 @@ async fn the_list_is_searched_and_says_how_each_has_been_doing() {
     all.says("On-call bot")
         .says("Active")
         .says("Paused")
-        .says("1 delivered, 0 failed, 0 open")
+        .says("1 delivered, 0 failed attempts")
         .says("2 found");
     for (query, found, not) in [
         ("?q=ON-CALL", &first, &second),
@@ -249,7 +249,7 @@ async fn a_paused_webhook_says_why_since_when_what_failed_what_is_held_and_what_
         .open(&path(&hook, ""))
         .await
         .says("Healthy. New events are delivered immediately")
-        .does_not_say("held");
+        .does_not_say("still held");
 }
 
 #[tokio::test]
@@ -426,7 +426,7 @@ async fn what_failed_is_made_again_since_a_time() {
         world.advance(MINUTE).await;
     }
     assert!(world.statuses(&hook).await.contains(&"failed".to_owned()));
-    world.browser().await.open(LIST).await.says("90 delivered, 1 failed (1 %), 0 open");
+    world.browser().await.open(LIST).await.says("90 delivered, 5 failed attempts, 1 given up");
     world.receivers.answers_event(URL, &poison, 200);
     let browser = world.browser().await;
     browser.submit(&path(&hook, "/redeliver"), &[]).await.says("Choose a period");

@@ -5,6 +5,7 @@
 //! | metric | unit | further dimensions | meaning |
 //! |---|---|---|---|
 //! | `FirstAttemptLagMs` | ms | – | from the acceptance of an event to its first attempt (rule 4.1: 200 ms) |
+//! | `FirstAttemptAfterWaitLagMs` | ms | – | the same from the moment it was due, for a delivery that had to wait or was held |
 //! | `DeliverySucceeded` | count | – | attempts that succeeded |
 //! | `DeliveryFailed` | count | `Class` | attempts that failed |
 //! | `Retries` | count | – | attempts that were not first attempts |
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::ports::Metrics;
 
 /// The namespace of the metrics.
@@ -36,6 +37,7 @@ pub struct Emf {
 #[derive(Debug, Default)]
 struct Counted {
     first_lag_ms: Vec<u64>,
+    after_wait_lag_ms: Vec<u64>,
     retries: u64,
     succeeded: u64,
     failed: BTreeMap<&'static str, u64>,
@@ -46,13 +48,12 @@ struct Counted {
 }
 
 impl Metrics for Emf {
-    fn attempt_began(&self, first: bool, lag: Duration) {
-        self.count(|counted| {
-            if first {
-                counted.first_lag_ms.push(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
-            } else {
-                counted.retries += 1;
-            }
+    fn attempt_began(&self, began: Began) {
+        let millis = |lag: Duration| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        self.count(|counted| match began {
+            Began::First(lag) => counted.first_lag_ms.push(millis(lag)),
+            Began::FirstAfterWait(lag) => counted.after_wait_lag_ms.push(millis(lag)),
+            Began::Retry => counted.retries += 1,
         });
     }
 
@@ -118,14 +119,20 @@ impl Emf {
         if let Some(oldest) = counted.oldest {
             counts.push(("OldestUndeliveredAgeSeconds", "Seconds", json!(oldest.as_secs())));
         }
-        let mut lags = counted.first_lag_ms.chunks(crate::limits::METRIC_VALUES).map(|lags| json!(lags));
-        if let Some(first) = lags.next() {
-            counts.push(("FirstAttemptLagMs", "Milliseconds", first));
+        let mut more = vec![];
+        for (name, lags) in [
+            ("FirstAttemptLagMs", &counted.first_lag_ms),
+            ("FirstAttemptAfterWaitLagMs", &counted.after_wait_lag_ms),
+        ] {
+            let mut values =
+                lags.chunks(crate::limits::METRIC_VALUES).map(|lags| (name, "Milliseconds", json!(lags)));
+            counts.extend(values.next());
+            more.extend(values);
         }
         if !counts.is_empty() {
             lines.push(self.line(now, None, &counts));
         }
-        lines.extend(lags.map(|more| self.line(now, None, &[("FirstAttemptLagMs", "Milliseconds", more)])));
+        lines.extend(more.into_iter().map(|values| self.line(now, None, &[values])));
         for (class, count) in counted.failed {
             lines.push(self.line(now, Some(class), &[("DeliveryFailed", "Count", json!(count))]));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use statuspulse_aws::Emf;
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::ports::Metrics;
 
 fn lines(emf: &Emf) -> Vec<Value> {
@@ -18,9 +18,10 @@ fn lines(emf: &Emf) -> Vec<Value> {
 fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure() {
     let emf = Emf::new("statuspulse-dev");
     for lag in [12, 250] {
-        emf.attempt_began(true, Duration::from_millis(lag));
+        emf.attempt_began(Began::First(Duration::from_millis(lag)));
     }
-    emf.attempt_began(false, Duration::from_secs(60));
+    emf.attempt_began(Began::FirstAfterWait(Duration::from_millis(7)));
+    emf.attempt_began(Began::Retry);
     emf.attempt_ended(None, Duration::from_millis(40));
     emf.attempt_ended(Some(Class::Timeout), Duration::from_secs(11));
     emf.attempt_ended(Some(Class::Http5xx), Duration::from_secs(3600));
@@ -40,6 +41,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
         {"Name": "WebhookPaused", "Unit": "Count"},
         {"Name": "OldestUndeliveredAgeSeconds", "Unit": "Seconds"},
         {"Name": "FirstAttemptLagMs", "Unit": "Milliseconds"},
+        {"Name": "FirstAttemptAfterWaitLagMs", "Unit": "Milliseconds"},
     ]);
     let failed = json!([{"Name": "DeliveryFailed", "Unit": "Count"}]);
     assert_eq!(
@@ -54,6 +56,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
                 "WebhookPaused": 1,
                 "OldestUndeliveredAgeSeconds": 3600,
                 "FirstAttemptLagMs": [12, 250],
+                "FirstAttemptAfterWaitLagMs": [7],
             }),
             json!({"_aws": definition(json!([["Stack", "Class"]]), failed.clone()), "Stack": "statuspulse-dev", "Class": "http_5xx", "DeliveryFailed": 2}),
             json!({"_aws": definition(json!([["Stack", "Class"]]), failed), "Stack": "statuspulse-dev", "Class": "timeout", "DeliveryFailed": 1}),
@@ -66,7 +69,7 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
 fn a_line_has_a_hundred_values_at_most() {
     let emf = Emf::new("statuspulse-dev");
     for lag in 0..250 {
-        emf.attempt_began(true, Duration::from_millis(lag));
+        emf.attempt_began(Began::First(Duration::from_millis(lag)));
     }
     let counts: Vec<_> =
         lines(&emf).iter().map(|line| line["FirstAttemptLagMs"].as_array().unwrap().len()).collect();

@@ -8,6 +8,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+/// How an attempt began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Began {
+    /// A first attempt that had nothing to wait for, this long after its event was accepted.
+    First(Duration),
+    /// A first attempt whose delivery waited for an earlier one of its incident, or was held or finished, this long after
+    /// it became due.
+    FirstAfterWait(Duration),
+    /// A retry.
+    Retry,
+}
+
 /// Why an attempt failed, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray)]
 #[strum(serialize_all = "snake_case")]

@@ -20,14 +20,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::attempt::{Attempt, Class, Trigger};
+use crate::attempt::{Attempt, Began, Class, Trigger};
 use crate::destination::Consequence;
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::message::{AttemptKey, AttemptMessage, DomainEventKind, EventMessage, Message, ScheduledMessage};
 use crate::retry::Ladder;
-use crate::time::later;
+use crate::time::{later, since};
 use crate::webhook::Webhook;
 
 pub use self::timing::Timing;
@@ -251,6 +251,22 @@ impl Delivery {
     /// the message for it, or is repeated.
     pub fn is_as_accepted(&self) -> bool {
         self.version == 0 && matches!(self.state, State::Scheduled { number: 1, .. })
+    }
+
+    /// How its current attempt begins at this time. It was put back for a reason on our side if it is `delayed`: then it
+    /// had nothing else to wait for.
+    pub(crate) fn began(&self, at: Timestamp) -> Began {
+        match self.state {
+            State::Scheduled { number: 1, at: due, .. } => {
+                let has_waited = self.round > 1 || (due > self.accepted_at && !self.delayed);
+                if has_waited {
+                    Began::FirstAfterWait(since(due, at))
+                } else {
+                    Began::First(since(self.accepted_at, at))
+                }
+            }
+            _ => Began::Retry,
+        }
     }
 
     /// The next attempt and its time; `None` if the delivery is not scheduled.

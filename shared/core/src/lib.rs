@@ -29,6 +29,7 @@ pub mod destination;
 pub mod error;
 pub mod event;
 pub mod fields;
+pub mod figures;
 #[cfg(test)]
 mod fixtures;
 pub mod ids;

@@ -205,6 +205,16 @@ pub const KEY_PERIODS_FROM: i64 = 1_794_700_800;
 /// deleted webhook are stored. Events of a webhook that was paused for a year are no longer of use.
 pub const UNFINISHED_RETENTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The promise: within this time of an event's acceptance its first attempt begins.
+pub const PROMISED: Duration = Duration::from_millis(200);
+/// Bounds in which the durations of attempts are counted, in milliseconds. Close together where the promise is decided.
+pub const FIGURE_BOUNDS_MS: [u64; 20] =
+    [1, 2, 5, 10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10_000, 30_000, 60_000];
+/// Hours of figures that are kept of an account or a webhook, the current one included.
+pub const FIGURE_HOURS: usize = 30 * 24 + 1;
+/// How often a process that keeps running stores what it has counted.
+pub const FIGURES_FLUSHED_EVERY: Duration = Duration::from_secs(1);
+
 /// Entries stored of a webhook's audit log. Every attempt reads them with the webhook.
 pub const AUDIT_ENTRIES_KEPT: usize = 20;
 

@@ -21,9 +21,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::access::{Account, ApiKey, KeyHash, Session};
-use crate::attempt::{Class, Failure, Reply};
+use crate::attempt::{Began, Class, Failure, Reply};
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::event::Event;
+use crate::figures::{Counts, Fact, Owner, Pending};
 use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
 use crate::quota::Quotas;
@@ -340,10 +341,49 @@ pub trait EventPublisher: Send + Sync {
     async fn publish(&self, event: &DomainEvent) -> PortResult<()>;
 }
 
+/// Figures of accounts and webhooks, by the hour. See [`figures`](crate::figures).
+#[async_trait]
+pub trait Figures: Send + Sync {
+    /// Counts a fact for the webhook and its account. A store may keep it in memory until [`flush`](Self::flush): a
+    /// process that dies loses what it counted since the last one.
+    fn count(&self, account: AccountId, webhook: WebhookId, at: Timestamp, fact: Fact);
+    /// The counts of the account, or of one of its webhooks, for each hour from the one of `since` on, in no order. An
+    /// hour may occur twice. What another process has not flushed yet is missing.
+    async fn figures(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        since: Timestamp,
+    ) -> PortResult<Vec<(Timestamp, Counts)>>;
+    /// Stores what was counted. After an error it is stored by a later call.
+    async fn flush(&self) -> PortResult<()>;
+}
+
+/// Figures that are forgotten at the end of the process.
+#[async_trait]
+impl Figures for Pending {
+    fn count(&self, account: AccountId, webhook: WebhookId, at: Timestamp, fact: Fact) {
+        Self::count(self, account, webhook, at, fact);
+    }
+
+    async fn figures(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        since: Timestamp,
+    ) -> PortResult<Vec<(Timestamp, Counts)>> {
+        Ok(self.of(Owner::of(account, webhook), since))
+    }
+
+    async fn flush(&self) -> PortResult<()> {
+        Ok(())
+    }
+}
+
 /// Metrics. A webhook's id is never a dimension, so that there are few time series.
 pub trait Metrics: Send + Sync {
-    /// An attempt began, `lag` after its event was accepted.
-    fn attempt_began(&self, first: bool, lag: Duration);
+    /// An attempt began.
+    fn attempt_began(&self, began: Began);
     /// An attempt succeeded, or failed with this class, `age` after its event was accepted.
     fn attempt_ended(&self, failure: Option<Class>, age: Duration);
     /// An attempt could not be made for a reason on our side, and was put back.

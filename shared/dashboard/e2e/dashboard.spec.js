@@ -370,7 +370,7 @@ test("PagerDuty and Slack webhooks are created and tested, and receive an incide
   await page.goto(LIST);
   await expect.poll(async () => {
     await page.reload();
-    return page.getByText("1 delivered, 0 failed, 0 open").count();
+    return page.getByText("1 delivered, 0 failed attempts").count();
   }).toBe(2);
 });
 

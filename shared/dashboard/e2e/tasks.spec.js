@@ -84,6 +84,17 @@ test("several webhooks are paused, and several deliveries sent again, after thei
   await expect(said(page)).toHaveText("2 webhooks paused.");
 });
 
+test("whether the promise holds is on the first page", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), { description: "On-call bot" });
+  await program.publish("INC-1");
+  await until(program, webhook, (deliveries) => deliveries.some(({ status }) => status === "delivered"));
+  await signIn(page, program);
+  const promise = page.getByRole("main").getByText(/of 1 first attempt began within 200 ms/);
+  await expect(promise).toHaveCount(2);
+  await page.getByText("How this is measured").click();
+  await expect(page.getByText("the connection is opened")).toBeVisible();
+});
+
 test("a teammate is told in Slack with three clicks", async ({ page, program, standIns }) => {
   await signIn(page, program);
   await page.getByRole("link", { name: "Account" }).click();

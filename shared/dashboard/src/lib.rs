@@ -19,6 +19,7 @@
 //! - Viewers see no buttons that make changes. The role is checked again when a form arrives.
 
 mod cookie;
+mod day;
 mod flash;
 mod forms;
 mod guard;

@@ -17,8 +17,5 @@ pub(crate) const REFRESH_SOON: Duration = Duration::from_secs(2);
 /// Deliveries per page.
 pub(crate) const DELIVERIES_PAGE: usize = 50;
 
-/// Deliveries that are counted for the diagram of a day.
-pub(crate) const LATEST_READ: usize = 100;
-
-/// Webhooks per page. For each one the latest deliveries are read.
+/// Webhooks per page. For each one the figures of a day and the latest delivery are read.
 pub(crate) const WEBHOOKS_PAGE: usize = 20;

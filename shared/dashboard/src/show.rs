@@ -1,4 +1,4 @@
-//! How names, times and states are shown, and the two diagrams: the bars of a day and the timeline of a delivery.
+//! How names, times and states are shown, and the timeline of a delivery.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,6 +29,13 @@ impl Frame {
 
 /// HTML that the templates do not escape. It must contain only our own times, numbers and words, never input.
 pub(crate) struct Markup(String);
+
+impl Markup {
+    /// Markup that we made, without any input in it.
+    pub(crate) fn ours(markup: String) -> Self {
+        Self(markup)
+    }
+}
 
 impl HtmlSafe for Markup {}
 
@@ -73,7 +80,7 @@ pub(crate) fn time(at: Timestamp) -> Markup {
     Markup(format!(r#"<time datetime="{at}">{shown}&nbsp;UTC</time>"#))
 }
 
-fn maybe_time(at: Option<Timestamp>) -> Markup {
+pub(crate) fn maybe_time(at: Option<Timestamp>) -> Markup {
     at.map_or_else(|| Markup("&ndash;".to_owned()), time)
 }
 
@@ -156,115 +163,6 @@ pub(crate) fn millis(duration: Duration) -> String {
     match duration.as_millis() {
         0 => format!("{:.1} ms", duration.as_secs_f64() * 1e3),
         whole => format!("{whole} ms"),
-    }
-}
-
-/// The deliveries of the last 24 hours, by hour and result.
-pub(crate) struct Day {
-    hours: [Hour; HOURS],
-    pub(crate) delivered: usize,
-    pub(crate) failed: usize,
-    pub(crate) open: usize,
-    /// The median duration of the successful attempts.
-    pub(crate) median: Option<Duration>,
-    pub(crate) last: Option<Timestamp>,
-    /// Whether there are more deliveries than were counted.
-    pub(crate) is_cut: bool,
-}
-
-#[derive(Default, Clone, Copy)]
-struct Hour {
-    good: usize,
-    bad: usize,
-    open: usize,
-}
-
-const HOURS: usize = 24;
-const HOUR: i64 = 3600;
-
-impl Day {
-    pub(crate) fn of(deliveries: &[Delivery], is_cut: bool, now: Timestamp) -> Self {
-        let mut day = Self {
-            hours: [Hour::default(); HOURS],
-            delivered: 0,
-            failed: 0,
-            open: 0,
-            median: None,
-            last: deliveries.first().map(|delivery| delivery.accepted_at),
-            is_cut,
-        };
-        let mut took: Vec<Duration> = vec![];
-        for delivery in deliveries {
-            let ago = (now.as_second() - delivery.accepted_at.as_second()).max(0) / HOUR;
-            let place = usize::try_from(ago).unwrap_or(HOURS);
-            let Some(hour) = HOURS.checked_sub(place + 1).and_then(|place| day.hours.get_mut(place)) else {
-                continue;
-            };
-            let failing = delivery.attempts.last().is_some_and(|last| !last.succeeded());
-            match delivery.status() {
-                Status::Delivered => (hour.good, day.delivered) = (hour.good + 1, day.delivered + 1),
-                Status::Failed => (hour.bad, day.failed) = (hour.bad + 1, day.failed + 1),
-                _ if failing => (hour.bad, day.open) = (hour.bad + 1, day.open + 1),
-                _ => (hour.open, day.open) = (hour.open + 1, day.open + 1),
-            }
-            took.extend(delivery.attempts.last().filter(|last| last.succeeded()).map(|last| last.duration));
-        }
-        took.sort_unstable();
-        day.median = took.get(took.len() / 2).copied();
-        day
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.last.is_none()
-    }
-
-    pub(crate) fn last_shown(&self) -> Markup {
-        maybe_time(self.last)
-    }
-
-    pub(crate) fn median_text(&self) -> String {
-        self.median.map_or_else(|| "\u{2013}".to_owned(), millis)
-    }
-
-    /// The numbers as text, also as the label of the diagram.
-    pub(crate) fn words(&self) -> String {
-        let cut = if self.is_cut { "latest only: " } else { "" };
-        let ended = self.delivered + self.failed;
-        let rate = match (self.failed * 100).checked_div(ended) {
-            Some(percent) if self.failed > 0 => format!(" ({} %)", percent.max(1)),
-            _ => String::new(),
-        };
-        format!("{cut}{} delivered, {} failed{rate}, {} open", self.delivered, self.failed, self.open)
-    }
-
-    /// A bar per hour, the latest on the right. From bottom to top: delivered, open, failed.
-    pub(crate) fn sparkline(&self) -> Markup {
-        const HEIGHT: usize = 24;
-        let most = self.hours.iter().map(|hour| hour.good + hour.bad + hour.open).max().unwrap_or(0).max(1);
-        let mut svg = format!(
-            r#"<svg class="spark" viewBox="0 0 96 {HEIGHT}" width="96" height="{HEIGHT}" role="img" aria-label="Last 24 hours: {}">"#,
-            self.words()
-        );
-        for (place, hour) in self.hours.iter().enumerate() {
-            let mut top = HEIGHT;
-            for (class, count) in [("good", hour.good), ("open", hour.open), ("bad", hour.bad)] {
-                let height = (count * (HEIGHT - 2)).div_ceil(most);
-                if height > 0 {
-                    top = top.saturating_sub(height);
-                    let x = place * 4;
-                    _ = write!(
-                        svg,
-                        r#"<rect class="{class}" x="{x}" y="{top}" width="3" height="{height}"/>"#
-                    );
-                }
-            }
-            if top == HEIGHT {
-                let (x, y) = (place * 4, HEIGHT - 1);
-                _ = write!(svg, r#"<rect class="none" x="{x}" y="{y}" width="3" height="1"/>"#);
-            }
-        }
-        svg.push_str("</svg>");
-        Markup(svg)
     }
 }
 

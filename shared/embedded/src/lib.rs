@@ -12,6 +12,7 @@ mod deliveries;
 mod delivery_rows;
 mod entry;
 mod fair_queue;
+mod figures;
 mod limits;
 mod lists;
 mod prune;
@@ -50,6 +51,7 @@ pub struct Embedded {
     webhook_cache: Arc<webhook_cache::Cache>,
     claims: deliveries::Claims,
     rate_limits: rate_limits::Taken,
+    figures: statuspulse_core::figures::Pending,
     queues: Arc<queue::Queues>,
     clock: Clocked,
     /// Held while a server uses the folder.
@@ -136,6 +138,7 @@ impl Embedded {
             webhook_cache: Arc::default(),
             claims: deliveries::Claims::default(),
             rate_limits: rate_limits::Taken::default(),
+            figures: statuspulse_core::figures::Pending::default(),
             queues,
             clock: Clocked(clock),
             _lock: lock,

@@ -11,6 +11,7 @@ use statuspulse_core::record::millis;
 use crate::Embedded;
 use crate::accounts::count_kept;
 use crate::columns::{bytes16, time};
+use crate::figures::prune_figures;
 
 impl Embedded {
     /// Deletes what is older than the retention at `now`, and returns the disk space. Returns how many deliveries and events
@@ -31,6 +32,9 @@ impl Embedded {
         }
         self.writer
             .write(None, "pruning", move |connection| prune_tombstones(connection, before), |_| {})
+            .await?;
+        self.writer
+            .write(None, "pruning", move |connection| prune_figures(connection, before), |_| {})
             .await?;
         self.writer.write(None, "pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
         while self.writer.write(None, "returning disk space", return_pages, |_| {}).await? {}

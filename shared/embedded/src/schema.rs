@@ -76,6 +76,14 @@ CREATE TABLE dead_letters (
 ) STRICT;
 ";
 
+/// Tables that were added to this format. They are created in an older file, too. An older version of the program ignores
+/// them.
+const ADDED: &str = "
+CREATE TABLE IF NOT EXISTS figures (
+    owner BLOB NOT NULL, hour INTEGER NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (owner, hour)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Creates the tables in a new file. Refuses a file with another format.
 pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), OtherFormat>> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -83,6 +91,9 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), Ot
     if found == 0 {
         connection.execute_batch(TABLES)?;
         connection.pragma_update(None, "user_version", VERSION)?;
+    }
+    if matches!(found, 0 | VERSION) {
+        connection.execute_batch(ADDED)?;
     }
     connection.execute_batch("COMMIT")?;
     Ok(if matches!(found, 0 | VERSION) { Ok(()) } else { Err(OtherFormat { found }) })

@@ -38,6 +38,7 @@ mod path;
 mod problem;
 mod query;
 mod quotas;
+mod stats;
 mod test_result;
 mod webhooks;
 
@@ -102,6 +103,7 @@ fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
         .merge(dashboard::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())
+        .merge(stats::routes())
         .merge(egress::routes())
         .merge(docs::routes())
         .layer(durable)

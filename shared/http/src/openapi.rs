@@ -64,6 +64,7 @@ fn operations() -> Vec<Operation> {
         crate::webhooks::openapi::operations(),
         crate::deliveries::openapi::operations(),
         crate::events::openapi::operations(),
+        crate::stats::operations(),
         crate::egress::operations(),
         crate::docs::operations(),
     ]

@@ -8,6 +8,7 @@
 mod accounts;
 mod claims;
 mod events;
+mod figures;
 mod lanes;
 mod lists;
 mod rate_limits;
@@ -48,6 +49,8 @@ fn cases() -> Vec<Case> {
         case!(claims::a_claim_before_the_due_time_is_exclusive_too),
         case!(rate_limits::a_slot_that_is_taken_says_when_the_next_is_free),
         case!(rate_limits::one_of_many_concurrent_takers_gets_the_slot),
+        case!(figures::counts_add_up_for_a_webhook_and_its_account_by_the_hour),
+        case!(figures::what_was_flushed_is_there_after_a_restart),
         case!(lanes::an_event_accepted_behind_an_unfinished_one_of_its_incident_waits),
         case!(lanes::an_event_accepted_behind_finished_ones_goes_at_once),
         case!(lanes::a_delivery_saved_as_scheduled_behind_an_unfinished_one_waits_instead),

@@ -14,8 +14,8 @@ use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
 use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Claim, Clock, Deliveries, Random, RateLimits, Records, Saved, Sessions, Usage,
-    Webhooks,
+    Acceptance, Accounts, Claim, Clock, Deliveries, Figures, Random, RateLimits, Records, Saved, Sessions,
+    Usage, Webhooks,
 };
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::SigningKeys;
@@ -23,9 +23,12 @@ use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::{self, Headers, Settings, Webhook};
 
 /// The ports of a store that the cases test.
-pub trait Store: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage {}
+pub trait Store:
+    Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage + Figures
+{
+}
 
-impl<T: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage> Store for T {}
+impl<T: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage + Figures> Store for T {}
 
 /// A location of a store's records, such as a folder or a table.
 #[async_trait]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use statuspulse_core::access::{Caller, Manager, Role};
 use statuspulse_core::check::{Checked, Reconciled};
 use statuspulse_core::error::{Error, Result};
+use statuspulse_core::figures::Pending;
 use statuspulse_core::ids::{EventId, KeyPeriod, WebhookId};
 use statuspulse_core::limiter::Limiter;
 use statuspulse_core::outbox::Outbox;
@@ -72,6 +73,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
             deliveries: ports.clone(),
             outbox: outbox.clone(),
             rate_limits: ports.clone(),
+            figures: Arc::new(Pending::default()),
             sender: ports.clone(),
             events: None,
             clock: ports.clone(),
@@ -85,6 +87,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
             webhooks: ports.clone(),
             deliveries: ports.clone(),
             outbox,
+            figures: Arc::new(Pending::default()),
             limiter,
             sender: ports.clone(),
             clock: ports.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Session};
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
@@ -142,7 +142,7 @@ impl Random for Ports {
 }
 
 impl Metrics for Ports {
-    fn attempt_began(&self, _: bool, _: Duration) {}
+    fn attempt_began(&self, _: Began) {}
     fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
     fn attempt_not_made(&self) {}
     fn webhook_paused(&self) {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use statuspulse_core::attempt::Class;
+use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -78,7 +78,7 @@ impl Random for Dice {
 /// Metrics that record each value.
 #[derive(Default)]
 pub(crate) struct Counted {
-    pub(crate) began: Mutex<Vec<(bool, Duration)>>,
+    pub(crate) began: Mutex<Vec<Began>>,
     pub(crate) ended: Mutex<Vec<Option<Class>>>,
     pub(crate) not_made: Mutex<usize>,
     pub(crate) pauses: Mutex<usize>,
@@ -86,8 +86,8 @@ pub(crate) struct Counted {
 }
 
 impl Metrics for Counted {
-    fn attempt_began(&self, first: bool, lag: Duration) {
-        self.began.lock().unwrap().push((first, lag));
+    fn attempt_began(&self, began: Began) {
+        self.began.lock().unwrap().push(began);
     }
 
     fn attempt_ended(&self, failure: Option<Class>, _: Duration) {

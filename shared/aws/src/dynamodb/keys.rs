@@ -17,6 +17,7 @@
 //! | [`Session`](Key::Session) | `B#<hash>` | `b` | until it expires |
 //! | [`Sealing`](Key::Sealing): the wrapped data key | `S#data-key` | `s` | unlimited |
 //! | [`Stopped`](Key::Stopped): where the check of all webhooks goes on | `S#reconcile` | `s` | unlimited |
+//! | [`Figures`](Key::Figures) of a webhook or an account | `F#<id>` | `f#<hour>` | 30 days |
 //!
 //! `AccountListed` is an entry in the list of accounts. `WebhookOfAccount` is a copy for the fan-out, and
 //! `CredentialOfAccount` a copy for lists. Jobs find deliveries by their marks.
@@ -33,8 +34,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use statuspulse_core::access::KeyHash;
+use statuspulse_core::figures::Owner;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::ports::RateLimit;
 
@@ -65,6 +68,8 @@ pub(crate) enum Key<'a> {
     Session(KeyHash),
     Sealing,
     Stopped,
+    /// The figures of this hour.
+    Figures(Owner, Timestamp),
 }
 
 /// Lets jobs find an unfinished or failed delivery. A delivery as accepted has no mark, because its message is
@@ -123,6 +128,13 @@ impl Key<'_> {
             Key::Session(hash) => (format!("B#{}", hex(&hash.0)), "b".to_owned()),
             Key::Sealing => ("S#data-key".to_owned(), "s".to_owned()),
             Key::Stopped => ("S#reconcile".to_owned(), "s".to_owned()),
+            Key::Figures(owner, hour) => {
+                let owner = match owner {
+                    Owner::Account(id) => id.to_string(),
+                    Owner::Webhook(id) => id.to_string(),
+                };
+                (format!("F#{owner}"), format!("f#{:012}", hour.as_second()))
+            }
         }
     }
 

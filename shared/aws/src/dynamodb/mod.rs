@@ -17,6 +17,7 @@ mod accounts;
 mod claims;
 mod deliveries;
 mod events;
+mod figures;
 pub(crate) mod item;
 mod key_cache;
 pub(crate) mod keys;

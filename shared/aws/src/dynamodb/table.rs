@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
+use statuspulse_core::figures::Pending;
 use statuspulse_core::ports::{Clock, Conflict, PortResult, Random, Unavailable};
 use statuspulse_core::record::Unreadable;
 
@@ -33,6 +34,7 @@ pub struct Table {
     pub(super) random: Arc<dyn Random>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) key_cache: KeyCache,
+    pub(super) figures: Arc<Pending>,
 }
 
 impl std::fmt::Debug for Table {
@@ -59,7 +61,15 @@ impl Table {
         random: Arc<dyn Random>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, name: name.into(), data_key, random, clock, key_cache: KeyCache::default() }
+        Self {
+            client,
+            name: name.into(),
+            data_key,
+            random,
+            clock,
+            key_cache: KeyCache::default(),
+            figures: Arc::default(),
+        }
     }
 
     /// A unique token for one call: 16 hex digits.

@@ -13,6 +13,7 @@ pub mod register;
 pub mod rotate;
 pub mod settings;
 pub mod sign_in;
+pub mod stats;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId, WebhookId};
 use crate::limiter::Limiter;
 use crate::outbox::Outbox;
-use crate::ports::{Accounts, Clock, Deliveries, Random, Sender, Sessions, Webhooks};
+use crate::ports::{Accounts, Clock, Deliveries, Figures, Random, Sender, Sessions, Webhooks};
 use crate::webhook::Webhook;
 
 /// Serves the API and the dashboard.
@@ -37,6 +38,8 @@ pub struct Admin {
     pub deliveries: Arc<dyn Deliveries>,
     /// Writes records and sends messages.
     pub outbox: Outbox,
+    /// Figures of accounts and webhooks.
+    pub figures: Arc<dyn Figures>,
     /// Counts what accounts use.
     pub limiter: Arc<Limiter>,
     /// Makes the calls for handshakes and tests.

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use super::burst::Due;
 use super::{Handled, Worker};
-use crate::attempt::{Attempt, Failure, Trigger, response_text};
+use crate::attempt::{Attempt, Began, Failure, Trigger, response_text};
 use crate::call::{About, signed_call};
 use crate::delivery::{AfterFailure, Delivery, State};
 use crate::destination::{Consequence, Destination, Verdict};
 use crate::error::Result;
+use crate::figures::Fact;
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{AttemptMessage, ScheduledMessage};
@@ -136,10 +137,21 @@ impl Worker {
         sent: Sent,
     ) -> Result<Handled> {
         let at = later(began, sent.began_after);
-        self.metrics.attempt_began(number == 1 && delivery.round == 1, since(delivery.accepted_at, at));
+        let count = |fact| self.figures.count(delivery.account_id, delivery.webhook_id, at, fact);
+        let how = delivery.began(at);
+        self.metrics.attempt_began(how);
+        match how {
+            Began::First(lag) => count(Fact::FirstAttempt(lag)),
+            Began::FirstAfterWait(_) => count(Fact::FirstAttemptAfterWait),
+            Began::Retry => {}
+        }
         let made = Made::new(&webhook.settings.destination, number, delivery.trigger, (began, at), sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
+        match made.attempt.failure {
+            None => count(Fact::Delivered(made.attempt.duration)),
+            Some(_) => count(Fact::FailedAttempt),
+        }
         match made.attempt.failure.clone() {
             None => self.delivered(delivery, made.attempt).await,
             Some(failure) => self.failed(delivery, made, failure).await,
@@ -181,6 +193,9 @@ impl Worker {
         let after = AfterFailure { consequence, retry_after, ladder: &self.deployment.ladder };
         let next = delivery.after_failure(attempt, after, webhook.as_deref(), now);
         let handled = self.outbox.record(&next).await?;
+        if next.state == State::Failed {
+            self.figures.count(next.account_id, next.webhook_id, now, Fact::GivenUp);
+        }
         self.send_unsent(webhook).await?;
         Ok(handled)
     }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::ports::{
-    Accounts, Clock, Deliveries, EventPublisher, Metrics, Random, RateLimits, Sender, Webhooks,
+    Accounts, Clock, Deliveries, EventPublisher, Figures, Metrics, Random, RateLimits, Sender, Webhooks,
 };
 
 /// Handles messages.
@@ -40,6 +40,8 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Figures of accounts and webhooks.
+    pub figures: Arc<dyn Figures>,
     /// Metrics.
     pub metrics: Arc<dyn Metrics>,
     /// The deployment's settings.

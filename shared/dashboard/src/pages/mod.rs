@@ -3,7 +3,6 @@
 mod account;
 mod assets;
 mod confirm;
-mod day;
 mod deliveries;
 mod delivery;
 mod edit;

@@ -15,17 +15,17 @@ use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::webhook::{JobKind, Settings, State, Webhook};
 
 use super::confirm::{ConfirmPage, confirm, name_even_if_unreadable};
-use super::day::day_of;
 use super::deliveries::{Row, period};
 use crate::Answer;
+use crate::day::{Day, Promise};
 use crate::flash::Flash;
 use crate::forms::{Form, id};
 use crate::guard::{html, see};
 use crate::refused::in_words;
 use crate::session::{Manager, Viewer};
 use crate::show::{
-    Day, Frame, Markup, Pill, changed, deliveries_are, length, millis, name_of, pause_reason,
-    refreshed_after, since, time, webhook_pill,
+    Frame, Markup, Pill, changed, deliveries_are, length, millis, name_of, pause_reason, refreshed_after,
+    since, time, webhook_pill,
 };
 
 #[derive(Template)]
@@ -37,6 +37,7 @@ struct DetailPage {
     webhook: Shown,
     standing: Standing,
     day: Day,
+    promise: [Promise; 2],
     latest: Vec<Row>,
     /// The first characters of the current secret.
     secret: String,
@@ -190,7 +191,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let webhook = viewer.admin.webhook(viewer.account, id).await?;
     let now = viewer.admin.clock.now();
-    let (day, _) = day_of(&viewer.admin, viewer.account, id, now).await?;
+    let stats = viewer.admin.stats(viewer.account, Some(id)).await?;
     let search = DeliverySearch { webhook: Some(id), ..DeliverySearch::default() };
     let latest = viewer.admin.search_deliveries(viewer.account, &search, None, 10).await?.items;
     let log = viewer.admin.audit_log(&webhook).await?;
@@ -215,7 +216,8 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
             updated: time(webhook.updated_at),
         },
         standing,
-        day,
+        day: Day::of(&stats.hours),
+        promise: Promise::of(&stats),
         latest: latest.iter().map(|delivery| Row::of(delivery, now)).collect(),
         secret: webhook.keys.current().prefix().to_owned(),
         old_secret: outgoing.map(|old| old.secret.prefix().to_owned()).unwrap_or_default(),

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
-use statuspulse_core::admin::query::WebhookPage;
+use jiff::Timestamp;
+use statuspulse_core::admin::query::{DeliverySearch, WebhookPage};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
 use statuspulse_core::webhook::{PauseReason, State, Webhook};
 
-use super::day::day_of;
 use crate::Answer;
+use crate::day::{Day, Promise};
 use crate::forms::Form;
 use crate::guard::html;
 use crate::session::Viewer;
-use crate::show::{Day, Frame, Markup, Pill, name_of, pause_reason, refreshed_after, time, webhook_pill};
+use crate::show::{
+    Frame, Markup, Pill, maybe_time, name_of, pause_reason, refreshed_after, time, webhook_pill,
+};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
@@ -36,6 +39,7 @@ struct ListPage {
     /// The ids of webhooks that can only be deleted.
     unreadable: Vec<WebhookId>,
     found: usize,
+    promise: [Promise; 2],
     older: Option<String>,
 }
 
@@ -49,6 +53,8 @@ struct Row {
     events: Vec<&'static str>,
     groups: Vec<String>,
     day: Day,
+    /// When the event of its latest delivery was accepted.
+    last: Markup,
 }
 
 /// What is wrong with a webhook, from the worst on.
@@ -114,13 +120,15 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let found: Vec<_> =
         all.iter().filter(|webhook| is_found(webhook, &search) && stands(webhook, &status)).collect();
     let from = form.text("from").parse().unwrap_or(0).min(found.len());
-    let now = viewer.admin.clock.now();
     let shown = found.iter().skip(from).take(crate::limits::WEBHOOKS_PAGE);
     let rows = try_join_all(shown.map(async |webhook| {
-        let (day, _) = day_of(&viewer.admin, viewer.account, webhook.id, now).await?;
+        let day = Day::of(&viewer.admin.hours(viewer.account, webhook.id).await?);
+        let search = DeliverySearch { webhook: Some(webhook.id), ..DeliverySearch::default() };
+        let latest = viewer.admin.search_deliveries(viewer.account, &search, None, 1).await?.items;
         let may_hold = matches!(webhook.state, State::Paused(_));
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
-        Ok::<_, crate::refused::Refused>(Row::of(webhook, held, day))
+        let last = latest.first().map(|delivery| delivery.accepted_at);
+        Ok::<_, crate::refused::Refused>(Row::of(webhook, held, day, last))
     }))
     .await?;
     let next = from + crate::limits::WEBHOOKS_PAGE;
@@ -143,13 +151,14 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
         rows,
         unreadable,
         found: found.len(),
+        promise: Promise::of(&viewer.admin.stats(viewer.account, None).await?),
         older: (next < found.len()).then(|| form.query_with("from", &next.to_string())),
     };
     Ok(viewer.said(html(&page)))
 }
 
 impl Row {
-    fn of(webhook: &Webhook, held: u64, day: Day) -> Self {
+    fn of(webhook: &Webhook, held: u64, day: Day, last: Option<Timestamp>) -> Self {
         let settings = &webhook.settings;
         Self {
             id: webhook.id.to_string(),
@@ -161,6 +170,7 @@ impl Row {
             events: settings.events.iter().map(|event| event.name()).collect(),
             groups: settings.monitor_groups.clone(),
             day,
+            last: maybe_time(last),
         }
     }
 }

@@ -13,7 +13,7 @@ use statuspulse_core::limits;
 use crate::support::World;
 
 /// Routes that need a key, and whether they make changes. `{w}` is the id of a webhook, `{d}` that of a delivery.
-const ROUTES: [(&str, &str, bool); 26] = [
+const ROUTES: [(&str, &str, bool); 28] = [
     ("GET", "/v1/account", false),
     ("PATCH", "/v1/account", true),
     ("GET", "/v1/keys", false),
@@ -37,6 +37,8 @@ const ROUTES: [(&str, &str, bool); 26] = [
     ("GET", "/v1/webhooks/{w}/deliveries/{d}", false),
     ("POST", "/v1/webhooks/{w}/deliveries/{d}/redeliver", true),
     ("POST", "/v1/webhooks/{w}/redeliver", true),
+    ("GET", "/v1/stats", false),
+    ("GET", "/v1/webhooks/{w}/stats", false),
     ("GET", "/v1/deliveries", false),
     ("GET", "/v1/deliveries/{d}", false),
     ("POST", "/v1/deliveries/{d}/redeliver", true),

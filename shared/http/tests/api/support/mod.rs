@@ -192,6 +192,7 @@ fn services(
         webhooks: store.clone(),
         deliveries: store.clone(),
         outbox,
+        figures: Arc::new(statuspulse_core::figures::Pending::default()),
         limiter,
         sender: receiver.clone(),
         clock: clock.clone(),
