@@ -77,7 +77,17 @@ impl Host {
         let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
         let limiter = Arc::new(Limiter::new(store.clone()));
         let emf = Arc::new(Emf::new(environment::required("STATUSPULSE_STACK")?));
-        Ok(Self { data_key, clock, random, store, limiter, messages, emf, figures_stored: Arc::default(), aws })
+        Ok(Self {
+            data_key,
+            clock,
+            random,
+            store,
+            limiter,
+            messages,
+            emf,
+            figures_stored: Arc::default(),
+            aws,
+        })
     }
 
     /// The service that accepts events.

@@ -146,7 +146,7 @@ async fn a_permanent_refusal_by_slack_pauses_at_once_with_the_reason_in_words() 
     for (status, said, words) in [
         (404, "no_service", "was removed or turned off"),
         (410, "channel_is_archived", "the channel is archived"),
-        (400, "invalid_payload", "does not understand our message"),
+        (400, "user_not_found", "the recipient does not exist"),
         (403, "action_prohibited", "administrators forbid it"),
         (404, "<html>", "accepts no messages here"),
     ] {
@@ -159,6 +159,63 @@ async fn a_permanent_refusal_by_slack_pauses_at_once_with_the_reason_in_words() 
         assert_eq!(paused["reason"], "permanent", "{said}");
         assert!(text(&paused["last_error"]).contains(words), "{paused}");
         assert_eq!(world.statuses(&hook).await, ["held"], "nothing is lost");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_slack_refuses_for_what_is_in_it_fails_alone() {
+    for said in ["invalid_payload", "invalid_blocks", "no_text", "something_new"] {
+        let world = World::new().await;
+        let hook = channel(&world).await;
+        world.receivers.answers_next(CHANNEL, [Reply::from(400).body(said)]);
+        let refused = world.publish(&opened("A")).await;
+        world.run_until_idle().await;
+        world.publish(&opened("B")).await;
+        world.advance(HOUR).await;
+        let delivery = world.delivery(&hook, &refused).await;
+        assert_eq!(
+            (&delivery["status"], delivery["attempts"].as_array().unwrap().len()),
+            (&json!("failed"), 1)
+        );
+        assert!(text(&delivery["attempts"][0]["reason"]).contains(&format!("400 {said}")), "{delivery}");
+        let webhook = world.webhook(&hook).await;
+        assert_eq!((&webhook["status"], &webhook["failing_since"]), (&json!("active"), &Value::Null));
+        assert_eq!(world.attempts(CHANNEL).len(), 2);
+    }
+}
+
+/// Also after a pause: a resume never runs into the same message again.
+#[tokio::test]
+async fn a_burst_with_a_message_that_slack_refuses_is_split_and_the_others_arrive() {
+    let world = World::new().await;
+    let hook = channel(&world).await;
+    let (taken, refused) = (|| Reply::from(200).body("ok"), || Reply::from(400).body("invalid_blocks"));
+    world.receivers.answers_next(CHANNEL, [taken(), refused(), taken(), refused()]);
+    burst(&world, 6).await;
+    world.run_until_idle_with(8).await;
+    world.advance(Duration::from_millis(2500)).await;
+    world.act(&hook, "pause").await;
+    world.advance(MINUTE).await;
+    world.act(&hook, "resume").await;
+    world.advance(MINUTE).await;
+    let mut statuses = world.statuses(&hook).await;
+    statuses.sort();
+    assert_eq!(statuses, ["delivered", "delivered", "delivered", "delivered", "delivered", "failed"]);
+    let came = messages(&world);
+    are_a_second_apart(&came);
+    let counts: Vec<_> = came.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts, [1, 5, 1, 1, 1, 1, 1], "the burst, and then each of its deliveries once");
+    let webhook = world.webhook(&hook).await;
+    assert_eq!((&webhook["status"], &webhook["failing_since"]), (&json!("active"), &Value::Null));
+    for delivery in world.deliveries(&hook).await {
+        let classes: Vec<_> =
+            delivery["attempts"].as_array().unwrap().iter().map(|attempt| attempt["class"].clone()).collect();
+        let last = if delivery["status"] == "failed" { json!("http_4xx") } else { Value::Null };
+        assert!(
+            [vec![last.clone()], vec![json!("refused_together"), last]].contains(&classes),
+            "{classes:?}"
+        );
+        assert!(delivery["attempts"].as_array().unwrap().iter().all(|attempt| attempt["number"] == 1));
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Class {
     /// A 4xx.
     #[strum(serialize = "http_4xx")]
     Http4xx,
+    /// A channel refused a message that several deliveries shared. Each of them is sent alone then.
+    RefusedTogether,
     /// A 5xx.
     #[strum(serialize = "http_5xx")]
     Http5xx,

@@ -242,6 +242,12 @@ impl Delivery {
         self.attempts.last().is_some_and(|attempt| attempt.duration >= limits::SLOW_FROM)
     }
 
+    /// Whether it shares no message with others any more, because one that it shared was refused.
+    pub(crate) fn goes_alone(&self) -> bool {
+        let mut failures = self.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+        failures.any(|failure| failure.class == Class::RefusedTogether)
+    }
+
     /// Whether it was released by a resume or a redelivery, and no attempt was recorded since.
     pub fn is_released(&self) -> bool {
         self.round > 1 && matches!(self.state, State::Scheduled { number: 1, .. })
@@ -361,12 +367,19 @@ impl Delivery {
             Some(webhook) if failed_in.first < webhook.resumed_in => State::Held,
             Some(_) => self.next_attempt(number, failure, now).unwrap_or(State::Failed),
         };
-        Self { failed_in: Some(failed_in), ..self.with_attempt(attempt) }.with_state(state)
+        // The others of the message may have caused this failure.
+        let failed_in =
+            if failure.consequence == Consequence::SendAlone { self.failed_in } else { Some(failed_in) };
+        Self { failed_in, ..self.with_attempt(attempt) }.with_state(state)
     }
 
     fn next_attempt(&self, number: u8, failure: AfterFailure<'_>, now: Timestamp) -> Option<State> {
-        if failure.consequence == Consequence::GiveUp {
-            return None;
+        match (failure.consequence, self.state) {
+            (Consequence::GiveUp, _) => return None,
+            (Consequence::SendAlone, State::Scheduled { timing, .. }) => {
+                return Some(State::Scheduled { number, at: now, timing });
+            }
+            _ => {}
         }
         match self.own_attempt_after(now) {
             Some(ladder_at) => {

@@ -5,8 +5,10 @@
 //! |---|---|---|---|---|
 //! | `json` | 2xx | everything else | - | 410 (`gone`) |
 //! | `pagerduty` | 202 | everything else: 429, 5xx, no answer | 400 | 400 that names the routing key (`permanent`) |
-//! | `slack` | 200 with `ok` | everything else: 429, 5xx, no answer | - | 400, 403, 404, 410 (`permanent`) |
+//! | `slack` | 200 with `ok` | everything else: 429, 5xx, no answer | 400 | 403, 404, 410, 400 about the channel (`permanent`) |
 //! | `discord` | 204, or 200 with the message | everything else: 429, 5xx, no answer | 400 | 401, 404 (`permanent`) |
+//!
+//! If several deliveries shared a message that would be given up, each is sent alone instead.
 //!
 //! Only retried failures count towards the four that pause a webhook. [`Format::verdict`] implements the table.
 //!

@@ -59,20 +59,52 @@ for (const colorScheme of ["light", "dark"]) {
 }
 
 for (const [what, viewport] of [
+  ["320 pixels wide", { width: 320, height: 640 }],
   ["360 pixels wide", { width: 360, height: 740 }],
   // A window of 1280 by 800 at 200 %.
   ["at twice the size", { width: 640, height: 400 }],
+  ["768 pixels wide", { width: 768, height: 1024 }],
+  ["1280 pixels wide", { width: 1280, height: 800 }],
+  ["1920 pixels wide", { width: 1920, height: 1080 }],
 ]) {
   test.describe(what, () => {
     test.use({ viewport });
-    test("no page scrolls sideways", async ({ page, program, receiver }) => {
+    test("no page scrolls sideways, and no cell or button is too tall", async ({ page, program, receiver }) => {
       await openEach(page, program, receiver, async (name) => {
         const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
         expect.soft(wide, name).toBeLessThanOrEqual(room);
+        expect.soft(await tooTall(page), name).toEqual([]);
       });
     });
   });
 }
+
+/** The texts of cells with more than six lines, and of buttons with more than two. */
+function tooTall(page) {
+  return page.evaluate(() => {
+    const lines = (element) => {
+      const style = getComputedStyle(element);
+      const own = element.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+      return own / parseFloat(style.lineHeight);
+    };
+    const all = (selector, most) => [...document.querySelectorAll(selector)].filter((found) => {
+      // The cells of a row are as tall as its tallest one.
+      const words = found.querySelector(":scope > .measured") ?? found;
+      return found.offsetParent && lines(words) > most;
+    });
+    const cells = all("td, tbody th", 6.5).filter((cell) => cell.parentElement.clientHeight > 0);
+    return [...cells, ...all("button, .button", 2.6)].map((found) => found.textContent.trim().slice(0, 60));
+  });
+}
+
+test("on paper a page has its content, without menus and buttons", async ({ page, program, receiver }) => {
+  await openEach(page, program, receiver, async (name) => {
+    await page.emulateMedia({ media: "print" });
+    expect.soft(await page.locator("nav:visible, button:visible, .button:visible, form:visible").count(), name).toBe(0);
+    await expect.soft(page.locator("h1"), name).toBeVisible();
+    await page.emulateMedia({ media: null });
+  });
+});
 
 test.describe("in India", () => {
   test.use({ timezoneId: "Asia/Kolkata", locale: "en-GB" });

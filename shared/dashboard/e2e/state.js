@@ -1,5 +1,9 @@
 // Fills an account with webhooks in every state, for the checks of every page and for the pictures.
 
+/** A description of forty words, and twenty monitor groups. */
+const WORDS = Array.from({ length: 10 }, () => "checkout and payment alerts").join(" ");
+const GROUPS = Array.from({ length: 20 }, (_, n) => `payment-processing-region-${n}`);
+
 /**
  * Sets a Slack channel, and creates webhooks in every state with deliveries. The first webhook is paused by the answer
  * `pausing`. A 410 pauses it at once, so the ladder can be long enough for the failing webhook not to be paused.
@@ -18,6 +22,11 @@ export async function tellingState(program, receiver, pausing = { status: 410, b
     active: await make("/archive", { description: "Archive" }),
     unverified: await make("/staging", { description: "Staging", events: ["incident_opened"] }),
   };
+  // Long and foreign names. They receive nothing.
+  const nobody = ["nobody"];
+  await make("/long", { description: WORDS, monitor_groups: [...nobody, ...GROUPS], headers: { "X-Long": "v" } });
+  await make("/rtl", { description: "الفريق المناوب — التنبيهات", monitor_groups: nobody });
+  await make(`/${"unbroken".repeat(40)}`, { monitor_groups: nobody });
   const { paused, failing, active } = webhooks;
   const [payments, gateway] = [["payment-processing"], ["api-gateway"]];
 

@@ -43,6 +43,32 @@ test("an incident, and all that failed yesterday, are found with few clicks", as
   await expect(found).toHaveCount(2);
 });
 
+test("a webhook is registered and seen to work with three clicks", async ({ page, program, receiver }) => {
+  await signIn(page, program);
+  await page.getByRole("link", { name: "Create your first webhook" }).click();
+  await page.getByLabel("URL", { exact: true }).fill(receiver.url("/in"));
+  await button(page, "Create Webhook").click();
+  await expect(said(page)).toContainText("The handshake passed. The webhook is active.");
+  await button(page, "Send a test event").click();
+  await expect(said(page)).toContainText("The test event was accepted: 200 after");
+});
+
+test("why deliveries fail is two clicks away, and a resume one click, to be watched", async ({ page, program, receiver }) => {
+  const webhook = await program.webhook(receiver.url("/in"), { description: "On-call bot" });
+  receiver.answers("/in", { status: 410, body: "this hook was moved" });
+  await program.publish("INC-1");
+  await until(program, webhook, (deliveries) => deliveries.some(({ status }) => status === "held"));
+  await signIn(page, program);
+  await page.getByRole("link", { name: "Failed attempts of On-call bot" }).click();
+  await page.getByRole("region", { name: "Deliveries" }).getByRole("rowheader").getByRole("link").click();
+  await expect(page.getByText("this hook was moved")).toBeVisible();
+  await page.getByRole("navigation", { name: "Breadcrumb" }).getByRole("link", { name: "On-call bot" }).click();
+  receiver.answers("/in", { status: 200 });
+  await button(page, "Resume").click();
+  await expect(page.getByText("The resume has ended: nothing is held any more.")).toBeVisible();
+  await expect(page.getByRole("row", { name: /INC-1/ })).toContainText("Delivered");
+});
+
 test("a secret is rotated with two clicks, tested, and rotated back", async ({ page, program, receiver }) => {
   const webhook = await program.webhook(receiver.url("/in"), { description: "On-call bot" });
   await signIn(page, program);

@@ -14,6 +14,12 @@ pub(crate) const REFRESH: Duration = Duration::from_secs(10);
 /// How long it waits if what it shows is about to change.
 pub(crate) const REFRESH_SOON: Duration = Duration::from_secs(2);
 
+/// How long the page of a webhook says that a resume has ended.
+pub(crate) const RESUMED_SHOWN_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Monitor groups that the list of webhooks names of each.
+pub(crate) const GROUPS_SHOWN: usize = 3;
+
 /// Deliveries per page.
 pub(crate) const DELIVERIES_PAGE: usize = 50;
 

@@ -239,7 +239,10 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
         if let (Some(key), true) = (&key, poison) {
             let period = KeyPeriod::at(crate::clock::start());
             let id = EventId::from_idempotency_key(outside.manager.account_id, key, period).to_string();
-            outside.world.with(|inner| inner.receivers.poison.insert(id));
+            outside.world.with(|inner| {
+                inner.receivers.ever_poison.insert(id.clone());
+                inner.receivers.poison.insert(id)
+            });
         }
         let before = wanting(&outside);
         let caller =

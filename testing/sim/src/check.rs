@@ -16,6 +16,7 @@ use statuspulse_core::webhook::{self, BulkJob, JobKind, PauseReason, Webhook};
 use crate::accepted::Accepted;
 use crate::clock::SKEW_MS_MAX;
 use crate::history::short;
+use crate::receivers::{is_for_content, refused_together};
 use crate::store::Store;
 use crate::task::TaskId;
 
@@ -265,12 +266,11 @@ impl Ledger {
         self.tasks.entry(task).or_default().called.push(post);
         let posts = self.posts.entry(post).or_default();
         posts.count += 1;
-        let asked = self.asked.get(&id).copied().unwrap_or_default();
-        if posts.count > 1 + posts.excuses + if one_more { asked } else { 0 } {
+        let asked = self.asked.get(&id).copied().filter(|_| one_more).unwrap_or_default();
+        if posts.count > 1 + posts.excuses + asked + refused_together(delivery) {
             let (count, AttemptKey { round, number }) = (posts.count, key);
             self.violated(format!("I7: {name} round {round} number {number} is posted {count} times"));
         }
-        // In any round.
         if self.surely_taken.contains(&id) {
             self.violated(format!("I7: {name} is posted in round {} although it was accepted", key.round));
         }
@@ -371,15 +371,16 @@ impl Ledger {
             }
         }
         self.begins_afresh(before, saved);
+        let climbs = saved.state == State::Failed && !is_for_content(saved);
         let last = saved.attempts.last().map(|attempt| attempt.number);
-        if saved.state == State::Failed && last != Some(ATTEMPTS) {
+        if climbs && last != Some(ATTEMPTS) {
             self.violated(format!("ladder: {} is given up after {last:?}", short(saved.id)));
         }
         // If nothing got through since the ladder began, this is an outage: the webhook is paused and the delivery
         // held.
         let first = saved.attempts.iter().rev().find(|attempt| attempt.number == 1);
         let began = first.and_then(|first| first.at.checked_add(first.duration).ok()?.checked_sub(SKEW).ok());
-        if saved.state == State::Failed && self.cleared.get(&saved.webhook_id).copied() < began {
+        if climbs && self.cleared.get(&saved.webhook_id).copied() < began {
             self.violated(format!("pause: {} is given up although nothing got through", short(saved.id)));
         }
         let succeeded = saved.attempts.last().is_some_and(|last| last.succeeded());

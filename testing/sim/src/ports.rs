@@ -306,6 +306,9 @@ impl Records for Ports {
             let text = match &saved {
                 Ok(saved) => {
                     if let Some(before) = &before {
+                        if let Some(wrong) = inner.receivers.wrongly_given_up(&saved.delivery) {
+                            inner.ledger.violated(wrong);
+                        }
                         inner.ledger.saved(inner.current, before, &saved.delivery, inner.now);
                     }
                     standing(&saved.delivery)

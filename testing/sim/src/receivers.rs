@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use statuspulse_core::attempt::{Class, Failure, Reply};
+use statuspulse_core::delivery::{Delivery, State};
 
 use crate::dice::Dice;
+use crate::history::short;
 
 /// How an endpoint answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,8 @@ const SLACK: &str = "hooks.slack.com";
 /// Prefixes of host names: of Slack channels, and of other endpoints.
 pub(crate) const CHANNEL: &str = "c";
 pub(crate) const OTHER: &str = "h";
+/// The status with which a channel refuses a message for what is in it.
+pub(crate) const REFUSED_CONTENT: u16 = 400;
 
 #[derive(Default)]
 pub(crate) struct Receivers {
@@ -41,9 +45,31 @@ pub(crate) struct Receivers {
     pub(crate) behaviours: BTreeMap<String, Behaviour>,
     /// Events that receivers refuse, by their id on the wire.
     pub(crate) poison: BTreeSet<String>,
+    /// The same, and those that they no longer refuse.
+    pub(crate) ever_poison: BTreeSet<String>,
+    /// Whether channels refuse them for what is in them. Otherwise they answer as endpoints do.
+    pub(crate) channels_read: bool,
+}
+
+/// Whether a channel refused the last message of this delivery for what is in it.
+pub(crate) fn is_for_content(delivery: &Delivery) -> bool {
+    delivery.attempts.last().is_some_and(|last| last.status_code == Some(REFUSED_CONTENT))
+}
+
+/// How many messages that the delivery shared with others were refused. It is sent again after each, on the same rung.
+pub(crate) fn refused_together(delivery: &Delivery) -> usize {
+    let failures = delivery.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+    failures.filter(|failure| failure.class == Class::RefusedTogether).count()
 }
 
 impl Receivers {
+    /// Says what is wrong if this delivery was given up for what is in another one.
+    pub(crate) fn wrongly_given_up(&self, saved: &Delivery) -> Option<String> {
+        let given_up = saved.state == State::Failed && is_for_content(saved);
+        let is_wrong = given_up && !self.ever_poison.contains(&saved.event_id.to_string());
+        is_wrong.then(|| format!("content: {} is given up for what is in another one", short(saved.id)))
+    }
+
     /// Gives one of the hosts another behaviour, and returns both.
     pub(crate) fn change_one(&mut self, dice: &mut Dice) -> (String, Behaviour) {
         let host = match dice.below(6) {
@@ -72,6 +98,10 @@ impl Receivers {
                 _ => Reply { status, retry_after: None, headers: vec![], body: vec![] },
             })
         };
+        if self.poison.contains(event_id) && is_slack && self.channels_read {
+            let body = b"invalid_blocks".to_vec();
+            return (quick, Ok(Reply { status: REFUSED_CONTENT, retry_after: None, headers: vec![], body }));
+        }
         if self.poison.contains(event_id) {
             return (quick, reply(422));
         }

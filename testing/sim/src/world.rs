@@ -73,7 +73,7 @@ impl World {
             dice: Dice::of(seed),
             store: Store::default(),
             queue: Queue::default(),
-            receivers: Receivers::default(),
+            receivers: Receivers { channels_read: seed % 8 == 4, ..Receivers::default() },
             ledger: Ledger::default(),
             history: History::new(keep_history),
             faults: true,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::attempt::{Failure, Reply};
+use crate::attempt::{Class, Failure, Reply};
 use crate::deployment::Deployment;
 use crate::event::EventType;
 use crate::ids::WebhookId;
@@ -123,6 +123,9 @@ pub enum Consequence {
     Retry,
     /// The destination will never accept this payload: the delivery is given up, and others continue.
     GiveUp,
+    /// One of the deliveries that shared a message may be one that the destination will never accept: each is sent alone
+    /// now. This attempt does not count.
+    SendAlone,
     /// The destination accepts nothing until the customer changes something: the webhook is paused.
     Pause(PauseReason),
 }
@@ -133,6 +136,19 @@ impl Verdict {
         match result {
             Ok(reply) => format.verdict(reply),
             Err(failure) => Verdict::Failed(failure.clone(), Consequence::Retry),
+        }
+    }
+
+    /// What it means for each delivery of a message that several shared.
+    #[must_use]
+    pub(crate) fn of_shared_message(self) -> Self {
+        match self {
+            Verdict::Failed(failure, Consequence::GiveUp) => {
+                let reason =
+                    format!("{} It was sent together with others, and is sent alone now.", failure.reason);
+                Verdict::Failed(Failure::new(Class::RefusedTogether, reason), Consequence::SendAlone)
+            }
+            other => other,
         }
     }
 

@@ -231,9 +231,7 @@ fn verbatim_text(text: &str) -> Value {
 }
 
 /// What Slack's error codes mean, and what to fix.
-const ERRORS: [(&str, &str); 10] = [
-    ("invalid_payload", "Slack does not understand our message."),
-    ("no_text", "Slack does not understand our message."),
+const ERRORS: [(&str, &str); 8] = [
     ("user_not_found", "the recipient does not exist."),
     ("action_prohibited", "the workspace's administrators forbid it."),
     ("posting_to_general_channel_denied", "only administrators can post in this channel."),
@@ -249,6 +247,11 @@ fn verdict(reply: &Reply) -> Verdict {
     let said = said.trim();
     match reply.status {
         200 if said == "ok" => Verdict::Accepted,
+        400 if ERRORS.iter().all(|(code, _)| *code != said) => {
+            let code: String = said.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let reason = format!("Slack does not accept this message: 400 {code}");
+            Verdict::Failed(Failure::new(Class::Http4xx, reason.trim_end()), Consequence::GiveUp)
+        }
         400 | 403 | 404 | 410 => {
             let known = ERRORS.iter().find(|(code, _)| *code == said);
             let reason = match known {

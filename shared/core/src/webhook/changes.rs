@@ -66,7 +66,7 @@ impl Webhook {
     /// The webhook after a failed attempt; `None` if nothing changes.
     #[must_use]
     pub(crate) fn after_failure(&self, failed: FailedAttempt<'_>, now: Timestamp) -> Option<Self> {
-        if !self.is_active() || failed.consequence == Consequence::GiveUp {
+        if !self.is_active() || matches!(failed.consequence, Consequence::GiveUp | Consequence::SendAlone) {
             return None;
         }
         let failing_since = self.health.failing_since.unwrap_or(now);

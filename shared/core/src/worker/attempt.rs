@@ -11,7 +11,7 @@ use super::{Handled, Worker};
 use crate::attempt::{Attempt, Began, Failure, Trigger, response_text};
 use crate::call::{About, signed_call};
 use crate::delivery::{AfterFailure, Delivery, State};
-use crate::destination::{Consequence, Destination, Verdict};
+use crate::destination::{Consequence, Verdict};
 use crate::error::Result;
 use crate::figures::Fact;
 use crate::ids::WebhookId;
@@ -81,6 +81,7 @@ impl Worker {
         body: Bytes,
     ) -> Result<Handled> {
         let began = self.clock.now();
+        let is_shared = due.len() > 1;
         let mut due = due.into_iter();
         let Some(first) = due.next() else { return Ok(Handled::Done) };
         let sent = match self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await {
@@ -90,13 +91,16 @@ impl Worker {
                 return self.put_back(std::iter::once(first).chain(due)).await;
             }
         };
-        let handled = self.attempted(webhook, first, began, sent.clone()).await;
+        let verdict = webhook.settings.destination.verdict(&sent.result);
+        let verdict = if is_shared { verdict.of_shared_message() } else { verdict };
+        let made = || (began, sent.clone(), verdict.clone());
+        let handled = self.attempted(first, made()).await;
         self.mark_if_slow(webhook, sent.duration).await;
         for other in due {
             // Its own message may have been lost with the job that released it.
             let recheck = other.0.recheck_message(other.0.claimed_until.unwrap_or(began));
             // If one outcome cannot be recorded, only that delivery is attempted again.
-            if let Err(error) = self.attempted(webhook, other, began, sent.clone()).await {
+            if let Err(error) = self.attempted(other, made()).await {
                 tracing::warn!(webhook.id = %webhook.id, %error, "an outcome may not be recorded");
                 self.recheck(recheck).await;
             }
@@ -131,10 +135,8 @@ impl Worker {
 
     async fn attempted(
         &self,
-        webhook: &Webhook,
         (delivery, number): Due,
-        began: Timestamp,
-        sent: Sent,
+        (began, sent, verdict): (Timestamp, Sent, Verdict),
     ) -> Result<Handled> {
         let at = later(began, sent.began_after);
         let count = |fact| self.figures.count(delivery.account_id, delivery.webhook_id, at, fact);
@@ -145,7 +147,7 @@ impl Worker {
             Began::FirstAfterWait(_) => count(Fact::FirstAttemptAfterWait),
             Began::Retry => {}
         }
-        let made = Made::new(&webhook.settings.destination, number, delivery.trigger, (began, at), sent);
+        let made = Made::new(verdict, number, delivery.trigger, (began, at), sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
         match made.attempt.failure {
@@ -240,13 +242,12 @@ struct Made {
 
 impl Made {
     fn new(
-        destination: &Destination,
+        verdict: Verdict,
         number: u8,
         trigger: Trigger,
         (signed_at, at): (Timestamp, Timestamp),
         sent: Sent,
     ) -> Self {
-        let verdict = destination.verdict(&sent.result);
         let (failure, consequence) = match verdict {
             Verdict::Accepted => (None, Consequence::Retry),
             Verdict::Failed(failure, consequence) => (Some(failure), consequence),

@@ -5,6 +5,9 @@
 //! that finds the slot taken releases its claim, so that its delivery can join a batch, and tries again later: the
 //! first such worker when the next slot is free, the others a little later, by when that batch should contain their
 //! deliveries. If all of them returned at once, each would find the others claimed, and no batch would form.
+//!
+//! If the channel refuses a burst for what is in it, each of its deliveries is sent alone, so that only the one that it
+//! does not accept is given up.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -65,11 +68,14 @@ impl Worker {
 
     /// Claims other due deliveries for the batch. It reads one page only: those it misses have their own messages.
     async fn claim_batch(&self, first: Due, now: Timestamp) -> Result<Vec<Due>> {
+        if first.0.goes_alone() {
+            return Ok(vec![first]);
+        }
         let webhook = first.0.webhook_id;
         let moving = self.deliveries.query(webhook, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
         let own = first.0.id;
         let mut all = vec![first];
-        for delivery in moving.into_iter().filter(|delivery| delivery.id != own) {
+        for delivery in moving.into_iter().filter(|delivery| delivery.id != own && !delivery.goes_alone()) {
             let Some((key, _)) = delivery.due_attempt().filter(|(_, at)| *at <= now) else { continue };
             if all.len() >= limits::BURST_MAX {
                 break;

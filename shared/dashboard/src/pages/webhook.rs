@@ -3,10 +3,12 @@
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery};
+use jiff::Timestamp;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::probe::{TestSecrets, Tested};
 use statuspulse_core::admin::query::{Audited, DeliverySearch};
+use statuspulse_core::audit::Change;
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
@@ -21,6 +23,7 @@ use crate::day::{Day, Promise};
 use crate::flash::Flash;
 use crate::forms::{Form, id};
 use crate::guard::{html, see};
+use crate::limits::RESUMED_SHOWN_FOR;
 use crate::refused::in_words;
 use crate::session::{Manager, Viewer};
 use crate::show::{
@@ -105,14 +108,21 @@ enum How {
     Draining {
         done: u64,
         of: u64,
+        /// Since when attempts fail, if they do.
+        failing_since: Option<Markup>,
+        retries: u8,
     },
     Discarding,
     Failing {
         since: Markup,
         retries: u8,
         recovering: bool,
+        resumed: Option<Markup>,
     },
-    Well,
+    Well {
+        /// When it was resumed, if that was in the last day.
+        resumed: Option<Markup>,
+    },
 }
 
 impl Standing {
@@ -124,19 +134,19 @@ impl Standing {
             name: name_of(webhook),
             may_manage: viewer.manages.is_some(),
             pill: webhook_pill(webhook),
-            state: How::of(webhook, held),
+            state: How::of(webhook, held, viewer.admin.clock.now()),
             held,
         })
     }
 
     /// Whether the state can change soon, so that the page is refreshed more often.
     fn looks_again(&self) -> bool {
-        !matches!(self.state, How::Well | How::Unverified { .. })
+        !matches!(self.state, How::Well { .. } | How::Unverified { .. })
     }
 }
 
 impl How {
-    fn of(webhook: &Webhook, held: u64) -> Self {
+    fn of(webhook: &Webhook, held: u64, now: Timestamp) -> Self {
         if let State::Paused(pause) = &webhook.state {
             return Self::Paused {
                 why: pause_reason(pause.reason),
@@ -154,18 +164,28 @@ impl How {
                 at: time(webhook.handshake.at),
                 took: millis(webhook.handshake.duration),
             },
-            (_, Some((JobKind::Release, of)), _) if held > 0 => {
-                Self::Draining { done: of.saturating_sub(held), of: of.max(held) }
-            }
+            (_, Some((JobKind::Release, of)), _) if held > 0 => Self::Draining {
+                done: of.saturating_sub(held),
+                of: of.max(held),
+                failing_since: webhook.health.failing_since.map(time),
+                retries: webhook.health.consecutive_failures,
+            },
             (_, Some((JobKind::Discard, _)), _) if held > 0 => Self::Discarding,
             (_, kind, Some(since)) => Self::Failing {
                 since: time(since),
                 retries: webhook.health.consecutive_failures,
                 recovering: matches!(kind, Some((JobKind::Recover, _))),
+                resumed: resumed_lately(webhook, now),
             },
-            _ => Self::Well,
+            _ => Self::Well { resumed: resumed_lately(webhook, now) },
         }
     }
+}
+
+/// When it was last resumed, if that was in the last day and nothing else has happened to it since.
+fn resumed_lately(webhook: &Webhook, now: Timestamp) -> Option<Markup> {
+    let last = webhook.audit.entries().last().filter(|last| last.change == Change::Resumed)?;
+    (since(last.at, now) < RESUMED_SHOWN_FOR).then(|| time(last.at))
 }
 
 impl Entry {

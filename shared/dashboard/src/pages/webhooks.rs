@@ -51,7 +51,8 @@ struct Row {
     pill: Pill,
     wrong: Option<Wrong>,
     events: Vec<&'static str>,
-    groups: Vec<String>,
+    /// The first groups, and how many more there are.
+    groups: String,
     day: Day,
     /// When the event of its latest delivery was accepted.
     last: Markup,
@@ -168,10 +169,19 @@ impl Row {
             pill: webhook_pill(webhook),
             wrong: Wrong::of(webhook, held),
             events: settings.events.iter().map(|event| event.name()).collect(),
-            groups: settings.monitor_groups.clone(),
+            groups: few(&settings.monitor_groups),
             day,
             last: maybe_time(last),
         }
+    }
+}
+
+/// The first names of a list, and how many more there are.
+fn few(names: &[String]) -> String {
+    let shown = names.iter().take(crate::limits::GROUPS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(crate::limits::GROUPS_SHOWN) {
+        0 => shown,
+        more => format!("{shown}, and {more} more"),
     }
 }
 

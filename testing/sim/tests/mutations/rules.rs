@@ -2,7 +2,19 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 42] = [
+pub(crate) const RULES: [Mutation; 44] = [
+    Mutation {
+        name: "a burst that is refused for one message is given up as a whole",
+        file: "worker/attempt.rs",
+        from: "let verdict = if is_shared { verdict.of_shared_message() } else { verdict };",
+        to: "let _ = is_shared;",
+    },
+    Mutation {
+        name: "what was refused together is sent together again",
+        file: "delivery.rs",
+        from: "failures.any(|failure| failure.class == Class::RefusedTogether)",
+        to: "failures.any(|failure| failure.class == Class::RefusedTogether) && false",
+    },
     Mutation {
         name: "an additional attempt counts towards the pause",
         file: "webhook/changes.rs",
