@@ -135,13 +135,13 @@ upgrade-files: ## write the files of this release for test-upgrade
 # Runs the unit tests of core and the simulation, then the spec suite for the mutants that these missed. The mutants that
 # no test notices are in docs/mutants.md.
 CARGO_MUTANTS := target/tools/bin/cargo-mutants
-MUTANTS := CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 $(CARGO_MUTANTS) mutants --package statuspulse-core \
-  --output target --jobs 2 --baseline skip --timeout 90 $(if $(SHARD),--shard $(SHARD))
+MUTANTS := CARGO_PROFILE_DEV_DEBUG=0 $(CARGO_MUTANTS) mutants --package statuspulse-core \
+  --output target --jobs 2 --baseline skip --timeout 120 $(if $(SHARD),--shard $(SHARD))
 mutants: ## mutation tests of the rules: does a test notice each change? An hour or two (SHARD=0/20 for a part)
 	@test -x $(CARGO_MUTANTS) || $(CARGO) install --locked --quiet --root target/tools cargo-mutants@27.1.0
 	rm -rf target/mutants.out
-	$(MUTANTS) --test-package statuspulse-core,statuspulse-sim -C=--locked -C=--lib -C=--test=retry -C=--test=runs || [ $$? -le 3 ]
-	$(MUTANTS) --iterate --test-package statuspulse,statuspulse-embedded -C=--locked -C=--test=spec -C=--test=conformance || [ $$? -le 3 ]
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 $(MUTANTS) --test-package statuspulse-core,statuspulse-sim -C=--locked -C=--lib -C=--test=retry -C=--test=runs || [ $$? -le 3 ]
+	$(MUTANTS) --iterate --test-package statuspulse,statuspulse-http,statuspulse-embedded -C=--locked -C=--test=spec -C=--test=api -C=--test=conformance || [ $$? -le 3 ]
 	@sed 's/^/not noticed: /' target/mutants.out/missed.txt
 
 bench: build ## measure speed, memory and isolation on loopback (BENCH="--quick --scenario low")

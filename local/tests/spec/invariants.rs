@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use statuspulse_core::delivery::{DeliveryFilter, State};
+use statuspulse_core::limits;
 use statuspulse_core::message::Message;
 use statuspulse_core::ports::Records;
 
@@ -276,6 +277,22 @@ async fn a_check_of_all_webhooks_goes_on_where_it_stopped() {
     all.sort_unstable();
     assert_eq!(checked, all, "each once");
     assert_eq!(*world.metrics.lost_messages.lock().unwrap(), 3);
+}
+
+/// Accounts are read page by page.
+#[tokio::test]
+async fn a_check_reaches_every_account() {
+    let world = World::new().await;
+    for _ in 0..limits::PAGE_MAX {
+        let account = world.another_account().await;
+        let hook = account.register(OTHER).await;
+        account.act(&hook, "pause").await;
+    }
+    while let Some(lost) = world.next_message().await {
+        lost.done();
+    }
+    world.advance(HOUR).await;
+    assert_eq!(world.services.worker.reconcile_all().await.unwrap(), limits::PAGE_MAX as u64);
 }
 
 /// I2: if a message was lost, reconciling finds the record, counts it, and sends the message again.

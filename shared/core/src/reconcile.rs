@@ -253,3 +253,24 @@ fn random_place(random: &dyn Random, places: usize) -> usize {
     random.fill(&mut dice);
     usize::try_from(u64::from_le_bytes(dice) % (places.max(1) as u64)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Thrown(u64);
+
+    impl Random for Thrown {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.copy_from_slice(&self.0.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn every_place_can_be_the_first() {
+        let table = [(0, 3, 0), (4, 3, 1), (5, 3, 2), (u64::MAX, 7, 1), (9, 1, 0), (9, 0, 0)];
+        for (thrown, places, first) in table {
+            assert_eq!(random_place(&Thrown(thrown), places), first, "{thrown} of {places}");
+        }
+    }
+}

@@ -42,8 +42,9 @@ async fn a_thousand_delivered_events_cost_what_the_documentation_says() {
     // A query of the account's webhooks; the webhook before and after the attempt. Keys and quotas by the second, so a
     // slow machine reads them for more events.
     assert!(bill.reads() < 3.3, "{:.2} reads per event", bill.reads());
-    // Event, delivery, lane, claim, record.
-    assert!(bill.writes() < 5.2, "{:.2} writes per event", bill.writes());
+    // Event, delivery, lane, claim, record; and two for the figures, at most once a second in each environment. The emulator
+    // is slow, so that is nearly once per attempt.
+    assert!(bill.writes() < 7.2, "{:.2} writes per event", bill.writes());
     // One per event, and one per execution environment, to connect.
     assert!(bill.sends() <= 1.05, "{:.2} sends to SQS per event", bill.sends());
     let documented = documentation();
