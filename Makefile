@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
+.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -55,6 +55,10 @@ browser: ## test the dashboard of the program in Chromium
 	@if command -v npm >/dev/null && command -v $${STATUSPULSE_CHROMIUM:-chromium} >/dev/null; then \
 	  cd $(BROWSER_TESTS) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --silent --no-audit --no-fund && npx --no-install playwright test; \
 	else echo "the dashboard was NOT tested in a browser: npm or Chromium is not installed (make test-tools)"; fi
+
+screenshots: ## draw every page in every size into target/screenshots, and the README's pictures
+	$(CARGO) build --locked -p statuspulse
+	cd $(BROWSER_TESTS) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --silent --no-audit --no-fund && node screenshots.mjs
 
 functions: ## build the functions for Lambda, for cdk deploy and cargo lambda deploy (TARGET=--x86-64)
 	$(CARGO) lambda build --locked --release $(or $(TARGET),--arm64) --package statuspulse-functions

@@ -482,5 +482,10 @@ async fn the_engineers_channel_is_set_tried_and_removed() {
         .says("https://hooks.slack.com/[hidden]")
         .says("notified instead");
     browser.submit("/dashboard/account/slack/remove", &[]).await.says("The channel was removed");
-    browser.open("/dashboard/account").await.says("104.21.45.112");
+    browser
+        .open("/dashboard/account")
+        .await
+        .says("104.21.45.112")
+        .says("Handshakes and tests in a minute.")
+        .says("600,000");
 }

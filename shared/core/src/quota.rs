@@ -52,6 +52,27 @@ impl Quota {
         self.into()
     }
 
+    /// What it bounds, in words.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::EventsPerMinute => {
+                "Events that keys of the account may publish in a minute. Events of operators are not counted."
+            }
+            Self::EventBytesPerMinute => "Bytes of the calls that publish these events in a minute.",
+            Self::CallsPerMinute => {
+                "Calls of the API, apart from publishing, and of the dashboard in a minute."
+            }
+            Self::ProbesPerMinute => "Handshakes and tests in a minute.",
+            Self::KeptBytes => {
+                "Bytes of the stored events, with 1 KiB for each delivery. Not counted in a deployment on AWS."
+            }
+            Self::WebhooksPerUrl => "Webhooks with the same URL, apart from pending ones.",
+            Self::WebhooksPerHost => {
+                "Webhooks with the same host and port, apart from pending ones and those for a service such as Slack."
+            }
+        }
+    }
+
     /// How much of a rate may come at once: what it allows in this time. Handshakes may all come at once, because scripts
     /// register all of an account's webhooks together. Bytes may not, because all accounts share the disk.
     pub(crate) fn burst(self) -> Duration {

@@ -43,6 +43,7 @@ function localise(root) {
     distance.textContent = away(time);
     time.replaceChildren(`${(isToday ? ofToday : ofOtherDays).format(at)} `, distance);
   }
+  for (const part of root.querySelectorAll("[data-at]")) part.textContent = ofToday.format(new Date(part.dataset.at));
 }
 
 function countTimes() {

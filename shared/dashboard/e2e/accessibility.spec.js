@@ -121,7 +121,11 @@ test.describe("in India", () => {
         expect.soft(title, name).toContain(`${utc.slice(11, 19)}\u00a0UTC`);
       }
     };
-    await openEach(page, program, receiver, check);
+    await openEach(page, program, receiver, async (name) => {
+      await check(name);
+      const inDiagrams = await page.locator("[data-at]").evaluateAll((all) => all.map((part) => [part.dataset.at, part.textContent]));
+      for (const [utc, shown] of inDiagrams) expect.soft(shown, name).toContain(own(utc));
+    });
     const paused = page.getByRole("link", { name: "On-call bot", exact: true });
     await page.goto("/dashboard/webhooks?status=paused");
     await paused.click();

@@ -229,8 +229,9 @@ fn code(attempt: &Attempt) -> String {
     }
 }
 
+/// The time of day as a part of the diagram. `app.js` replaces it with the local time.
 fn clock(at: Timestamp) -> String {
-    at.strftime("%H:%M:%S").to_string()
+    format!(r#"<tspan data-at="{at}">{}</tspan>"#, at.strftime("%H:%M:%S"))
 }
 
 pub(crate) fn since(earlier: Timestamp, later: Timestamp) -> Duration {

@@ -93,20 +93,5 @@ pub(crate) fn schema() -> Value {
 }
 
 fn schema_of(quota: Quota) -> Value {
-    let meaning = match quota {
-        Quota::EventsPerMinute => {
-            "Events that keys of the account may publish in a minute. Events of operators are not counted."
-        }
-        Quota::EventBytesPerMinute => "Bytes of the calls that publish these events in a minute.",
-        Quota::CallsPerMinute => "Calls of the API, apart from publishing, and of the dashboard in a minute.",
-        Quota::ProbesPerMinute => "Handshakes and tests in a minute.",
-        Quota::KeptBytes => {
-            "Bytes of the stored events, with 1 KiB for each delivery. Not counted in a deployment on AWS."
-        }
-        Quota::WebhooksPerUrl => "Webhooks with the same URL, apart from pending ones.",
-        Quota::WebhooksPerHost => {
-            "Webhooks with the same host and port, apart from pending ones and those for a service such as Slack."
-        }
-    };
-    json!({ "type": "integer", "minimum": 0, "description": meaning })
+    json!({ "type": "integer", "minimum": 0, "description": quota.meaning() })
 }

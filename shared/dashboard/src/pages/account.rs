@@ -5,6 +5,7 @@ use axum::body::Body;
 use statuspulse_core::admin::commands::AccountPatch;
 use statuspulse_core::admin::probe::TestResult;
 use statuspulse_core::error::Error;
+use statuspulse_core::quota::Quota;
 
 use super::confirm::ConfirmPage;
 use crate::Answer;
@@ -23,6 +24,8 @@ struct AccountPage {
     deployment_tells: bool,
     domains: Vec<String>,
     egress: Vec<String>,
+    /// What each quota bounds, and its value.
+    quotas: Vec<(&'static str, String)>,
 }
 
 pub(super) async fn show(viewer: Viewer) -> Answer {
@@ -33,8 +36,25 @@ pub(super) async fn show(viewer: Viewer) -> Answer {
         deployment_tells: viewer.admin.deployment.slack.is_some(),
         domains: account.allowed_domains.as_strings().iter().map(|name| (*name).to_string()).collect(),
         egress: viewer.admin.deployment.egress_ips.clone(),
+        quotas: Quota::ALL
+            .iter()
+            .map(|quota| (quota.meaning(), grouped(account.quotas.of(*quota))))
+            .collect(),
     };
     Ok(viewer.said(html(&page)))
+}
+
+/// A number with its digits in groups of three, such as "600,000".
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
 }
 
 /// Saves the channel if it accepts a test message.
