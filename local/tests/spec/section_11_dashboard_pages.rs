@@ -223,7 +223,10 @@ async fn a_paused_webhook_says_why_since_when_what_failed_what_is_held_and_what_
         .open(&path(&hook, ""))
         .await
         .says("Failing since 2024-03-15 14:22:01")
-        .says("2 of 4 retries in a row have failed");
+        .says("2 of 4 retries in a row have failed")
+        .says("The next attempt is due 2024-03-15 14:43:01")
+        .says("the pause comes at about 2024-03-15 15:43:01");
+    browser.open(LIST).await.says("If all fail, it is paused at about 2024-03-15 15:43:01");
     world.advance(MINUTE * 75).await;
     for n in 0..40 {
         world.publish(&opened(&format!("INC-{n}"))).await;

@@ -262,16 +262,11 @@ impl Delivery {
     /// How its current attempt begins at this time. It was put back for a reason on our side if it is `delayed`: then it
     /// had nothing else to wait for.
     pub(crate) fn began(&self, at: Timestamp) -> Began {
-        match self.state {
-            State::Scheduled { number: 1, at: due, .. } => {
-                let has_waited = self.round > 1 || (due > self.accepted_at && !self.delayed);
-                if has_waited {
-                    Began::FirstAfterWait(since(due, at))
-                } else {
-                    Began::First(since(self.accepted_at, at))
-                }
-            }
-            _ => Began::Retry,
+        let State::Scheduled { number: 1, at: due, .. } = self.state else { return Began::Retry };
+        if self.round > 1 || (due > self.accepted_at && !self.delayed) {
+            Began::FirstAfterWait(since(due, at))
+        } else {
+            Began::First(since(self.accepted_at, at))
         }
     }
 
@@ -335,6 +330,14 @@ impl Delivery {
         let (account_id, webhook_id) = (self.account_id, self.webhook_id);
         let message = EventMessage { account_id, webhook_id, at: last.at, event };
         Some(ScheduledMessage { message: Message::Event(message), due: last.at })
+    }
+
+    /// When the last attempt of its ladder will be made, if all before it fail. `None` if it is not on the ladder.
+    pub(crate) fn ladder_ends_at(&self, ladder: &Ladder) -> Option<Timestamp> {
+        let State::Scheduled { number: number @ 2.., at, .. } = self.state else { return None };
+        let own = self.ladder_at().unwrap_or(at);
+        let waits = (number..).map_while(|number| ladder.wait_after(number, None));
+        Some(later(own, waits.sum()))
     }
 
     // --- Changes -----------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ use crate::audit::Change;
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use crate::ports::Page;
+use crate::limits;
+use crate::ports::{DeliveryQuery, Page};
 use crate::webhook::Webhook;
 
 /// An entry of an audit log, as shown to its owner.
@@ -23,6 +24,15 @@ pub struct Audited {
     pub change: Change,
     /// Id and prefix of the API key; `None` if StatusPulse made the change itself.
     pub by: Option<(KeyId, String)>,
+}
+
+/// What is to come for a webhook that fails. Of many deliveries only the oldest are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// When the next attempt is due.
+    pub next_attempt: Option<Timestamp>,
+    /// When it will be paused if every attempt until then fails: about then, because attempts take time.
+    pub pauses_at: Option<Timestamp>,
 }
 
 /// A page of an account's webhooks.
@@ -81,6 +91,17 @@ impl Admin {
                 by: entry.by.map(|id| (id, prefix(id))),
             })
             .collect())
+    }
+
+    /// What is to come for a webhook that fails.
+    pub async fn outlook(&self, webhook: &Webhook) -> Result<Outlook> {
+        let moving = self.deliveries.query(webhook.id, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
+        let next_attempt = moving.iter().filter_map(|delivery| Some(delivery.due_attempt()?.1)).min();
+        let of_this_outage = moving.iter().filter(|delivery| {
+            delivery.failed_in.is_some_and(|failed| failed.first == webhook.health.outage)
+        });
+        let ends = of_this_outage.filter_map(|delivery| delivery.ladder_ends_at(&self.deployment.ladder));
+        Ok(Outlook { next_attempt, pauses_at: ends.min() })
     }
 
     /// How many of the webhook's deliveries are held.

@@ -270,3 +270,20 @@ fn a_delivery_was_slow_if_its_last_attempt_was() {
         assert_eq!(delivery.was_slow(), was_slow, "{durations:?}");
     }
 }
+
+#[test]
+fn the_end_of_a_ladder_is_known_in_advance() {
+    let minutes = |count: i64| Some(at(1000 + 60 * count));
+    let table = [
+        (on_time(1, 1000), None),
+        (on_time(2, 1000), minutes(80)),
+        (on_time(3, 1000), minutes(75)),
+        (on_time(5, 1000), minutes(0)),
+        // The early attempt is additional.
+        (early(4, 1060), minutes(61)),
+        (State::Held, None),
+    ];
+    for (state, ends) in table {
+        assert_eq!(delivery(state, None).ladder_ends_at(&Ladder::default()), ends, "{state:?}");
+    }
+}

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::probe::{TestSecrets, Tested};
-use statuspulse_core::admin::query::{Audited, DeliverySearch};
+use statuspulse_core::admin::query::{Audited, DeliverySearch, Outlook};
 use statuspulse_core::audit::Change;
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
@@ -118,6 +118,8 @@ enum How {
         retries: u8,
         recovering: bool,
         resumed: Option<Markup>,
+        next_attempt: Option<Markup>,
+        pauses_at: Option<Markup>,
     },
     Well {
         /// When it was resumed, if that was in the last day.
@@ -129,12 +131,14 @@ impl Standing {
     async fn of(viewer: &Viewer, webhook: &Webhook) -> Result<Self, Error> {
         let may_hold = webhook.job.is_some() || matches!(webhook.state, State::Paused(_));
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
+        let is_failing = webhook.is_active() && webhook.health.failing_since.is_some();
+        let outlook = if is_failing { Some(viewer.admin.outlook(webhook).await?) } else { None };
         Ok(Self {
             id: webhook.id.to_string(),
             name: name_of(webhook),
             may_manage: viewer.manages.is_some(),
             pill: webhook_pill(webhook),
-            state: How::of(webhook, held, viewer.admin.clock.now()),
+            state: How::of(webhook, held, outlook, viewer.admin.clock.now()),
             held,
         })
     }
@@ -146,7 +150,7 @@ impl Standing {
 }
 
 impl How {
-    fn of(webhook: &Webhook, held: u64, now: Timestamp) -> Self {
+    fn of(webhook: &Webhook, held: u64, outlook: Option<Outlook>, now: Timestamp) -> Self {
         if let State::Paused(pause) = &webhook.state {
             return Self::Paused {
                 why: pause_reason(pause.reason),
@@ -176,6 +180,8 @@ impl How {
                 retries: webhook.health.consecutive_failures,
                 recovering: matches!(kind, Some((JobKind::Recover, _))),
                 resumed: resumed_lately(webhook, now),
+                next_attempt: outlook.and_then(|outlook| outlook.next_attempt).map(time),
+                pauses_at: outlook.and_then(|outlook| outlook.pauses_at).map(time),
             },
             _ => Self::Well { resumed: resumed_lately(webhook, now) },
         }

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use statuspulse_core::admin::query::{DeliverySearch, WebhookPage};
+use statuspulse_core::admin::query::{DeliverySearch, Outlook, WebhookPage};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
@@ -88,10 +88,12 @@ struct Wrong {
     held: u64,
     /// Whether there are failed attempts to see.
     has_failed: bool,
+    next_attempt: Option<Markup>,
+    pauses_at: Option<Markup>,
 }
 
 impl Wrong {
-    fn of(webhook: &Webhook, held: u64) -> Option<Self> {
+    fn of(webhook: &Webhook, held: u64, outlook: Option<Outlook>) -> Option<Self> {
         let (since, what, last_error) = match (&webhook.state, webhook.health.failing_since) {
             (State::Paused(pause), _) => {
                 (pause.since, pause_reason(pause.reason).to_owned(), pause.last_error.clone())
@@ -106,7 +108,15 @@ impl Wrong {
             _ => return None,
         };
         let has_failed = matches!(Trouble::of(webhook), Trouble::Broken | Trouble::Failing);
-        Some(Self { since: time(since), what, last_error, held, has_failed })
+        Some(Self {
+            since: time(since),
+            what,
+            last_error,
+            held,
+            has_failed,
+            next_attempt: outlook.and_then(|outlook| outlook.next_attempt).map(time),
+            pauses_at: outlook.and_then(|outlook| outlook.pauses_at).map(time),
+        })
     }
 }
 
@@ -128,8 +138,10 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
         let latest = viewer.admin.search_deliveries(viewer.account, &search, None, 1).await?.items;
         let may_hold = matches!(webhook.state, State::Paused(_));
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
+        let fails = Trouble::of(webhook) == Trouble::Failing;
+        let outlook = if fails { Some(viewer.admin.outlook(webhook).await?) } else { None };
         let last = latest.first().map(|delivery| delivery.accepted_at);
-        Ok::<_, crate::refused::Refused>(Row::of(webhook, held, day, last))
+        Ok::<_, crate::refused::Refused>(Row::of(webhook, (held, outlook), day, last))
     }))
     .await?;
     let next = from + crate::limits::WEBHOOKS_PAGE;
@@ -159,7 +171,12 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
 }
 
 impl Row {
-    fn of(webhook: &Webhook, held: u64, day: Day, last: Option<Timestamp>) -> Self {
+    fn of(
+        webhook: &Webhook,
+        (held, outlook): (u64, Option<Outlook>),
+        day: Day,
+        last: Option<Timestamp>,
+    ) -> Self {
         let settings = &webhook.settings;
         Self {
             id: webhook.id.to_string(),
@@ -167,7 +184,7 @@ impl Row {
             url: settings.shown_url(),
             destination: settings.destination.name(),
             pill: webhook_pill(webhook),
-            wrong: Wrong::of(webhook, held),
+            wrong: Wrong::of(webhook, held, outlook),
             events: settings.events.iter().map(|event| event.name()).collect(),
             groups: few(&settings.monitor_groups),
             day,
