@@ -471,7 +471,9 @@ impl RateLimits for Ports {
 #[async_trait]
 impl Queue for Ports {
     async fn send(&self, messages: Vec<ScheduledMessage>) -> PortResult<()> {
-        self.call("send", |inner, partly| {
+        let rechecks =
+            self.world.with(|inner| messages.iter().any(|sent| inner.store.rechecks(&sent.message)));
+        let sent = self.call("send", |inner, partly| {
             let text = messages.iter().map(|sent| brief(&sent.message)).collect::<Vec<_>>().join(", ");
             for message in messages {
                 if partly && inner.dice.once_in(2) {
@@ -480,7 +482,11 @@ impl Queue for Ports {
                 inner.enqueue(vec![message]);
             }
             ((), text)
-        })
-        .await
+        });
+        let sent = sent.await;
+        // The outcome was recorded, but its message was not sent, and nor was this one: the rule leaves it to the
+        // quarter-hourly check.
+        self.world.with(|inner| inner.ledger.needs_reconciling |= rechecks && sent.is_err());
+        sent
     }
 }

@@ -40,7 +40,7 @@ fn as_it_travels(message: Message) -> Message {
 /// Marks a payload as too large for a message.
 pub(crate) const LARGE: &str = "LARGE";
 
-fn is_large(body: &[u8]) -> bool {
+pub(crate) fn is_large(body: &[u8]) -> bool {
     body.windows(LARGE.len()).any(|part| part == LARGE.as_bytes())
 }
 

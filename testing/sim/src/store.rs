@@ -9,9 +9,11 @@ use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::message::{AttemptKey, ScheduledMessage};
+use statuspulse_core::message::{AttemptKey, Message, ScheduledMessage};
 use statuspulse_core::ports::{Acceptance, Claim, Conflict, DeliveryQuery, Page, RateLimit, Saved};
 use statuspulse_core::webhook::Webhook;
+
+use crate::queue::is_large;
 
 /// An event, and the webhooks it has deliveries to.
 pub(crate) struct KeptEvent {
@@ -55,6 +57,13 @@ impl Store {
     /// The webhook before its last change, as an eventually consistent read may return it.
     pub(crate) fn stale(&self, id: WebhookId) -> Option<&Arc<Webhook>> {
         self.webhooks_before.get(&id)
+    }
+
+    /// Whether this message only makes a worker check its delivery: it has no payload, though that is not too large.
+    pub(crate) fn rechecks(&self, message: &Message) -> bool {
+        let Message::Attempt(attempt) = message else { return false };
+        let event = self.events.get(&attempt.event_id);
+        attempt.body.is_empty() && event.is_some_and(|kept| !is_large(&kept.event.body))
     }
 
     pub(crate) fn take(
