@@ -56,6 +56,15 @@ UNKNOWN = "{}_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 SLACK_URLS = itertools.cycle([f"{TARGET}/200", None])
 
 
+def rotating_webhook():
+    """A webhook with a rotation in progress, to be finished or undone."""
+    try:
+        call("POST", f"/v1/webhooks/{WEBHOOKS[1]}/rotate-secret", {})
+    except urllib.error.HTTPError:
+        pass  # It is rotating already.
+    return WEBHOOKS[1]
+
+
 def chosen(values, text):
     """One of the values; the same for the same text."""
     return values[zlib.crc32(text.encode()) % len(values)]
@@ -72,6 +81,8 @@ def known(operation, name, value, parameters, phase):
         return UNKNOWN.format(value[:3])
     if value.startswith("acc_"):
         return os.environ["FUZZ_OTHER"]
+    if operation in ("finishRotation", "cancelRotation"):
+        return rotating_webhook()
     if operation == "deleteWebhook":
         return new_webhook()
     if operation == "revokeKey":

@@ -119,6 +119,7 @@ fn every_class_is_found_by_its_name() {
         "timeout",
         "redirect",
         "http_4xx",
+        "refused_together",
         "http_5xx",
         "target_not_public",
         "bad_response",
