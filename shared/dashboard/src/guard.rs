@@ -96,7 +96,7 @@ pub(crate) struct SignedOut<'a> {
 }
 
 impl<'a> SignedOut<'a> {
-    /// With a `note`, the page says why nobody is signed in.
+    /// With a `note`, the page says why signing in did not work.
     pub(crate) fn page(public_url: &'a str, note: Option<&'a str>) -> Response {
         html(&Self { frame: Frame::bare(), public_url, takes_keys: takes_keys(public_url), note })
     }

@@ -80,7 +80,7 @@ pub(super) async fn ask_remove_slack(Manager(viewer, _): Manager) -> Answer {
     let Some(slack) = account.slack else { return Ok(see("account")) };
     let then = match viewer.admin.deployment.slack {
         Some(_) => "The operators of this deployment will be notified instead.",
-        None => "Nobody will be notified when a webhook fails or is paused.",
+        None => "No one will be notified when a webhook fails or is paused.",
     };
     let page = ConfirmPage {
         detail: format!("Messages go to {}. {then}", slack.redacted()),

@@ -109,7 +109,7 @@ pub(super) async fn ask_revoke(Manager(viewer, by): Manager, path: Path<String>)
         warnings.push("You are signed in with this key, so you will be signed out.");
     }
     if is_last_admin {
-        warnings.push("This is the last valid admin key. Without it, nobody can make changes.");
+        warnings.push("This is the last valid admin key. Without it, no one can make changes.");
     }
     let title = format!("Revoke the {} key {}…?", key.role.name(), key.prefix);
     let action = format!("/dashboard/keys/{id}/revoke");
