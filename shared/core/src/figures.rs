@@ -71,7 +71,15 @@ impl Counts {
 
     /// Counts a fact.
     pub fn count(&mut self, fact: Fact) {
-        *self.0.entry(fact.name()).or_default() += 1;
+        self.count_named(&fact.name());
+    }
+
+    /// Most names are there already, so most counts allocate nothing.
+    fn count_named(&mut self, name: &str) {
+        match self.0.get_mut(name) {
+            Some(count) => *count += 1,
+            None => _ = self.0.insert(name.to_owned(), 1),
+        }
     }
 
     /// Adds other counts.
@@ -172,9 +180,10 @@ pub struct Pending(Mutex<HashMap<(Owner, Timestamp), Counts>>);
 impl Pending {
     /// Counts a fact for the webhook and its account.
     pub fn count(&self, account: AccountId, webhook: WebhookId, at: Timestamp, fact: Fact) {
+        let (name, hour) = (fact.name(), hour_of(at));
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for owner in [Owner::Account(account), Owner::Webhook(webhook)] {
-            pending.entry((owner, hour_of(at))).or_default().count(fact);
+            pending.entry((owner, hour)).or_default().count_named(&name);
         }
     }
 

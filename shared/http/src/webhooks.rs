@@ -147,8 +147,7 @@ async fn finish_rotation(
 ) -> Answer {
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    api.admin.finish_rotation(by, id).await?;
-    let webhook = api.admin.webhook(by.account_id, id).await?;
+    let webhook = api.admin.finish_rotation(by, id).await?;
     shown(&api, &webhook).await
 }
 
@@ -160,8 +159,7 @@ async fn cancel_rotation(
 ) -> Answer {
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
-    api.admin.cancel_rotation(by, id).await?;
-    let webhook = api.admin.webhook(by.account_id, id).await?;
+    let webhook = api.admin.cancel_rotation(by, id).await?;
     shown(&api, &webhook).await
 }
 

@@ -61,7 +61,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             outside
                 .ask(|| {
                     Box::new(move |services| {
-                        Box::pin(async move { services.admin.finish_rotation(by, webhook).await })
+                        Box::pin(async move { services.admin.finish_rotation(by, webhook).await.map(drop) })
                     })
                 })
                 .await,

@@ -27,7 +27,7 @@ pub struct Audited {
 }
 
 /// What is to come for a webhook that fails. Of many deliveries only the oldest are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outlook {
     /// When the next attempt is due.
     pub next_attempt: Option<Timestamp>,
@@ -93,8 +93,11 @@ impl Admin {
             .collect())
     }
 
-    /// What is to come for a webhook that fails.
+    /// What is to come for a webhook if it is failing.
     pub async fn outlook(&self, webhook: &Webhook) -> Result<Outlook> {
+        if !webhook.is_active() || !webhook.health.is_failing() {
+            return Ok(Outlook::default());
+        }
         let moving = self.deliveries.query(webhook.id, DeliveryQuery::Moving, limits::JOB_PAGE).await?;
         let next_attempt = moving.iter().filter_map(|delivery| Some(delivery.due_attempt()?.1)).min();
         let of_this_outage = moving.iter().filter(|delivery| {

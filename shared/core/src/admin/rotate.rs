@@ -1,5 +1,7 @@
 //! Rotates a webhook's secret, with a window in which both secrets sign.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Admin;
@@ -9,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::secret::Secret;
 use crate::signature::{RotationStyle, SigningKeys, WindowOpen};
+use crate::webhook::Webhook;
 
 impl Admin {
     /// Creates a new secret. For 24 hours the old one signs too. Returns the new secret and the end of the window.
@@ -39,12 +42,12 @@ impl Admin {
     }
 
     /// Ends the window now. The old secret no longer signs.
-    pub async fn finish_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
+    pub async fn finish_rotation(&self, by: Manager, id: WebhookId) -> Result<Arc<Webhook>> {
         self.end_rotation(by, id, SigningKeys::finish, Change::RotationFinished).await
     }
 
     /// Undoes the rotation whose window is open. The new secret no longer signs.
-    pub async fn cancel_rotation(&self, by: Manager, id: WebhookId) -> Result<()> {
+    pub async fn cancel_rotation(&self, by: Manager, id: WebhookId) -> Result<Arc<Webhook>> {
         self.end_rotation(by, id, SigningKeys::cancel, Change::RotationCancelled).await
     }
 
@@ -55,7 +58,7 @@ impl Admin {
         id: WebhookId,
         end: fn(&mut SigningKeys, Timestamp) -> bool,
         change: Change,
-    ) -> Result<()> {
+    ) -> Result<Arc<Webhook>> {
         let now = self.clock.now();
         self.change_webhook(by.account_id, id, |webhook| {
             if !end(&mut webhook.keys, now) {
@@ -65,8 +68,7 @@ impl Admin {
             webhook.audit.add(change, Some(by.key_id), now);
             Ok(Some(()))
         })
-        .await?;
-        Ok(())
+        .await
     }
 }
 

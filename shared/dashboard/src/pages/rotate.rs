@@ -31,13 +31,13 @@ pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, bod
 pub(super) async fn finish(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let done = viewer.admin.finish_rotation(by, id).await;
-    said(id, done.map(|()| Flash::good("The old secret no longer signs requests.")))
+    said(id, done.map(|_| Flash::good("The old secret no longer signs requests.")))
 }
 
 pub(super) async fn cancel(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
     let done = viewer.admin.cancel_rotation(by, id).await;
-    said(id, done.map(|()| Flash::good("The rotation was undone. Only the old secret signs requests.")))
+    said(id, done.map(|_| Flash::good("The rotation was undone. Only the old secret signs requests.")))
 }
 
 pub(super) async fn ask_rotate(manager: Manager, path: Path<String>) -> Answer {

@@ -131,8 +131,7 @@ impl Standing {
     async fn of(viewer: &Viewer, webhook: &Webhook) -> Result<Self, Error> {
         let may_hold = webhook.job.is_some() || matches!(webhook.state, State::Paused(_));
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
-        let is_failing = webhook.is_active() && webhook.health.failing_since.is_some();
-        let outlook = if is_failing { Some(viewer.admin.outlook(webhook).await?) } else { None };
+        let outlook = viewer.admin.outlook(webhook).await?;
         Ok(Self {
             id: webhook.id.to_string(),
             name: name_of(webhook),
@@ -150,7 +149,7 @@ impl Standing {
 }
 
 impl How {
-    fn of(webhook: &Webhook, held: u64, outlook: Option<Outlook>, now: Timestamp) -> Self {
+    fn of(webhook: &Webhook, held: u64, outlook: Outlook, now: Timestamp) -> Self {
         if let State::Paused(pause) = &webhook.state {
             return Self::Paused {
                 why: pause_reason(pause.reason),
@@ -180,8 +179,8 @@ impl How {
                 retries: webhook.health.consecutive_failures,
                 recovering: matches!(kind, Some((JobKind::Recover, _))),
                 resumed: resumed_lately(webhook, now),
-                next_attempt: outlook.and_then(|outlook| outlook.next_attempt).map(time),
-                pauses_at: outlook.and_then(|outlook| outlook.pauses_at).map(time),
+                next_attempt: outlook.next_attempt.map(time),
+                pauses_at: outlook.pauses_at.map(time),
             },
             _ => Self::Well { resumed: resumed_lately(webhook, now) },
         }

@@ -93,7 +93,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn of(webhook: &Webhook, held: u64, outlook: Option<Outlook>) -> Option<Self> {
+    fn of(webhook: &Webhook, held: u64, outlook: Outlook) -> Option<Self> {
         let (since, what, last_error) = match (&webhook.state, webhook.health.failing_since) {
             (State::Paused(pause), _) => {
                 (pause.since, pause_reason(pause.reason).to_owned(), pause.last_error.clone())
@@ -114,8 +114,8 @@ impl Wrong {
             last_error,
             held,
             has_failed,
-            next_attempt: outlook.and_then(|outlook| outlook.next_attempt).map(time),
-            pauses_at: outlook.and_then(|outlook| outlook.pauses_at).map(time),
+            next_attempt: outlook.next_attempt.map(time),
+            pauses_at: outlook.pauses_at.map(time),
         })
     }
 }
@@ -138,8 +138,7 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
         let latest = viewer.admin.search_deliveries(viewer.account, &search, None, 1).await?.items;
         let may_hold = matches!(webhook.state, State::Paused(_));
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
-        let fails = Trouble::of(webhook) == Trouble::Failing;
-        let outlook = if fails { Some(viewer.admin.outlook(webhook).await?) } else { None };
+        let outlook = viewer.admin.outlook(webhook).await?;
         let last = latest.first().map(|delivery| delivery.accepted_at);
         Ok::<_, crate::refused::Refused>(Row::of(webhook, (held, outlook), day, last))
     }))
@@ -171,12 +170,7 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
 }
 
 impl Row {
-    fn of(
-        webhook: &Webhook,
-        (held, outlook): (u64, Option<Outlook>),
-        day: Day,
-        last: Option<Timestamp>,
-    ) -> Self {
+    fn of(webhook: &Webhook, (held, outlook): (u64, Outlook), day: Day, last: Option<Timestamp>) -> Self {
         let settings = &webhook.settings;
         Self {
             id: webhook.id.to_string(),
