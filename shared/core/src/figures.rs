@@ -193,7 +193,7 @@ impl Pending {
     }
 
     /// Puts back counts that could not be stored.
-    pub fn put_back(&self, counts: HashMap<(Owner, Timestamp), Counts>) {
+    pub fn put_back(&self, counts: impl IntoIterator<Item = ((Owner, Timestamp), Counts)>) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, counts) in counts {
             pending.entry(key).or_default().add(&counts);

@@ -1,4 +1,5 @@
-//! Figures by the hour. They are counted in memory, and stored every second: one write for all that was counted since.
+//! Figures by the hour. They are counted in memory, and stored every second, a part of them in each write: no other write
+//! waits long.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use statuspulse_core::record::millis;
 
 use crate::Embedded;
 use crate::columns::time;
+use crate::limits::FIGURES_PER_WRITE;
 
 #[async_trait]
 impl Figures for Embedded {
@@ -40,19 +42,20 @@ impl Figures for Embedded {
     }
 
     async fn flush(&self) -> PortResult<()> {
-        let counted = self.figures.take();
-        if counted.is_empty() {
-            return Ok(());
+        let mut left: Vec<_> = self.figures.take().into_iter().collect();
+        while !left.is_empty() {
+            let some = left[..left.len().min(FIGURES_PER_WRITE)].to_vec();
+            let count = some.len();
+            let work = move |connection: &Connection| {
+                some.iter().try_for_each(|((owner, hour), counts)| add(connection, *owner, *hour, counts))
+            };
+            if let Err(error) = self.writer.write(None, "storing figures", work, |()| {}).await {
+                self.figures.put_back(left);
+                return Err(error);
+            }
+            left.drain(..count);
         }
-        let stored = counted.clone();
-        let work = move |connection: &Connection| {
-            stored.iter().try_for_each(|((owner, hour), counts)| add(connection, *owner, *hour, counts))
-        };
-        let written = self.writer.write(None, "storing figures", work, |()| {}).await;
-        if written.is_err() {
-            self.figures.put_back(counted);
-        }
-        written
+        Ok(())
     }
 }
 

@@ -105,3 +105,6 @@ pub(crate) const CONCURRENCY_MIN: usize = 8;
 
 /// How often records older than the retention are deleted.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Figures, by owner and hour, that are stored in one write. Each takes some ten microseconds.
+pub(crate) const FIGURES_PER_WRITE: usize = 200;

@@ -54,3 +54,15 @@ pub(crate) async fn what_was_flushed_is_there_after_a_restart(stage: Stage) {
     assert_eq!(shown(&stage, account, None).await.given_up(), 2);
     assert_eq!(shown(&stage, account, Some(webhook)).await.given_up(), 2);
 }
+
+pub(crate) async fn many_are_flushed_together(stage: Stage) {
+    let account = stage.account_id();
+    let webhooks: Vec<_> = (0..450).map(|_| stage.webhook_id()).collect();
+    for webhook in &webhooks {
+        stage.store.count(account, *webhook, stage.now(), Fact::GivenUp);
+    }
+    stage.store.flush().await.unwrap();
+    let stage = stage.reopened().await;
+    assert_eq!(shown(&stage, account, None).await.given_up(), 450);
+    assert_eq!(shown(&stage, account, webhooks.last().copied()).await.given_up(), 1);
+}

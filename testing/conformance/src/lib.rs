@@ -51,6 +51,7 @@ fn cases() -> Vec<Case> {
         case!(rate_limits::one_of_many_concurrent_takers_gets_the_slot),
         case!(figures::counts_add_up_for_a_webhook_and_its_account_by_the_hour),
         case!(figures::what_was_flushed_is_there_after_a_restart),
+        case!(figures::many_are_flushed_together),
         case!(lanes::an_event_accepted_behind_an_unfinished_one_of_its_incident_waits),
         case!(lanes::an_event_accepted_behind_finished_ones_goes_at_once),
         case!(lanes::a_delivery_saved_as_scheduled_behind_an_unfinished_one_waits_instead),
