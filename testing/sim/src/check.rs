@@ -210,16 +210,16 @@ impl Ledger {
         self.attempts += 1;
         let state = self.tasks.entry(task).or_default();
         let look = state.look;
-        let webhook = store.deliveries.get(&post.delivery).map(|kept| kept.delivery.webhook_id);
-        let webhook = webhook.and_then(|id| store.webhooks.get(&id));
-        let is_channel =
-            webhook.is_some_and(|webhook| webhook.settings.destination.format().limit().is_some());
+        let is_channel = store.goes_to_a_channel(post.delivery);
         let is_own = |(id, key): &(DeliveryId, AttemptKey)| *id == post.delivery && key.number == post.number;
         let claims = state.claims.clone();
         if !claims.iter().any(is_own) {
             self.violated(format!("I7: {} is posted without a claim", short(post.delivery)));
         }
         let posted: Vec<_> = claims.into_iter().filter(|claim| is_channel || is_own(claim)).collect();
+        if posted.len() > 1 && posted.iter().any(|(id, _)| store.was_refused_together(*id)) {
+            self.violated(format!("content: {} shares a message again", short(post.delivery)));
+        }
         for (id, key) in &posted {
             self.posts_one(task, *id, *key, look, store, now);
         }

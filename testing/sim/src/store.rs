@@ -14,6 +14,7 @@ use statuspulse_core::ports::{Acceptance, Claim, Conflict, DeliveryQuery, Page, 
 use statuspulse_core::webhook::Webhook;
 
 use crate::queue::is_large;
+use crate::receivers::refused_together;
 
 /// An event, and the webhooks it has deliveries to.
 pub(crate) struct KeptEvent {
@@ -79,6 +80,17 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the delivery goes to a channel, which may get several in one message.
+    pub(crate) fn goes_to_a_channel(&self, id: DeliveryId) -> bool {
+        let webhook = self.deliveries.get(&id).and_then(|kept| self.webhooks.get(&kept.delivery.webhook_id));
+        webhook.is_some_and(|webhook| webhook.settings.destination.format().limit().is_some())
+    }
+
+    /// Whether a channel refused a message that the delivery shared with others.
+    pub(crate) fn was_refused_together(&self, id: DeliveryId) -> bool {
+        self.deliveries.get(&id).is_some_and(|kept| refused_together(&kept.delivery) > 0)
     }
 
     pub(crate) fn webhooks_of(&self, account: AccountId) -> Vec<Arc<Webhook>> {

@@ -96,13 +96,16 @@ impl Worker {
         let made = || (began, sent.clone(), verdict.clone());
         let handled = self.attempted(first, made()).await;
         self.mark_if_slow(webhook, sent.duration).await;
+        // The messages of the others may have been lost with the job that released them, and this worker may die between
+        // a record and its message. The job no longer looks after a delivery whose outcome is recorded.
+        let others = due.as_slice().iter().map(|(delivery, _)| delivery);
+        let rechecks =
+            others.map(|other| other.recheck_message(other.claimed_until.unwrap_or(began))).collect();
+        self.recheck(rechecks).await;
         for other in due {
-            // Its own message may have been lost with the job that released it.
-            let recheck = other.0.recheck_message(other.0.claimed_until.unwrap_or(began));
             // If one outcome cannot be recorded, only that delivery is attempted again.
             if let Err(error) = self.attempted(other, made()).await {
                 tracing::warn!(webhook.id = %webhook.id, %error, "an outcome may not be recorded");
-                self.recheck(recheck).await;
             }
         }
         handled
@@ -126,10 +129,14 @@ impl Worker {
         Ok(Handled::Again(at))
     }
 
-    /// Sends a message by which a delivery is checked. Without it, the check every 15 minutes finds the delivery.
-    async fn recheck(&self, message: ScheduledMessage) {
-        if let Err(error) = self.outbox.send(vec![message]).await {
-            tracing::error!(%error, "a delivery waits for the check every 15 minutes");
+    /// Sends messages by which deliveries are checked, if the store does not commit each record with its message. Without
+    /// them, the check every 15 minutes finds a delivery.
+    async fn recheck(&self, messages: Vec<ScheduledMessage>) {
+        if messages.is_empty() || self.outbox.is_transactional() {
+            return;
+        }
+        if let Err(error) = self.outbox.send(messages).await {
+            tracing::error!(%error, "a delivery may wait for the check every 15 minutes");
         }
     }
 

@@ -20,8 +20,8 @@ pub(crate) const REPAIRS: [Mutation; 36] = [
     Mutation {
         name: "repair: the other deliveries of a burst are not checked again",
         file: "worker/attempt.rs",
-        from: "self.recheck(recheck).await;",
-        to: "drop(recheck);",
+        from: "self.recheck(rechecks).await;",
+        to: "drop::<Vec<ScheduledMessage>>(rechecks);",
     },
     Mutation {
         name: "repair: a message is done after a conflict",
