@@ -13,6 +13,10 @@ pub const PAYLOAD_LEVELS: usize = 64;
 pub const ENVELOPE_BYTES: usize = PAYLOAD_BYTES + 128 * 1024;
 /// Body of any other call, in bytes.
 pub const REQUEST_BYTES: usize = 64 * 1024;
+/// Words that a search in the API reference looks for. All pages are searched, in memory.
+pub const DOCS_SEARCH_WORDS: usize = 8;
+/// Pages that such a search shows.
+pub const DOCS_SEARCH_RESULTS: usize = 40;
 /// Idempotency key, in characters: the limit of other APIs, Stripe's among them.
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// Incident id, in characters.

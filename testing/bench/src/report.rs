@@ -54,6 +54,15 @@ impl Row {
         self
     }
 
+    /// A figure without a unit in its key.
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+        self.figures.get(&key(&[name]))?.as_f64()
+    }
+
+    pub(crate) fn into_faults(self) -> Vec<String> {
+        self.faults
+    }
+
     pub(crate) fn passed(&self) -> bool {
         self.faults.is_empty()
     }

@@ -17,10 +17,13 @@ pub(crate) fn rig(options: &Options, name: &str, scheme: Scheme) -> Result<Rig> 
     Rig::start(&options.program, &options.out, name, scheme)
 }
 
+/// The figure of how much slower the slowest hundredth of arrivals is with a disturbance than without it.
+pub(crate) const RATIO: &str = "p99 with / without";
+
 pub(crate) fn compared(row: Row, without: &Measured, with: &Measured) -> Row {
     let p99 = |measured: &Measured| measured.tally.event_to_arrival.at(990);
     let row = latencies(latencies(row, "without: ", without), "with: ", with);
-    let row = row.figure("p99 with / without", p99(with) / p99(without).max(f64::MIN_POSITIVE), "×");
+    let row = row.figure(RATIO, p99(with) / p99(without).max(f64::MIN_POSITIVE), "×");
     own_share(cost(row, with), with).faults(without.tally.faults())
 }
 

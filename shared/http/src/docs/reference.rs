@@ -1,33 +1,41 @@
-//! Converts the OpenAPI document into the data of the page template, and renders it.
+//! Reads the OpenAPI document: a page for each tag, operation and object, and one for all errors.
 
 use askama::Template;
 use serde_json::Value;
 
-use super::words::{curl, kind, line, link, prose};
+use super::calls::{curl, python};
+use super::page::{Group, Page, list, rendered};
+use super::words::{kind, line, link, plain_text, prose};
 
-#[derive(Template)]
-#[template(path = "docs.html")]
-struct Page<'a> {
-    style: &'a str,
-    title: &'a str,
-    version: &'a str,
-    introduction: String,
-    keys: String,
-    sections: Vec<Section<'a>>,
-    problems: Vec<Problem<'a>>,
-    objects: Vec<Object<'a>>,
+/// What the document says.
+pub(super) struct Reference {
+    pub(super) title: String,
+    pub(super) version: String,
+    pub(super) introduction: String,
+    pub(super) pages: Vec<Page>,
+    /// The codes of all problems.
+    pub(super) problems: Vec<String>,
 }
 
-/// The operations of one tag.
-struct Section<'a> {
-    name: &'a str,
-    description: String,
-    operations: Vec<Operation<'a>>,
+#[derive(Template)]
+#[template(path = "docs/operation.html")]
+struct OperationPage<'a> {
+    operation: Operation<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "docs/object.html")]
+struct ObjectPage<'a> {
+    object: Object<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "docs/errors.html")]
+struct ErrorPage<'a> {
+    problems: &'a [Problem<'a>],
 }
 
 struct Operation<'a> {
-    id: &'a str,
-    summary: &'a str,
     method: &'a str,
     path: &'a str,
     roles: Vec<&'a str>,
@@ -35,6 +43,7 @@ struct Operation<'a> {
     parameters: Vec<Row<'a>>,
     body: Option<Body<'a>>,
     curl: String,
+    python: String,
     answers: Vec<Answer<'a>>,
     refusals: Vec<Refusal<'a>>,
 }
@@ -69,7 +78,6 @@ struct Problem<'a> {
 /// A named schema.
 #[derive(Default)]
 struct Object<'a> {
-    name: &'a str,
     description: String,
     /// The type of a schema without fields, or the schemas that this one extends.
     kind: String,
@@ -86,26 +94,31 @@ struct Row<'a> {
     description: String,
 }
 
-/// Renders the page.
-pub(super) fn render(document: &str, style: &str) -> String {
+/// Reads the document.
+pub(super) fn read(document: &str) -> Reference {
     // A test renders the same document.
     #[expect(clippy::expect_used, reason = "the document is a constant, and a test parses it")]
     let document: Value = serde_json::from_str(document).expect("the document is JSON");
     let info = &document["info"];
-    let page = Page {
-        style,
-        title: text(&info["title"]),
-        version: text(&info["version"]),
-        introduction: prose(text(&info["description"])),
-        keys: prose(text(&document["components"]["securitySchemes"]["key"]["description"])),
-        sections: items(&document["tags"]).iter().map(|tag| section(&document, tag)).collect(),
-        problems: problems(&document),
-        objects: entries(&document["components"]["schemas"])
-            .map(|(name, schema)| object(name, schema))
-            .collect(),
-    };
-    #[expect(clippy::expect_used, reason = "writing to a String does not fail")]
-    page.render().expect("a template without filters that fail")
+    let key = text(&document["components"]["securitySchemes"]["key"]["description"]);
+    let problems = problems(&document);
+    let mut pages: Vec<Page> =
+        items(&document["tags"]).iter().flat_map(|tag| of_tag(&document, tag)).collect();
+    pages.push(Page {
+        name: "errors".to_owned(),
+        group: Group::Errors,
+        title: "Errors".to_owned(),
+        summary: "All codes of problem documents.".to_owned(),
+        html: rendered(&ErrorPage { problems: &problems }),
+    });
+    pages.extend(objects(&document));
+    Reference {
+        title: text(&info["title"]).to_owned(),
+        version: text(&info["version"]).to_owned(),
+        introduction: prose(text(&info["description"])) + &prose(key),
+        problems: problems.iter().map(|problem| problem.code.to_owned()).collect(),
+        pages,
+    }
 }
 
 fn text(value: &Value) -> &str {
@@ -132,13 +145,48 @@ fn all_operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)
     })
 }
 
-fn section<'a>(document: &'a Value, tag: &'a Value) -> Section<'a> {
+/// A page for the tag, and one for each of its operations.
+fn of_tag(document: &Value, tag: &Value) -> Vec<Page> {
+    let (name, description) = (text(&tag["name"]), text(&tag["description"]));
+    let group = Group::Tag(name.to_owned());
     let of_tag = all_operations(document).filter(|(_, _, operation)| operation["tags"][0] == tag["name"]);
-    Section {
-        name: text(&tag["name"]),
-        description: line(text(&tag["description"])),
-        operations: of_tag.map(|(path, method, value)| operation(document, path, method, value)).collect(),
-    }
+    let page = |(path, method, value): (&str, &str, &Value)| Page {
+        name: text(&value["operationId"]).to_owned(),
+        group: group.clone(),
+        title: text(&value["summary"]).to_owned(),
+        summary: format!("{} {path}", method.to_uppercase()),
+        html: rendered(&OperationPage { operation: operation(document, path, method, value) }),
+    };
+    let operations: Vec<Page> = of_tag.map(page).collect();
+    let first = Page {
+        name: name.to_owned(),
+        title: group.title(),
+        summary: plain_text(&line(description)),
+        html: format!("<p>{}</p>{}", line(description), list(&operations)),
+        group,
+    };
+    std::iter::once(first).chain(operations).collect()
+}
+
+/// A page that lists all objects, and one for each.
+fn objects(document: &Value) -> Vec<Page> {
+    let page = |(name, schema): (&str, &Value)| Page {
+        name: format!("schema-{name}"),
+        group: Group::Objects,
+        title: name.to_owned(),
+        summary: plain_text(&line(text(&schema["description"]))),
+        html: rendered(&ObjectPage { object: object(schema) }),
+    };
+    let objects: Vec<Page> = entries(&document["components"]["schemas"]).map(page).collect();
+    let names = objects.iter().map(|page| format!("<li><a href=\"{}\">{}</a></li>", page.name, page.title));
+    let first = Page {
+        name: "objects".to_owned(),
+        group: Group::Objects,
+        title: "Objects".to_owned(),
+        summary: "What requests and answers are made of.".to_owned(),
+        html: format!("<ul class=\"columns\">{}</ul>", names.collect::<String>()),
+    };
+    std::iter::once(first).chain(objects).collect()
 }
 
 fn operation<'a>(document: &'a Value, path: &'a str, method: &'a str, value: &'a Value) -> Operation<'a> {
@@ -147,8 +195,6 @@ fn operation<'a>(document: &'a Value, path: &'a str, method: &'a str, value: &'a
     let answers = responses().filter(|(status, _)| status.starts_with('2'));
     let refusals = responses().filter(|(status, _)| !status.starts_with('2'));
     Operation {
-        id: text(&value["operationId"]),
-        summary: text(&value["summary"]),
         method,
         path,
         roles: items(&value["security"]).iter().map(|one| text(&one["key"][0])).collect(),
@@ -156,6 +202,7 @@ fn operation<'a>(document: &'a Value, path: &'a str, method: &'a str, value: &'a
         parameters: items(&value["parameters"]).iter().map(parameter).collect(),
         body: value.get("requestBody").map(|body| self::body(document, body)),
         curl: curl(method, path, value),
+        python: python(method, path, value),
         answers: answers.map(|(status, response)| answer(status, response)).collect(),
         refusals: refusals.map(|(status, response)| refusal(status, response)).collect(),
     }
@@ -180,7 +227,7 @@ fn body<'a>(document: &'a Value, body: &'a Value) -> Body<'a> {
     Body {
         description: line(text(&body["description"])),
         required: body["required"] == true,
-        object: object("", resolved(document, schema)),
+        object: object(resolved(document, schema)),
     }
 }
 
@@ -238,16 +285,16 @@ fn status(response: &Value) -> String {
     schema["allOf"][1]["properties"]["status"]["const"].to_string()
 }
 
-fn object<'a>(name: &'a str, schema: &'a Value) -> Object<'a> {
+fn object(schema: &Value) -> Object<'_> {
     let description = line(text(&schema["description"]));
     if let Some(parts) = schema["allOf"].as_array() {
         let others = parts.iter().filter_map(|part| part["$ref"].as_str()).map(link).collect::<Vec<_>>();
         let rows = parts.iter().flat_map(rows).collect();
-        return Object { name, description, kind: format!("{}, and", others.join(", ")), rows };
+        return Object { description, kind: format!("{}, and", others.join(", ")), rows };
     }
     let rows = rows(schema);
     let kind = if rows.is_empty() { kind(schema) } else { String::new() };
-    Object { name, description, kind, rows }
+    Object { description, kind, rows }
 }
 
 /// The fields of an object, required ones first, and the fields of nested objects.

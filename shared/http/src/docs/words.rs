@@ -1,10 +1,28 @@
-//! Renders descriptions as HTML, schemas as words, and calls as curl commands.
+//! Renders descriptions as HTML, schemas as words, and HTML as plain text.
 
 use serde_json::Value;
 
 /// Escapes text for HTML.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Elements inside a word or a sentence.
+const INLINE: [&str; 4] = ["a", "code", "em", "strong"];
+
+/// The text of HTML without its elements.
+pub(super) fn plain_text(html: &str) -> String {
+    let mut parts = html.split('<');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for (element, rest) in parts.filter_map(|part| part.split_once('>')) {
+        let name = element.trim_start_matches('/').split(' ').next().unwrap_or_default();
+        text += if INLINE.contains(&name) { "" } else { " " };
+        text += rest;
+    }
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    entities.iter().fold(words, |text, (entity, letter)| text.replace(entity, letter))
 }
 
 /// One line of text; parts between backticks become code.
@@ -32,7 +50,7 @@ pub(super) fn prose(text: &str) -> String {
 /// A link to a named schema.
 pub(super) fn link(reference: &str) -> String {
     let name = escaped(reference.rsplit('/').next().unwrap_or_default());
-    format!("<a href=\"#schema-{name}\">{name}</a>")
+    format!("<a href=\"schema-{name}\">{name}</a>")
 }
 
 /// The type of a schema in words.
@@ -100,38 +118,4 @@ fn either(kinds: impl Iterator<Item = String>) -> String {
 /// A JSON value as text, strings without quotes.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// A curl command for a shell where `$URL` and `$KEY` are set.
-pub(super) fn curl(method: &str, path: &str, operation: &Value) -> String {
-    let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let (mut path, mut query, mut headers) = (path.to_owned(), String::new(), String::new());
-    for parameter in parameters {
-        let (Some(name), Some(example)) = (parameter["name"].as_str(), parameter["example"].as_str()) else {
-            continue;
-        };
-        match parameter["in"].as_str() {
-            Some("path") => path = path.replace(&format!("{{{name}}}"), example),
-            Some("query") => {
-                let separator = if query.is_empty() { '?' } else { '&' };
-                query += &format!("{separator}{name}={example}");
-            }
-            _ => headers += &format!(" \\\n  -H '{name}: {example}'"),
-        }
-    }
-    let body = operation["requestBody"]["content"]["application/json"].get("example");
-    let body = body.filter(|body| body.as_object().is_some_and(|fields| !fields.is_empty()));
-    let mut call = "curl".to_owned();
-    if method != "get" && !(method == "post" && body.is_some()) {
-        call += &format!(" -X {}", method.to_uppercase());
-    }
-    call += &format!(" \"$URL{path}{query}\"");
-    if operation.get("security").is_some() {
-        call += " \\\n  -H \"Authorization: Bearer $KEY\"";
-    }
-    call += &headers;
-    if let Some(body) = body {
-        call += &format!(" \\\n  -d '{}'", format!("{body:#}").replace('\'', "'\\''"));
-    }
-    call
 }
