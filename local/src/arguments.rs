@@ -81,8 +81,11 @@ pub(crate) enum KeysCommand {
         /// What the key may do.
         #[arg(long)]
         role: RoleArgument,
+        /// What the key is for, as lists show it.
+        #[arg(long)]
+        name: Option<String>,
     },
-    /// List all keys: id, prefix, role, state, account.
+    /// List all keys: id, prefix, role, state, last use, account, name.
     List {
         /// The server's data folder.
         #[arg(long, env = "STATUSPULSE_DATA")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use ring::rand::SystemRandom;
-use statuspulse_core::access::{Account, ApiKey, KeyText, Role};
+use statuspulse_core::access::{Account, ApiKey, KeyText, Role, checked_name};
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::ports::{Accounts, Clock, Deliveries};
 use statuspulse_embedded::{Embedded, Purpose};
@@ -19,8 +19,8 @@ use crate::system::{SystemClock, SystemRandomness};
 pub(crate) async fn run(command: KeysCommand) -> Result<()> {
     let mut out = std::io::stdout();
     match command {
-        KeysCommand::Create { data, account, role } => {
-            let key = create(&data, account.as_deref(), role.into()).await?;
+        KeysCommand::Create { data, account, role, name } => {
+            let key = create(&data, account.as_deref(), role.into(), name.as_deref()).await?;
             writeln!(out, "{}", key.reveal())?;
         }
         KeysCommand::List { data } => {
@@ -42,36 +42,49 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn create(data: &Path, account: Option<&str>, role: Role) -> Result<KeyText> {
+pub(crate) async fn create(
+    data: &Path,
+    account: Option<&str>,
+    role: Role,
+    name: Option<&str>,
+) -> Result<KeyText> {
+    let name = name.map(checked_name).transpose().context("--name")?;
     let store = open(data)?;
     let account = match (account, role) {
         (Some(_), Role::Operator) => bail!("an operator key belongs to no account: omit --account"),
         (None, Role::Operator) => None,
         (None, _) => bail!("--account is required with the role {}", role.name()),
-        (Some(name), _) => Some(name),
+        (Some(account), _) => Some(account),
     };
     let key = match account {
-        None => new_key(&store, None, role).await?,
-        Some(name) => match store.accounts_by_name(name)?.as_slice() {
-            [] => new_account(&store, name, role).await?,
-            [account] => new_key(&store, Some(account.id), role).await?,
-            several => bail!("{} accounts are named {name:?}; create the key through the API", several.len()),
+        None => new_key(&store, None, role, name).await?,
+        Some(account) => match store.accounts_by_name(account)?.as_slice() {
+            [] => new_account(&store, account, role, name).await?,
+            [known] => new_key(&store, Some(known.id), role, name).await?,
+            several => {
+                bail!("{} accounts are named {account:?}; create the key through the API", several.len())
+            }
         },
     };
     store.durable().await?;
     Ok(key)
 }
 
-async fn new_key(store: &Embedded, account: Option<AccountId>, role: Role) -> Result<KeyText> {
+async fn new_key(
+    store: &Embedded,
+    account: Option<AccountId>,
+    role: Role,
+    name: Option<String>,
+) -> Result<KeyText> {
     let (key, text) = ApiKey::generate(account, role, None, SystemClock.now(), &randomness());
-    store.create_key(&key).await?;
+    store.create_key(&ApiKey { name, ..key }).await?;
     Ok(text)
 }
 
-async fn new_account(store: &Embedded, name: &str, role: Role) -> Result<KeyText> {
-    let account = Account::new(name, SystemClock.now(), &randomness()).context("--account")?;
+async fn new_account(store: &Embedded, account: &str, role: Role, name: Option<String>) -> Result<KeyText> {
+    let account = Account::new(account, SystemClock.now(), &randomness()).context("--account")?;
     let (key, text) = ApiKey::generate(Some(account.id), role, None, account.created_at, &randomness());
-    store.create_account(&account, &key).await?;
+    store.create_account(&account, &ApiKey { name, ..key }).await?;
     Ok(text)
 }
 
@@ -98,5 +111,8 @@ fn line(key: &ApiKey, account: Option<&str>) -> String {
     } else {
         "expired"
     };
-    format!("{}  {}...  {:<9}  {:<7}  {}", key.id, key.prefix, key.role.name(), state, account.unwrap_or("-"))
+    let (id, prefix, role) = (key.id, &key.prefix, key.role.name());
+    let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {at:.0}"));
+    let (account, name) = (account.unwrap_or("-"), key.name.as_deref().unwrap_or("-"));
+    format!("{id}  {prefix}...  {role:<9}  {state:<7}  {used:<25}  {account}  {name}")
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(options: DemoOptions, management: Management) -> Result<
     let receiver = Receiver::start(ReceiverOptions::tls(certificate))?;
     let data = folder.path().join("data");
     let server = Server::start(serve_options(&data, &ca, &receiver, options.stay), management).await?;
-    let operator = keys::create(&data, None, Role::Operator).await?;
+    let operator = keys::create(&data, None, Role::Operator, None).await?;
     let base = format!("http://{}", server.address);
     let api = Api::new(&base, operator.reveal())?;
     let stage = Stage { receiver, api };

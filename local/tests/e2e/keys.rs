@@ -69,7 +69,8 @@ async fn a_revoked_key_is_refused_from_the_next_call_on_without_a_restart() {
     let home = Home::new();
     let program = home.serve(&[]).await;
     let keep = home.keys("create", &["--role", "admin", "--account", "Acme"]).await.succeeded();
-    let lose = home.keys("create", &["--role", "viewer", "--account", "Acme"]).await.succeeded();
+    let named = ["--role", "viewer", "--account", "Acme", "--name", "Wall screen"];
+    let lose = home.keys("create", &named).await.succeeded();
     let (keep, lose) = (program.api(keep.trim()), (program.api(lose.trim()), lose.trim().to_owned()));
     lose.0.get("/v1/webhooks").await.expect(200);
 
@@ -78,6 +79,10 @@ async fn a_revoked_key_is_refused_from_the_next_call_on_without_a_restart() {
     let line =
         listed.lines().find(|line| line.contains(&lose.1[..12])).expect("a line with the key's prefix");
     assert!(line.contains("viewer") && line.contains("valid") && line.contains("Acme"), "{line}");
+    assert!(line.ends_with("Wall screen") && line.contains("used 20"), "{line}");
+    let refused =
+        home.keys("create", &["--role", "viewer", "--account", "Acme", "--name", " "]).await.refused();
+    assert!(refused.contains("--name") && refused.contains("1 to 200 characters"), "{refused}");
     let id = line.split_whitespace().next().unwrap();
 
     home.keys("revoke", &[id]).await.succeeded();

@@ -169,6 +169,54 @@ async fn keys_are_listed_by_prefix_and_never_in_full() {
 }
 
 #[tokio::test]
+async fn a_key_has_a_name_and_shows_when_it_was_used_last() {
+    let world = World::new().await;
+    let asked = json!({"role": "viewer", "name": "Wall screen, EU"});
+    let made = world.post("/v1/keys", &asked).await.expect(201);
+    assert_eq!((&made["name"], &made["last_used_at"]), (&json!("Wall screen, EU"), &json!(null)));
+    let shown = async || {
+        let keys = world.get("/v1/keys").await.expect(200);
+        keys["data"].as_array().unwrap().iter().find(|key| key["id"] == made["id"]).unwrap().clone()
+    };
+    assert_eq!(shown().await["last_used_at"], json!(null));
+    let viewer = world.with_key(text(&made["key"]));
+    viewer.get("/v1/webhooks").await.expect(200);
+    let first = shown().await["last_used_at"].clone();
+    assert_eq!(first, json!(world.now().to_string()));
+    // It is not written at every use, but it is never more than ten minutes behind.
+    world.advance(MINUTE * 9).await;
+    viewer.get("/v1/webhooks").await.expect(200);
+    assert_eq!(shown().await["last_used_at"], first);
+    world.advance(MINUTE).await;
+    viewer.get("/v1/webhooks").await.expect(200);
+    assert_eq!(shown().await["last_used_at"], json!(world.now().to_string()));
+    // Publishing is a use, too. A refused key is not.
+    let publisher = world.post("/v1/keys", &json!({"role": "publisher"})).await.expect(201);
+    world.with_key(text(&publisher["key"])).publish(&opened("INC-1")).await;
+    let id = text(&publisher["id"]).to_owned();
+    let used = |keys: Value| {
+        keys["data"].as_array().unwrap().iter().find(|key| key["id"] == *id).unwrap()["last_used_at"].clone()
+    };
+    let at = used(world.get("/v1/keys").await.expect(200));
+    assert_eq!(at, json!(world.now().to_string()));
+    world.delete(&format!("/v1/keys/{id}")).await;
+    world.advance(MINUTE * 20).await;
+    world.with_key(text(&publisher["key"])).publish_with(&opened("INC-2"), &[], None).await.problem(401);
+    assert_eq!(used(world.get("/v1/keys").await.expect(200)), at);
+    for name in ["", " ", "two\nlines", &"x".repeat(201)] {
+        let refused = world.post("/v1/keys", &json!({"role": "viewer", "name": name})).await.refused();
+        assert_eq!(refused, ["/name"], "{name:?}");
+    }
+    // The audit log names who changed something.
+    let admin = world.post("/v1/keys", &json!({"role": "admin", "name": "deploy job"})).await.expect(201);
+    let hook = world.register(URL).await;
+    world.with_key(text(&admin["key"])).act(&hook, "pause").await;
+    let log = world.get(&format!("/v1/webhooks/{}/audit-log", hook.id)).await.expect(200);
+    assert_eq!(log["data"][0]["by"]["key_name"], "deploy job");
+    assert_eq!(log["data"][1]["by"]["key_name"], json!(null));
+}
+
+#[tokio::test]
 async fn keys_are_kept_as_hashes_alone() {
     let world = World::new().await;
     world.flush().await;

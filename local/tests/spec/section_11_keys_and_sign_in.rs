@@ -50,7 +50,10 @@ async fn keys_are_created_and_revoked_on_their_page() {
     let world = World::new().await;
     let browser = world.browser().await;
     browser.open("/dashboard/keys").await.says("this session").says("Valid");
-    let page = browser.submit("/dashboard/keys", &[("role", "viewer"), ("ends", "7d")]).await.expect(200);
+    let page = browser
+        .submit("/dashboard/keys", &[("role", "viewer"), ("name", "Wall screen"), ("ends", "7d")])
+        .await
+        .expect(200);
     page.says("This is the new viewer key. It is shown only once.");
     let start = page.html.find("spk_").unwrap();
     let key: String = page.html[start..].chars().take_while(|c| *c != '<').collect();
@@ -62,7 +65,12 @@ async fn keys_are_created_and_revoked_on_their_page() {
     let keys = world.get("/v1/keys").await.expect(200);
     let made = keys["data"].as_array().unwrap().iter().find(|key| key["role"] == "viewer").unwrap().clone();
     let revoke = format!("/dashboard/keys/{}/revoke", text(&made["id"]));
-    browser.open(&revoke).await.says(&format!("Revoke the viewer key {}", text(&made["prefix"])));
+    browser.open(&revoke).await.says("Revoke the viewer key “Wall screen”").says(text(&made["prefix"]));
+    browser.open("/dashboard/keys").await.says("Wall screen").says("Last used");
+    browser
+        .submit("/dashboard/keys", &[("role", "viewer"), ("name", &"x".repeat(201))])
+        .await
+        .says("1 to 200 characters");
     browser.submit(&revoke, &[]).await.says("The key was revoked").says("Revoked");
     viewer.open("/dashboard/keys").await.expect(401);
     browser.submit("/dashboard/keys", &[("role", "operator")]).await.says("must be one of");

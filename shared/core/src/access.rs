@@ -15,6 +15,7 @@ use crate::limits;
 use crate::ports::environment::Random;
 use crate::quota::Quotas;
 use crate::target::{AllowedDomains, EndpointUrl};
+use crate::time::later;
 
 /// A customer.
 #[derive(Debug, Clone)]
@@ -38,14 +39,9 @@ pub struct Account {
 impl Account {
     /// A new account with this name. The error says what is wrong with the name.
     pub fn new(name: &str, now: Timestamp, random: &dyn Random) -> std::result::Result<Self, NameRefused> {
-        let length = name.chars().count();
-        if name.trim().is_empty() || length > limits::ACCOUNT_NAME_CHARS || name.chars().any(char::is_control)
-        {
-            return Err(NameRefused);
-        }
         Ok(Self {
             id: AccountId::new(now, random),
-            name: name.to_owned(),
+            name: checked_name(name)?,
             allowed_domains: AllowedDomains::default(),
             slack: None,
             quotas: Quotas::default(),
@@ -55,9 +51,17 @@ impl Account {
     }
 }
 
+/// The name of an account or of a key, if it is valid.
+pub fn checked_name(name: &str) -> std::result::Result<String, NameRefused> {
+    let is_valid = !name.trim().is_empty()
+        && name.chars().count() <= limits::NAME_CHARS
+        && !name.chars().any(char::is_control);
+    if is_valid { Ok(name.to_owned()) } else { Err(NameRefused) }
+}
+
 /// The name is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to {} characters, and no control characters", limits::ACCOUNT_NAME_CHARS)]
+#[error("must have 1 to {} characters, and no control characters", limits::NAME_CHARS)]
 pub struct NameRefused;
 
 /// What a key may do.
@@ -148,6 +152,8 @@ pub struct ApiKey {
     pub account_id: Option<AccountId>,
     /// What it may do.
     pub role: Role,
+    /// What it is for, in its owner's words.
+    pub name: Option<String>,
     /// The start of its text, to tell keys apart.
     pub prefix: String,
     /// The hash it is found by.
@@ -158,10 +164,12 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked; `None` if it was not.
     pub revoked_at: Option<Timestamp>,
+    /// When it was used last, at most [`KEY_USE_EVERY`](limits::KEY_USE_EVERY) before its latest use; `None` if it was not.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiKey {
-    /// A new key, and its text, which is shown once.
+    /// A new key without a name, and its text, which is shown once.
     pub fn generate(
         account_id: Option<AccountId>,
         role: Role,
@@ -174,11 +182,13 @@ impl ApiKey {
             id: KeyId::new(now, random),
             account_id,
             role,
+            name: None,
             prefix: text.reveal().chars().take(KeyText::SHOWN).collect(),
             hash: KeyHash::of(text.reveal()),
             created_at: now,
             expires_at,
             revoked_at: None,
+            last_used_at: None,
         };
         (key, text)
     }
@@ -186,6 +196,11 @@ impl ApiKey {
     /// Whether it is valid at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Whether a use at this time is worth remembering. A key that is used all the time is not written each time.
+    pub fn is_newly_used(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| later(last, limits::KEY_USE_EVERY) <= now)
     }
 }
 

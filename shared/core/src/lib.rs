@@ -21,6 +21,7 @@ pub mod access;
 pub mod admin;
 pub mod attempt;
 pub mod audit;
+mod authentication;
 pub mod call;
 pub mod check;
 pub mod delivery;

@@ -32,8 +32,10 @@ pub const MONITOR_GROUP_CHARS: usize = 200;
 pub const WEBHOOKS_PER_ACCOUNT: usize = 500;
 /// Valid API keys per account. Revoked and expired keys do not count.
 pub const KEYS_PER_ACCOUNT: usize = 100;
-/// Account name, in characters.
-pub const ACCOUNT_NAME_CHARS: usize = 200;
+/// How often it is remembered that a key was used: often enough to see an unexpected use, seldom enough to cost nothing.
+pub const KEY_USE_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Name of an account or of a key, in characters.
+pub const NAME_CHARS: usize = 200;
 /// Allowed domains per account.
 pub const ALLOWED_DOMAINS: usize = 100;
 /// Webhook description, in characters.

@@ -104,6 +104,8 @@ pub trait Accounts: Send + Sync {
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
     /// Marks the key as revoked. Returns `false` if the account has no key with this id.
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool>;
+    /// Remembers that the key was used. Of several calls at almost the same time one may count.
+    async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()>;
 }
 
 /// What accounts may use, and what they keep.

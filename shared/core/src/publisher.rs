@@ -11,6 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::access::{Action, Caller, KeyHash};
+use crate::authentication;
 use crate::error::{Error, Result};
 use crate::event::{Envelope, Event};
 use crate::ids::{AccountId, EventId, KeyPeriod};
@@ -56,8 +57,7 @@ pub struct Published {
 impl Publisher {
     /// The caller that this API key belongs to.
     pub async fn authenticate(&self, key: &str) -> Result<Caller> {
-        let found = self.accounts.key_by_hash(&KeyHash::of(key)).await?;
-        Caller::with_key(found.as_ref(), self.clock.now())
+        authentication::caller(&*self.accounts, &KeyHash::of(key), self.clock.now()).await
     }
 
     /// Accepts an event. A second call with the same idempotency key and the same content gives the same answer. It

@@ -86,7 +86,7 @@ impl Accounts for Embedded {
     async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>> {
         self.readers.read("reading a key", |connection| {
             connection
-                .prepare_cached("SELECT * FROM keys WHERE hash = ?1")?
+                .prepare_cached("SELECT * FROM all_keys WHERE hash = ?1")?
                 .query_row([hash.0], key_row)
                 .optional()
         })
@@ -94,7 +94,7 @@ impl Accounts for Embedded {
 
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>> {
         let read = move |connection: &Connection| {
-            let sql = "SELECT * FROM keys WHERE account_id = ?1 ORDER BY id";
+            let sql = "SELECT * FROM all_keys WHERE account_id = ?1 ORDER BY id";
             all_readable(connection.prepare_cached(sql)?.query_map([account.to_bytes()], key_row)?)
         };
         self.readers.long(account, "listing keys", read).await
@@ -108,6 +108,17 @@ impl Accounts for Embedded {
             Ok(changed == 1)
         };
         self.writer.write(Some(account), "revoking a key", work, |_| {}).await
+    }
+
+    async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()> {
+        let hash = key.hash.0;
+        let work = move |connection: &Connection| {
+            let sql = "INSERT INTO key_facts VALUES (?1, NULL, ?2)
+                       ON CONFLICT (hash) DO UPDATE SET last_used_at = max(ifnull(last_used_at, 0), ?2)";
+            connection.prepare_cached(sql)?.execute((hash, millis(now)))?;
+            Ok(())
+        };
+        self.writer.write(key.account_id, "remembering the use of a key", work, |()| {}).await
     }
 }
 
@@ -144,8 +155,8 @@ impl Embedded {
 
     /// Returns every key with the name of its account, for the command line.
     pub fn all_keys(&self) -> PortResult<Vec<(ApiKey, Option<String>)>> {
-        let sql = "SELECT keys.*, accounts.name AS account_name FROM keys
-                   LEFT JOIN accounts ON accounts.id = keys.account_id ORDER BY keys.id";
+        let sql = "SELECT all_keys.*, accounts.name AS account_name FROM all_keys
+                   LEFT JOIN accounts ON accounts.id = all_keys.account_id ORDER BY all_keys.id";
         self.readers.read("listing keys", |connection| {
             let mut statement = connection.prepare_cached(sql)?;
             all_readable(statement.query_map([], |row| Ok((key_row(row)?, row.get("account_name")?)))?)
@@ -185,6 +196,11 @@ fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
         millis(key.created_at),
         key.expires_at.map(millis),
         key.revoked_at.map(millis),
+    ))?;
+    connection.prepare_cached("INSERT INTO key_facts VALUES (?1, ?2, ?3)")?.execute((
+        key.hash.0,
+        &key.name,
+        key.last_used_at.map(millis),
     ))?;
     Ok(())
 }
@@ -248,10 +264,12 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         id: KeyId::from_bytes(bytes16(row, "id")?),
         account_id: account.map(AccountId::from_bytes),
         role: Role::from_name(&role).ok_or_else(|| bad(Unknown("role", role)))?,
+        name: row.get("name")?,
         prefix: row.get("prefix")?,
         hash: KeyHash(bytes32(row, "hash")?),
         created_at: time(row, "created_at")?,
         expires_at: moment("expires_at")?,
         revoked_at: moment("revoked_at")?,
+        last_used_at: moment("last_used_at")?,
     })
 }

@@ -82,6 +82,11 @@ const ADDED: &str = "
 CREATE TABLE IF NOT EXISTS figures (
     owner BLOB NOT NULL, hour INTEGER NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (owner, hour)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS key_facts (
+    hash BLOB PRIMARY KEY, name TEXT, last_used_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS all_keys AS
+    SELECT keys.*, key_facts.name, key_facts.last_used_at FROM keys LEFT JOIN key_facts ON key_facts.hash = keys.hash;
 ";
 
 /// Creates the tables in a new file. Refuses a file with another format.

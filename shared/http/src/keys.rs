@@ -58,6 +58,7 @@ fn new_key(body: &[u8]) -> Result<NewKey> {
     let mut fields = Fields::of_body(body)?;
     Ok(NewKey {
         role: fields.text("role").map(String::from),
+        name: fields.text("name").map(String::from),
         expires_at: fields.timestamp("expires_at"),
         refused: fields.into_refused(),
     })
@@ -68,6 +69,9 @@ fn new_key(body: &[u8]) -> Result<NewKey> {
 struct KeyView<'a> {
     #[schema(value_type = wire::KeyId)]
     id: KeyId,
+    /// What the key is for.
+    #[schema(required = true)]
+    name: Option<&'a str>,
     /// The first characters of the key, to identify it.
     prefix: &'a str,
     #[schema(value_type = wire::AccountRole)]
@@ -78,17 +82,23 @@ struct KeyView<'a> {
     expires_at: Option<Timestamp>,
     #[schema(value_type = Option<wire::Time>, required = true)]
     revoked_at: Option<Timestamp>,
+    /// When the key was used last, up to ten minutes before its latest use. Null if it was never used, or not since this is
+    /// remembered.
+    #[schema(value_type = Option<wire::Time>, required = true)]
+    last_used_at: Option<Timestamp>,
 }
 
 impl<'a> KeyView<'a> {
     fn of(key: &'a ApiKey) -> Self {
         Self {
             id: key.id,
+            name: key.name.as_deref(),
             prefix: &key.prefix,
             role: key.role.name(),
             created_at: key.created_at,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
+            last_used_at: key.last_used_at,
         }
     }
 }

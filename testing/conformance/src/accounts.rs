@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role, Session, SessionKind};
 use statuspulse_core::ids::KeyId;
+use statuspulse_core::limits;
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::quota::{Quota, Quotas};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -85,6 +86,42 @@ pub(crate) async fn a_revoked_key_is_still_found_and_says_since_when(stage: Stag
     let found = stage.store.key_by_hash(&KeyHash::of(text.reveal())).await.unwrap().unwrap();
     assert_eq!(found.revoked_at, Some(first), "the time of the first revocation is kept");
     assert!(stage.store.key_by_hash(&KeyHash::of("spk_unknown")).await.unwrap().is_none());
+}
+
+pub(crate) async fn a_key_has_a_name_and_the_time_of_its_last_use(stage: Stage) {
+    let account = stage.account("Acme");
+    let (admin, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), stage.dice());
+    stage.store.create_account(&account, &admin).await.unwrap();
+    stage.pass(Duration::from_secs(1));
+    let (key, text) = ApiKey::generate(Some(account.id), Role::Viewer, None, stage.now(), stage.dice());
+    let key = ApiKey { name: Some("Wall screen, EU".to_owned()), ..key };
+    stage.store.create_key(&key).await.unwrap();
+    let hash = KeyHash::of(text.reveal());
+    assert_eq!(stage.store.key_by_hash(&hash).await.unwrap(), Some(key.clone()));
+
+    // It is written again only when that was a while ago, also by a process that has not seen it.
+    let first = stage.now();
+    for (wait, expected) in
+        [(0, first), (limits::KEY_USE_EVERY.as_secs(), first.checked_add(limits::KEY_USE_EVERY).unwrap())]
+    {
+        stage.pass(Duration::from_secs(wait));
+        let found = stage.store.key_by_hash(&hash).await.unwrap().unwrap();
+        assert!(found.is_newly_used(stage.now()));
+        stage.store.remember_use(&found, stage.now()).await.unwrap();
+        let used = ApiKey { last_used_at: Some(expected), ..key.clone() };
+        assert!(!used.is_newly_used(stage.now()));
+        for store in [stage.beside().await.store, stage.store.clone()] {
+            assert_eq!(store.key_by_hash(&hash).await.unwrap(), Some(used.clone()));
+            assert_eq!(store.keys(account.id).await.unwrap(), [admin.clone(), used.clone()]);
+        }
+    }
+    // A revocation leaves it as it is, and a use does not undo the revocation.
+    stage.store.revoke_key(account.id, key.id, stage.now()).await.unwrap();
+    stage.pass(limits::KEY_USE_EVERY);
+    stage.store.remember_use(&key, stage.now()).await.unwrap();
+    let found = stage.store.key_by_hash(&hash).await.unwrap().unwrap();
+    assert!(found.revoked_at.is_some());
+    assert_eq!((found.name, found.last_used_at), (key.name, Some(stage.now())));
 }
 
 pub(crate) async fn accounts_are_listed_in_the_order_of_their_ids(stage: Stage) {

@@ -87,6 +87,7 @@ fn cases() -> Vec<Case> {
         case!(accounts::saving_an_account_from_an_old_version_is_a_conflict_and_writes_nothing),
         case!(accounts::a_session_is_kept_until_it_is_taken_and_can_be_taken_once),
         case!(accounts::a_revoked_key_is_still_found_and_says_since_when),
+        case!(accounts::a_key_has_a_name_and_the_time_of_its_last_use),
     ]
 }
 

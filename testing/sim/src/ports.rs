@@ -194,6 +194,9 @@ impl Accounts for Ports {
     async fn revoke_key(&self, _: AccountId, _: KeyId, _: Timestamp) -> PortResult<bool> {
         Ok(false)
     }
+    async fn remember_use(&self, _: &ApiKey, _: Timestamp) -> PortResult<()> {
+        Ok(())
+    }
 }
 
 /// No account of a run uses up a quota.
@@ -484,8 +487,7 @@ impl Queue for Ports {
             ((), text)
         });
         let sent = sent.await;
-        // The outcome was recorded, but its message was not sent, and nor was this one: the rule leaves it to the
-        // quarter-hourly check.
+        // The others of a burst are not checked again: the rule leaves them to the quarter-hourly check.
         self.world.with(|inner| inner.ledger.needs_reconciling |= rechecks && sent.is_err());
         sent
     }

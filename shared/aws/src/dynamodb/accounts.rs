@@ -106,6 +106,28 @@ impl Accounts for Table {
         Ok(all_readable(&items, read_key, doing))
     }
 
+    /// The record that is found by its hash decides whether this is written, and the one of the account is listed.
+    async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()> {
+        self.key_cache.used(&key.hash, now);
+        let doing = "remembering the use of a key";
+        let before = now.checked_sub(statuspulse_core::limits::KEY_USE_EVERY).unwrap_or(now);
+        let used = |key, condition: &'static str| Change {
+            key,
+            update: "SET #last_used_at = :now".to_owned(),
+            condition: condition.into(),
+            values: HashMap::from([(":now".to_owned(), time(now)), (":before".to_owned(), time(before))]),
+        };
+        // Another environment may have written it a moment ago. A key is never deleted.
+        let condition =
+            "attribute_exists(#hash) AND (attribute_not_exists(#last_used_at) OR #last_used_at <= :before)";
+        for place in [Key::Credential(key.hash), Key::CredentialOfAccount(key.account_id, key.id)] {
+            if let Written::Refused(_) = self.update(used(place, condition), doing).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
         let doing = "revoking a key";
         let revoked = |key| {
@@ -224,8 +246,10 @@ pub(super) fn key_item(key: &ApiKey) -> Item {
     ]);
     let optional = [
         ("account_id", key.account_id.map(|id| text(id.to_string()))),
+        ("name", key.name.as_ref().map(text)),
         ("expires_at", key.expires_at.map(time)),
         ("revoked_at", key.revoked_at.map(time)),
+        ("last_used_at", key.last_used_at.map(time)),
     ];
     item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     item
@@ -237,10 +261,12 @@ pub(super) fn read_key(item: &Item) -> Result<ApiKey, Unreadable> {
         id: item.parsed("id")?,
         account_id: item.maybe_text("account_id").map(|_| item.parsed("account_id")).transpose()?,
         role: Role::from_name(role).ok_or_else(|| Unreadable::unknown("role", role))?,
+        name: item.maybe_text("name").map(str::to_owned),
         prefix: item.text("prefix")?.to_owned(),
         hash: KeyHash(item.array("hash")?),
         created_at: item.time("created_at")?,
         expires_at: item.maybe_time("expires_at")?,
         revoked_at: item.maybe_time("revoked_at")?,
+        last_used_at: item.maybe_time("last_used_at")?,
     })
 }

@@ -53,6 +53,15 @@ impl KeyCache {
         });
     }
 
+    /// The key was used. It stays in the cache for no longer.
+    pub(super) fn used(&self, hash: &KeyHash, now: Timestamp) {
+        self.with(|cached| {
+            if let Some((key, _)) = cached.known.get_mut(hash) {
+                key.last_used_at = Some(now);
+            }
+        });
+    }
+
     pub(super) fn forget(&self, hash: &KeyHash) {
         self.with(|cached| {
             cached.known.remove(hash);

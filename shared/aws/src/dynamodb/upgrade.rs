@@ -100,11 +100,13 @@ fn key() -> ApiKey {
         id: KeyId::from_bytes([5; 16]),
         account_id: Some(AccountId::from_bytes([2; 16])),
         role: Role::Admin,
+        name: None,
         prefix: "sp_live_1".to_owned(),
         hash: KeyHash([6; 32]),
         created_at: at(0),
         expires_at: Some(at(600)),
         revoked_at: Some(at(60)),
+        last_used_at: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use super::Admin;
 use super::commands::{AccountPatch, NewAccount, NewKey};
 use super::probe::TestResult;
-use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role};
+use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role, checked_name};
+use crate::authentication;
 use crate::call::message_to;
 use crate::destination::slack::{self, Slack};
 use crate::error::{Error, Refusals, Result};
@@ -20,9 +21,8 @@ impl Admin {
     }
 
     pub(super) async fn caller_of_key(&self, hash: &KeyHash, calls: u64) -> Result<Caller> {
-        let found = self.accounts.key_by_hash(hash).await?;
         let now = self.clock.now();
-        let caller = Caller::with_key(found.as_ref(), now)?;
+        let caller = authentication::caller(&*self.accounts, hash, now).await?;
         if let Some(account) = caller.account_id {
             self.limiter.take(account, Quota::CallsPerMinute, calls, now).await?;
         }
@@ -120,7 +120,7 @@ impl Admin {
     /// Creates a key for the account.
     pub async fn create_key(&self, account: AccountId, asked: NewKey) -> Result<(ApiKey, KeyText)> {
         let now = self.clock.now();
-        let NewKey { role, expires_at, mut refused } = asked;
+        let NewKey { role, name, expires_at, mut refused } = asked;
         let role = refused.require("/role", role).and_then(|name| {
             let role = Role::from_name(&name).filter(|role| *role != Role::Operator);
             refused.check("/role", role.ok_or("must be one of admin, publisher, viewer"))
@@ -128,7 +128,8 @@ impl Admin {
         if expires_at.is_some_and(|end| end <= now) {
             refused.add("/expires_at", "must be in the future");
         }
-        let role = refused.accept(role, &["/role", "/expires_at"])?;
+        let name = name.and_then(|name| refused.check("/name", checked_name(&name)));
+        let role = refused.accept(role, &["/role", "/name", "/expires_at"])?;
         let valid = self.accounts.keys(account).await?.iter().filter(|key| key.is_valid(now)).count();
         if valid >= limits::KEYS_PER_ACCOUNT {
             let detail =
@@ -136,6 +137,7 @@ impl Admin {
             return Err(Error::Conflict { code: "too_many_keys", detail });
         }
         let (key, text) = ApiKey::generate(Some(account), role, expires_at, now, &*self.random);
+        let key = ApiKey { name, ..key };
         self.accounts.create_key(&key).await?;
         Ok((key, text))
     }

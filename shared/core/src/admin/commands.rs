@@ -69,6 +69,8 @@ pub struct AccountPatch {
 pub struct NewKey {
     /// Name of its role; required.
     pub role: Option<String>,
+    /// What it is for.
+    pub name: Option<String>,
     /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
     /// The fields that could not be parsed.

@@ -22,8 +22,19 @@ pub struct Audited {
     pub at: Timestamp,
     /// The change.
     pub change: Change,
-    /// Id and prefix of the API key; `None` if StatusPulse made the change itself.
-    pub by: Option<(KeyId, String)>,
+    /// The API key; `None` if StatusPulse made the change itself.
+    pub by: Option<AuditedKey>,
+}
+
+/// The API key that made a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The start of its text.
+    pub prefix: String,
+    /// What it is for.
+    pub name: Option<String>,
 }
 
 /// What is to come for a webhook that fails. Of many deliveries only the oldest are looked at.
@@ -81,15 +92,14 @@ impl Admin {
     pub async fn audit_log(&self, webhook: &Webhook) -> Result<Vec<Audited>> {
         let keys = self.accounts.keys(webhook.account_id).await?;
         // Keys are never deleted. If one is missing all the same, its id still identifies it.
-        let prefix =
-            |id| keys.iter().find(|key| key.id == id).map(|key| key.prefix.clone()).unwrap_or_default();
+        let by = |id| {
+            let key = keys.iter().find(|key| key.id == id);
+            let prefix = key.map(|key| key.prefix.clone()).unwrap_or_default();
+            AuditedKey { id, prefix, name: key.and_then(|key| key.name.clone()) }
+        };
         let entries = webhook.audit.entries().iter().rev();
         Ok(entries
-            .map(|entry| Audited {
-                at: entry.at,
-                change: entry.change,
-                by: entry.by.map(|id| (id, prefix(id))),
-            })
+            .map(|entry| Audited { at: entry.at, change: entry.change, by: entry.by.map(by) })
             .collect())
     }
 

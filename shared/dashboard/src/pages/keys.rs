@@ -37,10 +37,12 @@ struct KeysPage {
 struct Row {
     id: String,
     prefix: String,
+    name: Option<String>,
     role: &'static str,
     pill: Pill,
     created: Markup,
     expires: Option<Markup>,
+    used: Option<Markup>,
     is_valid: bool,
     /// Whether it is the key of this session.
     is_own: bool,
@@ -56,10 +58,12 @@ impl Row {
         Self {
             id: key.id.to_string(),
             prefix: key.prefix.clone(),
+            name: key.name.clone(),
             role: key.role.name(),
             pill: Pill { class, word },
             created: time(key.created_at),
             expires: key.expires_at.map(time),
+            used: key.last_used_at.map(time),
             is_valid: key.is_valid(now),
             is_own: own == Some(key.id),
         }
@@ -85,7 +89,8 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let days = ENDS.iter().find(|(name, ..)| *name == form.text("ends")).and_then(|(.., days)| *days);
     let now = viewer.admin.clock.now();
     let expires_at = days.and_then(|days| Timestamp::from_second(now.as_second() + days * 24 * 3600).ok());
-    let asked = NewKey { role: Some(form.text("role").to_owned()), expires_at, ..NewKey::default() };
+    let name = Some(form.text("name")).filter(|name| !name.is_empty()).map(str::to_owned);
+    let asked = NewKey { role: Some(form.text("role").to_owned()), name, expires_at, ..NewKey::default() };
     let flash = match viewer.admin.create_key(by.account_id, asked).await {
         Ok((key, text)) => Flash::secret(
             format!("This is the new {} key. It is shown only once.", key.role.name()),
@@ -111,7 +116,10 @@ pub(super) async fn ask_revoke(Manager(viewer, by): Manager, path: Path<String>)
     if is_last_admin {
         warnings.push("This is the last valid admin key. Without it, no one can make changes.");
     }
-    let title = format!("Revoke the {} key {}…?", key.role.name(), key.prefix);
+    let title = match &key.name {
+        Some(name) => format!("Revoke the {} key “{name}” ({}…)?", key.role.name(), key.prefix),
+        None => format!("Revoke the {} key {}…?", key.role.name(), key.prefix),
+    };
     let action = format!("/dashboard/keys/{id}/revoke");
     let page = ConfirmPage {
         detail: "Every call with it is refused from then on. This cannot be undone.".to_owned(),

@@ -196,7 +196,12 @@ fn resumed_lately(webhook: &Webhook, now: Timestamp) -> Option<Markup> {
 impl Entry {
     fn of(entry: Audited) -> Self {
         let key = format!("{} {:?}", entry.at, entry.change);
-        Self { key, at: time(entry.at), what: changed(entry.change), by: entry.by.map(|(_, prefix)| prefix) }
+        Self {
+            key,
+            at: time(entry.at),
+            what: changed(entry.change),
+            by: entry.by.map(|key| key.name.unwrap_or_else(|| format!("{}…", key.prefix))),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     let new = closed(
         &["name"],
         [
-            ("name", short_text(limits::ACCOUNT_NAME_CHARS, "Without control characters.")),
+            ("name", short_text(limits::NAME_CHARS, "Without control characters.")),
             ("allowed_domains", or_null(domains())),
         ],
     );

@@ -6,7 +6,7 @@ use statuspulse_core::limits;
 
 use super::{CreatedView, KeyView};
 use crate::openapi::operation::Operation;
-use crate::openapi::wire::{self, KEY, closed, described, or_null};
+use crate::openapi::wire::{self, KEY, closed, described, or_null, short_text};
 
 pub(crate) fn operations() -> Vec<Operation> {
     let operation = |method, path, id, summary| Operation::new("keys", method, path, id, summary);
@@ -14,6 +14,13 @@ pub(crate) fn operations() -> Vec<Operation> {
         &["role"],
         [
             ("role", described::<wire::AccountRole>("What the key is allowed to do.")),
+            (
+                "name",
+                or_null(short_text(
+                    limits::NAME_CHARS,
+                    "What the key is for, for people. Without control characters.",
+                )),
+            ),
             (
                 "expires_at",
                 or_null(described::<wire::Time>(
@@ -23,8 +30,9 @@ pub(crate) fn operations() -> Vec<Operation> {
         ],
     );
     let key = json!({
-        "id": KEY, "prefix": "spk_p3Xw9Lq0", "role": "publisher", "created_at": "2026-11-24T12:00:00Z",
+        "id": KEY, "name": "status page", "prefix": "spk_p3Xw9Lq0", "role": "publisher", "created_at": "2026-11-24T12:00:00Z",
         "expires_at": "2099-12-31T23:59:59Z", "revoked_at": null,
+        "last_used_at": null,
     });
     let mut shown = key.clone();
     shown["key"] = "spk_p3Xw9Lq0Vb2HsyQe6mJ8cX1rTfLwKd4nPgUaZi7oBx3".into();
@@ -37,7 +45,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 new,
                 limits::REQUEST_BYTES,
                 &json!({
-                    "role": "publisher", "expires_at": "2099-12-31T23:59:59Z",
+                    "role": "publisher", "name": "status page", "expires_at": "2099-12-31T23:59:59Z",
                 }),
             )
             .answers::<CreatedView<'_>>(201, "The new key.", &shown)

@@ -186,7 +186,7 @@ fn secret() -> Vec<Operation> {
             .by(Action::Read)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .lists::<AuditEntryView<'_>>("The audit log.", &json!({
-                "at": "2026-11-24T13:00:00Z", "change": "paused", "by": { "key_id": KEY, "key_prefix": "spk_p3Xw9Lq0" },
+                "at": "2026-11-24T13:00:00Z", "change": "paused", "by": { "key_id": KEY, "key_prefix": "spk_p3Xw9Lq0", "key_name": "deploy job" },
             })),
     ]
 }

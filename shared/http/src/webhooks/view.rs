@@ -117,11 +117,18 @@ struct ByView<'a> {
     key_id: KeyId,
     /// The first characters of the key.
     key_prefix: &'a str,
+    /// What the key is for.
+    #[schema(required = true)]
+    key_name: Option<&'a str>,
 }
 
 impl<'a> AuditEntryView<'a> {
     pub(super) fn of(entry: &'a Audited) -> Self {
-        let by = entry.by.as_ref().map(|(key_id, key_prefix)| ByView { key_id: *key_id, key_prefix });
+        let by = entry.by.as_ref().map(|key| ByView {
+            key_id: key.id,
+            key_prefix: &key.prefix,
+            key_name: key.name.as_deref(),
+        });
         Self { at: entry.at, change: entry.change.name(), by }
     }
 }

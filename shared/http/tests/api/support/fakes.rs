@@ -135,6 +135,13 @@ impl Accounts for Store {
         let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(account));
         Ok(key.map(|key| key.revoked_at = Some(now)).is_some())
     }
+
+    async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()> {
+        if let Some(key) = self.tables().keys.get_mut(&key.id) {
+            key.last_used_at = Some(now);
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
