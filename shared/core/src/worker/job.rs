@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::message::{JobMessage, ScheduledMessage};
 use crate::ports::{Conflict, DeliveryQuery};
-use crate::time::later;
+use crate::time::{later, since};
 use crate::webhook::job::PageResult;
 use crate::webhook::pages::PageClaim;
 use crate::webhook::{BulkJob, JobKind, Webhook};
@@ -126,9 +126,13 @@ impl Worker {
             JobKind::Release | JobKind::Discard => {
                 (self.resend_overdue(webhook, now).await? || contested).then_some(patience)
             }
-            JobKind::Hold | JobKind::Cancel => contested.then_some(limits::ATTEMPT_TIMEOUT),
+            JobKind::Hold | JobKind::Cancel if contested => Some(limits::ATTEMPT_TIMEOUT),
+            JobKind::Hold => None,
+            // A call that read the webhook before it was deleted may still ask for a redelivery.
+            JobKind::Cancel => Some(since(now, later(webhook.updated_at, limits::WORKER_ENDS))),
             JobKind::Recover => None,
         };
+        let again_after = again_after.filter(|wait| !wait.is_zero());
         let drained = if job.kind == JobKind::Recover { changed as u64 } else { 0 };
         Ok(PageResult { changed, drained, full, again_after })
     }

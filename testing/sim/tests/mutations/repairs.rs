@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 36] = [
+pub(crate) const REPAIRS: [Mutation; 37] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
@@ -234,5 +234,11 @@ pub(crate) const REPAIRS: [Mutation; 36] = [
         file: "admin/redeliver.rs",
         from: "matches!(delivery.state, State::Waiting | State::Held)",
         to: "matches!(delivery.state, State::Waiting)",
+    },
+    Mutation {
+        name: "repair: a cancel ends before the calls have ended that read the webhook",
+        file: "worker/job.rs",
+        from: "JobKind::Cancel => Some(since(now, later(webhook.updated_at, limits::WORKER_ENDS))),",
+        to: "JobKind::Cancel => None,",
     },
 ];
