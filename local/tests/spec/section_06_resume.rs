@@ -92,6 +92,47 @@ async fn resuming_twice_delivers_once() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_what_a_resume_releases_is_counted_for_that_resume() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let of_resume = async || {
+        let stats = world.get(&format!("/v1/webhooks/{}/stats", hook.id)).await.expect(200);
+        stats["resume"].clone()
+    };
+    assert_eq!(of_resume().await, json!(null));
+    world.act(&hook, "pause").await;
+    for n in 0..3 {
+        world.publish(&opened(&format!("INC-{n}"))).await;
+    }
+    world.run_until_idle().await;
+    let first = world.now();
+    world.act(&hook, "resume").await;
+    world.advance(SECOND * 10).await;
+    // What was not held is not part of it.
+    world.publish(&opened("INC-9")).await;
+    world.run_until_idle().await;
+    let expected = json!({"at": first.to_string(), "delivered": 3, "failed_attempts": 0, "given_up": 0});
+    assert_eq!(of_resume().await, expected);
+
+    world.act(&hook, "pause").await;
+    world.publish(&opened("INC-4")).await;
+    world.run_until_idle().await;
+    world.receivers.answers(URL, 500);
+    let second = world.now();
+    world.act(&hook, "resume").await;
+    world.advance(SECOND * 10).await;
+    let expected = json!({"at": second.to_string(), "delivered": 0, "failed_attempts": 1, "given_up": 0});
+    assert_eq!(of_resume().await, expected);
+    let browser = world.browser().await;
+    let page = browser.open(&format!("/dashboard/webhooks/{}", hook.id)).await.expect(200);
+    page.says("has ended").says("0 delivered, 1 failed attempt, 0 given up");
+    world.receivers.answers(URL, 200);
+    world.advance(MINUTE).await;
+    assert_eq!(of_resume().await["delivered"], 1);
+    assert_eq!(world.get("/v1/stats").await.expect(200)["resume"], json!(null));
+}
+
+#[tokio::test]
 async fn two_resumes_at_once_deliver_once() {
     let world = World::new().await;
     let hook = holding(&world, 35).await;

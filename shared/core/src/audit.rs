@@ -74,6 +74,11 @@ impl AuditLog {
         &self.0
     }
 
+    /// When this change was made last, as far as the log reaches.
+    pub fn last(&self, change: Change) -> Option<Timestamp> {
+        self.0.iter().rev().find(|entry| entry.change == change).map(|entry| entry.at)
+    }
+
     /// Adds an entry, and drops the oldest one if the log is full.
     pub fn add(&mut self, change: Change, by: Option<KeyId>, at: Timestamp) {
         if self.0.len() >= limits::AUDIT_ENTRIES_KEPT {

@@ -28,6 +28,42 @@ pub enum Fact {
     FailedAttempt,
     /// A delivery was given up.
     GivenUp,
+    /// One of the above happened to a delivery that the resume at this time released.
+    OfResume(Timestamp, Outcome),
+}
+
+/// What becomes of a delivery that a resume released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was delivered.
+    Delivered,
+    /// An attempt of it failed.
+    FailedAttempt,
+    /// It was given up.
+    GivenUp,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::FailedAttempt => FAILED_ATTEMPTS,
+            Self::GivenUp => GIVEN_UP,
+        }
+    }
+}
+
+/// What became of the deliveries that a resume released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfResume {
+    /// When the webhook was resumed.
+    pub at: Timestamp,
+    /// How many were delivered.
+    pub delivered: u64,
+    /// How many of their attempts failed.
+    pub failed_attempts: u64,
+    /// How many were given up.
+    pub given_up: u64,
 }
 
 const FIRST: &str = "first_";
@@ -45,8 +81,13 @@ impl Fact {
             Self::Delivered(took) => format!("{TOOK}{}", bucket(took)),
             Self::FailedAttempt => FAILED_ATTEMPTS.to_owned(),
             Self::GivenUp => GIVEN_UP.to_owned(),
+            Self::OfResume(at, outcome) => of_resume(at, outcome),
         }
     }
+}
+
+fn of_resume(at: Timestamp, outcome: Outcome) -> String {
+    format!("resume_{}_{}", at.as_millisecond(), outcome.name())
 }
 
 /// The first bucket whose bound is not below this time. The last bucket has no bound.
@@ -114,6 +155,17 @@ impl Counts {
         self.named(GIVEN_UP)
     }
 
+    /// What became of the deliveries that the resume at this time released.
+    pub fn of_resume(&self, at: Timestamp) -> OfResume {
+        let count = |outcome| self.named(&of_resume(at, outcome));
+        OfResume {
+            at,
+            delivered: count(Outcome::Delivered),
+            failed_attempts: count(Outcome::FailedAttempt),
+            given_up: count(Outcome::GivenUp),
+        }
+    }
+
     fn named(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
     }
@@ -178,11 +230,13 @@ impl Owner {
 pub struct Pending(Mutex<HashMap<(Owner, Timestamp), Counts>>);
 
 impl Pending {
-    /// Counts a fact for the webhook and its account.
+    /// Counts a fact for the webhook and its account. A resume is the webhook's alone.
     pub fn count(&self, account: AccountId, webhook: WebhookId, at: Timestamp, fact: Fact) {
         let (name, hour) = (fact.name(), hour_of(at));
+        let owners = [Owner::Webhook(webhook), Owner::Account(account)];
+        let owners = if matches!(fact, Fact::OfResume(..)) { &owners[..1] } else { &owners[..] };
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for owner in [Owner::Account(account), Owner::Webhook(webhook)] {
+        for owner in owners.iter().copied() {
             pending.entry((owner, hour)).or_default().count_named(&name);
         }
     }
@@ -240,6 +294,7 @@ mod tests {
     #[test]
     fn facts_are_counted_apart_and_added_up() {
         let mut counts = Counts::restore([("later".to_owned(), 7)]);
+        let resumed = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
         let facts = [
             Fact::FirstAttempt(millis(3)),
             Fact::FirstAttemptAfterWait,
@@ -247,6 +302,9 @@ mod tests {
             Fact::FailedAttempt,
             Fact::FailedAttempt,
             Fact::GivenUp,
+            Fact::OfResume(resumed, Outcome::FailedAttempt),
+            Fact::OfResume(resumed, Outcome::FailedAttempt),
+            Fact::OfResume(resumed, Outcome::GivenUp),
         ];
         facts.into_iter().for_each(|fact| counts.count(fact));
         let mut twice = counts.clone();
@@ -257,6 +315,9 @@ mod tests {
             assert_eq!(counts.delivered().percentile(50), Some(millis(100)));
             assert_eq!((counts.failed_attempts(), counts.given_up()), (2 * times, times));
             assert_eq!(counts.by_name()["later"], 7 * times);
+            let resume = counts.of_resume(resumed);
+            assert_eq!((resume.delivered, resume.failed_attempts, resume.given_up), (0, 2 * times, times));
+            assert_eq!(counts.of_resume(Timestamp::UNIX_EPOCH).given_up, 0, "of another resume");
         }
     }
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, Change};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::ScheduledMessage;
@@ -212,6 +212,11 @@ impl Webhook {
     /// Whether this event becomes a delivery to this webhook.
     pub fn wants_event(&self, event: &Event) -> bool {
         self.wants(event.event_type, &event.monitor_groups).is_ok()
+    }
+
+    /// When it was last resumed and held deliveries were released, as far as the audit log reaches.
+    pub fn resumed_at(&self) -> Option<Timestamp> {
+        self.audit.last(Change::Resumed)
     }
 
     /// Whether attempts may start.

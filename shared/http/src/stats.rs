@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use statuspulse_core::access::Action;
 use statuspulse_core::admin::stats::Stats;
-use statuspulse_core::figures::Counts;
+use statuspulse_core::figures::{Counts, OfResume};
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
 use utoipa::ToSchema;
@@ -45,6 +45,24 @@ struct StatsView {
     last_30_days: PeriodView,
     /// The last 24 hours of the clock, oldest first.
     hours: Vec<HourView>,
+    /// What became of the deliveries that the last resume of the webhook released; null if it was not resumed in the last
+    /// 30 days, and for an account.
+    #[schema(required)]
+    resume: Option<ResumeView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatsOfResume)]
+struct ResumeView {
+    /// When the webhook was resumed.
+    #[schema(value_type = wire::Time)]
+    at: Timestamp,
+    /// Deliveries of them that succeeded.
+    delivered: u64,
+    /// Their failed attempts.
+    failed_attempts: u64,
+    /// Deliveries of them that were given up.
+    given_up: u64,
 }
 
 /// What happened in a period. A percentile is the upper bound of the bucket that it is in, in milliseconds; `null` if
@@ -124,6 +142,12 @@ impl StatsView {
             last_24_hours: PeriodView::of(&stats.day),
             last_30_days: PeriodView::of(&stats.month),
             hours: hours.collect(),
+            resume: stats.resume.map(|OfResume { at, delivered, failed_attempts, given_up }| ResumeView {
+                at,
+                delivered,
+                failed_attempts,
+                given_up,
+            }),
         }
     }
 }
@@ -166,5 +190,6 @@ fn example() -> Value {
     json!({
         "last_24_hours": period(1), "last_30_days": period(30),
         "hours": [{ "at": "2026-11-24T12:00:00Z", "delivered": 18, "failed_attempts": 1, "given_up": 0 }],
+        "resume": { "at": "2026-11-24T11:40:00Z", "delivered": 210, "failed_attempts": 4, "given_up": 1 },
     })
 }

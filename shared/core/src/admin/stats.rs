@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Admin;
 use crate::error::Result;
-use crate::figures::{Counts, hour_of};
+use crate::figures::{Counts, OfResume, hour_of};
 use crate::ids::{AccountId, WebhookId};
 use crate::limits;
 
@@ -19,14 +19,17 @@ pub struct Stats {
     pub day: Counts,
     /// The last 30 days together.
     pub month: Counts,
+    /// What became of what the last resume released. `None` if there was none lately, and for an account.
+    pub resume: Option<OfResume>,
 }
 
 impl Admin {
     /// The figures of an account, or of one of its webhooks.
     pub async fn stats(&self, account: AccountId, webhook: Option<WebhookId>) -> Result<Stats> {
-        if let Some(id) = webhook {
-            self.webhook(account, id).await?;
-        }
+        let resumed_at = match webhook {
+            Some(id) => self.webhook(account, id).await?.resumed_at(),
+            None => None,
+        };
         let now = self.clock.now();
         let since = now.checked_sub(limits::RETENTION).unwrap_or(Timestamp::MIN);
         let mut month = Counts::default();
@@ -37,7 +40,8 @@ impl Admin {
                 shown.add(&counts);
             }
         }
-        Ok(Stats { day: sum(by_hour.values()), hours: by_hour.into_iter().collect(), month })
+        let resume = resumed_at.filter(|at| *at >= since).map(|at| month.of_resume(at));
+        Ok(Stats { day: sum(by_hour.values()), hours: by_hour.into_iter().collect(), month, resume })
     }
 
     /// The last 24 hours of the clock of one webhook, as in [`Stats::hours`].

@@ -13,7 +13,7 @@ use crate::call::{About, signed_call};
 use crate::delivery::{AfterFailure, Delivery, State};
 use crate::destination::{Consequence, Verdict};
 use crate::error::Result;
-use crate::figures::Fact;
+use crate::figures::{Fact, Outcome};
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{AttemptMessage, ScheduledMessage};
@@ -181,7 +181,9 @@ impl Worker {
         let (recover, now) = (self.deployment.retry_early, self.clock.now());
         let change = |webhook: &Webhook| webhook.after_success(recover, now);
         let webhook = self.change_health(delivery.webhook_id, change).await?;
-        let handled = self.outbox.record(&delivery.delivered(attempt)).await?;
+        let next = delivery.delivered(attempt);
+        let handled = self.outbox.record(&next).await?;
+        self.count_of_resume(&next, webhook.as_deref(), Outcome::Delivered);
         self.send_unsent(webhook).await?;
         Ok(handled)
     }
@@ -202,11 +204,22 @@ impl Worker {
         let after = AfterFailure { consequence, retry_after, ladder: &self.deployment.ladder };
         let next = delivery.after_failure(attempt, after, webhook.as_deref(), now);
         let handled = self.outbox.record(&next).await?;
+        self.count_of_resume(&next, webhook.as_deref(), Outcome::FailedAttempt);
         if next.state == State::Failed {
             self.figures.count(next.account_id, next.webhook_id, now, Fact::GivenUp);
+            self.count_of_resume(&next, webhook.as_deref(), Outcome::GivenUp);
         }
         self.send_unsent(webhook).await?;
         Ok(handled)
+    }
+
+    /// Counts what became of a delivery if the last resume of its webhook released it.
+    fn count_of_resume(&self, delivery: &Delivery, webhook: Option<&Webhook>, outcome: Outcome) {
+        let resumed = webhook.filter(|_| delivery.trigger == Trigger::Resume).and_then(Webhook::resumed_at);
+        if let Some(at) = resumed {
+            let fact = Fact::OfResume(at, outcome);
+            self.figures.count(delivery.account_id, delivery.webhook_id, self.clock.now(), fact);
+        }
     }
 
     async fn send_unsent(&self, webhook: Option<Arc<Webhook>>) -> Result<()> {

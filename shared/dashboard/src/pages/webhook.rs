@@ -11,6 +11,7 @@ use statuspulse_core::admin::query::{Audited, DeliverySearch, Outlook};
 use statuspulse_core::audit::Change;
 use statuspulse_core::error::Error;
 use statuspulse_core::event::EventType;
+use statuspulse_core::figures::OfResume;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{COUNTED, DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
@@ -27,8 +28,8 @@ use crate::limits::RESUMED_SHOWN_FOR;
 use crate::refused::in_words;
 use crate::session::{Manager, Viewer};
 use crate::show::{
-    Frame, Markup, Pill, changed, deliveries_are, length, millis, name_of, pause_reason, refreshed_after,
-    since, time, webhook_pill,
+    Frame, Markup, Pill, changed, counted, deliveries_are, length, millis, name_of, pause_reason,
+    refreshed_after, since, time, webhook_pill,
 };
 
 #[derive(Template)]
@@ -111,24 +112,32 @@ enum How {
         /// Since when attempts fail, if they do.
         failing_since: Option<Markup>,
         retries: u8,
+        /// When the next ones are released.
+        next: Markup,
+        outcome: String,
     },
     Discarding,
     Failing {
         since: Markup,
         retries: u8,
         recovering: bool,
-        resumed: Option<Markup>,
+        resumed: Option<Resumed>,
         next_attempt: Option<Markup>,
         pauses_at: Option<Markup>,
     },
     Well {
-        /// When it was resumed, if that was in the last day.
-        resumed: Option<Markup>,
+        resumed: Option<Resumed>,
     },
 }
 
+/// A resume in the last day, after which nothing else has happened to the webhook.
+struct Resumed {
+    at: Markup,
+    outcome: String,
+}
+
 impl Standing {
-    async fn of(viewer: &Viewer, webhook: &Webhook) -> Result<Self, Error> {
+    async fn of(viewer: &Viewer, webhook: &Webhook, resume: Option<OfResume>) -> Result<Self, Error> {
         let may_hold = webhook.job.is_some() || matches!(webhook.state, State::Paused(_));
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
         let outlook = viewer.admin.outlook(webhook).await?;
@@ -137,7 +146,7 @@ impl Standing {
             name: name_of(webhook),
             may_manage: viewer.manages.is_some(),
             pill: webhook_pill(webhook),
-            state: How::of(webhook, held, outlook, viewer.admin.clock.now()),
+            state: How::of(webhook, held, outlook, resume, viewer.admin.clock.now()),
             held,
         })
     }
@@ -149,7 +158,7 @@ impl Standing {
 }
 
 impl How {
-    fn of(webhook: &Webhook, held: u64, outlook: Outlook, now: Timestamp) -> Self {
+    fn of(webhook: &Webhook, held: u64, outlook: Outlook, resume: Option<OfResume>, now: Timestamp) -> Self {
         if let State::Paused(pause) = &webhook.state {
             return Self::Paused {
                 why: pause_reason(pause.reason),
@@ -160,16 +169,18 @@ impl How {
             };
         }
         let job = webhook.job.filter(|_| webhook.state == State::Active);
-        match (&webhook.state, job.map(|job| (job.kind, job.drained)), webhook.health.failing_since) {
+        match (&webhook.state, job.map(|job| (job.kind, job)), webhook.health.failing_since) {
             (State::Pending, ..) => Self::Unverified {
                 needed: webhook.settings.destination.format().handshake_status(),
                 reason: webhook.handshake.reason.clone().unwrap_or_default(),
                 at: time(webhook.handshake.at),
                 took: millis(webhook.handshake.duration),
             },
-            (_, Some((JobKind::Release, of)), _) if held > 0 => Self::Draining {
-                done: of.saturating_sub(held),
-                of: of.max(held),
+            (_, Some((JobKind::Release, job)), _) if held > 0 => Self::Draining {
+                done: job.drained.saturating_sub(held),
+                of: job.drained.max(held),
+                next: time(job.due),
+                outcome: outcome(resume),
                 failing_since: webhook.health.failing_since.map(time),
                 retries: webhook.health.consecutive_failures,
             },
@@ -178,19 +189,26 @@ impl How {
                 since: time(since),
                 retries: webhook.health.consecutive_failures,
                 recovering: matches!(kind, Some((JobKind::Recover, _))),
-                resumed: resumed_lately(webhook, now),
+                resumed: resumed_lately(webhook, resume, now),
                 next_attempt: outlook.next_attempt.map(time),
                 pauses_at: outlook.pauses_at.map(time),
             },
-            _ => Self::Well { resumed: resumed_lately(webhook, now) },
+            _ => Self::Well { resumed: resumed_lately(webhook, resume, now) },
         }
     }
 }
 
 /// When it was last resumed, if that was in the last day and nothing else has happened to it since.
-fn resumed_lately(webhook: &Webhook, now: Timestamp) -> Option<Markup> {
+fn resumed_lately(webhook: &Webhook, resume: Option<OfResume>, now: Timestamp) -> Option<Resumed> {
     let last = webhook.audit.entries().last().filter(|last| last.change == Change::Resumed)?;
-    (since(last.at, now) < RESUMED_SHOWN_FOR).then(|| time(last.at))
+    let is_late = since(last.at, now) < RESUMED_SHOWN_FOR;
+    is_late.then(|| Resumed { at: time(last.at), outcome: outcome(resume) })
+}
+
+/// What became of what was released.
+fn outcome(resume: Option<OfResume>) -> String {
+    let Some(OfResume { delivered, failed_attempts, given_up, .. }) = resume else { return String::new() };
+    format!("{delivered} delivered, {}, {given_up} given up.", counted(failed_attempts, "failed attempt"))
 }
 
 impl Entry {
@@ -229,7 +247,7 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let Settings { url, destination, events, monitor_groups, description: _, headers } = &webhook.settings;
     let outgoing = webhook.keys.outgoing(now);
     let window = outgoing.map(|outgoing| outgoing.until);
-    let standing = Standing::of(&viewer, &webhook).await?;
+    let standing = Standing::of(&viewer, &webhook, stats.resume).await?;
     let page = DetailPage {
         frame: viewer.frame().await?,
         every: refreshed_after(standing.looks_again()),
