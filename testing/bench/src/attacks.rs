@@ -49,8 +49,10 @@ async fn repeated(options: &Options, attack: impl AsyncFn(&Options) -> Result<Ro
         return attack(options).await;
     }
     let mut runs = vec![];
-    for _ in 0..RUNS {
-        runs.push(attack(options).await?);
+    for n in 1..=RUNS {
+        let run = attack(options).await?;
+        say(&format!("    run {n} of {RUNS}: {:.2} × the p99 without the attack", ratio(&run)));
+        runs.push(run);
     }
     runs.sort_by(|one, other| ratio(one).total_cmp(&ratio(other)));
     let ratios: Vec<f64> = runs.iter().map(ratio).collect();
