@@ -37,31 +37,40 @@ pub(super) fn pages(guide: &str) -> Vec<Page> {
     parts.into_iter().enumerate().map(page).collect()
 }
 
-/// The introduction is part of the first page. The title of the document and its table of contents are left out, because
-/// each page has them.
+/// The first part has the title of the document, the introduction and the first heading. The table of contents is left
+/// out, because each page has one.
 fn parts(guide: &str) -> Vec<Part<'_>> {
-    let mut parts = vec![];
+    let mut parts: Vec<Part<'_>> = vec![];
     let mut introduction = vec![];
-    let mut events = Parser::new_ext(guide, Options::ENABLE_TABLES).peekable();
-    let (mut is_title, mut is_contents) = (false, false);
+    let mut document = String::new();
+    let mut is_contents = false;
+    let mut events = Parser::new_ext(guide, Options::ENABLE_TABLES);
     while let Some(event) = events.next() {
         match &event {
-            Event::Start(Tag::Heading { level: HeadingLevel::H1, .. }) => is_title = true,
-            Event::End(TagEnd::Heading(HeadingLevel::H1)) => is_title = false,
-            _ if is_title => {}
+            Event::Start(Tag::Heading { level: HeadingLevel::H1, .. }) => document = heading(&mut events),
             Event::Start(Tag::Heading { level: HeadingLevel::H2, .. }) => {
                 let title = heading(&mut events);
-                parts.push(Part { title, events: std::mem::take(&mut introduction) });
+                parts.push(if parts.is_empty() {
+                    introduction.extend(heading_events(title));
+                    Part { title: std::mem::take(&mut document), events: std::mem::take(&mut introduction) }
+                } else {
+                    Part { title, events: vec![] }
+                });
             }
             Event::Start(Tag::List(None)) if parts.is_empty() => is_contents = true,
             Event::End(TagEnd::List(_)) if is_contents => is_contents = false,
             _ if is_contents => {}
-            _ => {
-                parts.last_mut().map_or(&mut introduction, |part: &mut Part<'_>| &mut part.events).push(event)
-            }
+            _ => parts.last_mut().map_or(&mut introduction, |part| &mut part.events).push(event),
         }
     }
     parts
+}
+
+/// A heading inside a part.
+fn heading_events<'a>(title: String) -> [Event<'a>; 3] {
+    let level = HeadingLevel::H3;
+    let start = Tag::Heading { level, id: None, classes: vec![], attrs: vec![] };
+    [Event::Start(start), Event::Text(title.into()), Event::End(TagEnd::Heading(level))]
 }
 
 /// The text of a heading whose start was read.
