@@ -14,6 +14,7 @@ mod words;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -63,7 +64,8 @@ async fn start() -> Response {
     html(SITE.start())
 }
 
-async fn other_page(Path(name): Path<String>) -> Answer {
+async fn other_page(name: Result<Path<String>, PathRejection>) -> Answer {
+    let name = name.map_err(|_| Refusal::UnknownPath)?;
     SITE.page(&name).map(html).ok_or(Refusal::UnknownPath)
 }
 

@@ -235,7 +235,9 @@ async fn the_search_finds_pages_that_have_all_words_titles_first() {
 async fn what_is_not_a_page_is_refused() {
     let world = World::new().await;
     let nobody = world.nobody();
-    for path in ["/docs/nothing", "/docs/nothing/more", "/docs/createwebhook"] {
+    for path in
+        ["/docs/nothing", "/docs/nothing/more", "/docs/createwebhook", "/docs/%FF", "/docs/a%2Fb", "/docs/"]
+    {
         nobody.get(path).await.refused(404, "unknown_path");
     }
     nobody.get("/docs/search?query=x").await.refused(422, "invalid_fields");
