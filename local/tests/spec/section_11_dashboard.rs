@@ -277,7 +277,11 @@ async fn pages_of_another_account_are_404() {
     for form in forms_of(&hook, &delivery).into_iter().filter(|form| form.contains(&hook.id)) {
         browser.submit(&form, &[("range", "24h")]).await.expect(404);
     }
-    browser.open("/dashboard/webhooks/whe_nonsense").await.expect(404).says("Another").says("Sign out");
+    // Also what is not even text.
+    for nonsense in ["webhooks/whe_nonsense", "webhooks/%FF", "webhooks/%FF/deliveries/x", "keys/%FF/revoke"]
+    {
+        browser.open(&format!("/dashboard/{nonsense}")).await.expect(404).says("Another").says("Sign out");
+    }
 }
 
 #[tokio::test]

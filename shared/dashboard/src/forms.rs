@@ -1,12 +1,26 @@
 //! Reads what browsers send: ids in paths, queries and forms.
 
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
 use statuspulse_core::limits;
 use url::form_urlencoded;
 
 use crate::refused::Refused;
+
+/// The parameters of a path. A path that is not text is a 404, like an unknown one.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let read = axum::extract::Path::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Path(parameters)| Self(parameters)).map_err(|_| Refused::NotFound("page"))
+    }
+}
 
 /// Parses an id in a path. A malformed id is a 404, like an unknown one.
 pub(crate) fn id<T: std::str::FromStr>(Path(text): &Path<String>, what: &'static str) -> Result<T, Refused> {

@@ -1,10 +1,10 @@
 //! The style sheet, script and icon, which are compiled into the program.
 
-use axum::extract::Path;
 use axum::response::IntoResponse;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::Answer;
+use crate::forms::Path;
 use crate::refused::Refused;
 
 pub(super) async fn serve(Path(file): Path<String>) -> Answer {

@@ -1,12 +1,11 @@
 //! Questions before an action that cannot be undone, or that concerns many things. They name what it concerns.
 
 use askama::Template;
-use axum::extract::Path;
 use statuspulse_core::error::Error;
 use statuspulse_core::ids::WebhookId;
 
 use crate::Answer;
-use crate::forms::id;
+use crate::forms::{Path, id};
 use crate::guard::html;
 use crate::session::{Manager, Viewer};
 use crate::show::{Frame, name_of};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use jiff::Timestamp;
 use statuspulse_core::admin::query::DeliverySearch;
 use statuspulse_core::attempt::Class;
@@ -19,7 +19,7 @@ use statuspulse_core::webhook::Webhook;
 use super::delivery::again;
 use crate::Answer;
 use crate::flash::Flash;
-use crate::forms::{Form, id};
+use crate::forms::{Form, Path, id};
 use crate::guard::{html, see};
 use crate::session::{Manager, Viewer};
 use crate::show::{

@@ -1,7 +1,6 @@
 //! A delivery: its attempts, the request, and the responses.
 
 use askama::Template;
-use axum::extract::Path;
 use jiff::Timestamp;
 use statuspulse_core::admin::preview::{Preview, Rebuilt};
 use statuspulse_core::attempt::Attempt;
@@ -12,7 +11,7 @@ use statuspulse_core::retry::FAILURES_TO_PAUSE;
 
 use crate::Answer;
 use crate::flash::Flash;
-use crate::forms::id;
+use crate::forms::{Path, id};
 use crate::guard::{html, see};
 use crate::refused::{Refused, in_words};
 use crate::session::{Manager, Viewer};

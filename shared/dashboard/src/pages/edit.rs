@@ -3,7 +3,6 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
@@ -15,7 +14,7 @@ use statuspulse_core::webhook::{Settings, Webhook};
 
 use crate::Answer;
 use crate::flash::Flash;
-use crate::forms::{Form, id};
+use crate::forms::{Form, Path, id};
 use crate::guard::{html, see};
 use crate::session::{Manager, Viewer};
 use crate::show::{Frame, millis, name_of};

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::Path;
 use jiff::Timestamp;
 use statuspulse_core::access::{ApiKey, Role};
 use statuspulse_core::admin::commands::NewKey;
@@ -12,7 +11,7 @@ use statuspulse_core::ids::KeyId;
 use super::confirm::ConfirmPage;
 use crate::Answer;
 use crate::flash::Flash;
-use crate::forms::{Form, id};
+use crate::forms::{Form, Path, id};
 use crate::guard::{html, see};
 use crate::refused::in_words;
 use crate::session::{Manager, Viewer};

@@ -1,14 +1,13 @@
 //! The rotation of a secret: its beginning, its end, and how it is undone.
 
 use axum::body::Body;
-use axum::extract::Path;
 use statuspulse_core::signature::RotationStyle;
 
 use super::confirm::confirm;
 use super::webhook::said;
 use crate::Answer;
 use crate::flash::Flash;
-use crate::forms::{Form, id};
+use crate::forms::{Form, Path, id};
 use crate::session::Manager;
 use crate::show::moment;
 

@@ -1,13 +1,13 @@
 //! Shows whether an event would reach the webhook, and the request that would be sent.
 
 use askama::Template;
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use statuspulse_core::admin::preview::{Preview, PreviewOf};
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::WebhookId;
 
 use crate::Answer;
-use crate::forms::{Form, id};
+use crate::forms::{Form, Path, id};
 use crate::guard::html;
 use crate::refused::in_words;
 use crate::session::Viewer;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use jiff::Timestamp;
 use statuspulse_core::access;
 use statuspulse_core::admin::pause::HeldDeliveries;
@@ -22,7 +22,7 @@ use super::deliveries::{Row, period};
 use crate::Answer;
 use crate::day::{Day, Promise};
 use crate::flash::Flash;
-use crate::forms::{Form, id};
+use crate::forms::{Form, Path, id};
 use crate::guard::{html, see};
 use crate::limits::RESUMED_SHOWN_FOR;
 use crate::refused::in_words;
