@@ -52,8 +52,10 @@ pub(crate) const RULES: [Mutation; 44] = [
     Mutation {
         name: "the outcome of an attempt is not recorded",
         file: "worker/attempt.rs",
-        from: "let handled = self.outbox.record(&delivery.delivered(attempt)).await?;",
-        to: "let handled = { drop((delivery, attempt)); Handled::Done };",
+        from: r"let next = delivery.delivered(attempt);
+        let handled = self.outbox.record(&next).await?;",
+        to: r"let next = delivery.delivered(attempt);
+        let handled = Handled::Done;",
     },
     Mutation {
         name: "an attempt is made although its webhook is paused",
@@ -201,8 +203,8 @@ pub(crate) const RULES: [Mutation; 44] = [
     Mutation {
         name: "a page whose deliveries are all claimed ends a hold",
         file: "worker/job.rs",
-        from: "JobKind::Hold | JobKind::Cancel => contested.then_some(limits::ATTEMPT_TIMEOUT),",
-        to: "JobKind::Hold | JobKind::Cancel => { let _ = contested; None }",
+        from: "JobKind::Hold | JobKind::Cancel if contested => Some(limits::ATTEMPT_TIMEOUT),",
+        to: "JobKind::Hold | JobKind::Cancel if contested => None,",
     },
     Mutation {
         name: "several workers can claim a notification",
