@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 37] = [
+pub(crate) const REPAIRS: [Mutation; 36] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
@@ -222,12 +222,6 @@ pub(crate) const REPAIRS: [Mutation; 37] = [
         file: "admin/redeliver.rs",
         from: "if saved.due_attempt().is_none() {",
         to: "if false {",
-    },
-    Mutation {
-        name: "repair: waiting and held deliveries of a deleted webhook are not cancelled",
-        file: "reconcile.rs",
-        from: "webhook::State::Deleted => State::Cancelled,",
-        to: "webhook::State::Deleted => return Ok(None),",
     },
     Mutation {
         name: "repair: a repeated redelivery leaves a held delivery on an active webhook",
