@@ -1,8 +1,8 @@
 //! The description of the API: `/openapi.json` for programs, `/docs` for people.
 //!
 //! The pages are made from the document and from `docs/receiving.md` once, at the first request. Each contains its style
-//! sheet and a short script, so it loads nothing else. The script adds buttons that copy, and leads links of the time when
-//! there was one page to where their part is now; without it everything can be read and found.
+//! sheet and a short script, so it loads nothing else. The script adds copy buttons, and forwards links from when the
+//! reference was a single page. Without it, everything can still be read and found.
 
 mod calls;
 mod guide;

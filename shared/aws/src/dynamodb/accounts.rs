@@ -106,7 +106,7 @@ impl Accounts for Table {
         Ok(all_readable(&items, read_key, doing))
     }
 
-    /// The record that is found by its hash decides whether this is written, and the one of the account is listed.
+    /// The record found by hash decides whether to write. Lists read the other one.
     async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()> {
         self.key_cache.used(&key.hash, now);
         let doing = "remembering the use of a key";

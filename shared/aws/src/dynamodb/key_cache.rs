@@ -53,7 +53,7 @@ impl KeyCache {
         });
     }
 
-    /// The key was used. It stays in the cache for no longer.
+    /// Remembers that the key was used. This does not extend its time in the cache.
     pub(super) fn used(&self, hash: &KeyHash, now: Timestamp) {
         self.with(|cached| {
             if let Some((key, _)) = cached.known.get_mut(hash) {

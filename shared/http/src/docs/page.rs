@@ -44,7 +44,7 @@ fn capitalised(text: &str) -> String {
 
 /// A page.
 pub(super) struct Page {
-    /// Its path below `/docs`. In the time of one page it was an anchor there.
+    /// Its path below `/docs`. When the reference was a single page, this was an anchor on it.
     pub(super) name: String,
     pub(super) group: Group,
     pub(super) title: String,

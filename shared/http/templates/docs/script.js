@@ -1,5 +1,5 @@
 "use strict";
-// A link to a part of the one page of former times leads to the page that has it now.
+// The reference was a single page once. Forward old links to the page that has the part now.
 const moved = document.querySelector(`li[id="${CSS.escape(location.hash.slice(1))}"] > a[href^="docs/"]`);
 if (moved) location.replace(moved.href);
 for (const example of document.querySelectorAll("pre")) {

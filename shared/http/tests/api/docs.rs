@@ -21,13 +21,13 @@ async fn page(path: &str) -> Answer {
 /// All pages, by their path, found by following links from the first one.
 async fn all_pages() -> BTreeMap<String, Answer> {
     let world = World::new().await;
-    let nobody = world.nobody();
+    let client = world.nobody();
     let (mut pages, mut next) = (BTreeMap::new(), vec!["/docs".to_owned()]);
     while let Some(path) = next.pop() {
         if pages.contains_key(&path) {
             continue;
         }
-        let answer = nobody.get(&path).await;
+        let answer = client.get(&path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         let links = values(&answer.text, "href").into_iter();
         let targets = links.filter_map(|link| target(&path, link)).map(|(page, _)| page);
@@ -109,7 +109,7 @@ async fn every_link_has_a_target_and_every_anchor_is_unique_on_its_page() {
     }
 }
 
-/// Links from the time when all was on one page still lead to what they name.
+/// Links from when the reference was a single page still lead to what they name.
 #[tokio::test]
 async fn former_links_are_on_the_first_page() {
     let start = page("/docs").await;
@@ -234,13 +234,13 @@ async fn the_search_finds_pages_that_have_all_words_titles_first() {
 #[tokio::test]
 async fn what_is_not_a_page_is_refused() {
     let world = World::new().await;
-    let nobody = world.nobody();
+    let client = world.nobody();
     for path in
         ["/docs/nothing", "/docs/nothing/more", "/docs/createwebhook", "/docs/%FF", "/docs/a%2Fb", "/docs/"]
     {
-        nobody.get(path).await.refused(404, "unknown_path");
+        client.get(path).await.refused(404, "unknown_path");
     }
-    nobody.get("/docs/search?query=x").await.refused(422, "invalid_fields");
+    client.get("/docs/search?query=x").await.refused(422, "invalid_fields");
 }
 
 fn codes() -> BTreeSet<String> {
