@@ -69,6 +69,14 @@ class Template(unittest.TestCase):
         for metric in metrics:
             self.assertIn('"Stack", "${AWS::StackName}"', metric)
 
+    def test_every_function_ends_before_others_rely_on_it(self):
+        limits = (HERE.parent / "shared/core/src/limits.rs").read_text()
+        worker_ends = int(re.search(r"WORKER_ENDS: Duration = Duration::from_secs\((\d+)\)", limits)[1])
+        default = self.template["Globals"]["Function"].get("Timeout")
+        for name, function in self.functions.items():
+            # Half of it is left for clocks that differ.
+            self.assertLessEqual(function.get("Timeout", default), worker_ends / 2, name)
+
     def test_traces_are_paid_for_only_if_they_are_asked_for(self):
         self.assertEqual(self.template["Parameters"]["Tracing"]["Default"], "false")
         tracing = self.template["Globals"]["Function"]["Tracing"]

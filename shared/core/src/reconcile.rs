@@ -59,14 +59,15 @@ impl Outbox {
         Ok(None)
     }
 
-    /// Holds, cancels or releases an unfinished delivery as its webhook's state requires. The webhook may have changed
-    /// since it was read, and the job that changed its other deliveries may have ended.
+    /// Holds or releases an unfinished delivery as its webhook's state requires. The webhook may have changed since it
+    /// was read, and the job that changed its other deliveries may have ended. A delete needs no check here: its job
+    /// looks again when every worker and call that read the webhook before has ended.
     async fn follow_webhook(&self, delivery: Delivery) -> Result<Delivery> {
         let mut delivery = delivery;
         while !delivery.is_finished()
-            && let Some(stopped) = self.stop_with_webhook(&delivery).await?
+            && let Some(held) = self.hold_if_paused(&delivery).await?
         {
-            delivery = stopped;
+            delivery = held;
         }
         if delivery.state == State::Held {
             self.release_held(delivery.webhook_id).await?;
@@ -74,20 +75,15 @@ impl Outbox {
         Ok(delivery)
     }
 
-    /// Holds or cancels a delivery whose webhook is paused or deleted. Returns `None` if there is nothing to do, or if
-    /// another worker holds the claim, which then does it.
-    async fn stop_with_webhook(&self, delivery: &Delivery) -> Result<Option<Delivery>> {
+    /// Holds a delivery whose webhook is paused. Returns `None` if there is nothing to do, or if another worker holds the
+    /// claim, which then does it.
+    async fn hold_if_paused(&self, delivery: &Delivery) -> Result<Option<Delivery>> {
         let Some(webhook) = self.webhooks.webhook(delivery.webhook_id).await? else { return Ok(None) };
-        let state = match webhook.state {
-            webhook::State::Deleted => State::Cancelled,
-            webhook::State::Paused(_) => State::Held,
-            webhook::State::Active | webhook::State::Pending => return Ok(None),
-        };
-        if delivery.state == state {
+        if delivery.state == State::Held || !matches!(webhook.state, webhook::State::Paused(_)) {
             return Ok(None);
         }
         let Some(claimed) = self.claimed(delivery.clone()).await? else { return Ok(None) };
-        Ok(self.save(&claimed.with_state(state)).await?.ok())
+        Ok(self.save(&claimed.with_state(State::Held)).await?.ok())
     }
 
     /// Makes sure that a lane with a waiting delivery continues. Its head may be waiting too, if the worker that
@@ -217,8 +213,14 @@ impl Outbox {
                     self.send_attempt(&delivery).await?;
                     found += 1;
                 }
+                State::Waiting if delivery.accepted_at >= long_ago => {}
+                // It should be held.
+                State::Waiting if !webhook.is_active() => {
+                    self.reconcile_delivery(delivery).await?;
+                    found += 1;
+                }
                 State::Waiting if lanes.insert(delivery.incident_id.clone()) => {
-                    found += self.check_lane(webhook, delivery, long_ago).await?;
+                    found += self.check_lane(delivery, long_ago).await?;
                 }
                 _ => {}
             }
@@ -226,13 +228,9 @@ impl Outbox {
         Ok(found)
     }
 
-    /// If the first attempt at the head of a lane is long overdue, its message was lost. A waiting delivery is stuck if
-    /// its webhook is not active (it should be held or cancelled), or if it heads its lane (it should have been
-    /// promoted).
-    async fn check_lane(&self, webhook: &Webhook, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
-        if waiting.accepted_at >= long_ago {
-            return Ok(0);
-        }
+    /// If the first attempt at the head of a lane is long overdue, its message was lost. A waiting delivery that heads
+    /// its lane should have been promoted.
+    async fn check_lane(&self, waiting: Delivery, long_ago: Timestamp) -> Result<u64> {
         let Some(head) = self.deliveries.lane_head(waiting.webhook_id, &waiting.incident_id).await? else {
             return Ok(0);
         };
@@ -240,7 +238,7 @@ impl Outbox {
         if is_overdue {
             self.send_attempt(&head).await?;
         }
-        let is_stuck = !webhook.is_active() || head.state == State::Waiting;
+        let is_stuck = head.state == State::Waiting;
         if is_stuck {
             self.reconcile_delivery(waiting).await?;
         }

@@ -109,29 +109,33 @@ pub(crate) fn begin_worker(world: &World, name: &Arc<str>, after: Duration) {
             world.with(|inner| {
                 let task = inner.current;
                 inner.last_call.insert(task, "receive");
+                inner.began.insert(task, inner.now);
                 inner.ledger.begins(task);
                 inner.received.insert(task, (received.number, received.message.clone()));
                 inner.history.note(inner.now, &name, || format!("gets {}", brief(&received.message)));
             });
             let handled = worker.handle(received.message.clone()).await;
-            world.with(|inner| match handled {
-                Ok(Handled::Done) => {
-                    inner.received.remove(&inner.current);
-                    inner.queue.done(received.number);
-                    inner.ledger.is_done(inner.current, &inner.store, inner.now);
-                }
-                Ok(Handled::Again(at)) => {
-                    inner.received.remove(&inner.current);
-                    inner.queue.again_at(received.number, at);
-                }
-                Err(error) => {
-                    inner.loses_its_message(inner.current);
-                    inner.history.note(inner.now, &name, || format!("fails: {error}"));
-                    inner.ledger.errors.push(format!("{error} {error:?} {:?}", received.message));
-                    let tries = usize::try_from(received.receives).unwrap_or(1);
-                    let wait = COME_BACK_AFTER[tries.clamp(1, COME_BACK_AFTER.len()) - 1];
-                    let at = inner.now.checked_add(Duration::from_secs(wait)).unwrap_or(inner.now);
-                    inner.queue.again_at(received.number, at);
+            world.with(|inner| {
+                inner.began.remove(&inner.current);
+                match handled {
+                    Ok(Handled::Done) => {
+                        inner.received.remove(&inner.current);
+                        inner.queue.done(received.number);
+                        inner.ledger.is_done(inner.current, &inner.store, inner.now);
+                    }
+                    Ok(Handled::Again(at)) => {
+                        inner.received.remove(&inner.current);
+                        inner.queue.again_at(received.number, at);
+                    }
+                    Err(error) => {
+                        inner.loses_its_message(inner.current);
+                        inner.history.note(inner.now, &name, || format!("fails: {error}"));
+                        inner.ledger.errors.push(format!("{error} {error:?} {:?}", received.message));
+                        let tries = usize::try_from(received.receives).unwrap_or(1);
+                        let wait = COME_BACK_AFTER[tries.clamp(1, COME_BACK_AFTER.len()) - 1];
+                        let at = inner.now.checked_add(Duration::from_secs(wait)).unwrap_or(inner.now);
+                        inner.queue.again_at(received.number, at);
+                    }
                 }
             });
         }
@@ -160,7 +164,9 @@ impl Outside {
         let slot = answer.clone();
         let services = services(&self.world, &self.name);
         let who = Who { name: self.name.clone(), mortal: true };
+        let world = self.world.clone();
         let task = self.world.spawn(who, async move {
+            world.with(|inner| inner.began.insert(inner.current, inner.now));
             let came = work(services).await;
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
         });

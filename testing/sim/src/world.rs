@@ -7,16 +7,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use statuspulse_core::limits;
 use statuspulse_core::message::{Message, ScheduledMessage};
 
 use crate::check::Ledger;
-use crate::clock;
+use crate::clock::{self, SKEW_MS_MAX};
 use crate::dice::Dice;
 use crate::history::History;
 use crate::queue::{Queue, Received};
 use crate::receivers::Receivers;
 use crate::store::Store;
 use crate::task::{Task, TaskId, Wake, Who};
+
+/// How long a worker or a call can run, with room for the difference of two clocks.
+const LIFE: Duration =
+    limits::WORKER_ENDS.saturating_sub(Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs()));
 
 /// The state of a run.
 pub(crate) struct Inner {
@@ -57,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) current: TaskId,
     /// The message each worker is handling.
     pub(crate) received: BTreeMap<TaskId, (u64, Message)>,
+    /// When each worker received its message, and when each call began.
+    pub(crate) began: BTreeMap<TaskId, Timestamp>,
     /// The last port each task called.
     pub(crate) last_call: BTreeMap<TaskId, &'static str>,
     wakes: BTreeMap<TaskId, Wake>,
@@ -92,6 +99,7 @@ impl World {
             points: BTreeSet::new(),
             throttled: 0,
             current: 0,
+            began: BTreeMap::new(),
             last_call: BTreeMap::new(),
             received: BTreeMap::new(),
             wakes: BTreeMap::new(),
@@ -186,6 +194,11 @@ impl Inner {
         self.dice.once_in(if self.is_cut_short && has_unsent { 6 } else { self.deadliness })
     }
 
+    /// Whether the task has run longer than AWS lets a function run.
+    fn has_run_too_long(&self, task: TaskId) -> bool {
+        self.began.get(&task).is_some_and(|began| self.now.duration_since(*began).unsigned_abs() > LIFE)
+    }
+
     /// A worker fails. If another one had the same message and has finished it, the message does not come again. If its
     /// delivery waited, and the slower worker has held it after the other one looked, only the quarter-hourly check
     /// releases it.
@@ -260,7 +273,9 @@ impl Driver {
                 }
                 let at = able[inner.dice.below(able.len())];
                 inner.current = tasks[at].id;
-                let dies = inner.faults && tasks[at].who.mortal && inner.dies();
+                // Where the store sends the messages, all of it is one process, which lets tasks run for any time.
+                let is_ended = !inner.store.sends && inner.has_run_too_long(inner.current);
+                let dies = tasks[at].who.mortal && (is_ended || inner.faults && inner.dies());
                 if dies { Chosen::Dies(at) } else { Chosen::Goes(at) }
             });
             match chosen {
@@ -296,6 +311,8 @@ impl Driver {
         let task = self.tasks.swap_remove(at);
         self.world.with(|inner| {
             inner.struck("dies after");
+            // Its process died with it. One that starts reconciles all webhooks. The other deaths must do without.
+            inner.ledger.needs_reconciling |= inner.store.sends && inner.has_run_too_long(task.id);
             inner.loses_its_message(task.id);
             inner.history.note(inner.now, &task.who.name, || "dies".to_owned());
         });
@@ -309,6 +326,7 @@ impl Driver {
             inner.ended.insert(task);
             inner.wakes.remove(&task);
             inner.last_call.remove(&task);
+            inner.began.remove(&task);
             inner.ledger.forget(task);
         });
     }

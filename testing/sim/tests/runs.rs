@@ -56,6 +56,8 @@ fn seeds_that_once_failed_hold() {
         435_798_601_238,
         822_543_629_870,
         844_536_506_382,
+        1_373_742,
+        18_513_292_754_263,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");

@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 36] = [
+pub(crate) const REPAIRS: [Mutation; 37] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
@@ -210,6 +210,12 @@ pub(crate) const REPAIRS: [Mutation; 36] = [
         file: "reconcile.rs",
         from: "if is_overdue {",
         to: "if false {",
+    },
+    Mutation {
+        name: "repair: the check misses the waiting deliveries of a paused webhook",
+        file: "reconcile.rs",
+        from: "State::Waiting if !webhook.is_active() => {",
+        to: "State::Waiting if !webhook.is_active() && false => {",
     },
     Mutation {
         name: "repair: the check misses a lane that nothing promotes",
