@@ -69,6 +69,7 @@ impl Services {
                 sender: probes,
                 clock,
                 random,
+                events: None,
                 deployment,
             }),
         }

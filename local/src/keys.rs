@@ -9,6 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use ring::rand::SystemRandom;
 use statuspulse_core::access::{Account, ApiKey, KeyText, Role, checked_name};
+use statuspulse_core::admin::accounts::{created_account, created_key};
+use statuspulse_core::audit::Actor;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::ports::{Accounts, Clock, Deliveries};
 use statuspulse_embedded::{Embedded, Purpose};
@@ -77,14 +79,17 @@ async fn new_key(
     name: Option<String>,
 ) -> Result<KeyText> {
     let (key, text) = ApiKey::generate(account, role, None, SystemClock.now(), &randomness());
-    store.create_key(&ApiKey { name, ..key }).await?;
+    let key = ApiKey { name, ..key };
+    let entry = account.map(|account| created_key(account, &key, Actor::OWNER));
+    store.create_key(&key, entry.as_ref()).await?;
     Ok(text)
 }
 
 async fn new_account(store: &Embedded, account: &str, role: Role, name: Option<String>) -> Result<KeyText> {
     let account = Account::new(account, SystemClock.now(), &randomness()).context("--account")?;
     let (key, text) = ApiKey::generate(Some(account.id), role, None, account.created_at, &randomness());
-    store.create_account(&account, &ApiKey { name, ..key }).await?;
+    let key = ApiKey { name, ..key };
+    store.create_account(&account, &key, &created_account(&account, &key, Actor::OWNER)).await?;
     Ok(text)
 }
 

@@ -24,6 +24,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use statuspulse_core::access::ClientAddress;
 use statuspulse_core::target::Cidr;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -150,12 +151,14 @@ async fn serve_connection(stream: TcpStream, peer: IpAddr, shared: &Arc<Shared>)
 
 impl Shared {
     async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-        let Ok(place) = self.enter(self.client_behind(peer, request.headers())) else {
+        let behind = self.client_behind(peer, request.headers());
+        let Ok(place) = self.enter(behind) else {
             return too_many_calls();
         };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let publishes = request.uri().path() == statuspulse_http::PUBLISH_PATH;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(ClientAddress(behind.unwrap_or(peer).to_canonical()));
         let (body, rest) = rest::shared(Body::new(TimedBody::new(body)));
         let call = self.router.clone().oneshot(Request::from_parts(head, Body::new(body)));
         // A handler does not panic, so the task fails only when the runtime stops, and with it this connection.

@@ -130,12 +130,16 @@ impl Host {
     /// # Errors
     /// Fails if an environment variable is missing or invalid, or if a call to AWS fails.
     pub async fn notifying_worker(&self) -> Result<Worker, Error> {
-        let bus = environment::required("STATUSPULSE_EVENT_BUS")?;
-        let bus: Arc<dyn EventPublisher> =
-            Arc::new(Bus::new(aws_sdk_eventbridge::Client::new(&self.aws), bus));
+        let bus = self.bus()?;
         let mut worker = self.worker()?;
         worker.deployment.slack = self.slack(&worker.deployment.policy).await?;
         Ok(Worker { events: Some(bus), ..worker })
+    }
+
+    /// The event bus.
+    fn bus(&self) -> Result<Arc<dyn EventPublisher>, Error> {
+        let name = environment::required("STATUSPULSE_EVENT_BUS")?;
+        Ok(Arc::new(Bus::new(aws_sdk_eventbridge::Client::new(&self.aws), name)))
     }
 
     /// The service behind the API and the dashboard.
@@ -155,6 +159,7 @@ impl Host {
             sender,
             clock: self.clock.clone(),
             random: self.random.clone(),
+            events: Some(self.bus()?),
             deployment: deployment(policy)?,
         }))
     }

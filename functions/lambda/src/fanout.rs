@@ -39,7 +39,7 @@ pub(crate) async fn run() -> Result<(), Error> {
 /// least once. A refused event is an error, so that it goes to the dead-letter queue after its retries and is not
 /// dropped silently.
 async fn publish(publisher: &Publisher, id: &str, detail: &RawValue) -> Result<Value, Diagnostic> {
-    let caller = Caller { key_id: None, role: Role::Operator, account_id: None };
+    let caller = Caller { key_id: None, role: Role::Operator, account_id: None, address: None };
     let envelope = Bytes::copy_from_slice(detail.get().as_bytes());
     let key = format!("eventbridge:{id}");
     match publisher.publish(caller, &envelope, Some(&key)).await {

@@ -35,6 +35,6 @@ pub(crate) async fn run() -> Result<(), Error> {
 
 async fn make_operator_key(host: &Host) -> Result<Value, Error> {
     let (key, text) = ApiKey::generate(None, Role::Operator, None, host.clock.now(), &*host.random);
-    host.store.create_key(&key).await?;
+    host.store.create_key(&key, None).await?;
     Ok(json!({"id": key.id.to_string(), "role": key.role.name(), "key": text.reveal()}))
 }

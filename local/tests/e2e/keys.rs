@@ -94,3 +94,39 @@ async fn a_revoked_key_is_refused_from_the_next_call_on_without_a_restart() {
     assert!(said.contains("keys list"), "{said}");
     program.stop().await;
 }
+
+#[tokio::test]
+async fn the_audit_log_tells_what_the_command_line_did_and_where_calls_came_from() {
+    let home = Home::new();
+    let program = home.serve(&["--trusted-proxy", "127.0.0.1/32"]).await;
+    let key = home.keys("create", &["--role", "admin", "--account", "Acme"]).await.succeeded();
+    let admin = program.api(key.trim());
+    let viewer = ["--role", "viewer", "--account", "Acme"];
+    for revoked in ["by the owner", "through a proxy"] {
+        let made = home.keys("create", &[&viewer[..], &["--name", revoked]].concat()).await.succeeded();
+        let prefix = &made.trim()[..12];
+        if revoked == "by the owner" {
+            home.keys("revoke", &[prefix]).await.succeeded();
+            continue;
+        }
+        let keys = admin.get("/v1/keys").await.expect(200);
+        let found = keys["data"].as_array().unwrap().iter().find(|key| key["prefix"] == prefix).unwrap();
+        let url = format!("http://{}/v1/keys/{}", program.address(), found["id"].as_str().unwrap());
+        let call = reqwest::Client::new().delete(url).bearer_auth(key.trim());
+        let sent = call.header("x-forwarded-for", "198.51.100.9, 203.0.113.7").send().await.unwrap();
+        assert_eq!(sent.status(), 204);
+    }
+    admin.patch("/v1/account", &json!({ "allowed_domains": ["a.example"] })).await.expect(200);
+
+    let log = admin.get("/v1/audit-log").await.expect(200);
+    let of = |action: &str| -> Vec<_> {
+        let all = log["data"].as_array().unwrap().iter().filter(|entry| entry["action"] == action);
+        all.map(|entry| (entry["by"]["kind"].clone(), entry["by"]["address"].clone())).collect()
+    };
+    let owner = (json!("owner"), json!(null));
+    assert_eq!(of("account.created"), std::slice::from_ref(&owner));
+    assert_eq!(of("key.created"), [owner.clone(), owner.clone()]);
+    assert_eq!(of("key.revoked"), [(json!("key"), json!("203.0.113.7")), owner]);
+    assert_eq!(of("account.updated"), [(json!("key"), json!("127.0.0.1"))]);
+    program.stop().await;
+}

@@ -22,6 +22,7 @@ mod section_07_order;
 mod section_08_secrets_and_rotation;
 mod section_09_network_controls;
 mod section_10_access;
+mod section_10_audit_log;
 mod section_11_audit_log;
 mod section_11_dashboard;
 mod section_11_dashboard_pages;

@@ -29,6 +29,7 @@ async fn each_role_may_do_its_own_and_nothing_else() {
         ("GET", format!("{path}/explain?event=incident_opened")),
         ("POST", format!("{path}/preview")),
         ("GET", "/v1/keys".to_owned()),
+        ("GET", "/v1/audit-log".to_owned()),
         ("GET", "/v1/account".to_owned()),
     ];
     let manages = [

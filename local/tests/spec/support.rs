@@ -92,7 +92,7 @@ impl World {
         let folder = folder();
         let store = Embedded::open(folder.path(), Purpose::Serve, clock.clone()).unwrap();
         let (key, operator) = ApiKey::generate(None, Role::Operator, None, clock.now(), &*dice);
-        store.create_key(&key).await.unwrap();
+        store.create_key(&key, None).await.unwrap();
         let receivers = Arc::new(Receivers::new(clock.clone()));
         let metrics = Arc::<Counted>::default();
         let fuse = Arc::new(Fuse::unlit());
@@ -387,6 +387,7 @@ impl Services {
             sender: receivers.clone(),
             clock: clock.clone(),
             random: dice.clone(),
+            events: None,
             deployment: deployment.clone(),
         };
         Self { publisher: Arc::new(publisher), worker: Arc::new(worker), admin: Arc::new(admin) }

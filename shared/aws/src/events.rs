@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
+use statuspulse_core::audit::{AccountEntry, FieldChange};
 use statuspulse_core::message::{DomainEvent, DomainEventKind};
 use statuspulse_core::ports::{EventPublisher, PortResult, Unavailable};
 
@@ -10,6 +11,9 @@ use crate::error::failed;
 
 /// The source of all events that we publish. Incidents have another source, so our own events do not come back to us.
 pub const SOURCE: &str = "statuspulse.webhooks";
+
+/// The type of the event for an entry of an account's audit log.
+const AUDIT_LOG: &str = "audit_log.entry";
 
 /// Puts events on a bus.
 #[derive(Debug, Clone)]
@@ -28,12 +32,22 @@ impl Bus {
 #[async_trait]
 impl EventPublisher for Bus {
     async fn publish(&self, event: &DomainEvent) -> PortResult<()> {
+        self.put(event.kind.name(), &detail(event)).await
+    }
+
+    async fn publish_entry(&self, entry: &AccountEntry) -> PortResult<()> {
+        self.put(AUDIT_LOG, &entry_detail(entry)).await
+    }
+}
+
+impl Bus {
+    async fn put(&self, detail_type: &str, detail: &Value) -> PortResult<()> {
         let doing = "publishing an event";
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
             .source(SOURCE)
-            .detail_type(event.kind.name())
-            .detail(detail(event).to_string())
+            .detail_type(detail_type)
+            .detail(detail.to_string())
             .build();
         let answer = self.client.put_events().entries(entry).send().await.map_err(failed(doing))?;
         // The call succeeds even if the event was refused.
@@ -59,4 +73,21 @@ fn detail(event: &DomainEvent) -> Value {
     detail["webhook_id"] = json!(event.webhook_id.to_string());
     detail["at"] = json!(event.at.to_string());
     detail
+}
+
+fn entry_detail(entry: &AccountEntry) -> Value {
+    let change =
+        |FieldChange { field, old, new }: &FieldChange| json!({"field": field, "old": old, "new": new});
+    json!({
+        "id": entry.id.to_string(),
+        "account_id": entry.account_id.to_string(),
+        "at": entry.at.to_string(),
+        "action": entry.action,
+        "by": entry.by.kind.name(),
+        "key_id": entry.by.key_id.map(|key| key.to_string()),
+        "address": entry.by.address.map(|address| address.to_string()),
+        "webhook_id": entry.webhook_id.map(|webhook| webhook.to_string()),
+        "object_id": entry.object_id,
+        "changes": entry.fields.iter().map(change).collect::<Vec<_>>(),
+    })
 }

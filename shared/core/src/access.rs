@@ -1,6 +1,7 @@
 //! Accounts, API keys, and what each role may do.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use crate::audit::{Actor, ActorKind};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, KeyId};
 use crate::limits;
@@ -263,13 +265,17 @@ pub struct Caller {
     pub role: Role,
     /// The key's account; `None` for an operator.
     pub account_id: Option<AccountId>,
+    /// The address that the call came from, if it is known.
+    pub address: Option<IpAddr>,
 }
 
 impl Caller {
     /// The caller with this key, as it was found by its hash. Unknown, revoked and expired keys give the same error.
     pub(crate) fn with_key(found: Option<&ApiKey>, now: Timestamp) -> Result<Self> {
         match found.filter(|key| key.is_valid(now)) {
-            Some(key) => Ok(Self { key_id: Some(key.id), role: key.role, account_id: key.account_id }),
+            Some(key) => {
+                Ok(Self { key_id: Some(key.id), role: key.role, account_id: key.account_id, address: None })
+            }
             None => Err(Error::Unauthenticated("the API key is not valid")),
         }
     }
@@ -293,16 +299,38 @@ impl Caller {
     pub fn manager(&self) -> Result<Manager> {
         let account_id = self.account_for(Action::Manage)?;
         let nobody = || Error::Forbidden("an API key is required to change an account".to_owned());
-        Ok(Manager { account_id, key_id: self.key_id.ok_or_else(nobody)? })
+        Ok(Manager { account_id, key_id: self.key_id.ok_or_else(nobody)?, address: self.address })
+    }
+
+    /// How the audit log names the caller.
+    pub fn actor(&self) -> Actor {
+        let kind = match (self.role, self.key_id) {
+            (Role::Operator, _) => ActorKind::Operator,
+            (_, Some(_)) => ActorKind::Key,
+            (_, None) => ActorKind::Statuspulse,
+        };
+        Actor { kind, key_id: self.key_id, address: self.address }
     }
 }
 
-/// A caller who may change an account. Changes of a webhook are recorded in its [`audit`](crate::audit) log with the
-/// key.
+/// A caller who may change an account. The account's [audit log](crate::audit) records what they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manager {
     /// The account.
     pub account_id: AccountId,
     /// The key that makes the changes.
     pub key_id: KeyId,
+    /// The address that the call came from, if it is known.
+    pub address: Option<IpAddr>,
 }
+
+impl Manager {
+    /// How the audit log names the caller.
+    pub fn actor(&self) -> Actor {
+        Actor { kind: ActorKind::Key, key_id: Some(self.key_id), address: self.address }
+    }
+}
+
+/// The address of a client, as an extension of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);

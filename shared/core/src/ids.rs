@@ -90,6 +90,7 @@ id!(/** An API key (not the key itself). */ KeyId, "key");
 id!(/** A registered endpoint. */ WebhookId, "whe");
 id!(/** An event of an incident, as published. */ EventId, "evt");
 id!(/** One event to one webhook. */ DeliveryId, "dlv");
+id!(/** An entry of an account's audit log. */ AuditId, "aud");
 
 impl EventId {
     /// The id of the event that is first published with this idempotency key in this period. The same key gives the
@@ -142,6 +143,16 @@ impl DeliveryId {
     /// The lowest possible id of a delivery whose event was accepted at this time.
     pub fn lowest_at(accepted_at: Timestamp) -> Self {
         Self(Ulid::from_parts(millis(accepted_at), 0))
+    }
+}
+
+impl AuditId {
+    /// The id of the entry for a change that these parts identify. It is derived, so that a repeated write of the change
+    /// writes the same entry. It begins with the time, so that entries sort by it.
+    pub fn derive(at: Timestamp, parts: &[&[u8]]) -> Self {
+        let mut bytes = derived(parts);
+        bytes[..6].copy_from_slice(&millis(at).to_be_bytes()[2..]);
+        Self(Ulid::from_bytes(bytes))
     }
 }
 

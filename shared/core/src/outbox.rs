@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::audit::AccountEntry;
 use crate::delivery::{Delivery, State};
 use crate::error::Result;
 use crate::event::Event;
-use crate::ids::{AccountId, WebhookId};
+use crate::ids::WebhookId;
 use crate::message::ScheduledMessage;
 use crate::ports::{
     Acceptance, Claim, Clock, Conflict, Deliveries, PortResult, Queue, Records, Saved, Webhooks,
@@ -173,13 +174,18 @@ impl Outbox {
     // --- Webhooks ----------------------------------------------------------------------------------------
 
     /// Stores a new webhook.
-    pub(crate) async fn create_webhook(&self, webhook: &Webhook) -> Result<()> {
-        Ok(self.records.create_webhook(webhook).await?)
+    pub(crate) async fn create_webhook(&self, webhook: Webhook) -> Result<Arc<Webhook>> {
+        self.records.create_webhook(&webhook).await?;
+        webhook.audit_entries().iter().for_each(AccountEntry::log);
+        let audit = webhook.audit.clone().saved();
+        Ok(Arc::new(Webhook { audit, ..webhook }))
     }
 
     /// Removes a webhook whose record cannot be read.
-    pub(crate) async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> Result<()> {
-        Ok(self.records.remove_unreadable_webhook(account, id).await?)
+    pub(crate) async fn remove_unreadable_webhook(&self, id: WebhookId, entry: &AccountEntry) -> Result<()> {
+        self.records.remove_unreadable_webhook(id, entry).await?;
+        entry.log();
+        Ok(())
     }
 
     /// Saves a webhook. Its unsent messages are sent with [`send_unsent`](Self::send_unsent), by any code that reads
@@ -188,8 +194,10 @@ impl Outbox {
         if self.records.save_webhook(&next).await?.is_err() {
             return Ok(Err(Conflict));
         }
+        next.audit_entries().iter().for_each(AccountEntry::log);
         let outbox = if self.is_transactional() { vec![] } else { next.outbox };
-        Ok(Ok(Arc::new(Webhook { version: next.version + 1, outbox, ..next })))
+        let audit = next.audit.saved();
+        Ok(Ok(Arc::new(Webhook { version: next.version + 1, outbox, audit, ..next })))
     }
 
     /// Changes a webhook by compare-and-set, and retries after each conflict. `change` gets the latest record, and

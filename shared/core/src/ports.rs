@@ -22,10 +22,11 @@ use jiff::Timestamp;
 
 use crate::access::{Account, ApiKey, KeyHash, Session};
 use crate::attempt::{Began, Class, Failure, Reply};
+use crate::audit::AccountEntry;
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::event::Event;
 use crate::figures::{Counts, Fact, Owner, Pending};
-use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use crate::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
 use crate::quota::Quotas;
 use crate::target::EndpointUrl;
@@ -88,24 +89,37 @@ pub trait Sender: Send + Sync {
 /// Accounts and API keys.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Stores a new account and its first key, both or neither.
-    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()>;
+    /// Stores a new account, its first key and the entry of its audit log: all or none.
+    async fn create_account(&self, account: &Account, key: &ApiKey, entry: &AccountEntry) -> PortResult<()>;
     /// The accounts after `after`, ordered by id.
     async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>>;
     /// The account with this id.
     async fn account(&self, id: AccountId) -> PortResult<Option<Account>>;
-    /// Replaces the account, by compare-and-set.
-    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>>;
-    /// Stores a new key.
-    async fn create_key(&self, key: &ApiKey) -> PortResult<()>;
+    /// Replaces the account, by compare-and-set, and stores the entry of its audit log.
+    async fn save_account(&self, account: &Account, entry: &AccountEntry)
+    -> PortResult<Result<(), Conflict>>;
+    /// Stores a new key, and the entry of its account's audit log. An operator's key has no account, and no entry.
+    async fn create_key(&self, key: &ApiKey, entry: Option<&AccountEntry>) -> PortResult<()>;
     /// The key with this hash, even if it is revoked or expired.
     async fn key_by_hash(&self, hash: &KeyHash) -> PortResult<Option<ApiKey>>;
     /// The account's keys, oldest first.
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
-    /// Marks the key as revoked. Returns `false` if the account has no key with this id.
-    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool>;
+    /// Marks the key of the entry's account as revoked at its time, and stores the entry if it was not revoked before.
+    /// Returns `false` if the account has no key with this id.
+    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool>;
     /// Remembers that the key was used. Of several calls at almost the same time one may count.
     async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()>;
+    /// Stores an entry of an account's audit log, for an act that is no change of a record here.
+    async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()>;
+    /// The account's audit log, or the part about one webhook, newest first. A page may be short, or even empty, and not
+    /// be the last.
+    async fn audit_log(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> PortResult<Page<AccountEntry, AuditId>>;
 }
 
 /// What accounts may use, and what they keep.
@@ -121,8 +135,8 @@ pub trait Usage: Send + Sync {
 /// Sessions of the dashboard.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Stores a new session, at least until it expires.
-    async fn create_session(&self, session: &Session) -> PortResult<()>;
+    /// Stores a new session, at least until it expires, and the entry of the audit log if it signs somebody in.
+    async fn create_session(&self, session: &Session, entry: Option<&AccountEntry>) -> PortResult<()>;
     /// The session with this hash. It may have expired.
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;
     /// Removes and returns the session. Only one of several concurrent callers gets it.
@@ -222,13 +236,15 @@ pub trait Records: Send + Sync {
     /// Replaces the delivery, if the stored version is still `delivery.version` and, for a claimed delivery, the claim
     /// still ends at `delivery.claimed_until`. This increments the version and ends the claim.
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>>;
-    /// Stores a new webhook.
+    /// Stores a new webhook, and its [entries](Webhook::audit_entries) of the audit log.
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
     /// Replaces the webhook, if the stored version is still `webhook.version`, and increments the version. If the store
-    /// [`sends`](Self::sends), it sends the messages of the outbox and stores an empty one.
+    /// [`sends`](Self::sends), it sends the messages of the outbox and stores an empty one. Its
+    /// [entries](Webhook::audit_entries) of the audit log are stored with it.
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
-    /// Removes a webhook whose record cannot be read. Its deliveries remain; each is cancelled when its message comes.
-    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()>;
+    /// Removes a webhook of the entry's account whose record cannot be read, and stores the entry. Its deliveries remain;
+    /// each is cancelled when its message comes.
+    async fn remove_unreadable_webhook(&self, id: WebhookId, entry: &AccountEntry) -> PortResult<()>;
 }
 
 /// Reads events and deliveries, and claims attempts.
@@ -341,6 +357,8 @@ pub trait Queue: Send + Sync {
 pub trait EventPublisher: Send + Sync {
     /// Returns when the event can no longer be lost.
     async fn publish(&self, event: &DomainEvent) -> PortResult<()>;
+    /// Publishes an entry of an account's audit log. Returns when it can no longer be lost.
+    async fn publish_entry(&self, entry: &AccountEntry) -> PortResult<()>;
 }
 
 /// Figures of accounts and webhooks, by the hour. See [`figures`](crate::figures).

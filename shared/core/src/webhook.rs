@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::audit::{AuditLog, Change};
+use crate::audit::{AccountEntry, AuditLog, Change};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::ScheduledMessage;
@@ -71,7 +71,7 @@ pub struct Webhook {
     pub notification: Option<Notification>,
     /// Messages that may not have been sent yet. Always empty in a store that commits messages with the record.
     pub outbox: Vec<ScheduledMessage>,
-    /// The latest changes, and who made them.
+    /// The latest changes, and who made them; with what the next save adds to its account's audit log.
     pub audit: AuditLog,
     /// Incremented with each change of state.
     pub generation: u64,
@@ -212,6 +212,11 @@ impl Webhook {
     /// Whether this event becomes a delivery to this webhook.
     pub fn wants_event(&self, event: &Event) -> bool {
         self.wants(event.event_type, &event.monitor_groups).is_ok()
+    }
+
+    /// The entries of its account's audit log that a save of this version stores.
+    pub fn audit_entries(&self) -> Vec<AccountEntry> {
+        self.audit.unsaved(self.account_id, self.id, self.version)
     }
 
     /// When it was last resumed and held deliveries were released, as far as the audit log reaches.

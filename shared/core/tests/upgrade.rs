@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
-use statuspulse_core::audit::Change;
+use statuspulse_core::audit::{Actor, Change};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
@@ -139,10 +139,12 @@ fn webhook() -> Webhook {
     });
     webhook.outbox =
         messages().into_iter().map(|message| ScheduledMessage { message, due: at(70) }).collect();
+    let key = Actor { key_id: Some(KeyId::from_bytes([5; 16])), ..Actor::OWNER };
     for (n, change) in (0..).zip(Change::ALL.iter().copied()) {
-        webhook.audit.add(change, (n % 2 == 0).then(|| KeyId::from_bytes([5; 16])), at(n));
+        webhook.audit.add(change, if n % 2 == 0 { key } else { Actor::STATUSPULSE }, at(n));
     }
-    Webhook { generation: 9, version: 10, ..webhook }
+    let audit = webhook.audit.clone().saved();
+    Webhook { generation: 9, version: 10, audit, ..webhook }
 }
 
 fn messages() -> Vec<Message> {

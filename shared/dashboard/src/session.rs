@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use statuspulse_core::access::{self, Action};
+use statuspulse_core::access::{self, Action, ClientAddress};
 use statuspulse_core::deployment::DASHBOARD;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::quota::calls_charged;
@@ -58,7 +58,10 @@ impl FromRequestParts<Dashboard> for Viewer {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refused> {
-        Self::of(&parts.headers, dashboard).await
+        let viewer = Self::of(&parts.headers, dashboard).await?;
+        let address = parts.extensions.get::<ClientAddress>().map(|client| client.0);
+        let manages = viewer.manages.map(|by| access::Manager { address, ..by });
+        Ok(Self { manages, ..viewer })
     }
 }
 

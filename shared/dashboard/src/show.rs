@@ -152,9 +152,11 @@ pub(crate) fn changed(change: Change) -> &'static str {
         Change::Paused => "Paused",
         Change::Resumed => "Resumed",
         Change::ResumedDiscarding => "Resumed, held deliveries discarded",
+        Change::Retried => "Retried now",
         Change::SecretRotated => "Secret rotated",
         Change::RotationFinished => "Old secret ended early",
         Change::RotationCancelled => "Rotation undone",
+        Change::Deleted => "Deleted",
     }
 }
 

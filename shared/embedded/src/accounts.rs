@@ -4,22 +4,25 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
-use statuspulse_core::ids::{AccountId, KeyId};
+use statuspulse_core::admin::accounts::revoked_key;
+use statuspulse_core::audit::{AccountEntry, Actor};
+use statuspulse_core::ids::{AccountId, AuditId, KeyId, WebhookId};
 use statuspulse_core::limits;
-use statuspulse_core::ports::{Accounts, Conflict, PortResult, Usage};
+use statuspulse_core::ports::{Accounts, Conflict, Page, PortResult, Usage};
 use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::{from_millis, millis};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
 
 use crate::Embedded;
+use crate::audit::insert_entry;
 use crate::columns::{Unknown, all_readable, bad, bytes16, bytes32, time};
 use crate::sealing::Sealer;
 
 #[async_trait]
 impl Accounts for Embedded {
-    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+    async fn create_account(&self, account: &Account, key: &ApiKey, entry: &AccountEntry) -> PortResult<()> {
         let slack = self.sealed_slack(account);
-        let (account, key, owner) = (account.clone(), key.clone(), account.id);
+        let (account, key, entry, owner) = (account.clone(), key.clone(), entry.clone(), account.id);
         let work = move |connection: &Connection| {
             connection
                 .prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?
@@ -32,7 +35,8 @@ impl Accounts for Embedded {
                     slack,
                     quotas_text(&account)?,
                 ))?;
-            insert_key(connection, &key)
+            insert_key(connection, &key)?;
+            insert_entry(connection, &entry)
         };
         self.writer.write(Some(owner), "creating an account", work, |()| {}).await
     }
@@ -58,9 +62,13 @@ impl Accounts for Embedded {
         })
     }
 
-    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
+    async fn save_account(
+        &self,
+        account: &Account,
+        entry: &AccountEntry,
+    ) -> PortResult<Result<(), Conflict>> {
         let slack = self.sealed_slack(account);
-        let (account, owner) = (account.clone(), account.id);
+        let (account, entry, owner) = (account.clone(), entry.clone(), account.id);
         let work = move |connection: &Connection| {
             let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, slack = ?5, quotas = ?6, version = version + 1
                        WHERE id = ?1 AND version = ?4";
@@ -72,14 +80,20 @@ impl Accounts for Embedded {
                 &slack,
                 quotas_text(&account)?,
             ))?;
-            Ok(if changed == 1 { Ok(()) } else { Err(Conflict) })
+            if changed == 0 {
+                return Ok(Err(Conflict));
+            }
+            insert_entry(connection, &entry).map(Ok)
         };
         self.writer.write(Some(owner), "changing an account", work, |_| {}).await
     }
 
-    async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
-        let (key, owner) = (key.clone(), key.account_id);
-        let work = move |connection: &Connection| insert_key(connection, &key);
+    async fn create_key(&self, key: &ApiKey, entry: Option<&AccountEntry>) -> PortResult<()> {
+        let (key, entry, owner) = (key.clone(), entry.cloned(), key.account_id);
+        let work = move |connection: &Connection| {
+            insert_key(connection, &key)?;
+            entry.iter().try_for_each(|entry| insert_entry(connection, entry))
+        };
         self.writer.write(owner, "creating a key", work, |()| {}).await
     }
 
@@ -100,14 +114,37 @@ impl Accounts for Embedded {
         self.readers.long(account, "listing keys", read).await
     }
 
-    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
+    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool> {
+        let (entry, account) = (entry.clone(), entry.account_id);
         let work = move |connection: &Connection| {
-            let sql = "UPDATE keys SET revoked_at = ifnull(revoked_at, ?3) WHERE account_id = ?1 AND id = ?2";
-            let changed =
-                connection.prepare_cached(sql)?.execute((account.to_bytes(), key.to_bytes(), millis(now)))?;
-            Ok(changed == 1)
+            let sql =
+                "UPDATE keys SET revoked_at = ?3 WHERE account_id = ?1 AND id = ?2 AND revoked_at IS NULL";
+            let (owner, id) = (account.to_bytes(), key.to_bytes());
+            let changed = connection.prepare_cached(sql)?.execute((owner, id, millis(entry.at)))?;
+            if changed == 1 {
+                insert_entry(connection, &entry)?;
+                return Ok(true);
+            }
+            let known = "SELECT 1 FROM keys WHERE account_id = ?1 AND id = ?2";
+            connection.prepare_cached(known)?.exists((owner, id))
         };
         self.writer.write(Some(account), "revoking a key", work, |_| {}).await
+    }
+
+    async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()> {
+        let (entry, owner) = (entry.clone(), entry.account_id);
+        let work = move |connection: &Connection| insert_entry(connection, &entry);
+        self.writer.write(Some(owner), "writing an entry of an audit log", work, |()| {}).await
+    }
+
+    async fn audit_log(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> PortResult<Page<AccountEntry, AuditId>> {
+        self.read_audit_log(account, webhook, after, limit).await
     }
 
     async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()> {
@@ -169,17 +206,25 @@ impl Embedded {
         let id: Option<KeyId> = id_or_prefix.parse().ok();
         let prefix = id_or_prefix.to_owned();
         let work = move |connection: &Connection| {
-            let meant = "SELECT id FROM keys WHERE (id = :id OR prefix = :prefix) AND revoked_at IS NULL";
-            let found: Vec<[u8; 16]> = connection
+            let meant =
+                "SELECT id, account_id FROM keys WHERE (id = :id OR prefix = :prefix) AND revoked_at IS NULL";
+            let found: Vec<([u8; 16], Option<[u8; 16]>)> = connection
                 .prepare_cached(meant)?
                 .query_map(named_params! { ":id": id.map(KeyId::to_bytes), ":prefix": prefix }, |row| {
-                    row.get(0)
+                    Ok((row.get(0)?, row.get(1)?))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
-            let [only] = found.as_slice() else { return Ok(false) };
+            let [(only, owner)] = found.as_slice() else { return Ok(false) };
             connection
                 .prepare_cached("UPDATE keys SET revoked_at = ?2 WHERE id = ?1")?
                 .execute((only, millis(now)))?;
+            if let Some(owner) = owner {
+                let account = AccountId::from_bytes(*owner);
+                insert_entry(
+                    connection,
+                    &revoked_key(account, KeyId::from_bytes(*only), (now, Actor::OWNER)),
+                )?;
+            }
             Ok(true)
         };
         self.writer.write(None, "revoking a key", work, |_| {}).await

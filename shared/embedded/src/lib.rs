@@ -7,6 +7,7 @@
 //! are processed when it starts.
 
 mod accounts;
+mod audit;
 mod columns;
 mod deliveries;
 mod delivery_rows;

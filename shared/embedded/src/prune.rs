@@ -1,5 +1,5 @@
 //! Deletes what is older than the retention: finished deliveries, then events without deliveries, then the
-//! tombstones of deleted webhooks. Unfinished deliveries are never deleted. Expired sessions are deleted, too.
+//! tombstones of deleted webhooks, figures and entries of audit logs. Unfinished deliveries are never deleted. Expired sessions are deleted, too.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
@@ -10,6 +10,7 @@ use statuspulse_core::record::millis;
 
 use crate::Embedded;
 use crate::accounts::count_kept;
+use crate::audit::prune_entries;
 use crate::columns::{bytes16, time};
 use crate::figures::prune_figures;
 
@@ -36,6 +37,11 @@ impl Embedded {
         self.writer
             .write(None, "pruning", move |connection| prune_figures(connection, before), |_| {})
             .await?;
+        while self
+            .writer
+            .write(None, "pruning", move |connection| prune_entries(connection, before), |_| {})
+            .await?
+        {}
         self.writer.write(None, "pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
         while self.writer.write(None, "returning disk space", return_pages, |_| {}).await? {}
         Ok(pruned)

@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::Event;
-use statuspulse_core::ids::{AccountId, DeliveryId, WebhookId};
+use statuspulse_core::ids::{DeliveryId, WebhookId};
 use statuspulse_core::ports::{Acceptance, Conflict, PortResult, Records, Saved};
 use statuspulse_core::record::{millis, write_attempts};
 use statuspulse_core::webhook::Webhook;
@@ -66,8 +67,8 @@ impl Records for Embedded {
         self.update_webhook(webhook).await
     }
 
-    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()> {
-        self.delete_unreadable_webhook(account, id).await
+    async fn remove_unreadable_webhook(&self, id: WebhookId, entry: &AccountEntry) -> PortResult<()> {
+        self.delete_unreadable_webhook(id, entry).await
     }
 }
 

@@ -85,6 +85,12 @@ CREATE TABLE IF NOT EXISTS figures (
 CREATE TABLE IF NOT EXISTS key_facts (
     hash BLOB PRIMARY KEY, name TEXT, last_used_at INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit_log (
+    account_id BLOB NOT NULL, id BLOB NOT NULL, webhook_id BLOB, at INTEGER NOT NULL, entry TEXT NOT NULL,
+    PRIMARY KEY (account_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS audit_of_webhooks ON audit_log (webhook_id, id) WHERE webhook_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS audit_by_time ON audit_log (at);
 CREATE VIEW IF NOT EXISTS all_keys AS
     SELECT keys.*, key_facts.name, key_facts.last_used_at FROM keys LEFT JOIN key_facts ON key_facts.hash = keys.hash;
 ";

@@ -3,25 +3,28 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 use statuspulse_core::access::{KeyHash, Session, SessionKind};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::ports::{PortResult, Sessions};
 use statuspulse_core::record::millis;
 
 use crate::Embedded;
+use crate::audit::insert_entry;
 use crate::columns::{Unknown, bad, bytes32, readable, time};
 
 #[async_trait]
 impl Sessions for Embedded {
-    async fn create_session(&self, session: &Session) -> PortResult<()> {
-        let session = session.clone();
+    async fn create_session(&self, session: &Session, entry: Option<&AccountEntry>) -> PortResult<()> {
+        let (session, entry) = (session.clone(), entry.cloned());
         let work = move |connection: &Connection| {
             connection.prepare_cached("INSERT INTO sessions VALUES (?1, ?2, ?3, ?4)")?.execute((
                 session.hash.0,
                 number_of(session.kind),
                 session.key.0,
                 millis(session.expires_at),
-            ))
+            ))?;
+            entry.iter().try_for_each(|entry| insert_entry(connection, entry))
         };
-        self.writer.write(None, "storing a session", work, |_| {}).await.map(drop)
+        self.writer.write(None, "storing a session", work, |()| {}).await
     }
 
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::ports::{Conflict, PortResult, Unavailable, WebhookList, Webhooks};
 use statuspulse_core::record::{WebhookParts, read_webhook, write_webhook};
 use statuspulse_core::webhook::Webhook;
 
 use crate::Embedded;
+use crate::audit::insert_entry;
 use crate::columns::{bad, bytes16};
 use crate::queue::Outgoing;
 use crate::sealing::Sealer;
@@ -64,14 +66,14 @@ impl Embedded {
 
     pub(crate) async fn delete_unreadable_webhook(
         &self,
-        account: AccountId,
         id: WebhookId,
+        entry: &AccountEntry,
     ) -> PortResult<()> {
-        let (account_bytes, id_bytes) = (account.to_bytes(), id.to_bytes());
+        let (account, entry) = (entry.account_id, entry.clone());
         let work = move |connection: &Connection| {
             let sql = "DELETE FROM webhooks WHERE id = ?1 AND account_id = ?2";
-            connection.prepare_cached(sql)?.execute((id_bytes, account_bytes))?;
-            Ok(())
+            connection.prepare_cached(sql)?.execute((id.to_bytes(), account.to_bytes()))?;
+            insert_entry(connection, &entry)
         };
         let cache = self.webhook_cache.clone();
         self.writer
@@ -81,13 +83,14 @@ impl Embedded {
 
     pub(crate) async fn insert_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         let (record, sealed) = self.columns_of(webhook)?;
-        let kept = Arc::new(webhook.clone());
+        let entries = webhook.audit_entries();
+        let kept = Arc::new(Webhook { audit: webhook.audit.clone().saved(), ..webhook.clone() });
         let cache = self.webhook_cache.clone();
         let (id, account) = (webhook.id.to_bytes(), webhook.account_id.to_bytes());
         let work = move |connection: &Connection| {
             let sql = "INSERT INTO webhooks VALUES (?1, ?2, 0, 0, ?3, ?4)";
             connection.prepare_cached(sql)?.execute((id, account, record, sealed))?;
-            Ok(())
+            entries.iter().try_for_each(|entry| insert_entry(connection, entry))
         };
         self.writer
             .write(Some(webhook.account_id), "creating a webhook", work, move |()| cache.wrote(&kept))
@@ -97,6 +100,8 @@ impl Embedded {
     pub(crate) async fn update_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         let mut next = Webhook { version: webhook.version + 1, ..webhook.clone() };
         let messages = std::mem::take(&mut next.outbox);
+        let entries = webhook.audit_entries();
+        next.audit = next.audit.saved();
         let (record, sealed) = self.columns_of(&next)?;
         let version = i64::try_from(webhook.version).unwrap_or(i64::MAX);
         let (id, deleted) = (webhook.id.to_bytes(), webhook.is_deleted());
@@ -107,6 +112,7 @@ impl Embedded {
             if changed == 0 {
                 return Ok(Err(Conflict));
             }
+            entries.iter().try_for_each(|entry| insert_entry(connection, entry))?;
             outgoing.send(connection, messages)?;
             Ok(Ok(()))
         };

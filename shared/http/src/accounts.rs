@@ -46,7 +46,7 @@ async fn show(State(api): State<Api>, Reads(account): Reads) -> Answer {
 
 async fn update(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let patch = patch(&body::read(body).await?)?;
-    let account = api.admin.update_account(by.account_id, patch).await?;
+    let account = api.admin.update_account(by, patch).await?;
     Ok(Json(AccountView::of(&account)).into_response())
 }
 

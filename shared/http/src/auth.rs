@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use statuspulse_core::access::{Action, Caller, Manager};
+use statuspulse_core::access::{Action, Caller, ClientAddress, Manager};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::quota::calls_charged;
@@ -107,9 +107,11 @@ async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>
 where
     Arc<Admin>: FromRef<S>,
 {
-    Arc::<Admin>::from_ref(state)
-        .authenticate(needed_bearer(parts)?, calls_charged(|name| Some(parts.headers.get(name)?.as_bytes())))
-        .await
+    let admin = Arc::<Admin>::from_ref(state);
+    let calls = calls_charged(|name| Some(parts.headers.get(name)?.as_bytes()));
+    let caller = admin.authenticate(needed_bearer(parts)?, calls).await?;
+    let address = parts.extensions.get::<ClientAddress>().map(|client| client.0);
+    Ok(Caller { address, ..caller })
 }
 
 fn needed_bearer(parts: &Parts) -> Result<&str> {

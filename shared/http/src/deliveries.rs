@@ -103,7 +103,7 @@ async fn redeliver(
 ) -> Answer {
     api.admin.delivery(by.account_id, webhook, id).await?;
     body::read_nothing(body).await?;
-    accepted(&api.admin.redeliver(by.account_id, webhook, id).await?)
+    accepted(&api.admin.redeliver(by, webhook, id).await?)
 }
 
 async fn redeliver_by_id(
@@ -114,7 +114,7 @@ async fn redeliver_by_id(
 ) -> Answer {
     let delivery = api.admin.delivery_by_id(by.account_id, id).await?;
     body::read_nothing(body).await?;
-    accepted(&api.admin.redeliver(by.account_id, delivery.webhook_id, id).await?)
+    accepted(&api.admin.redeliver(by, delivery.webhook_id, id).await?)
 }
 
 async fn redeliver_failed(
@@ -125,7 +125,7 @@ async fn redeliver_failed(
 ) -> Answer {
     known(&api, by.account_id, webhook).await?;
     let since = since_field(&body::read(body).await?)?;
-    let deliveries = api.admin.redeliver_failed(by.account_id, webhook, since).await?;
+    let deliveries = api.admin.redeliver_failed(by, webhook, since).await?;
     Ok((StatusCode::ACCEPTED, Json(RedeliveredView { deliveries })).into_response())
 }
 

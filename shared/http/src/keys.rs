@@ -30,7 +30,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
     let asked = new_key(&body::read(body).await?)?;
-    let (key, text) = api.admin.create_key(by.account_id, asked).await?;
+    let (key, text) = api.admin.create_key(by, asked).await?;
     let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -50,7 +50,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
 }
 
 async fn revoke(State(api): State<Api>, Manages(by): Manages, Id(id): Id<KeyId>) -> Answer {
-    api.admin.revoke_key(by.account_id, id).await?;
+    api.admin.revoke_key(by, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -23,6 +23,7 @@
 //! - The routers do not limit how long a client may take to send a request; that is up to the host.
 
 mod accounts;
+mod audit;
 mod auth;
 mod body;
 mod dashboard;
@@ -99,6 +100,7 @@ fn registration_routes(admin: Arc<Admin>, cursor_key: CursorKey) -> Router {
     Router::new()
         .merge(accounts::routes())
         .merge(quotas::routes())
+        .merge(audit::routes())
         .merge(keys::routes())
         .merge(dashboard::routes())
         .merge(webhooks::routes())

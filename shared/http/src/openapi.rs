@@ -58,6 +58,7 @@ pub fn openapi() -> String {
 fn operations() -> Vec<Operation> {
     [
         crate::accounts::openapi::operations(),
+        crate::audit::operations(),
         crate::quotas::operations(),
         crate::keys::openapi::operations(),
         crate::dashboard::operations(),

@@ -88,6 +88,8 @@ fn cases() -> Vec<Case> {
         case!(accounts::a_session_is_kept_until_it_is_taken_and_can_be_taken_once),
         case!(accounts::a_revoked_key_is_still_found_and_says_since_when),
         case!(accounts::a_key_has_a_name_and_the_time_of_its_last_use),
+        case!(accounts::a_change_of_an_account_or_a_key_stands_in_its_audit_log),
+        case!(webhooks::a_change_of_a_webhook_stands_in_the_audit_log),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use statuspulse_core::audit::Change;
+use statuspulse_core::audit::{AccountEntry, Action, Actor, ActorKind, Change};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::EventType;
 use statuspulse_core::ids::KeyId;
@@ -48,9 +48,8 @@ fn eventful(stage: &Stage) -> Webhook {
     webhook.health = Health { outage: 3, failing_since: Some(now), consecutive_failures: 4 };
     webhook.handshake.reason = Some("no answer".to_owned());
     webhook.handshake.duration = Duration::from_micros(87_654);
-    for (change, by) in
-        Change::ALL.iter().copied().zip([None, Some(KeyId::new(now, stage.dice()))].into_iter().cycle())
-    {
+    let by = Actor { kind: ActorKind::Key, key_id: Some(KeyId::new(now, stage.dice())), address: None };
+    for (change, by) in Change::ALL.iter().copied().zip([Actor::STATUSPULSE, by].into_iter().cycle()) {
         webhook.audit.add(change, by, now);
     }
     webhook.resumed_in = 2;
@@ -65,6 +64,7 @@ fn eventful(stage: &Stage) -> Webhook {
         drained: 17,
     });
     webhook.generation = 9;
+    webhook.audit = webhook.audit.saved();
     webhook
 }
 
@@ -170,10 +170,52 @@ pub(crate) async fn an_unreadable_webhook_costs_the_others_nothing_and_can_be_re
     assert!(error.is_unreadable(), "{error}");
     stage.store.save_webhook(&healthy).await.unwrap().unwrap();
 
-    stage.store.remove_unreadable_webhook(account, damaged.id).await.unwrap();
+    let made = (stage.now(), Actor::OWNER);
+    let entry =
+        AccountEntry::new(account, made, Action::WebhookDeleted, &damaged.id, vec![]).about(damaged.id);
+    stage.store.remove_unreadable_webhook(damaged.id, &entry).await.unwrap();
     assert_eq!(stage.store.webhook(damaged.id).await.unwrap(), None);
+    let log = stage.store.audit_log(account, Some(damaged.id), None, 9).await.unwrap();
+    assert_eq!(log.items, [entry]);
     assert_eq!(stage.store.webhooks(account).await.unwrap().unreadable, []);
     assert_eq!(listed().await, [healthy.id]);
+}
+
+/// The change and its entries are stored together or not at all, and each entry once.
+pub(crate) async fn a_change_of_a_webhook_stands_in_the_audit_log(stage: Stage) {
+    let by = Actor {
+        kind: ActorKind::Operator,
+        key_id: Some(KeyId::new(stage.now(), stage.dice())),
+        address: Some("2001:db8::7".parse().unwrap()),
+    };
+    let mut webhook = stage.webhook(stage.account_id());
+    webhook.audit.add(Change::Created, by, stage.now());
+    let created = webhook.audit_entries();
+    stage.store.create_webhook(&webhook).await.unwrap();
+
+    stage.pass(Duration::from_secs(1));
+    let kept = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    assert_eq!(kept.audit_entries(), [], "they are saved");
+    assert_eq!(kept.audit.entries(), webhook.audit.entries());
+    let mut changed = Webhook::clone(&kept);
+    changed.audit.add(Change::Paused, Actor::STATUSPULSE, stage.now());
+    changed.audit.add(Change::Updated, by, stage.now());
+    stage.store.save_webhook(&changed).await.unwrap().unwrap();
+    assert_eq!(stage.store.save_webhook(&changed).await.unwrap(), Err(Conflict));
+
+    let mut stale = Webhook::clone(&kept);
+    stale.audit.add(Change::Deleted, by, stage.now());
+    assert_eq!(stage.store.save_webhook(&stale).await.unwrap(), Err(Conflict));
+    let unchanged = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    stage.store.save_webhook(&unchanged).await.unwrap().unwrap();
+
+    let stage = stage.reopened().await;
+    let mut expected = [created, changed.audit_entries()].concat();
+    expected.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+    for of in [None, Some(webhook.id)] {
+        let log = stage.store.audit_log(webhook.account_id, of, None, 9).await.unwrap();
+        assert_eq!((log.items, log.next), (expected.clone(), None));
+    }
 }
 
 pub(crate) async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing(stage: Stage) {

@@ -19,9 +19,10 @@ use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 
 use crate::accepted::Accepted;
+use crate::accounts::NoQuotas;
 use crate::clock::SKEW_MS_MAX;
 use crate::history::{brief, short};
-use crate::ports::{NoQuotas, Ports};
+use crate::ports::Ports;
 use crate::queue::LARGE;
 use crate::task::Who;
 use crate::world::World;
@@ -92,6 +93,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
             sender: ports.clone(),
             clock: ports.clone(),
             random: ports,
+            events: None,
             deployment,
         },
     }
@@ -251,8 +253,12 @@ pub(crate) async fn publisher(outside: Outside, events: usize, incidents: usize)
             });
         }
         let before = wanting(&outside);
-        let caller =
-            Caller { key_id: None, role: Role::Publisher, account_id: Some(outside.manager.account_id) };
+        let caller = Caller {
+            key_id: None,
+            role: Role::Publisher,
+            account_id: Some(outside.manager.account_id),
+            address: None,
+        };
         let publish = || -> Work<EventId> {
             let (body, key) = (body.clone(), key.clone());
             Box::new(move |services| {

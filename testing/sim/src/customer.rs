@@ -32,7 +32,6 @@ pub(crate) async fn customer(outside: Outside, acts: usize) {
 
 async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     let by = outside.manager;
-    let account = by.account_id;
     let is_impatient = outside.world.with(|inner| inner.is_impatient);
     match act {
         0..=2 => pause(outside, webhook).await,
@@ -98,7 +97,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                                 .now()
                                 .checked_sub(Duration::from_secs(7200))
                                 .unwrap_or_default();
-                            services.admin.redeliver_failed(account, webhook, since).await.map(drop)
+                            services.admin.redeliver_failed(by, webhook, since).await.map(drop)
                         })
                     })
                 })
@@ -166,7 +165,8 @@ async fn redeliver(
     which: impl Fn(&Delivery) -> bool,
 ) {
     let Some(delivery) = chosen(outside, webhook, which) else { return };
-    let account = outside.manager.account_id;
+    let by = outside.manager;
+    let account = by.account_id;
     let allowed = outside.world.with(|inner| allowed(&inner.store.deliveries[&delivery].delivery));
     let ask = || -> Work<()> {
         // It may be on the ladder by the time of the call.
@@ -174,7 +174,7 @@ async fn redeliver(
         Box::new(move |services| {
             Box::pin(async move {
                 if allowed {
-                    return services.admin.redeliver(account, webhook, delivery).await.map(drop);
+                    return services.admin.redeliver(by, webhook, delivery).await.map(drop);
                 }
                 services.admin.webhook(account, webhook).await?;
                 services.admin.delivery(account, webhook, delivery).await.map(drop)
@@ -194,11 +194,11 @@ async fn retry_one(outside: &Outside, webhook: WebhookId) {
         at.and_then(|at| Duration::try_from(at.duration_since(inner.now)).ok())
     });
     outside.world.sleep(wait.unwrap_or_default()).await;
-    let account = outside.manager.account_id;
+    let by = outside.manager;
     let ask = || -> Work<()> {
         outside.world.with(|inner| *inner.ledger.asked.entry(delivery).or_default() += 1);
         Box::new(move |services| {
-            Box::pin(async move { services.admin.redeliver(account, webhook, delivery).await.map(drop) })
+            Box::pin(async move { services.admin.redeliver(by, webhook, delivery).await.map(drop) })
         })
     };
     drop(outside.ask(ask).await);

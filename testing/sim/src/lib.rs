@@ -7,6 +7,7 @@
 //! run.
 
 mod accepted;
+mod accounts;
 mod actors;
 mod check;
 mod clock;
@@ -229,7 +230,7 @@ fn furnish(world: &World) -> Manager {
         world.with(|inner| inner.store.webhooks.insert(webhook.id, Arc::new(webhook)));
     }
     let id = account.id;
-    let by = Manager { account_id: id, key_id: KeyId::from_bytes([1; 16]) };
+    let by = Manager { account_id: id, key_id: KeyId::from_bytes([1; 16]), address: None };
     world.with(|inner| inner.store.accounts.insert(id, account));
     by
 }

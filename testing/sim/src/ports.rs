@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use statuspulse_core::access::{Account, ApiKey, KeyHash, Session};
 use statuspulse_core::attempt::{Began, Class};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter};
 use statuspulse_core::event::Event;
-use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
-    Acceptance, Accounts, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult,
-    Queue, Random, RateLimit, RateLimits, Records, Saved, Sessions, Unavailable, Usage, WebhookList,
-    Webhooks,
+    Acceptance, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Metrics, Page, PortResult, Queue, Random,
+    RateLimit, RateLimits, Records, Saved, Unavailable, WebhookList, Webhooks,
 };
-use statuspulse_core::quota::Quotas;
 use statuspulse_core::webhook::Webhook;
 
 use crate::history::{brief, short};
@@ -45,13 +43,13 @@ enum Fault {
     Throttled,
 }
 
-fn unavailable(doing: &'static str, why: &'static str) -> Unavailable {
+pub(crate) fn unavailable(doing: &'static str, why: &'static str) -> Unavailable {
     Unavailable { doing, source: why.into() }
 }
 
 impl Ports {
     /// Makes a call. Other tasks may run before and after it, so its result may be stale when it is read.
-    async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         port: &'static str,
         work: impl FnOnce(&mut Inner, bool) -> (T, String) + Send,
@@ -162,70 +160,6 @@ impl Metrics for Ports {
     }
 }
 
-/// Accounts do not change during a run.
-#[async_trait]
-impl Accounts for Ports {
-    async fn create_account(&self, _: &Account, _: &ApiKey) -> PortResult<()> {
-        Err(unavailable("create_account", "not part of a run"))
-    }
-    async fn account(&self, id: AccountId) -> PortResult<Option<Account>> {
-        self.call("account", |inner, _| (inner.store.accounts.get(&id).cloned(), String::new())).await
-    }
-    async fn accounts(&self, after: Option<AccountId>, limit: usize) -> PortResult<Vec<AccountId>> {
-        self.call("accounts", |inner, _| {
-            let known = inner.store.accounts.keys().copied();
-            let page = known.filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect();
-            (page, String::new())
-        })
-        .await
-    }
-    async fn save_account(&self, _: &Account) -> PortResult<Result<(), Conflict>> {
-        Ok(Err(Conflict))
-    }
-    async fn create_key(&self, _: &ApiKey) -> PortResult<()> {
-        Err(unavailable("create_key", "not part of a run"))
-    }
-    async fn key_by_hash(&self, _: &KeyHash) -> PortResult<Option<ApiKey>> {
-        Ok(None)
-    }
-    async fn keys(&self, _: AccountId) -> PortResult<Vec<ApiKey>> {
-        Ok(vec![])
-    }
-    async fn revoke_key(&self, _: AccountId, _: KeyId, _: Timestamp) -> PortResult<bool> {
-        Ok(false)
-    }
-    async fn remember_use(&self, _: &ApiKey, _: Timestamp) -> PortResult<()> {
-        Ok(())
-    }
-}
-
-/// No account of a run uses up a quota.
-pub(crate) struct NoQuotas;
-
-#[async_trait]
-impl Usage for NoQuotas {
-    async fn quotas(&self, _: AccountId) -> PortResult<Quotas> {
-        Ok(Quotas::default())
-    }
-    async fn bytes_kept(&self, _: AccountId) -> PortResult<Option<u64>> {
-        Ok(None)
-    }
-}
-
-/// A run does not use the dashboard.
-#[async_trait]
-impl Sessions for Ports {
-    async fn create_session(&self, _: &Session) -> PortResult<()> {
-        Err(unavailable("create_session", "not part of a run"))
-    }
-    async fn session(&self, _: &KeyHash) -> PortResult<Option<Session>> {
-        Ok(None)
-    }
-    async fn take_session(&self, _: &KeyHash) -> PortResult<Option<Session>> {
-        Ok(None)
-    }
-}
-
 #[async_trait]
 impl Webhooks for Ports {
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<Arc<Webhook>>> {
@@ -328,7 +262,8 @@ impl Records for Ports {
 
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         self.call("create_webhook", |inner, _| {
-            inner.store.webhooks.insert(webhook.id, Arc::new(webhook.clone()));
+            let created = Webhook { audit: webhook.audit.clone().saved(), ..webhook.clone() };
+            inner.store.webhooks.insert(webhook.id, Arc::new(created));
             ((), state(webhook))
         })
         .await
@@ -342,6 +277,7 @@ impl Records for Ports {
             if let (Ok(()), Some(before)) = (&saved, before) {
                 inner.ledger.changed(inner.current, &before, webhook, &inner.store, inner.now);
                 inner.ledger.held(&before, webhook, &inner.store, inner.now);
+                inner.ledger.audited(&before, webhook);
             }
             let text = format!("{} {}", state(webhook), if saved.is_ok() { "" } else { "conflict" });
             (saved, text)
@@ -349,7 +285,7 @@ impl Records for Ports {
         .await
     }
 
-    async fn remove_unreadable_webhook(&self, _: AccountId, _: WebhookId) -> PortResult<()> {
+    async fn remove_unreadable_webhook(&self, _: WebhookId, _: &AccountEntry) -> PortResult<()> {
         // Every record is readable here.
         Ok(())
     }

@@ -105,7 +105,8 @@ impl Store {
     ) -> (Result<(), Conflict>, Vec<ScheduledMessage>) {
         let kept = self.webhooks.get_mut(&webhook.id).filter(|kept| kept.version == webhook.version);
         let Some(kept) = kept else { return (Err(Conflict), vec![]) };
-        let mut next = Webhook { version: webhook.version + 1, ..webhook.clone() };
+        let audit = webhook.audit.clone().saved();
+        let mut next = Webhook { version: webhook.version + 1, audit, ..webhook.clone() };
         let messages = if self.sends { std::mem::take(&mut next.outbox) } else { vec![] };
         let before = std::mem::replace(kept, Arc::new(next));
         self.webhooks_before.insert(webhook.id, before);

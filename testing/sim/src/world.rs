@@ -19,9 +19,10 @@ use crate::receivers::Receivers;
 use crate::store::Store;
 use crate::task::{Task, TaskId, Wake, Who};
 
-/// How long a worker or a call can run, with room for the difference of two clocks.
-const LIFE: Duration =
-    limits::WORKER_ENDS.saturating_sub(Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs()));
+/// How long a worker or a call can run: half of what [`WORKER_ENDS`](limits::WORKER_ENDS) allows for, with room for the
+/// difference of two clocks.
+const LIFE: Duration = Duration::from_secs(limits::WORKER_ENDS.as_secs() / 2)
+    .saturating_sub(Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs()));
 
 /// The state of a run.
 pub(crate) struct Inner {

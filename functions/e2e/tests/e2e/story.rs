@@ -144,8 +144,29 @@ async fn from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resu
         .filter(|call| call.action == "PutEvents" && call.function == "pause")
         .count();
     assert!(news >= 2, "the pause and the resume must be published");
+    changes_stand_in_the_audit_log(stack, &webhook).await;
     stack.quiet().await;
     no_message_is_dead(stack);
+}
+
+/// Who changed the webhook is in the account's audit log, with the address that API Gateway saw, and was published.
+async fn changes_stand_in_the_audit_log(stack: &Stack, webhook: &str) {
+    let log = stack.admin.get(&format!("/v1/audit-log?webhook_id={webhook}")).await.expect(200);
+    let entries = log["data"].as_array().unwrap();
+    let made = |action: &str| {
+        let entry = entries.iter().find(|entry| entry["action"] == action);
+        entry.unwrap_or_else(|| panic!("no {action} in {log}"))["by"].clone()
+    };
+    assert_eq!(made("webhook.paused")["kind"], "statuspulse");
+    for action in ["webhook.created", "webhook.resumed"] {
+        let by = made(action);
+        assert_eq!(by["kind"], "key");
+        assert!(by["address"].as_str().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok()), "{by}");
+    }
+    let calls = stack.emulator.calls();
+    let published =
+        |call: &&statuspulse_emulator::Call| call.action == "PutEvents" && call.function == "registration";
+    assert!(calls.iter().filter(published).count() >= 2);
 }
 
 /// The first attempts at a webhook that was slow wait in their own queue, so that they delay no others.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use statuspulse_core::attempt::{Began, Class};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
@@ -241,8 +242,8 @@ impl Records for Fused {
         self.fuse.answer(self.store.save_webhook(webhook).await)
     }
 
-    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()> {
-        self.store.remove_unreadable_webhook(account, id).await
+    async fn remove_unreadable_webhook(&self, id: WebhookId, entry: &AccountEntry) -> PortResult<()> {
+        self.store.remove_unreadable_webhook(id, entry).await
     }
 }
 

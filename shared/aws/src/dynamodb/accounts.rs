@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
-use statuspulse_core::ids::{AccountId, KeyId};
-use statuspulse_core::ports::{Accounts, Conflict, PortResult, Unavailable, Usage};
+use statuspulse_core::audit::AccountEntry;
+use statuspulse_core::ids::{AccountId, AuditId, KeyId, WebhookId};
+use statuspulse_core::ports::{Accounts, Conflict, Page, PortResult, Unavailable, Usage};
 use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::Unreadable;
 use statuspulse_core::sealing::Sealer;
@@ -21,13 +22,14 @@ use super::table::{Change, Condition, Written, all_readable, readable};
 
 #[async_trait]
 impl Accounts for Table {
-    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+    async fn create_account(&self, account: &Account, key: &ApiKey, entry: &AccountEntry) -> PortResult<()> {
         let doing = "creating an account";
         let mut writes = self.key_writes(key)?;
         let mut item = account_item(account);
         item.extend(self.sealed_slack(account).await?.map(|sealed| ("slack".to_owned(), sealed)));
         writes.push(self.put_write(Key::Account(account.id), item, Condition::IS_NEW)?);
         writes.push(self.put_write(Key::AccountListed(account.id), Item::new(), Condition::IS_NEW)?);
+        writes.extend(self.audit_writes(entry)?);
         self.transact(writes, doing).await?.map_err(|Conflict| exists(doing))?;
         self.key_cache.forget(&key.hash);
         Ok(())
@@ -52,18 +54,19 @@ impl Accounts for Table {
         Ok(Some(account))
     }
 
-    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
-        let token = self.token();
+    async fn save_account(
+        &self,
+        account: &Account,
+        entry: &AccountEntry,
+    ) -> PortResult<Result<(), Conflict>> {
         let mut update =
-            "SET #name = :name, #allowed_domains = :domains, #quotas = :quotas, #version = :next, #token = :token"
-                .to_owned();
+            "SET #name = :name, #allowed_domains = :domains, #quotas = :quotas, #version = :next".to_owned();
         let mut values = HashMap::from([
             (":name".to_owned(), text(&account.name)),
             (":domains".to_owned(), text(domains_text(account))),
             (":quotas".to_owned(), text(readable(quotas_text(account), "writing an account")?)),
             (":version".to_owned(), number(account.version)),
             (":next".to_owned(), number(account.version + 1)),
-            (":token".to_owned(), text(&token)),
         ]);
         match self.sealed_slack(account).await? {
             Some(sealed) => {
@@ -74,16 +77,18 @@ impl Accounts for Table {
         }
         let condition = "#version = :version".into();
         let change = Change { key: Key::Account(account.id), update, condition, values };
-        Ok(match self.update(change, "changing an account").await? {
-            Written::Done(_) => Ok(()),
-            Written::Refused(item) if item.maybe_text("token") == Some(&token) => Ok(()),
-            Written::Refused(_) => Err(Conflict),
-        })
+        let mut writes = vec![self.update_write(change)?];
+        writes.extend(self.audit_writes(entry)?);
+        self.transact(writes, "changing an account").await
     }
 
-    async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
+    async fn create_key(&self, key: &ApiKey, entry: Option<&AccountEntry>) -> PortResult<()> {
         let doing = "creating a key";
-        self.transact(self.key_writes(key)?, doing).await?.map_err(|Conflict| exists(doing))?;
+        let mut writes = self.key_writes(key)?;
+        if let Some(entry) = entry {
+            writes.extend(self.audit_writes(entry)?);
+        }
+        self.transact(writes, doing).await?.map_err(|Conflict| exists(doing))?;
         self.key_cache.forget(&key.hash);
         Ok(())
     }
@@ -128,8 +133,25 @@ impl Accounts for Table {
         Ok(())
     }
 
-    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
+    async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()> {
+        let doing = "writing an entry of an audit log";
+        let conflict = |Conflict| Unavailable { doing, source: "it is being written".into() };
+        self.transact(self.audit_writes(entry)?, doing).await?.map_err(conflict)
+    }
+
+    async fn audit_log(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> PortResult<Page<AccountEntry, AuditId>> {
+        self.read_audit_log(account, webhook, after, limit).await
+    }
+
+    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool> {
         let doing = "revoking a key";
+        let (account, now) = (entry.account_id, entry.at);
         let revoked = |key| {
             self.update_write(Change {
                 key,
@@ -148,8 +170,9 @@ impl Accounts for Table {
             if item.contains_key("revoked_at") {
                 return Ok(true);
             }
-            let writes =
+            let mut writes =
                 vec![revoked(Key::CredentialOfAccount(Some(account), key))?, revoked(Key::Credential(hash))?];
+            writes.extend(self.audit_writes(entry)?);
             // Refused: another call revoked it, or a transaction conflicted. Read it again.
             if self.transact(writes, doing).await?.is_ok() {
                 return Ok(true);

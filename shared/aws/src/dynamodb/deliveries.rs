@@ -8,9 +8,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use statuspulse_core::attempt::Trigger;
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status, Timing};
 use statuspulse_core::event::Event;
-use statuspulse_core::ids::{AccountId, DeliveryId, EventId, WebhookId};
+use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
@@ -65,8 +66,8 @@ impl Records for Table {
         self.replace_webhook(webhook).await
     }
 
-    async fn remove_unreadable_webhook(&self, account: AccountId, id: WebhookId) -> PortResult<()> {
-        self.delete_unreadable_webhook(account, id).await
+    async fn remove_unreadable_webhook(&self, id: WebhookId, entry: &AccountEntry) -> PortResult<()> {
+        self.delete_unreadable_webhook(id, entry).await
     }
 }
 

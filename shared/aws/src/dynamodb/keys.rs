@@ -18,6 +18,7 @@
 //! | [`Sealing`](Key::Sealing): the wrapped data key | `S#data-key` | `s` | unlimited |
 //! | [`Stopped`](Key::Stopped): where the check of all webhooks goes on | `S#reconcile` | `s` | unlimited |
 //! | [`Figures`](Key::Figures) of a webhook or an account | `F#<id>` | `f#<hour>` | 30 days |
+//! | [`Audit`](Key::Audit): an entry of an account's audit log, for the account or a webhook | `G#<id>` | `g#<entry>` | 30 days |
 //!
 //! `AccountListed` is an entry in the list of accounts. `WebhookOfAccount` is a copy for the fan-out, and
 //! `CredentialOfAccount` a copy for lists. Jobs find deliveries by their marks.
@@ -38,7 +39,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use statuspulse_core::access::KeyHash;
 use statuspulse_core::figures::Owner;
-use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use statuspulse_core::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::ports::RateLimit;
 
 /// The number of partitions for the deliveries of a webhook.
@@ -70,6 +71,14 @@ pub(crate) enum Key<'a> {
     Stopped,
     /// The figures of this hour.
     Figures(Owner, Timestamp),
+    Audit(LogOf, AuditId),
+}
+
+/// Whose part of an audit log it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LogOf {
+    Account(AccountId),
+    Webhook(WebhookId),
 }
 
 /// Lets jobs find an unfinished or failed delivery. A delivery as accepted has no mark, because its message is
@@ -134,6 +143,13 @@ impl Key<'_> {
                     Owner::Webhook(id) => id.to_string(),
                 };
                 (format!("F#{owner}"), format!("f#{:012}", hour.as_second()))
+            }
+            Key::Audit(owner, id) => {
+                let owner = match owner {
+                    LogOf::Account(id) => id.to_string(),
+                    LogOf::Webhook(id) => id.to_string(),
+                };
+                (format!("G#{owner}"), format!("g#{id}"))
             }
         }
     }

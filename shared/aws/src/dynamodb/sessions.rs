@@ -6,22 +6,26 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 use statuspulse_core::access::{KeyHash, Session, SessionKind};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::ports::{PortResult, Sessions};
 use statuspulse_core::record::Unreadable;
 
 use super::Table;
 use super::item::{Item, Read, binary, expiry, text, time};
 use super::keys::Key;
-use super::table::readable;
+use super::table::{Condition, readable};
 use crate::error::failed;
 
 #[async_trait]
 impl Sessions for Table {
-    async fn create_session(&self, session: &Session) -> PortResult<()> {
-        let mut item = Key::Session(session.hash).item();
-        item.extend(session_item(session.kind, session.key, session.expires_at));
+    async fn create_session(&self, session: &Session, entry: Option<&AccountEntry>) -> PortResult<()> {
+        let item = session_item(session.kind, session.key, session.expires_at);
+        let mut writes = vec![self.put_write(Key::Session(session.hash), item, Condition::IS_NEW)?];
+        if let Some(entry) = entry {
+            writes.extend(self.audit_writes(entry)?);
+        }
         // If it exists already, an earlier try of this call wrote it.
-        self.put_if_new(item, "storing a session").await.map(drop)
+        self.transact(writes, "storing a session").await.map(drop)
     }
 
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>> {

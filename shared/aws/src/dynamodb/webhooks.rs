@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::limits;
 use statuspulse_core::ports::{Conflict, PortResult, Unavailable, WebhookList, Webhooks};
@@ -66,14 +67,15 @@ impl Webhooks for Table {
 impl Table {
     pub(super) async fn delete_unreadable_webhook(
         &self,
-        account: AccountId,
         id: WebhookId,
+        entry: &AccountEntry,
     ) -> PortResult<()> {
         let doing = "removing a webhook";
-        let writes = vec![
+        let mut writes = vec![
             self.delete_write(Key::Webhook(id))?,
-            self.delete_write(Key::WebhookOfAccount(account, id))?,
+            self.delete_write(Key::WebhookOfAccount(entry.account_id, id))?,
         ];
+        writes.extend(self.audit_writes(entry)?);
         let changed = |Conflict| Unavailable { doing, source: "it was changed at the same time".into() };
         self.transact(writes, doing).await?.map_err(changed)
     }
@@ -81,10 +83,13 @@ impl Table {
     pub(super) async fn put_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         let doing = "creating a webhook";
         let item = self.webhook_item(webhook, webhook.version).await?;
-        let writes = vec![
+        let mut writes = vec![
             self.put_write(Key::Webhook(webhook.id), item.clone(), Condition::IS_NEW)?,
             self.put_write(Key::WebhookOfAccount(webhook.account_id, webhook.id), item, Condition::IS_NEW)?,
         ];
+        for entry in webhook.audit_entries() {
+            writes.extend(self.audit_writes(&entry)?);
+        }
         let exists = |Conflict| Unavailable { doing, source: "a webhook with this id exists".into() };
         self.transact(writes, doing).await?.map_err(exists)
     }
@@ -104,7 +109,11 @@ impl Table {
             values: Some(HashMap::from([(":version".to_owned(), number(webhook.version))])),
         };
         let first = self.put_write(Key::Webhook(webhook.id), item, unchanged)?;
-        self.transact(vec![first, second], "changing a webhook").await
+        let mut writes = vec![first, second];
+        for entry in webhook.audit_entries() {
+            writes.extend(self.audit_writes(&entry)?);
+        }
+        self.transact(writes, "changing a webhook").await
     }
 
     async fn webhook_item(&self, webhook: &Webhook, version: u64) -> PortResult<Item> {

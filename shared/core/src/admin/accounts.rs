@@ -1,9 +1,12 @@
 //! Creates accounts, and creates, lists and revokes API keys.
 
+use jiff::Timestamp;
+
 use super::Admin;
 use super::commands::{AccountPatch, NewAccount, NewKey};
 use super::probe::TestResult;
-use crate::access::{Account, Action, ApiKey, Caller, KeyHash, KeyText, Role, checked_name};
+use crate::access::{self, Account, ApiKey, Caller, KeyHash, KeyText, Manager, Role, checked_name};
+use crate::audit::{AccountEntry, Action, Actor, FieldChange};
 use crate::authentication;
 use crate::call::message_to;
 use crate::destination::slack::{self, Slack};
@@ -31,7 +34,7 @@ impl Admin {
 
     /// Creates an account and its first admin key.
     pub async fn create_account(&self, caller: Caller, asked: NewAccount) -> Result<(Account, KeyText)> {
-        caller.may(Action::CreateAccount)?;
+        caller.may(access::Action::CreateAccount)?;
         let now = self.clock.now();
         let mut refused = asked.refused;
         let name = refused.require("/name", asked.name);
@@ -41,13 +44,16 @@ impl Admin {
             refused.accept(account.zip(domains), &["/name", "/allowed_domains"])?;
         let account = Account { allowed_domains, ..account };
         let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, &*self.random);
-        self.accounts.create_account(&account, &key).await?;
+        let entry = created_account(&account, &key, caller.actor());
+        self.accounts.create_account(&account, &key, &entry).await?;
+        self.tell(&entry).await;
         Ok((account, text))
     }
 
     /// Changes an account. Sets or removes its list of allowed domains: this is refused while a webhook is outside of
     /// the new list. Sets or removes the Slack channel of its engineers.
-    pub async fn update_account(&self, account: AccountId, patch: AccountPatch) -> Result<Account> {
+    pub async fn update_account(&self, by: Manager, patch: AccountPatch) -> Result<Account> {
+        let account = by.account_id;
         let mut refused = patch.refused;
         let domains = patch.allowed_domains.and_then(|names| checked_domains(&names, &mut refused));
         let slack = patch
@@ -61,14 +67,19 @@ impl Admin {
             self.check_webhooks(account, domains).await?;
         }
         loop {
-            let mut next = self.account(account).await?;
+            let before = self.account(account).await?;
+            let mut next = before.clone();
             if let Some(domains) = &domains {
                 next.allowed_domains = domains.clone();
             }
             if let Some(slack) = &slack {
                 next.slack.clone_from(slack);
             }
-            if self.accounts.save_account(&next).await?.is_ok() {
+            let made = (self.clock.now(), by.actor());
+            let fields = changes_of_account(&before, &next);
+            let entry = AccountEntry::new(account, made, Action::AccountUpdated, &account, fields);
+            if self.accounts.save_account(&next, &entry).await?.is_ok() {
+                self.tell(&entry).await;
                 return Ok(next);
             }
         }
@@ -98,13 +109,13 @@ impl Admin {
 
     /// Makes this the account's channel if Slack accepts a test message for it. Otherwise nothing changes, and the
     /// result says why.
-    pub async fn connect_slack(&self, account: AccountId, url: &str) -> Result<TestResult> {
+    pub async fn connect_slack(&self, by: Manager, url: &str) -> Result<TestResult> {
         let slack = EndpointUrl::parse(url, &self.deployment.policy)
             .map_err(|refused| Error::invalid("/slack_url", refused.to_string()))?;
-        let result = self.try_slack(account, slack).await?;
+        let result = self.try_slack(by.account_id, slack).await?;
         if result.ok {
             let patch = AccountPatch { slack_url: Some(Some(url.to_owned())), ..AccountPatch::default() };
-            self.update_account(account, patch).await?;
+            self.update_account(by, patch).await?;
         }
         Ok(result)
     }
@@ -118,7 +129,8 @@ impl Admin {
     }
 
     /// Creates a key for the account.
-    pub async fn create_key(&self, account: AccountId, asked: NewKey) -> Result<(ApiKey, KeyText)> {
+    pub async fn create_key(&self, by: Manager, asked: NewKey) -> Result<(ApiKey, KeyText)> {
+        let account = by.account_id;
         let now = self.clock.now();
         let NewKey { role, name, expires_at, mut refused } = asked;
         let role = refused.require("/role", role).and_then(|name| {
@@ -138,7 +150,9 @@ impl Admin {
         }
         let (key, text) = ApiKey::generate(Some(account), role, expires_at, now, &*self.random);
         let key = ApiKey { name, ..key };
-        self.accounts.create_key(&key).await?;
+        let entry = created_key(account, &key, by.actor());
+        self.accounts.create_key(&key, Some(&entry)).await?;
+        self.tell(&entry).await;
         Ok((key, text))
     }
 
@@ -148,10 +162,53 @@ impl Admin {
     }
 
     /// Revokes a key. It is refused from the next call on.
-    pub async fn revoke_key(&self, account: AccountId, key: KeyId) -> Result<()> {
-        let known = self.accounts.revoke_key(account, key, self.clock.now()).await?;
-        if known { Ok(()) } else { Err(Error::NotFound("key")) }
+    pub async fn revoke_key(&self, by: Manager, key: KeyId) -> Result<()> {
+        let entry = revoked_key(by.account_id, key, (self.clock.now(), by.actor()));
+        if !self.accounts.revoke_key(key, &entry).await? {
+            return Err(Error::NotFound("key"));
+        }
+        self.tell(&entry).await;
+        Ok(())
     }
+}
+
+/// The entry of the audit log for a new account.
+pub fn created_account(account: &Account, key: &ApiKey, by: Actor) -> AccountEntry {
+    let field = |name: &str, value: String| FieldChange::of(name, None, Some(value));
+    let fields = [
+        field("name", account.name.clone()),
+        field("key_id", key.id.to_string()),
+        FieldChange::of("allowed_domains", None, domains_text(account)),
+    ];
+    let fields = fields.into_iter().flatten().collect();
+    AccountEntry::new(account.id, (account.created_at, by), Action::AccountCreated, &account.id, fields)
+}
+
+/// The entry of the audit log for a new key.
+pub fn created_key(account: AccountId, key: &ApiKey, by: Actor) -> AccountEntry {
+    let fields = [
+        FieldChange::of("role", None, Some(key.role.name().to_owned())),
+        FieldChange::of("name", None, key.name.clone()),
+        FieldChange::of("expires_at", None, key.expires_at.map(|end| end.to_string())),
+    ];
+    let fields = fields.into_iter().flatten().collect();
+    AccountEntry::new(account, (key.created_at, by), Action::KeyCreated, &key.id, fields)
+}
+
+/// The entry of the audit log for a key that is revoked.
+pub fn revoked_key(account: AccountId, key: KeyId, made: (Timestamp, Actor)) -> AccountEntry {
+    AccountEntry::new(account, made, Action::KeyRevoked, &key, vec![])
+}
+
+fn changes_of_account(before: &Account, next: &Account) -> Vec<FieldChange> {
+    let domains = FieldChange::of("allowed_domains", domains_text(before), domains_text(next));
+    let slack = FieldChange::of_secret("slack_url", before.slack.as_ref(), next.slack.as_ref());
+    [domains, slack].into_iter().flatten().collect()
+}
+
+fn domains_text(account: &Account) -> Option<String> {
+    let domains = account.allowed_domains.as_strings();
+    (!domains.is_empty()).then(|| domains.join(", "))
 }
 
 fn checked_domains(names: &[String], refused: &mut Refusals) -> Option<AllowedDomains> {

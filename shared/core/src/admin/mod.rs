@@ -17,12 +17,15 @@ pub mod stats;
 
 use std::sync::Arc;
 
+use crate::audit::AccountEntry;
 use crate::deployment::Deployment;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, KeyId, WebhookId};
+use crate::ids::{AccountId, WebhookId};
 use crate::limiter::Limiter;
 use crate::outbox::Outbox;
-use crate::ports::{Accounts, Clock, Deliveries, Figures, Random, Sender, Sessions, Webhooks};
+use crate::ports::{
+    Accounts, Clock, Deliveries, EventPublisher, Figures, Random, Sender, Sessions, Webhooks,
+};
 use crate::webhook::Webhook;
 
 /// Serves the API and the dashboard.
@@ -48,6 +51,8 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Publishes what is added to the accounts' audit logs, where there is a bus.
+    pub events: Option<Arc<dyn EventPublisher>>,
     /// The deployment's settings.
     pub deployment: Deployment,
 }
@@ -89,20 +94,29 @@ impl Admin {
                 self.outbox.send_unsent(&webhook).await?;
                 return Ok(webhook);
             }
-            let entry = next.audit.entries().last().copied().filter(|_| next.audit != webhook.audit);
+            let entries = next.audit_entries();
             if let Ok(saved) = self.outbox.save_webhook(next).await? {
-                if let Some(entry) = entry {
-                    log_change(id, entry.change.name(), entry.by);
-                }
                 self.outbox.send_unsent(&saved).await?;
+                self.publish(&entries).await;
                 return Ok(saved);
             }
         }
     }
-}
 
-/// Logs a change, for operators who keep changes longer than the webhook's own audit log does.
-fn log_change(webhook: WebhookId, change: &str, by: Option<KeyId>) {
-    let key = by.map(|key| key.to_string()).unwrap_or_default();
-    tracing::info!(webhook.id = %webhook, key.id = key, change, "webhook changed");
+    /// Publishes entries that are in an account's audit log. They are there and in the program's log though the bus does
+    /// not take them.
+    async fn publish(&self, entries: &[AccountEntry]) {
+        let Some(events) = &self.events else { return };
+        for entry in entries {
+            if let Err(error) = events.publish_entry(entry).await {
+                tracing::error!(audit.id = %entry.id, %error, "an entry of an audit log was not published");
+            }
+        }
+    }
+
+    /// Logs and publishes an entry that a store has written.
+    async fn tell(&self, entry: &AccountEntry) {
+        entry.log();
+        self.publish(std::slice::from_ref(entry)).await;
+    }
 }

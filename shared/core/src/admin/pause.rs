@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Admin;
 use super::probe::not_verified;
-use super::{Admin, log_change};
 use crate::access::Manager;
+use crate::audit::{AccountEntry, Action};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::webhook::{JobKind, PauseReason, State, Webhook};
@@ -27,7 +28,7 @@ impl Admin {
             State::Pending => Err(not_verified()),
             State::Paused(_) | State::Deleted => Ok(None),
             State::Active => {
-                webhook.pause(PauseReason::Manual, None, Some(by.key_id), now);
+                webhook.pause(PauseReason::Manual, None, by.actor(), now);
                 Ok(Some(()))
             }
         })
@@ -48,7 +49,7 @@ impl Admin {
             State::Pending => Err(not_verified()),
             State::Active | State::Deleted => Ok(None),
             State::Paused(_) => {
-                webhook.resume(kind, count, by.key_id, now);
+                webhook.resume(kind, count, by.actor(), now);
                 Ok(Some(()))
             }
         })
@@ -63,8 +64,11 @@ impl Admin {
             let mut webhook = match self.webhook(by.account_id, id).await {
                 Ok(webhook) => Webhook::clone(&webhook),
                 Err(Error::Unreadable(_)) => {
-                    self.outbox.remove_unreadable_webhook(by.account_id, id).await?;
-                    log_change(id, "deleted", Some(by.key_id));
+                    let made = (now, by.actor());
+                    let entry = AccountEntry::new(by.account_id, made, Action::WebhookDeleted, &id, vec![]);
+                    let entry = entry.about(id);
+                    self.outbox.remove_unreadable_webhook(id, &entry).await?;
+                    self.publish(&[entry]).await;
                     return Ok(());
                 }
                 Err(not_found @ Error::NotFound(_)) => {
@@ -73,11 +77,12 @@ impl Admin {
                 }
                 Err(error) => return Err(error),
             };
-            webhook.delete(now);
+            webhook.delete(by.actor(), now);
+            let entries = webhook.audit_entries();
             if let Ok(deleted) = self.outbox.save_webhook(webhook).await? {
-                // The webhook's own audit log can no longer be read.
-                log_change(id, "deleted", Some(by.key_id));
-                return self.outbox.send_unsent(&deleted).await;
+                self.outbox.send_unsent(&deleted).await?;
+                self.publish(&entries).await;
+                return Ok(());
             }
         }
     }

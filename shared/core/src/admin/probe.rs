@@ -110,7 +110,7 @@ impl Admin {
             }
             latest.handshake = shake.handshake.clone();
             if shake.handshake.ok && latest.verified(now) {
-                latest.audit.add(Change::Verified, Some(by.key_id), now);
+                latest.audit.add(Change::Verified, by.actor(), now);
             }
             Ok(Some(()))
         })

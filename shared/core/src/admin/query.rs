@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Admin;
-use crate::access::Account;
-use crate::audit::Change;
+use crate::access::{Account, ApiKey};
+use crate::audit::{AccountEntry, Change, Entry};
 use crate::delivery::{Delivery, DeliveryFilter};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use crate::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::limits;
 use crate::ports::{DeliveryQuery, Page};
 use crate::webhook::Webhook;
@@ -35,6 +35,15 @@ pub struct AuditedKey {
     pub prefix: String,
     /// What it is for.
     pub name: Option<String>,
+}
+
+impl AuditedKey {
+    /// Keys are never deleted. If one is missing all the same, or is an operator's, its id still identifies it.
+    fn of(id: KeyId, keys: &[ApiKey]) -> Self {
+        let key = keys.iter().find(|key| key.id == id);
+        let prefix = key.map(|key| key.prefix.clone()).unwrap_or_default();
+        Self { id, prefix, name: key.and_then(|key| key.name.clone()) }
+    }
 }
 
 /// What is to come for a webhook that fails. Of many deliveries only the oldest are looked at.
@@ -91,16 +100,31 @@ impl Admin {
     /// The webhook's latest changes, newest first.
     pub async fn audit_log(&self, webhook: &Webhook) -> Result<Vec<Audited>> {
         let keys = self.accounts.keys(webhook.account_id).await?;
-        // Keys are never deleted. If one is missing all the same, its id still identifies it.
-        let by = |id| {
-            let key = keys.iter().find(|key| key.id == id);
-            let prefix = key.map(|key| key.prefix.clone()).unwrap_or_default();
-            AuditedKey { id, prefix, name: key.and_then(|key| key.name.clone()) }
-        };
         let entries = webhook.audit.entries().iter().rev();
-        Ok(entries
-            .map(|entry| Audited { at: entry.at, change: entry.change, by: entry.by.map(by) })
-            .collect())
+        let shown = |entry: &Entry| Audited {
+            at: entry.at,
+            change: entry.change,
+            by: entry.by.map(|id| AuditedKey::of(id, &keys)),
+        };
+        Ok(entries.map(shown).collect())
+    }
+
+    /// A page of the account's audit log, or of what concerns one webhook, newest first, starting after `after`. It may be
+    /// short, or even empty, and not be the last. A webhook may be deleted: its changes stay in the log.
+    pub async fn account_audit_log(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> Result<Page<(AccountEntry, Option<AuditedKey>), AuditId>> {
+        let page = self.accounts.audit_log(account, webhook, after, limit).await?;
+        let keys = self.accounts.keys(account).await?;
+        let with_key = |entry: AccountEntry| {
+            let key = entry.by.key_id.map(|id| AuditedKey::of(id, &keys));
+            (entry, key)
+        };
+        Ok(Page { items: page.items.into_iter().map(with_key).collect(), next: page.next })
     }
 
     /// What is to come for a webhook if it is failing.

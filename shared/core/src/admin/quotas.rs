@@ -1,7 +1,8 @@
 //! Shows and sets what accounts may use. Only operators set it.
 
 use super::Admin;
-use crate::access::{Action, Caller};
+use crate::access::{Account, Action, Caller};
+use crate::audit::{self, AccountEntry, FieldChange};
 use crate::error::{Error, Refusals, Result};
 use crate::ids::AccountId;
 use crate::quota::{Quota, Quotas};
@@ -29,12 +30,21 @@ impl Admin {
         caller.may(Action::SetQuotas)?;
         patch.refused.accept(Some(()), &[])?;
         loop {
-            let mut next = self.accounts.account(account).await?.ok_or(Error::NotFound("account"))?;
+            let before = self.accounts.account(account).await?.ok_or(Error::NotFound("account"))?;
+            let mut next = before.clone();
             for (quota, value) in &patch.quotas {
                 next.quotas.set(*quota, *value);
             }
-            if self.accounts.save_account(&next).await?.is_ok() {
+            let changed = |quota: &Quota| {
+                let value = |account: &Account| Some(account.quotas.of(*quota).to_string());
+                FieldChange::of(quota.name(), value(&before), value(&next))
+            };
+            let fields = Quota::ALL.iter().filter_map(changed).collect();
+            let made = (self.clock.now(), caller.actor());
+            let entry = AccountEntry::new(account, made, audit::Action::QuotasUpdated, &account, fields);
+            if self.accounts.save_account(&next, &entry).await?.is_ok() {
                 self.limiter.changed(account);
+                self.tell(&entry).await;
                 return Ok(next.quotas);
             }
         }

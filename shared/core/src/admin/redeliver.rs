@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::Admin;
 use super::probe::not_verified;
 use crate::access::Manager;
+use crate::audit::{AccountEntry, Action, FieldChange};
 use crate::delivery::{Delivery, State};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, DeliveryId, WebhookId};
@@ -16,15 +17,10 @@ use crate::webhook::{self, BulkJob, JobKind, Webhook};
 impl Admin {
     /// Delivers a finished delivery again now. On a paused webhook it is held instead. A retry that is due later is made
     /// now.
-    pub async fn redeliver(
-        &self,
-        account: AccountId,
-        webhook: WebhookId,
-        id: DeliveryId,
-    ) -> Result<Delivery> {
-        let webhook = self.webhook(account, webhook).await?;
+    pub async fn redeliver(&self, by: Manager, webhook: WebhookId, id: DeliveryId) -> Result<Delivery> {
+        let webhook = self.webhook(by.account_id, webhook).await?;
         loop {
-            let delivery = self.delivery(account, webhook.id, id).await?;
+            let delivery = self.delivery(by.account_id, webhook.id, id).await?;
             let now = self.clock.now();
             let again = if delivery.is_finished() {
                 let asked = delivery.requested_again();
@@ -35,6 +31,10 @@ impl Admin {
                     Retry::IsDue(due) => return Ok(*due),
                 }
             };
+            // Before it is done, so that it is not done without a trace.
+            let made = (now, by.actor());
+            let entry = AccountEntry::new(by.account_id, made, Action::DeliveryRedelivered, &id, vec![]);
+            self.note(entry.about(webhook.id)).await?;
             if let Ok(saved) = self.outbox.save(&again).await? {
                 // It may be waiting, or held on a webhook that was resumed in the meantime.
                 if saved.due_attempt().is_none() {
@@ -78,7 +78,7 @@ impl Admin {
         let count = waiting.into_iter().filter_map(|each| each.retried_early(now, outage)).count();
         self.change_webhook(by.account_id, id, |webhook| match (&webhook.state, webhook.job) {
             (webhook::State::Active, None) if count > 0 => {
-                webhook.retry(now);
+                webhook.retry(by.actor(), now);
                 Ok(Some(()))
             }
             (webhook::State::Active, None | Some(BulkJob { kind: JobKind::Recover, .. })) => Ok(None),
@@ -111,17 +111,17 @@ impl Admin {
 
     /// Delivers all of a webhook's failed deliveries again whose events were accepted at `since` or later. They are
     /// held, and released at a bounded rate as after a resume. Returns their number.
-    pub async fn redeliver_failed(
-        &self,
-        account: AccountId,
-        webhook: WebhookId,
-        since: Timestamp,
-    ) -> Result<u64> {
-        let webhook = self.webhook(account, webhook).await?;
+    pub async fn redeliver_failed(&self, by: Manager, webhook: WebhookId, since: Timestamp) -> Result<u64> {
+        let webhook = self.webhook(by.account_id, webhook).await?;
         if webhook.job.is_some_and(|job| job.kind == JobKind::Discard) {
             let detail = "held deliveries are being discarded; try again when that is done".to_owned();
             return Err(Error::Conflict { code: "discard_in_progress", detail });
         }
+        let made = (self.clock.now(), by.actor());
+        let since_when = FieldChange::of("since", None, Some(since.to_string()));
+        let fields = since_when.into_iter().collect();
+        let entry = AccountEntry::new(by.account_id, made, Action::WebhookRedelivered, &webhook.id, fields);
+        self.note(entry.about(webhook.id)).await?;
         let mut count = 0;
         loop {
             let page = self
@@ -139,6 +139,13 @@ impl Admin {
         }
         self.outbox.release_held(webhook.id).await?;
         Ok(count)
+    }
+
+    /// Adds an entry to the audit log for what is about to be done.
+    async fn note(&self, entry: AccountEntry) -> Result<()> {
+        self.accounts.add_audit_entry(&entry).await?;
+        self.tell(&entry).await;
+        Ok(())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Admin;
 use super::commands::{NewWebhook, WebhookPatch};
 use super::settings::{self, Patch, TargetRules};
-use super::{Admin, log_change};
 use crate::access::{Account, Manager};
 use crate::audit::Change;
 use crate::destination::Address;
@@ -33,7 +33,8 @@ impl Admin {
         let id = WebhookId::new(now, &*self.random);
         let keys = SigningKeys::new(Secret::generate(&*self.random));
         let mut webhook = Webhook::new(id, account.id, settings, keys, now);
-        webhook.audit.add(Change::Created, Some(by.key_id), now);
+        let fields = webhook.settings.changes_from(None);
+        webhook.audit.add_change(Change::Created, by.actor(), now, fields);
         self.check_endpoint(&webhook, &webhook.settings).await?;
         let shake = self.handshake(&webhook).await?;
         if let Some(reason) = shake.refused_target {
@@ -43,9 +44,10 @@ impl Admin {
         if webhook.handshake.ok {
             webhook.verified(now);
         }
-        self.outbox.create_webhook(&webhook).await?;
-        log_change(id, Change::Created.name(), Some(by.key_id));
-        Ok(Arc::new(webhook))
+        let entries = webhook.audit_entries();
+        let created = self.outbox.create_webhook(webhook).await?;
+        self.publish(&entries).await;
+        Ok(created)
     }
 
     /// Changes a webhook's settings. A new URL or routing key must pass a handshake first. If it fails, nothing is
@@ -64,10 +66,12 @@ impl Admin {
         };
         let now = self.clock.now();
         self.change_webhook(account.id, id, |latest| {
+            let before = latest.settings.clone();
             patch.apply(&mut latest.settings);
             latest.updated_at = now;
             latest.requests_since = now;
-            latest.audit.add(Change::Updated, Some(by.key_id), now);
+            let fields = latest.settings.changes_from(Some(&before));
+            latest.audit.add_change(Change::Updated, by.actor(), now, fields);
             if let Some(handshake) = &handshake {
                 // Failures of the old endpoint do not count for the new one.
                 latest.handshake = handshake.clone();

@@ -33,7 +33,7 @@ impl Admin {
                     return Err(Error::Conflict { code: "rotation_in_progress", detail });
                 }
                 (webhook.updated_at, webhook.requests_since) = (now, now);
-                webhook.audit.add(Change::SecretRotated, Some(by.key_id), now);
+                webhook.audit.add(Change::SecretRotated, by.actor(), now);
                 Ok(Some(()))
             })
             .await?;
@@ -65,7 +65,7 @@ impl Admin {
                 return Err(no_rotation());
             }
             (webhook.updated_at, webhook.requests_since) = (now, now);
-            webhook.audit.add(change, Some(by.key_id), now);
+            webhook.audit.add(change, by.actor(), now);
             Ok(Some(()))
         })
         .await

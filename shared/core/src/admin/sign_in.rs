@@ -1,11 +1,15 @@
 //! Signs a browser in: an API key creates a link, and the link is exchanged once for a cookie. Neither contains the
 //! key, and both stop working when the key does.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
 use super::Admin;
 use crate::access::{Action, Caller, KeyHash, KeyText, Session, SessionKind};
+use crate::audit::{self, AccountEntry};
 use crate::error::{Error, Result};
+use crate::ids::AuditId;
 use crate::limits;
 use crate::time::later;
 
@@ -23,26 +27,27 @@ impl Admin {
     pub async fn buy_link(&self, key: &str) -> Result<SignInLink> {
         self.authenticate(key, 1).await?.account_for(Action::Read)?;
         let until = later(self.clock.now(), limits::DASHBOARD_LINK);
-        let (text, expires_at) = self.begin_session(SessionKind::Link, KeyHash::of(key), until).await?;
+        let (session, text) = Session::generate(SessionKind::Link, KeyHash::of(key), until, &*self.random);
+        self.sessions.create_session(&session, None).await?;
+        let expires_at = until;
         let page = self.deployment.dashboard("sign-in");
         Ok(SignInLink { url: format!("{page}?link={}", text.reveal()), expires_at })
     }
 
     /// Signs in a browser with an API key, whose role must be able to read an account.
-    pub async fn sign_in(&self, key: &str) -> Result<(KeyText, Timestamp)> {
-        self.authenticate(key, 1).await?.account_for(Action::Read)?;
-        let until = later(self.clock.now(), limits::DASHBOARD_SESSION);
-        self.begin_session(SessionKind::Browser, KeyHash::of(key), until).await
+    pub async fn sign_in(&self, key: &str, address: Option<IpAddr>) -> Result<(KeyText, Timestamp)> {
+        let caller = Caller { address, ..self.authenticate(key, 1).await? };
+        self.begin_session(caller, KeyHash::of(key)).await
     }
 
     /// Exchanges a link for a browser's session. A link can be used once.
-    pub async fn use_link(&self, link: &str) -> Result<(KeyText, Timestamp)> {
+    pub async fn use_link(&self, link: &str, address: Option<IpAddr>) -> Result<(KeyText, Timestamp)> {
         let now = self.clock.now();
         let taken = self.sessions.take_session(&KeyHash::of(link)).await?;
         let link = taken.filter(|session| session.kind == SessionKind::Link && now < session.expires_at);
         let link = link.ok_or(Error::Unauthenticated("the link was used before, or is too old"))?;
-        self.caller_of_key(&link.key, 1).await?;
-        self.begin_session(SessionKind::Browser, link.key, later(now, limits::DASHBOARD_SESSION)).await
+        let caller = Caller { address, ..self.caller_of_key(&link.key, 1).await? };
+        self.begin_session(caller, link.key).await
     }
 
     /// The name of the account that this link opens. `None` if it can no longer be used.
@@ -70,14 +75,18 @@ impl Admin {
         Ok(())
     }
 
-    async fn begin_session(
-        &self,
-        kind: SessionKind,
-        key: KeyHash,
-        until: Timestamp,
-    ) -> Result<(KeyText, Timestamp)> {
-        let (session, text) = Session::generate(kind, key, until, &*self.random);
-        self.sessions.create_session(&session).await?;
+    /// Begins the session of a browser.
+    async fn begin_session(&self, caller: Caller, key: KeyHash) -> Result<(KeyText, Timestamp)> {
+        let account = caller.account_for(Action::Read)?;
+        let now = self.clock.now();
+        let until = later(now, limits::DASHBOARD_SESSION);
+        let (session, text) = Session::generate(SessionKind::Browser, key, until, &*self.random);
+        let used = caller.key_id.map(|id| id.to_string()).unwrap_or_default();
+        let made = (now, caller.actor());
+        let entry = AccountEntry::new(account, made, audit::Action::SessionCreated, &used, vec![]);
+        let entry = AccountEntry { id: AuditId::derive(now, &[&session.hash.0]), ..entry };
+        self.sessions.create_session(&session, Some(&entry)).await?;
+        self.tell(&entry).await;
         Ok((text, until))
     }
 }

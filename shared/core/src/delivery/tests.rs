@@ -101,11 +101,11 @@ fn a_failed_attempt_goes_on_where_the_ladder_has_the_next() {
 #[test]
 fn what_its_webhook_became_meanwhile_decides() {
     let mut paused = active_webhook();
-    paused.pause(PauseReason::Manual, None, None, at(900));
+    paused.pause(PauseReason::Manual, None, crate::audit::Actor::OWNER, at(900));
     let mut resumed = paused.clone();
-    resumed.resume(JobKind::Release, 0, crate::ids::KeyId::from_bytes([3; 16]), at(901));
+    resumed.resume(JobKind::Release, 0, crate::audit::Actor::OWNER, at(901));
     let mut deleted = active_webhook();
-    deleted.delete(at(900));
+    deleted.delete(crate::audit::Actor::OWNER, at(900));
     let before_the_resume = Some(FailedIn { first: 0, last: 0 });
     let table = [
         (Some(&paused), None, State::Held),

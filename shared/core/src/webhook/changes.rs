@@ -8,9 +8,8 @@ use jiff::Timestamp;
 use super::job::BulkJob;
 use super::{Health, JobKind, Pause, PauseReason, State, Webhook};
 use crate::attempt::Failure;
-use crate::audit::Change;
+use crate::audit::{Actor, Change, FieldChange};
 use crate::destination::Consequence;
-use crate::ids::KeyId;
 use crate::limits;
 use crate::message::{DomainEventKind, EventMessage, JobMessage, Message, NotifyMessage, ScheduledMessage};
 use crate::notification::{Notification, NotificationKind, NotificationState, SendOutcome};
@@ -92,7 +91,7 @@ impl Webhook {
             .as_ref()
             .is_some_and(|known| matches!(known.kind, NotificationKind::Failing { .. }));
         if let Some(reason) = reason {
-            next.pause(reason, Some(last_error.clone()), None, now);
+            next.pause(reason, Some(last_error.clone()), Actor::STATUSPULSE, now);
             next.notify(NotificationKind::Paused { reason, last_error }, now);
         } else if consecutive_failures >= retry::FAILURES_TO_WARN && !is_known {
             next.notify(NotificationKind::Failing { last_error }, now);
@@ -100,15 +99,16 @@ impl Webhook {
         Some(next)
     }
 
-    /// Pauses an active webhook. `by` is `None` if its failures caused the pause.
+    /// Pauses an active webhook.
     pub(crate) fn pause(
         &mut self,
         reason: PauseReason,
         last_error: Option<String>,
-        by: Option<KeyId>,
+        by: Actor,
         now: Timestamp,
     ) {
-        self.audit.add(Change::Paused, by, now);
+        let why = FieldChange::of("reason", None, Some(reason.name().to_owned()));
+        self.audit.add_change(Change::Paused, by, now, why.into_iter().collect());
         // If the webhook has answered again, report that now, because the job that the report waits for is replaced.
         let drained = self.job.map_or(0, |job| job.drained);
         self.end_job(drained, now);
@@ -122,9 +122,9 @@ impl Webhook {
 
     /// Resumes a paused webhook: resets its failures, and starts the job that releases or discards its held deliveries.
     /// `held` is their number.
-    pub(crate) fn resume(&mut self, kind: JobKind, held: u64, by: KeyId, now: Timestamp) {
+    pub(crate) fn resume(&mut self, kind: JobKind, held: u64, by: Actor, now: Timestamp) {
         let drops = kind == JobKind::Discard;
-        self.audit.add(if drops { Change::ResumedDiscarding } else { Change::Resumed }, Some(by), now);
+        self.audit.add(if drops { Change::ResumedDiscarding } else { Change::Resumed }, by, now);
         self.health = self.health.recovered();
         self.resumed_in = self.health.outage;
         self.enter(State::Active, now);
@@ -155,7 +155,8 @@ impl Webhook {
     }
 
     /// Deletes the webhook, and starts the job that cancels its deliveries.
-    pub(crate) fn delete(&mut self, now: Timestamp) {
+    pub(crate) fn delete(&mut self, by: Actor, now: Timestamp) {
+        self.audit.add(Change::Deleted, by, now);
         self.enter(State::Deleted, now);
         self.begin_job(JobKind::Cancel, 0, now);
         self.notification = None;
@@ -174,7 +175,8 @@ impl Webhook {
     }
 
     /// Retries early what waits on the ladder, because its owner asks for it: also what failed in an outage that lasts.
-    pub(crate) fn retry(&mut self, now: Timestamp) {
+    pub(crate) fn retry(&mut self, by: Actor, now: Timestamp) {
+        self.audit.add(Change::Retried, by, now);
         self.generation += 1;
         self.begin_job(JobKind::Recover, 0, now);
         self.job = self.job.map(|job| BulkJob { outage: self.health.outage, ..job });

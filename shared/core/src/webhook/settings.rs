@@ -1,9 +1,10 @@
 //! The settings of a webhook, and what follows from them alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::audit::FieldChange;
 use crate::deployment::Deployment;
 use crate::destination::{Address, Destination, Outgoing};
 use crate::event::EventType;
@@ -60,6 +61,43 @@ impl Settings {
             webhook,
             deployment,
         })
+    }
+
+    /// The fields that differ from these settings, or all that are set, for the audit log. Secrets are hidden: the values
+    /// of headers, routing keys and what a URL has after its host.
+    pub(crate) fn changes_from(&self, before: Option<&Settings>) -> Vec<FieldChange> {
+        let list = |texts: &[String]| (!texts.is_empty()).then(|| texts.join(", "));
+        let events = |settings: &Settings| {
+            list(&settings.events.iter().map(|event| event.name().to_owned()).collect::<Vec<_>>())
+        };
+        let of = |read: &dyn Fn(&Settings) -> Option<String>| (before.and_then(read), read(self));
+        let changed = |field: &str, (old, new)| FieldChange::of(field, old, new);
+        let url = of(&|settings| Some(settings.url.redacted()));
+        // Only its path may have changed.
+        let path = before.is_some_and(|before| before.url != self.url) && url.0 == url.1;
+        let fields = [
+            if path {
+                FieldChange::of_secret("url", before.map(|before| &before.url), Some(&self.url))
+            } else {
+                changed("url", url)
+            },
+            changed("destination", of(&|settings| Some(settings.destination.name().to_owned()))),
+            FieldChange::of_secret(
+                "routing_key",
+                before.and_then(|before| before.destination.routing_key()),
+                self.destination.routing_key(),
+            ),
+            changed("events", of(&events)),
+            changed("monitor_groups", of(&|settings| list(&settings.monitor_groups))),
+            changed("description", of(&|settings| settings.description.clone())),
+        ];
+        let none = BTreeMap::new();
+        let (old, new) = (before.map_or(&none, |before| &before.headers.0), &self.headers.0);
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let headers = names
+            .into_iter()
+            .map(|name| FieldChange::of_secret(&format!("headers/{name}"), old.get(name), new.get(name)));
+        fields.into_iter().chain(headers).flatten().collect()
     }
 
     /// Whether a handshake with one endpoint also proves the other.

@@ -58,9 +58,9 @@ fn grouped(number: u64) -> String {
 }
 
 /// Saves the channel if it accepts a test message.
-pub(super) async fn set_slack(Manager(viewer, _): Manager, body: Body) -> Answer {
+pub(super) async fn set_slack(Manager(viewer, by): Manager, body: Body) -> Answer {
     let form = Form::read(body).await?;
-    let flash = match viewer.admin.connect_slack(viewer.account, form.text("slack_url")).await {
+    let flash = match viewer.admin.connect_slack(by, form.text("slack_url")).await {
         Ok(TestResult { ok: true, duration, .. }) => Flash::good(format!(
             "Slack accepted a test message after {}. The channel was saved.",
             length(duration)
@@ -94,9 +94,9 @@ pub(super) async fn ask_remove_slack(Manager(viewer, _): Manager) -> Answer {
     Ok(viewer.said(html(&page)))
 }
 
-pub(super) async fn remove_slack(Manager(viewer, _): Manager) -> Answer {
+pub(super) async fn remove_slack(Manager(viewer, by): Manager) -> Answer {
     let patch = AccountPatch { slack_url: Some(None), ..AccountPatch::default() };
-    viewer.admin.update_account(viewer.account, patch).await?;
+    viewer.admin.update_account(by, patch).await?;
     Ok(Flash::good("The channel was removed.").on(see("account")))
 }
 

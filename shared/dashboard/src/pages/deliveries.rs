@@ -170,13 +170,13 @@ async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>,
 }
 
 /// Redelivers all failed deliveries of a period.
-pub(super) async fn redeliver(Manager(viewer, _): Manager, path: Path<String>, body: Body) -> Answer {
+pub(super) async fn redeliver(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
     let id: WebhookId = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let flash = match period(form.text("range"), viewer.admin.clock.now()) {
         None => Flash::bad("Choose a period."),
         Some((_, since)) => {
-            let count = viewer.admin.redeliver_failed(viewer.account, id, since).await?;
+            let count = viewer.admin.redeliver_failed(by, id, since).await?;
             Flash::good(format!("{} being sent again.", deliveries_are(count, "failed")))
         }
     };

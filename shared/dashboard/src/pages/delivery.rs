@@ -100,11 +100,11 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
 }
 
 pub(super) async fn redeliver(
-    Manager(viewer, _): Manager,
+    Manager(viewer, by): Manager,
     Path((webhook, delivery)): Path<(String, String)>,
 ) -> Answer {
     let (webhook, delivery) = ids(&webhook, &delivery)?;
-    let flash = match viewer.admin.redeliver(viewer.account, webhook, delivery).await {
+    let flash = match viewer.admin.redeliver(by, webhook, delivery).await {
         Ok(_) => Flash::good("It is being sent now."),
         Err(refused @ Error::Conflict { .. }) => Flash::bad(in_words(&refused)),
         Err(error) => return Err(error.into()),

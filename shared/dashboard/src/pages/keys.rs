@@ -90,7 +90,7 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let expires_at = days.and_then(|days| Timestamp::from_second(now.as_second() + days * 24 * 3600).ok());
     let name = Some(form.text("name")).filter(|name| !name.is_empty()).map(str::to_owned);
     let asked = NewKey { role: Some(form.text("role").to_owned()), name, expires_at, ..NewKey::default() };
-    let flash = match viewer.admin.create_key(by.account_id, asked).await {
+    let flash = match viewer.admin.create_key(by, asked).await {
         Ok((key, text)) => Flash::secret(
             format!("This is the new {} key. It is shown only once.", key.role.name()),
             text.reveal(),
@@ -135,6 +135,6 @@ pub(super) async fn ask_revoke(Manager(viewer, by): Manager, path: Path<String>)
 
 pub(super) async fn revoke(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id: KeyId = id(&path, "key")?;
-    viewer.admin.revoke_key(by.account_id, id).await?;
+    viewer.admin.revoke_key(by, id).await?;
     Ok(Flash::good("The key was revoked. It is refused from now on.").on(see("keys")))
 }

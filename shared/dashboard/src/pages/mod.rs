@@ -2,6 +2,7 @@
 
 mod account;
 mod assets;
+mod audit;
 mod confirm;
 mod deliveries;
 mod delivery;
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> Router<Dashboard> {
         .route("/dashboard/account/slack", post(account::set_slack))
         .route("/dashboard/account/slack/test", post(account::test_slack))
         .route("/dashboard/account/slack/remove", get(account::ask_remove_slack).post(account::remove_slack))
+        .route("/dashboard/audit-log", get(audit::show))
         .route("/dashboard/deliveries", get(deliveries::of_all))
         .route("/dashboard/deliveries/redeliver", get(several::ask_deliveries).post(several::redeliver))
         .route("/dashboard/search", get(search::find))

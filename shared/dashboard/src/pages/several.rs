@@ -141,11 +141,11 @@ pub(super) async fn ask_deliveries(Manager(viewer, _): Manager, RawQuery(query):
     Ok(viewer.said(html(&page)))
 }
 
-pub(super) async fn redeliver(Manager(viewer, _): Manager, body: Body) -> Answer {
+pub(super) async fn redeliver(Manager(viewer, by): Manager, body: Body) -> Answer {
     let mut done = 0;
     let mut refused = vec![];
     for (webhook, delivery) in deliveries_of(&Form::read(body).await?) {
-        match viewer.admin.redeliver(viewer.account, webhook, delivery).await {
+        match viewer.admin.redeliver(by, webhook, delivery).await {
             Ok(_) => done += 1,
             Err(error @ (Error::Conflict { .. } | Error::NotFound(_))) => {
                 refused.push(format!("{delivery}: {}", in_words(&error)));

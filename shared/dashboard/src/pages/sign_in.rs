@@ -3,9 +3,10 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
+use statuspulse_core::access::ClientAddress;
 use statuspulse_core::error::Error;
 
 use crate::forms::Form;
@@ -42,12 +43,18 @@ pub(super) async fn show(State(dashboard): State<Dashboard>, RawQuery(query): Ra
 }
 
 /// Signs in with a link or with a key.
-pub(super) async fn sign_in(State(dashboard): State<Dashboard>, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn sign_in(
+    State(dashboard): State<Dashboard>,
+    client: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let address = client.map(|Extension(ClientAddress(address))| address);
     let form = Form::read(body).await?;
     let public_url = &dashboard.admin.deployment.public_url;
     let signed_in = match form.text("key") {
-        "" => dashboard.admin.use_link(form.text("link")).await,
-        key if takes_keys(public_url) => dashboard.admin.sign_in(key).await,
+        "" => dashboard.admin.use_link(form.text("link"), address).await,
+        key if takes_keys(public_url) => dashboard.admin.sign_in(key, address).await,
         _ => return Err(Refused::Wrong("A key is accepted over https only. Use a link.".to_owned())),
     };
     match signed_in {

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::admin::accounts::created_account;
+use statuspulse_core::audit::Actor;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::message::QueueName;
@@ -109,7 +111,7 @@ const REFUSE_ACCOUNTS: &str =
 async fn create_account(stage: &Stage) -> bool {
     let account = stage.account("Acme");
     let (key, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
-    stage.store.create_account(&account, &key).await.is_ok()
+    stage.store.create_account(&account, &key, &created_account(&account, &key, Actor::OWNER)).await.is_ok()
 }
 
 /// However much one account has queued, another account's write does not wait behind all of it.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::admin::accounts::created_account;
+use statuspulse_core::audit::Actor;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::limits;
@@ -141,7 +143,7 @@ async fn what_an_account_keeps_is_counted() {
     let stage = Stage::new();
     let account = stage.account("Acme");
     let (key, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
-    stage.store.create_account(&account, &key).await.unwrap();
+    stage.store.create_account(&account, &key, &created_account(&account, &key, Actor::OWNER)).await.unwrap();
     let kept = async || stage.store.bytes_kept(account.id).await.unwrap();
     assert_eq!(kept().await, Some(0));
     let event = Event { account_id: account.id, ..stage.event("INC-1") };

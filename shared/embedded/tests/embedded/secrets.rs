@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use statuspulse_core::access::{Account, ApiKey, Role};
+use statuspulse_core::admin::accounts::created_account;
+use statuspulse_core::audit::{AccountEntry, Action, Actor};
 use statuspulse_core::destination::{Address, Destination};
 use statuspulse_core::ports::{Accounts, Records, Webhooks};
 use statuspulse_core::secret::Secret;
@@ -75,8 +77,12 @@ async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
     let mut account = Account::new("Acme", stage.now(), &*stage.dice).unwrap();
     account.slack = Some(EndpointUrl::restore(&engineers).unwrap());
     let (first, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), &*stage.dice);
-    stage.store.create_account(&account, &first).await.unwrap();
-    stage.store.save_account(&account).await.unwrap().unwrap();
+    stage
+        .store
+        .create_account(&account, &first, &created_account(&account, &first, Actor::OWNER))
+        .await
+        .unwrap();
+    stage.store.save_account(&account, &updated(&account)).await.unwrap().unwrap();
     assert!(!format!("{account:?}").contains(&engineers));
     secrets.push(engineers);
     webhook.settings.description = Some("a text that is no secret".to_owned());
@@ -102,7 +108,7 @@ async fn no_secret_and_no_custom_header_s_value_stands_in_the_files() {
 async fn an_api_key_s_text_stands_nowhere_in_the_files() {
     let stage = Stage::new();
     let (key, text) = ApiKey::generate(None, Role::Operator, None, stage.now(), &*stage.dice);
-    stage.store.create_key(&key).await.unwrap();
+    stage.store.create_key(&key, None).await.unwrap();
     let bytes = all_bytes(stage.path());
     assert!(holds(&bytes, &key.prefix));
     assert!(!holds(&bytes, text.reveal()));
@@ -175,4 +181,15 @@ async fn a_wrong_or_missing_key_file_is_refused_before_anything_is_served() {
     assert!(all_bytes(folder.path()) == before, "a refusal changed the files");
     let store = open(Purpose::Serve).unwrap();
     assert_eq!(store.webhook(webhook.id).await.unwrap().as_deref(), Some(&webhook));
+}
+
+/// Some change of the account.
+fn updated(account: &Account) -> AccountEntry {
+    AccountEntry::new(
+        account.id,
+        (account.created_at, Actor::OWNER),
+        Action::AccountUpdated,
+        &account.id,
+        vec![],
+    )
 }

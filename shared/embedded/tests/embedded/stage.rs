@@ -9,6 +9,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_conformance::{Dice, Watch};
 use statuspulse_core::access::Account;
+use statuspulse_core::admin::accounts::revoked_key;
+use statuspulse_core::audit::Actor;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
@@ -75,7 +77,7 @@ impl Stage {
     /// Waits until all submitted writes of the [account] are committed. The writer runs them in order.
     pub(crate) async fn flushed(&self) {
         let key = KeyId::new(self.now(), &*self.dice);
-        self.store.revoke_key(account(), key, self.now()).await.unwrap();
+        self.store.revoke_key(key, &revoked_key(account(), key, (self.now(), Actor::OWNER))).await.unwrap();
     }
 
     pub(crate) fn now(&self) -> Timestamp {

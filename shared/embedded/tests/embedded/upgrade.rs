@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use statuspulse_core::access::{ApiKey, KeyHash, Role, Session, SessionKind};
+use statuspulse_core::admin::accounts::created_account;
+use statuspulse_core::audit::{AccountEntry, Action, Actor};
 use statuspulse_core::delivery::{DeliveryFilter, State, Status, Timing};
 use statuspulse_core::ports::{Accounts, Deliveries, DeliveryQuery, Records, Sessions, Webhooks};
 use statuspulse_core::quota::Quota;
@@ -30,10 +32,10 @@ async fn write_current() {
     owner.id = account();
     owner.quotas.set(Quota::EventsPerMinute, Some(77));
     let (admin, _) = ApiKey::generate(Some(owner.id), Role::Admin, None, stage.now(), &*stage.dice);
-    stage.store.create_account(&owner, &admin).await.unwrap();
+    stage.store.create_account(&owner, &admin, &created_account(&owner, &admin, Actor::OWNER)).await.unwrap();
     let expires_at = stage.now().checked_add(Duration::from_secs(3_600)).unwrap();
     let session = Session { hash: SESSION, kind: SessionKind::Browser, key: admin.hash, expires_at };
-    stage.store.create_session(&session).await.unwrap();
+    stage.store.create_session(&session, None).await.unwrap();
     let webhook = stage.webhook(owner.id);
     stage.store.create_webhook(&webhook).await.unwrap();
     let due = stage.now().checked_add(Duration::from_secs(60)).unwrap();
@@ -156,7 +158,7 @@ async fn upgrade_what_only_a_later_version_knows_costs_the_rest_nothing() {
         // Nothing of it is lost.
         let mut owner = stage.store.accounts_by_name(NAME).unwrap().remove(0);
         owner.quotas.set(Quota::CallsPerMinute, Some(9));
-        stage.store.save_account(&owner).await.unwrap().unwrap();
+        stage.store.save_account(&owner, &updated(&owner)).await.unwrap().unwrap();
         let mut webhook = only_webhook(&stage).await;
         webhook.settings.description = Some("Changed after the rollback".to_owned());
         stage.store.save_webhook(&webhook).await.unwrap().unwrap();
@@ -172,4 +174,15 @@ async fn upgrade_what_only_a_later_version_knows_costs_the_rest_nothing() {
                              + (SELECT count(*) FROM dead_letters WHERE message LIKE '%archive%')";
         assert_eq!(kept(messages), 3);
     }
+}
+
+/// Some change of the account.
+fn updated(account: &statuspulse_core::access::Account) -> AccountEntry {
+    AccountEntry::new(
+        account.id,
+        (account.created_at, Actor::OWNER),
+        Action::AccountUpdated,
+        &account.id,
+        vec![],
+    )
 }

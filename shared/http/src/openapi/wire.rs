@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use statuspulse_core::access::Role;
 use statuspulse_core::attempt::{Class, Trigger as Begun};
-use statuspulse_core::audit::Change as Audited;
+use statuspulse_core::audit::{Action, ActorKind as Actor, Change as Audited};
 use statuspulse_core::delivery::Status;
 use statuspulse_core::destination::{ALL, Format};
 use statuspulse_core::event::EventType as Kind;
@@ -23,6 +23,7 @@ pub(crate) const KEY: &str = "key_01JD8V1Q8MZ4T4K0D8N6S2W3Y2";
 pub(crate) const WEBHOOK: &str = "whe_01JD8V1Q8MZ4T4K0D8N6S2W3Y3";
 pub(crate) const EVENT: &str = "evt_01JD8V1Q8MZ4T4K0D8N6S2W3Y4";
 pub(crate) const DELIVERY: &str = "dlv_01JD8V1Q8MZ4T4K0D8N6S2W3Y5";
+pub(crate) const AUDIT: &str = "aud_01JD8V1Q8MZ4T4K0D8N6S2W3Y6";
 
 /// Declares types without values, each of which names a schema.
 macro_rules! named {
@@ -45,6 +46,16 @@ named! {
     WebhookId = id("whe", "A webhook's id.");
     EventId = id("evt", "An event's id.");
     DeliveryId = id("dlv", "A delivery's id.");
+    AuditId = id("aud", "The id of an entry of the audit log.");
+    AuditAction = names(
+        "What was done. A later version may add others.",
+        Action::ALL.iter().map(|each| each.name()),
+    );
+    ActorKind = names(
+        "Who did it. `key`: the holder of a key of the account, with a call or in the dashboard. `operator`: an operator of \
+         the service. `owner`: its owner, on the command line. `statuspulse`: the service itself.",
+        Actor::ALL.iter().map(|each| each.name()),
+    );
     Time = time();
     Secret = text("^whsec_[A-Za-z0-9+/]{43}=$", "A webhook's secret.");
     EventType = names("What happened to the incident.", Kind::ALL.iter().map(|each| each.name()));

@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 44] = [
+pub(crate) const RULES: [Mutation; 45] = [
     Mutation {
         name: "a burst that is refused for one message is given up as a whole",
         file: "worker/attempt.rs",
@@ -284,5 +284,11 @@ pub(crate) const RULES: [Mutation; 44] = [
         from: "let handled = worker.handle(received.message.clone()).await;",
         to: r#"world.with(|inner| inner.queue.done(received.number));
              let handled = worker.handle(received.message.clone()).await;"#,
+    },
+    Mutation {
+        name: "rule: a pause leaves no entry in the audit log",
+        file: "webhook/changes.rs",
+        from: "self.audit.add_change(Change::Paused, by, now, why.into_iter().collect());",
+        to: "let _ = (by, why);",
     },
 ];

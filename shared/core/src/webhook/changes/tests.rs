@@ -3,7 +3,6 @@
 use super::*;
 use crate::attempt::Class;
 use crate::fixtures::{active_webhook, at};
-use crate::ids::KeyId;
 use crate::message::{JobMessage, Message};
 use crate::webhook::job::PageResult;
 use crate::webhook::pages::PageClaim;
@@ -129,13 +128,13 @@ fn an_additional_attempt_climbs_nothing_but_may_say_that_the_endpoint_is_gone() 
 fn a_retry_that_is_asked_for_includes_the_outage_that_lasts() {
     for (webhook, outage) in [(active_webhook(), 0), (after_failures(3), 0)] {
         let mut next = webhook.clone();
-        next.retry(at(5));
+        next.retry(Actor::OWNER, at(5));
         assert_eq!(calls_for(&next), ["recover page 0"]);
         let job = next.job.unwrap();
         assert_eq!((job.outage, job.due, next.generation), (outage, at(5), webhook.generation + 1));
     }
     let mut answered = kept(after_failures(3).after_success(false, at(50)).unwrap());
-    answered.retry(at(60));
+    answered.retry(Actor::OWNER, at(60));
     assert_eq!(answered.job.unwrap().outage, 1);
 }
 
@@ -210,7 +209,7 @@ fn a_notification_of_a_pause_is_sent_when_all_is_held() {
     assert_eq!(calls_for(&held), ["notify paused"]);
     assert!(held.job.is_none());
     // A resume before that drops the notification.
-    let by = KeyId::from_bytes([3; 16]);
+    let by = Actor::OWNER;
     let mut early = after_failures(5);
     early.resume(JobKind::Release, 7, by, at(400));
     assert_eq!(early.notification, None);
@@ -224,7 +223,7 @@ fn a_notification_of_a_pause_that_is_being_sent_at_a_resume_is_not_tried_again()
     let id = held.notification.as_ref().unwrap().id;
     let mut claimed = kept(held.with_notification_claimed(id, at(500)).unwrap());
     let being_sent = claimed.notification.clone().unwrap();
-    claimed.resume(JobKind::Release, 0, KeyId::from_bytes([3; 16]), at(501));
+    claimed.resume(JobKind::Release, 0, Actor::OWNER, at(501));
     assert_eq!(claimed.notification.as_ref().unwrap().state, NotificationState::Sent);
     assert!(claimed.after_notification(&being_sent, SendOutcome::Refused(Duration::ZERO), at(502)).is_none());
 }
@@ -254,7 +253,7 @@ fn what_an_active_webhook_holds_is_released_by_one_job() {
     assert_eq!(released.generation, webhook.generation + 1, "no message of an earlier job is for this one");
     assert!(kept(released).with_release(at(2)).is_none());
     let mut paused = active_webhook();
-    paused.pause(PauseReason::Manual, None, None, at(1));
+    paused.pause(PauseReason::Manual, None, Actor::OWNER, at(1));
     assert!(job_ended(&paused, 0).with_release(at(2)).is_none(), "a resume will release them");
 }
 
@@ -288,11 +287,11 @@ fn a_recovery_is_reported_once_if_the_failure_was_reported() {
     assert_eq!(calls_for(&job_ended(&recovering, 4)), ["notify recovered 4"]);
     // A pause by hand during the job does not drop the report.
     let mut paused = recovering.clone();
-    paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
+    paused.pause(PauseReason::Manual, None, Actor::OWNER, at(602));
     assert_eq!(calls_for(&paused), ["notify recovered 0", "hold page 0", "webhook.paused"]);
     // An answer may be recorded only after its owner has paused the webhook.
     let mut paused = notified(&after_failures(3));
-    paused.pause(PauseReason::Manual, None, Some(KeyId::from_bytes([3; 16])), at(602));
+    paused.pause(PauseReason::Manual, None, Actor::OWNER, at(602));
     let answered = kept(paused).after_success(true, at(603)).unwrap();
     assert_eq!(calls_for(&answered), ["notify recovered 0"]);
     assert!(!answered.is_active() && !answered.health.is_failing());
@@ -331,7 +330,7 @@ fn a_notification_that_is_refused_is_tried_again_later_and_given_up_in_the_end()
 #[test]
 fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
     let mut webhook = active_webhook();
-    webhook.pause(PauseReason::Manual, None, None, at(0));
+    webhook.pause(PauseReason::Manual, None, Actor::OWNER, at(0));
     let webhook = kept(webhook);
     assert_eq!(
         webhook.generation,
@@ -362,7 +361,7 @@ fn a_page_of_a_job_is_one_workers_until_its_lease_ends() {
 #[test]
 fn a_delete_cancels_and_tells_nobody() {
     let mut webhook = notified(&after_failures(3));
-    webhook.delete(at(700));
+    webhook.delete(Actor::OWNER, at(700));
     assert_eq!(calls_for(&webhook), ["cancel page 0"]);
     assert_eq!(webhook.notification, None);
 }
@@ -370,9 +369,9 @@ fn a_delete_cancels_and_tells_nobody() {
 #[test]
 fn what_was_sent_is_struck_off_and_what_came_meanwhile_stays() {
     let mut webhook = active_webhook();
-    webhook.pause(PauseReason::Manual, None, None, at(0));
+    webhook.pause(PauseReason::Manual, None, Actor::OWNER, at(0));
     let sent = webhook.outbox.clone();
-    webhook.resume(JobKind::Release, 0, KeyId::from_bytes([3; 16]), at(1));
+    webhook.resume(JobKind::Release, 0, Actor::OWNER, at(1));
     assert_eq!(webhook.without_sent(&sent).outbox, webhook.outbox[2..]);
 }
 
@@ -450,8 +449,8 @@ fn a_webhook_that_is_resumed_says_whether_it_delivers_or_drops() {
     for (kind, change) in [(JobKind::Release, Change::Resumed), (JobKind::Discard, Change::ResumedDiscarding)]
     {
         let mut webhook = active_webhook();
-        webhook.pause(PauseReason::Manual, None, None, at(0));
-        webhook.resume(kind, 5, KeyId::from_bytes([3; 16]), at(1));
+        webhook.pause(PauseReason::Manual, None, Actor::OWNER, at(0));
+        webhook.resume(kind, 5, Actor::OWNER, at(1));
         assert_eq!(webhook.audit.entries().last().unwrap().change, change);
         assert_eq!(webhook.job.unwrap().drained, if kind == JobKind::Release { 5 } else { 0 });
     }

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Session};
 use statuspulse_core::attempt::{Class, Failure, Reply};
+use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
-use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
+use statuspulse_core::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Queue,
@@ -41,6 +42,7 @@ struct Tables {
     events: BTreeMap<EventId, Arc<Event>>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     unreadable: BTreeSet<WebhookId>,
+    audit: Vec<AccountEntry>,
     fault: Option<Fault>,
 }
 
@@ -99,9 +101,9 @@ impl Store {
 
 #[async_trait]
 impl Accounts for Store {
-    async fn create_account(&self, account: &Account, key: &ApiKey) -> PortResult<()> {
+    async fn create_account(&self, account: &Account, key: &ApiKey, entry: &AccountEntry) -> PortResult<()> {
         self.tables().accounts.insert(account.id, account.clone());
-        self.create_key(key).await
+        self.create_key(key, Some(entry)).await
     }
 
     async fn accounts(&self, _: Option<AccountId>, _: usize) -> PortResult<Vec<AccountId>> {
@@ -112,12 +114,18 @@ impl Accounts for Store {
         Ok(self.tables().accounts.get(&id).cloned())
     }
 
-    async fn save_account(&self, account: &Account) -> PortResult<Result<(), Conflict>> {
+    async fn save_account(
+        &self,
+        account: &Account,
+        entry: &AccountEntry,
+    ) -> PortResult<Result<(), Conflict>> {
+        self.tables().audit.push(entry.clone());
         self.tables().accounts.insert(account.id, account.clone());
         Ok(Ok(()))
     }
 
-    async fn create_key(&self, key: &ApiKey) -> PortResult<()> {
+    async fn create_key(&self, key: &ApiKey, entry: Option<&AccountEntry>) -> PortResult<()> {
+        self.tables().audit.extend(entry.cloned());
         self.tables().keys.insert(key.id, key.clone());
         Ok(())
     }
@@ -130,10 +138,35 @@ impl Accounts for Store {
         Ok(self.tables().keys.values().filter(|key| key.account_id == Some(account)).cloned().collect())
     }
 
-    async fn revoke_key(&self, account: AccountId, key: KeyId, now: Timestamp) -> PortResult<bool> {
+    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool> {
         let mut tables = self.tables();
-        let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(account));
-        Ok(key.map(|key| key.revoked_at = Some(now)).is_some())
+        let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(entry.account_id));
+        let is_known = key.map(|key| key.revoked_at = Some(entry.at)).is_some();
+        tables.audit.extend(is_known.then(|| entry.clone()));
+        Ok(is_known)
+    }
+
+    async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()> {
+        self.tables().audit.push(entry.clone());
+        Ok(())
+    }
+
+    async fn audit_log(
+        &self,
+        account: AccountId,
+        webhook: Option<WebhookId>,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> PortResult<Page<AccountEntry, AuditId>> {
+        let mut items: Vec<_> =
+            self.tables().audit.iter().filter(|e| e.account_id == account).cloned().collect();
+        items.retain(|entry| webhook.is_none_or(|webhook| entry.webhook_id == Some(webhook)));
+        items.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        items.retain(|entry| after.is_none_or(|after| entry.id < after));
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().map(|entry| entry.id).filter(|_| more);
+        Ok(Page { items, next })
     }
 
     async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()> {
@@ -157,7 +190,8 @@ impl Usage for Store {
 
 #[async_trait]
 impl Sessions for Store {
-    async fn create_session(&self, session: &Session) -> PortResult<()> {
+    async fn create_session(&self, session: &Session, entry: Option<&AccountEntry>) -> PortResult<()> {
+        self.tables().audit.extend(entry.cloned());
         self.tables().sessions.push(session.clone());
         Ok(())
     }
@@ -232,7 +266,10 @@ impl Records for Store {
     }
 
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
-        self.tables().webhooks.insert(webhook.id, Arc::new(webhook.clone()));
+        let mut tables = self.tables();
+        tables.audit.extend(webhook.audit_entries());
+        let created = Webhook { audit: webhook.audit.clone().saved(), ..webhook.clone() };
+        tables.webhooks.insert(webhook.id, Arc::new(created));
         Ok(())
     }
 
@@ -241,13 +278,16 @@ impl Records for Store {
         if tables.webhooks[&webhook.id].version != webhook.version {
             return Ok(Err(Conflict));
         }
-        let next = Webhook { version: webhook.version + 1, outbox: vec![], ..webhook.clone() };
+        tables.audit.extend(webhook.audit_entries());
+        let audit = webhook.audit.clone().saved();
+        let next = Webhook { version: webhook.version + 1, outbox: vec![], audit, ..webhook.clone() };
         tables.webhooks.insert(webhook.id, Arc::new(next));
         Ok(Ok(()))
     }
 
-    async fn remove_unreadable_webhook(&self, _: AccountId, id: WebhookId) -> PortResult<()> {
+    async fn remove_unreadable_webhook(&self, id: WebhookId, entry: &AccountEntry) -> PortResult<()> {
         let mut tables = self.tables();
+        tables.audit.push(entry.clone());
         tables.unreadable.remove(&id);
         tables.webhooks.remove(&id);
         Ok(())

@@ -13,7 +13,9 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use statuspulse_core::access::{Account, ApiKey, Role};
+use statuspulse_core::admin::accounts::created_account;
 use statuspulse_core::attempt::{Attempt, Class, Failure, Trigger};
+use statuspulse_core::audit::Actor;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::limiter::Limiter;
@@ -57,13 +59,16 @@ impl World {
         let (now, random) = (clock.now(), &*api.random);
         let issue = async |account: Option<AccountId>, role| {
             let (key, text) = ApiKey::generate(account, role, None, now, random);
-            store.create_key(&key).await.unwrap();
+            store.create_key(&key, None).await.unwrap();
             text.reveal().to_owned()
         };
         let open = async |name: &str| {
             let account = Account::new(name, now, random).unwrap();
             let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, random);
-            store.create_account(&account, &key).await.unwrap();
+            store
+                .create_account(&account, &key, &created_account(&account, &key, Actor::OWNER))
+                .await
+                .unwrap();
             (account.id, text.reveal().to_owned())
         };
         let (account, admin) = open("Acme").await;
@@ -197,6 +202,7 @@ fn services(
         sender: receiver.clone(),
         clock: clock.clone(),
         random,
+        events: None,
         deployment: Deployment {
             ladder: Ladder::default(),
             policy: TargetPolicy::deployed(),
