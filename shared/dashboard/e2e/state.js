@@ -77,6 +77,7 @@ export async function everyPage(program, webhooks) {
     "all that failed": "/dashboard/deliveries?failure=any&range=24h",
     "a redelivery of all": `${own.failing}/redeliver?range=24h`,
     "the keys": "/dashboard/keys",
+    "the audit log": "/dashboard/audit-log",
     "the account": "/dashboard/account",
     "the removal of the channel": "/dashboard/account/slack/remove",
     "a resume of two webhooks": `${list}/several?act=resume&id=${webhooks.paused.id}&id=${webhooks.failing.id}`,

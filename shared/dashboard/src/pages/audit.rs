@@ -11,7 +11,7 @@ use crate::Answer;
 use crate::forms::Form;
 use crate::guard::html;
 use crate::session::Viewer;
-use crate::show::{Frame, Markup, name_of, time};
+use crate::show::{Frame, Markup, counted, name_of, time};
 
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -33,6 +33,8 @@ struct Row {
     object: String,
     /// The page of what was changed.
     link: Option<String>,
+    /// What changed, in short.
+    fields: String,
     /// Field, old value and new value.
     changes: Vec<(String, Option<String>, Option<String>)>,
 }
@@ -81,6 +83,7 @@ impl Row {
             did: done(&entry.action),
             object: name.unwrap_or_else(|| entry.object_id.clone()),
             link,
+            fields: in_short(&entry.fields),
             changes: entry.fields.iter().map(change).collect(),
         }
     }
@@ -94,6 +97,14 @@ fn who(by: Actor, key: Option<&AuditedKey>) -> String {
         ActorKind::Operator => "An operator of this service".to_owned(),
         ActorKind::Owner => "The owner of this service".to_owned(),
         ActorKind::Statuspulse => "StatusPulse".to_owned(),
+    }
+}
+
+/// The name of the field that changed, or their number.
+fn in_short(fields: &[FieldChange]) -> String {
+    match fields {
+        [only] => only.field.replace('_', " "),
+        several => counted(several.len() as u64, "field"),
     }
 }
 
