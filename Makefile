@@ -18,33 +18,35 @@ test: venv libraries lint-infra api-fuzz ## all tests, including those of the fu
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory browser
 
-# Python environments for the emulator, the linters of the template, the fuzzer of the API and a library of docs/verify,
-# from lock files with hashes.
+# Python environments for the emulator, the linters of the template, the fuzzer of the API, a library of docs/verify and the
+# receivers of docs/receivers, from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-review.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt
-	rm -rf $(VENV) target/venv-lint target/venv-review target/venv-fuzz
-	for folder in $(VENV) target/venv-lint target/venv-review target/venv-fuzz; do $(PYTHON) -m venv $$folder || exit 1; done
+$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-review.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt docs/receivers/requirements.txt
+	rm -rf $(VENV) target/venv-lint target/venv-review target/venv-fuzz target/venv-receivers
+	for folder in $(VENV) target/venv-lint target/venv-review target/venv-fuzz target/venv-receivers; do $(PYTHON) -m venv $$folder || exit 1; done
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r testing/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
 	target/venv-review/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-review.txt
 	target/venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/tests/fuzz/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/verify/with-library/requirements.txt
+	target/venv-receivers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/receivers/requirements.txt
 	touch $@
 
-# The Node library that docs/verify uses, from its lock file. Without Node the tests print that they skip it.
-WITH_LIBRARY := docs/verify/with-library
-libraries: $(if $(shell command -v npm 2>/dev/null),$(WITH_LIBRARY)/node_modules/.package-lock.json)
-$(WITH_LIBRARY)/node_modules/.package-lock.json: $(WITH_LIBRARY)/package-lock.json
-	cd $(WITH_LIBRARY) && npm ci --silent --no-audit --no-fund --ignore-scripts
+# The Node libraries that docs/verify and docs/receivers use, from their lock files. Without Node the tests print that
+# they skip them.
+WITH_LIBRARIES := docs/verify/with-library docs/receivers
+libraries: $(if $(shell command -v npm 2>/dev/null),$(WITH_LIBRARIES:%=%/node_modules/.package-lock.json))
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
 # Other tools that the tests need: each command with its Debian package.
-TEST_TOOLS := node:nodejs npm:npm chromium:chromium go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl
+TEST_TOOLS := node:nodejs npm:npm chromium:chromium go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl webhook:webhook
 MISSING = $(strip $(foreach tool,$(TEST_TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$(tool))) 2>/dev/null),,$(lastword $(subst :, ,$(tool))))))
 
-test-tools: ## install the languages of docs/verify and Chromium from Debian, or print the command if you are not root
-	@if [ -z "$(MISSING)" ]; then echo "all languages of docs/verify and the browser are installed"; \
+test-tools: ## install the languages of docs/verify, receivers and Chromium from Debian, or print the command if you are not root
+	@if [ -z "$(MISSING)" ]; then echo "all languages of docs/verify, the receivers of docs/receivers and the browser are installed"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MISSING) >/dev/null; \
 	else echo "some tools are missing, and the tests will print what they skip. On Debian: sudo apt-get install --no-install-recommends $(MISSING)"; fi

@@ -61,8 +61,8 @@ public final class Verify {
 
     /** Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign. */
     private static String checked(String secret) throws GeneralSecurityException {
-        if (secret == null || !secret.matches("whsec_[A-Za-z0-9+/]{43}=")) {
-            throw new GeneralSecurityException("the secret is not whsec_ and 32 bytes in base64");
+        if (secret == null || !secret.matches("whsec_[A-Za-z0-9+/]{32,86}={0,2}")) {
+            throw new GeneralSecurityException("the secret is not whsec_ and 24 to 64 bytes in base64");
         }
         return secret;
     }

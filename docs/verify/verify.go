@@ -70,8 +70,8 @@ func digest(key, data []byte) []byte {
 // sign.
 func keyOf(secret string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
-	if err != nil || len(key) != 32 || !strings.HasPrefix(secret, "whsec_") {
-		return nil, errors.New("the secret is not whsec_ and 32 bytes in base64")
+	if err != nil || len(key) < 24 || len(key) > 64 || !strings.HasPrefix(secret, "whsec_") {
+		return nil, errors.New("the secret is not whsec_ and 24 to 64 bytes in base64")
 	}
 	return key, nil
 }

@@ -36,7 +36,7 @@ function same(one, other) {
 
 // Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 function checked(secret) {
-  if (!/^whsec_[A-Za-z0-9+/]{43}=$/.test(secret)) throw new Error('the secret is not whsec_ and 32 bytes in base64')
+  if (!/^whsec_[A-Za-z0-9+/]{32,86}={0,2}$/.test(secret)) throw new Error('the secret is not whsec_ and 24 to 64 bytes in base64')
   return secret
 }
 

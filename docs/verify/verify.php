@@ -40,8 +40,8 @@ function verify_statuspulse(string $secret, array $headers, string $body): void
 // Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 function checked(string $secret): string
 {
-    if (!preg_match('~^whsec_[A-Za-z0-9+/]{43}=$~D', $secret)) {
-        throw new InvalidArgumentException('the secret is not whsec_ and 32 bytes in base64');
+    if (!preg_match('~^whsec_[A-Za-z0-9+/]{32,86}={0,2}$~D', $secret)) {
+        throw new InvalidArgumentException('the secret is not whsec_ and 24 to 64 bytes in base64');
     }
     return $secret;
 }

@@ -46,8 +46,8 @@ def as_bytes(text):
 
 def checked(secret):
     """Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign."""
-    if not re.fullmatch("whsec_[A-Za-z0-9+/]{43}=", secret):
-        raise ValueError("the secret is not whsec_ and 32 bytes in base64")
+    if not re.fullmatch("whsec_[A-Za-z0-9+/]{32,86}={0,2}", secret):
+        raise ValueError("the secret is not whsec_ and 24 to 64 bytes in base64")
     return secret
 
 

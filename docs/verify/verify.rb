@@ -31,9 +31,9 @@ end
 
 # Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 def checked(secret)
-  return secret if secret.to_s.b.match?(%r{\Awhsec_[A-Za-z0-9+/]{43}=\z})
+  return secret if secret.to_s.b.match?(%r{\Awhsec_[A-Za-z0-9+/]{32,86}={0,2}\z})
 
-  raise ArgumentError, "the secret is not whsec_ and 32 bytes in base64"
+  raise ArgumentError, "the secret is not whsec_ and 24 to 64 bytes in base64"
 end
 
 # STATUSPULSE_SECRET=whsec_… ruby verify.rb < request

@@ -64,7 +64,8 @@ fn digest(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 /// Refuses a malformed secret. A missing setting is an empty secret, with which anyone can sign.
 fn key_of(secret: &str) -> Result<Vec<u8>, Refusal> {
     let key = secret.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
-    key.filter(|key| key.len() == 32).ok_or("the secret is not whsec_ and 32 bytes in base64")
+    key.filter(|key| (24..=64).contains(&key.len()))
+        .ok_or("the secret is not whsec_ and 24 to 64 bytes in base64")
 }
 
 /// A missing header counts as an empty one.

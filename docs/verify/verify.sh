@@ -7,7 +7,7 @@ export LC_ALL=C # no multibyte characters
 # Use this function if you can choose. The signature covers the id and the time as well as the body, so a replay is
 # refused after five minutes. The body is a file, because a variable cannot contain zero bytes.
 verify_standard() { # secret id timestamp signatures body-file
-    key=$(key_of "$1") || refuse 'the secret is not whsec_ and 32 bytes in base64'
+    key=$(key_of "$1") || refuse 'the secret is not whsec_ and 24 to 64 bytes in base64'
     is_now "$3" || refuse 'webhook-timestamp is not within five minutes of now'
     digest=$({ printf '%s.%s.' "$2" "$3" && cat "$5"; } | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | openssl base64 -A)
     # After a rotation, both the new and the old secret sign for 24 hours. One match is enough.
@@ -16,7 +16,7 @@ verify_standard() { # secret id timestamp signatures body-file
 
 # The product's own form, for receivers that already use it. It covers only the body, so it cannot detect a replay.
 verify_statuspulse() { # secret signature signature-next body-file
-    key_of "$1" > /dev/null || refuse 'the secret is not whsec_ and 32 bytes in base64'
+    key_of "$1" > /dev/null || refuse 'the secret is not whsec_ and 24 to 64 bytes in base64'
     digest=$(openssl dgst -sha256 -hmac "$1" -r < "$4" | cut -d ' ' -f 1)
     # During a rotation with the style "split", a separate header has the new secret's digest.
     any_is "$digest" , "$2,$3" || refuse 'X-StatusPulse-Signature does not match'
@@ -47,7 +47,7 @@ is_now() {
 # Prints the key in hex. Refuses a malformed secret: a missing setting is an empty one, with which anyone can sign.
 key_of() {
     hex=$(printf %s "${1#whsec_}" | openssl base64 -d -A 2> /dev/null | od -An -v -tx1 | tr -d ' \n')
-    case $1 in whsec_*) [ ${#hex} -eq 64 ] && echo "$hex" ;; *) return 1 ;; esac
+    case $1 in whsec_*) [ ${#hex} -ge 48 ] && [ ${#hex} -le 128 ] && echo "$hex" ;; *) return 1 ;; esac
 }
 
 refuse() {

@@ -9,6 +9,7 @@ mod crash;
 mod destinations;
 mod few_files;
 mod folders;
+mod frameworks;
 mod hang_ups;
 mod keys;
 mod metrics;

@@ -196,3 +196,9 @@ impl Program {
         self.child.kill().await.unwrap();
     }
 }
+
+/// Writes to the real standard error, which the test runner does not capture.
+pub(crate) fn say(line: &str) {
+    use std::io::Write as _;
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}

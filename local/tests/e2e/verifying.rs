@@ -26,7 +26,7 @@ struct Sent {
     joined: Request,
     /// Sent after that rotation was finished.
     finished: Request,
-    /// Sent during a rotation from the second to the third secret, with the style `split`.
+    /// Sent during a rotation from the second to the third secret, which the customer has made, with the style `split`.
     split: Request,
     secrets: [String; 3],
 }
@@ -52,7 +52,8 @@ impl Sent {
         let joined = next().await;
         act("rotate-secret/finish", json!({})).await;
         let finished = next().await;
-        let third = text(&act("rotate-secret", json!({"style": "split"})).await, "secret");
+        let brought = json!({"style": "split", "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"});
+        let third = text(&act("rotate-secret", brought).await, "secret");
         let split = next().await;
         let handshake = Request::of(&receiver.received(HOOK)[0]);
         program.stop().await;

@@ -233,10 +233,12 @@ async fn i7_a_message_from_far_below_does_nothing() {
 async fn i8_no_secret_is_in_any_error() {
     let world = World::new().await;
     let hook = world.register(URL).await;
-    let secret = json!({"url": URL, "events": ["incident_opened"], "secret": hook.secret});
+    let wrong = format!("{}x", hook.secret);
+    let secret = json!({"url": URL, "events": ["incident_opened"], "secret": wrong});
     let errors = [
         world.post("/v1/webhooks", &secret).await,
         world.patch(&format!("/v1/webhooks/{}", hook.id), json!({"secret": hook.secret})).await,
+        world.act_with(&hook, "rotate-secret", json!({"secret": hook.secret})).await,
         world.act_with(&hook, "rotate-secret/finish", Value::Null).await,
         world.with_key(&hook.secret).get("/v1/webhooks").await,
         world.get(&format!("/v1/webhooks/{}", hook.secret)).await,

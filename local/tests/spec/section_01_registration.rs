@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use statuspulse_core::attempt::Class;
 use statuspulse_core::event::EventType;
@@ -91,7 +93,7 @@ async fn the_handshake_is_one_signed_post_within_five_seconds() {
     let shown = world.webhook(&hook).await;
     assert_eq!(shown["status"], "active");
     let expected = json!({"ok": true, "status_code": 200, "reason": null, "at": "2024-03-15T14:22:01Z",
-                          "duration_ms": 0});
+                          "duration_ms": 0, "response_headers": [], "response": null});
     assert_eq!(shown["handshake"], expected);
 }
 
@@ -303,4 +305,90 @@ async fn a_paused_webhook_can_be_tested_before_it_is_resumed() {
     world.act(&hook, "pause").await;
     assert_eq!(world.act(&hook, "test").await["ok"], true);
     assert_eq!(world.status(&hook).await, "paused");
+}
+
+/// A secret that a customer has made.
+const OWN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+
+#[tokio::test]
+async fn a_customer_brings_the_secret_so_that_the_first_request_can_be_verified() {
+    let world = World::new().await;
+    let asked = json!({"url": URL, "events": ["incident_opened"], "secret": OWN});
+    let created = world.post("/v1/webhooks", &asked).await.expect(201);
+    assert_eq!((&created["status"], &created["secret"]), (&json!("active"), &json!(OWN)));
+    verify_all(&world.receivers.calls(URL)[0], OWN);
+    let id = text(&created["id"]).to_owned();
+    let hook = Hook { id, url: URL.to_owned(), secret: OWN.to_owned() };
+    assert_eq!(world.webhook(&hook).await["secret"], Value::Null);
+    let world = world.restart().await;
+    world.publish(&opened("A")).await;
+    world.run_until_idle().await;
+    verify_all(&world.attempts(URL)[0], OWN);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_none_is_refused_and_a_change_takes_none() {
+    let world = World::new().await;
+    let secret = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+    let wrong = [
+        json!(""),
+        json!("hunter2"),
+        json!(OWN.to_uppercase()),
+        json!(format!("{OWN}=")),
+        json!(format!(" {OWN}")),
+        json!(secret(23)),
+        json!(secret(65)),
+        json!(7),
+    ];
+    for wrong in wrong {
+        let asked = json!({"url": URL, "events": ["incident_opened"], "secret": wrong});
+        assert_eq!(world.post("/v1/webhooks", &asked).await.refused(), ["/secret"], "{wrong}");
+    }
+    assert!(world.receivers.all().is_empty());
+    for bytes in [24, 33, 64] {
+        let asked = json!({"url": URL, "events": ["incident_opened"], "secret": secret(bytes)});
+        let created = world.post("/v1/webhooks", &asked).await.expect(201);
+        assert_eq!(created["secret"], secret(bytes));
+        verify_all(world.receivers.calls(URL).last().unwrap(), &secret(bytes));
+        let path = format!("/v1/webhooks/{}", text(&created["id"]));
+        assert_eq!(world.patch(&path, json!({"secret": OWN})).await.refused(), ["/secret"]);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_refuses_the_handshake_is_told_what_to_install_and_what_it_answered() {
+    let world = World::new().await;
+    for status in [400, 401, 403, 422, 500] {
+        let reply = Reply::from(status).header("content-type", "text/plain").body("bad signature");
+        world.receivers.answers_handshakes(URL, reply);
+        let asked = json!({"url": URL, "events": ["incident_opened"]});
+        let created = world.post("/v1/webhooks", &asked).await.expect(201);
+        assert_eq!(created["status"], "pending");
+        assert!(text(&created["secret"]).starts_with("whsec_"), "the secret to install is shown");
+        let handshake = &created["handshake"];
+        let reason = text(&handshake["reason"]);
+        assert!(reason.contains("install the webhook's secret") && reason.contains("verify"), "{reason}");
+        assert_eq!(
+            (&handshake["status_code"], &handshake["response"]),
+            (&json!(status), &json!("bad signature"))
+        );
+        let headers = json!([{"name": "content-type", "value": "text/plain"}]);
+        assert_eq!(handshake["response_headers"], headers);
+
+        let path = format!("/v1/webhooks/{}", text(&created["id"]));
+        let page = world.browser().await.open(&path.replace("/v1", "/dashboard")).await;
+        page.says("What the endpoint answered").says("bad signature");
+        world.receivers.answers_handshakes(URL, 200);
+        let verified = world.post(&format!("{path}/verify"), &Value::Null).await.expect(200);
+        assert_eq!(
+            (&verified["status"], &verified["handshake"]["response"]),
+            (&json!("active"), &Value::Null)
+        );
+        world.delete(&path).await.expect(204);
+    }
+    // Other failures have other reasons.
+    world.receivers.answers_handshakes(URL, 404);
+    let asked = json!({"url": URL, "events": ["incident_opened"]});
+    let created = world.post("/v1/webhooks", &asked).await.expect(201);
+    assert!(!text(&created["handshake"]["reason"]).contains("secret"));
 }

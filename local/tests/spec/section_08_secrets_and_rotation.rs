@@ -261,3 +261,29 @@ async fn a_test_event_shows_whether_the_receiver_knows_the_new_secret() {
         world.act(&hook, "rotate-secret/cancel").await;
     }
 }
+
+#[tokio::test]
+async fn a_customer_brings_the_next_secret_too() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let own = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+    for wrong in ["", "hunter2", "whsec_MDEy"] {
+        let asked = json!({"secret": wrong});
+        assert_eq!(world.act_with(&hook, "rotate-secret", asked).await.refused(), ["/secret"]);
+    }
+    assert_eq!(
+        world.act_with(&hook, "rotate-secret", json!({"secret": hook.secret})).await.refused(),
+        ["/secret"]
+    );
+    let rotated =
+        world.act_with(&hook, "rotate-secret", json!({"secret": own, "style": "split"})).await.expect(200);
+    assert_eq!(rotated["secret"], own);
+    world.publish(&opened("A")).await;
+    world.run_until_idle().await;
+    let sent = &world.attempts(URL)[0];
+    assert_eq!(sent.header("x-statuspulse-signature-next"), hex_digest(own, sent.text().as_bytes()));
+    world.act(&hook, "rotate-secret/finish").await;
+    world.publish(&opened("B")).await;
+    world.run_until_idle().await;
+    verify_all(&world.attempts(URL)[1], own);
+}

@@ -128,10 +128,12 @@ impl Destination {
             }
             (Verdict::Accepted, _) => None,
             (Verdict::Failed(failure, _), Err(_)) => Some(failure.reason),
-            (Verdict::Failed(failure, _), Ok(_)) => Some(match self.format.handshake_hint() {
-                Some(hint) => format!("{} {hint}", failure.reason),
-                None => failure.reason,
-            }),
+            (Verdict::Failed(failure, _), Ok(reply)) => {
+                Some(match self.format.handshake_hint(reply.status) {
+                    Some(hint) => format!("{} {hint}", failure.reason),
+                    None => failure.reason,
+                })
+            }
         }
     }
 }

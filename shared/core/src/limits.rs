@@ -223,6 +223,9 @@ pub const FIGURE_HOURS: usize = 30 * 24 + 1;
 /// How often a process that keeps running stores what it has counted.
 pub const FIGURES_FLUSHED_EVERY: Duration = Duration::from_secs(1);
 
+/// Bytes that a secret encodes, if its owner brings it. Ours encode 32.
+pub const SECRET_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
 /// Entries stored of a webhook's audit log. Every attempt reads them with the webhook.
 pub const AUDIT_ENTRIES_KEPT: usize = 20;
 

@@ -1,4 +1,4 @@
-//! A webhook's secret: `whsec_` and the base64 of 32 random bytes.
+//! A webhook's secret: `whsec_` and the base64 of 32 random bytes, or of 24 to 64 bytes if its owner brings it.
 //!
 //! The type has no `Display` and no `Serialize`, and its `Debug` shows nothing. A secret gets into an answer, a record
 //! or a signature only through an explicit [`Secret::reveal`].
@@ -9,11 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::limits::SECRET_KEY_BYTES;
 use crate::ports::environment::Random;
 
 const PREFIX: &str = "whsec_";
 const KEY_BYTES: usize = 32;
-/// Characters that pages show: enough to tell two secrets apart. About 232 bits stay hidden.
+/// Characters that pages show: enough to tell two secrets apart. Of one of ours about 232 bits stay hidden.
 const SHOWN: usize = PREFIX.len() + 4;
 
 /// A secret that signs a webhook's requests.
@@ -22,7 +23,7 @@ pub struct Secret(SecretString);
 
 /// The text is not a secret. The error does not quote the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret is whsec_ and the base64 of 32 bytes")]
+#[error("must be whsec_ and the base64 of {} to {} bytes", SECRET_KEY_BYTES.start(), SECRET_KEY_BYTES.end())]
 pub struct NotASecret;
 
 impl Secret {
@@ -33,11 +34,14 @@ impl Secret {
         Self(SecretString::from(format!("{PREFIX}{}", STANDARD.encode(key))))
     }
 
-    /// Parses a secret from a store.
+    /// Parses a secret from its owner or from a store.
     pub fn parse(text: &str) -> Result<Self, NotASecret> {
         let encoded = text.strip_prefix(PREFIX).ok_or(NotASecret)?;
         let key = STANDARD.decode(encoded).map_err(|_| NotASecret)?;
-        if key.len() == KEY_BYTES { Ok(Self(SecretString::from(text.to_owned()))) } else { Err(NotASecret) }
+        if !SECRET_KEY_BYTES.contains(&key.len()) {
+            return Err(NotASecret);
+        }
+        Ok(Self(SecretString::from(text.to_owned())))
     }
 
     /// The secret as text.
@@ -50,7 +54,7 @@ impl Secret {
         &self.reveal()[..SHOWN]
     }
 
-    /// The 32 bytes it encodes: the key of the Standard Webhooks signature.
+    /// The bytes it encodes: the key of the Standard Webhooks signature.
     pub(crate) fn key_bytes(&self) -> Vec<u8> {
         STANDARD.decode(&self.reveal()[PREFIX.len()..]).unwrap_or_default()
     }

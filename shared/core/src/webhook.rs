@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::attempt::ResponseHeaders;
 use crate::audit::{AccountEntry, AuditLog, Change};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
@@ -141,6 +142,18 @@ pub struct Handshake {
     pub at: Timestamp,
     /// How long it took.
     pub duration: Duration,
+    /// What the endpoint answered, if it failed. Every attempt reads the webhook, and a passed handshake has nothing to
+    /// explain.
+    pub answer: Answer,
+}
+
+/// The start of an endpoint's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Its headers, as far as they are kept.
+    pub headers: ResponseHeaders,
+    /// The start of its body, as text.
+    pub body: Option<String>,
 }
 
 /// Why a webhook does not receive an event.
@@ -176,6 +189,7 @@ impl Webhook {
                 reason: None,
                 at: now,
                 duration: Duration::ZERO,
+                answer: Answer::default(),
             },
             resumed_in: 0,
             job: None,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use statuspulse_core::ports::Random;
@@ -55,7 +56,7 @@ fn both_signatures_are_those_that_openssl_and_python_computed() {
 }
 
 #[test]
-fn a_secret_is_whsec_and_the_base64_of_32_bytes_and_nothing_else_is_one() {
+fn a_secret_is_whsec_and_the_base64_of_24_to_64_bytes_and_nothing_else_is_one() {
     let secret = Secret::generate(&Same(0));
     assert_eq!(secret.reveal(), "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     assert_eq!(Secret::parse(secret.reveal()).unwrap(), secret);
@@ -63,6 +64,11 @@ fn a_secret_is_whsec_and_the_base64_of_32_bytes_and_nothing_else_is_one() {
         ["", "whsec_", "AAAA", "whsec_AAAA", "WHSEC_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "whsec_!"]
     {
         assert!(Secret::parse(text).is_err(), "{text}");
+    }
+    for (bytes, is_one) in [(23, false), (24, true), (25, true), (32, true), (64, true), (65, false)] {
+        let text = format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(vec![7; bytes]));
+        assert_eq!(Secret::parse(&text).is_ok(), is_one, "{bytes} bytes");
+        assert!(Secret::parse(&format!("{text} ")).is_err());
     }
 }
 

@@ -20,6 +20,7 @@ use statuspulse_core::limits;
 use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
+use crate::header::HeaderView;
 use crate::openapi::wire;
 use crate::page::List;
 use crate::path::{Id, Ids};
@@ -218,19 +219,6 @@ struct AttemptView<'a> {
     /// The start of the response body, as text. The oldest are dropped when a delivery has more than 16 KiB of answers.
     #[schema(required = true)]
     response: Option<&'a str>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Header)]
-struct HeaderView<'a> {
-    name: &'a str,
-    value: &'a str,
-}
-
-impl<'a> HeaderView<'a> {
-    fn of((name, value): &'a (String, String)) -> Self {
-        Self { name, value }
-    }
 }
 
 #[derive(Serialize, ToSchema)]

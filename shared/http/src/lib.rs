@@ -31,6 +31,7 @@ mod deliveries;
 mod docs;
 mod egress;
 mod events;
+mod header;
 mod keys;
 mod middleware;
 mod openapi;

@@ -134,8 +134,8 @@ async fn rotate_secret(
     body: Body,
 ) -> Answer {
     known(&api, by.account_id, id).await?;
-    let style = fields::style(&body::read_optional(body).await?)?;
-    let (secret, window_ends_at) = api.admin.rotate_secret(by, id, style).await?;
+    let asked = fields::new_secret(&body::read_optional(body).await?)?;
+    let (secret, window_ends_at) = api.admin.rotate_secret(by, id, asked).await?;
     Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use statuspulse_core::admin::commands::WebhookPatch;
+use statuspulse_core::admin::commands::{NewSecret, WebhookPatch};
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
-use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook;
 
 use crate::actors::{LONG, Outside, SHORT, Work, wanting};
@@ -46,11 +45,7 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                 .ask(|| {
                     Box::new(move |services| {
                         Box::pin(async move {
-                            services
-                                .admin
-                                .rotate_secret(by, webhook, RotationStyle::default())
-                                .await
-                                .map(drop)
+                            services.admin.rotate_secret(by, webhook, NewSecret::default()).await.map(drop)
                         })
                     })
                 })

@@ -32,7 +32,7 @@ impl Verdict {
     pub(super) fn in_words(self) -> Result<(), &'static str> {
         match self {
             Self::Good => Ok(()),
-            Self::NoSecret => Err("the secret is not whsec_ and 32 bytes in base64"),
+            Self::NoSecret => Err("the secret is not whsec_ and 24 to 64 bytes in base64"),
             Self::WrongTime => Err("webhook-timestamp is not within five minutes of now"),
             Self::WrongStandard => Err("webhook-signature does not match"),
             Self::WrongPlain => Err("X-StatusPulse-Signature does not match"),

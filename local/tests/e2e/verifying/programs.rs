@@ -2,7 +2,6 @@
 //! is not installed.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -10,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::request::Request;
-use crate::support::{Ended, LONG};
+use crate::support::{Ended, LONG, say};
 
 const WITH_LIBRARY: [&str; 2] = ["with-library/verify.mjs", "with-library/verify.py"];
 
@@ -153,11 +152,6 @@ impl Program {
         let output = tokio::time::timeout(LONG, child.wait_with_output()).await.expect("it ends by itself");
         Ended::from(output.unwrap())
     }
-}
-
-/// Writes to the real standard error, which the test runner does not capture.
-fn say(line: &str) {
-    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 fn is_here(program: &str) -> bool {

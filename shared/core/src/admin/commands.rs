@@ -7,20 +7,23 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::error::Refusals;
+use crate::signature::RotationStyle;
 
 /// Registers a webhook.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct NewWebhook {
     /// The name of a format; the default one if absent.
     pub destination: Option<String>,
+    /// The secret, if its owner brings it.
+    pub secret: Option<String>,
     /// Its settings. Required are the events, and the URL or (for PagerDuty) the routing key.
     pub settings: WebhookPatch,
 }
 
 impl NewWebhook {
     /// The names of all fields, in the order in which wrong ones are reported.
-    pub const FIELDS: [&str; 7] =
-        ["url", "routing_key", "destination", "events", "monitor_groups", "description", "headers"];
+    pub const FIELDS: [&str; 8] =
+        ["url", "routing_key", "destination", "secret", "events", "monitor_groups", "description", "headers"];
 }
 
 /// Changes a webhook's settings. `None` leaves a setting as it is.
@@ -38,6 +41,17 @@ pub struct WebhookPatch {
     pub description: Option<Option<String>>,
     /// Names and values. A list, so that a name in two spellings can be refused.
     pub headers: Option<Vec<(String, String)>>,
+    /// The fields that could not be parsed.
+    pub refused: Refusals,
+}
+
+/// Rotates a webhook's secret.
+#[derive(Clone, Default)]
+pub struct NewSecret {
+    /// How both secrets sign during the window.
+    pub style: RotationStyle,
+    /// The new secret, if its owner brings it.
+    pub secret: Option<String>,
     /// The fields that could not be parsed.
     pub refused: Refusals,
 }
@@ -77,6 +91,20 @@ pub struct NewKey {
     pub refused: Refusals,
 }
 
+/// Shows no values, because one is a secret.
+impl fmt::Debug for NewWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewWebhook").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Shows no values, because one is a secret.
+impl fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewSecret").field("style", &self.style).finish_non_exhaustive()
+    }
+}
+
 /// Shows no values, because URLs, keys and headers may be secrets.
 impl fmt::Debug for WebhookPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,13 +126,14 @@ mod tests {
     /// If this does not compile, a field was added: add it here and to `FIELDS`.
     #[test]
     fn the_list_of_fields_has_each_field_once() {
-        let NewWebhook { destination, settings } = NewWebhook::default();
+        let NewWebhook { destination, secret, settings } = NewWebhook::default();
         let WebhookPatch { url, routing_key, events, monitor_groups, description, headers, refused: _ } =
             settings;
         let fields = [
             ("url", url.is_none()),
             ("routing_key", routing_key.is_none()),
             ("destination", destination.is_none()),
+            ("secret", secret.is_none()),
             ("events", events.is_none()),
             ("monitor_groups", monitor_groups.is_none()),
             ("description", description.is_none()),

@@ -19,7 +19,7 @@ use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::ports::Sent;
 use crate::quota::Quota;
-use crate::webhook::{Handshake, State, Webhook};
+use crate::webhook::{Answer, Handshake, State, Webhook};
 
 /// Which secrets sign a test event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,7 +91,14 @@ impl Admin {
             Err(Failure { class: Class::TargetNotPublic, reason }) => Some(reason.clone()),
             _ => None,
         };
-        let handshake = Handshake { ok: reason.is_none(), status_code, reason, at, duration: sent.duration };
+        let answer = match &sent.result {
+            Ok(reply) if reason.is_some() => {
+                Answer { headers: reply.headers.clone(), body: response_text(&reply.body) }
+            }
+            _ => Answer::default(),
+        };
+        let ok = reason.is_none();
+        let handshake = Handshake { ok, status_code, reason, at, duration: sent.duration, answer };
         Ok(HandshakeOutcome { handshake, refused_target })
     }
 

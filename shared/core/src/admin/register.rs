@@ -21,7 +21,7 @@ impl Admin {
     /// call leaves nothing behind. If the handshake fails, the webhook is pending, with the reason.
     pub async fn register(&self, by: Manager, asked: NewWebhook) -> Result<Arc<Webhook>> {
         let account = self.account(by.account_id).await?;
-        let settings = settings::new(asked, self.target_rules(&account))?;
+        let (settings, secret) = settings::new(asked, self.target_rules(&account))?;
         let own = self.webhooks.webhooks(account.id).await?;
         if own.readable.len() + own.unreadable.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
@@ -31,7 +31,7 @@ impl Admin {
         }
         let now = self.clock.now();
         let id = WebhookId::new(now, &*self.random);
-        let keys = SigningKeys::new(Secret::generate(&*self.random));
+        let keys = SigningKeys::new(secret.unwrap_or_else(|| Secret::generate(&*self.random)));
         let mut webhook = Webhook::new(id, account.id, settings, keys, now);
         let fields = webhook.settings.changes_from(None);
         webhook.audit.add_change(Change::Created, by.actor(), now, fields);

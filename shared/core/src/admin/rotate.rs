@@ -5,26 +5,34 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Admin;
+use super::commands::NewSecret;
 use crate::access::Manager;
 use crate::audit::Change;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::secret::Secret;
-use crate::signature::{RotationStyle, SigningKeys, WindowOpen};
+use crate::signature::{SigningKeys, WindowOpen};
 use crate::webhook::Webhook;
 
 impl Admin {
-    /// Creates a new secret. For 24 hours the old one signs too. Returns the new secret and the end of the window.
+    /// Makes a new secret, or takes the one that the owner brings. For 24 hours the old one signs too. Returns the new
+    /// secret and the end of the window.
     pub async fn rotate_secret(
         &self,
         by: Manager,
         id: WebhookId,
-        style: RotationStyle,
+        asked: NewSecret,
     ) -> Result<(Secret, Timestamp)> {
         let now = self.clock.now();
-        let secret = Secret::generate(&*self.random);
+        let NewSecret { style, secret, mut refused } = asked;
+        let brought = secret.and_then(|text| refused.check("/secret", Secret::parse(&text)));
+        refused.accept(Some(()), &["/style", "/secret"])?;
+        let secret = brought.unwrap_or_else(|| Secret::generate(&*self.random));
         let webhook = self
             .change_webhook(by.account_id, id, |webhook| {
+                if *webhook.keys.current() == secret {
+                    return Err(Error::invalid("/secret", "is the current secret"));
+                }
                 if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), style, now) {
                     let detail = format!(
                         "a rotation is in progress, and both secrets are valid until {until}; \

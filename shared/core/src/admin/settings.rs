@@ -8,6 +8,7 @@ use crate::error::{Refusals, Result};
 use crate::event::{EventType, check_groups};
 use crate::fields::escape;
 use crate::limits;
+use crate::secret::Secret;
 use crate::target::{AllowedDomains, EndpointUrl, TargetPolicy};
 use crate::webhook::{Headers, Settings};
 
@@ -22,8 +23,8 @@ pub(super) struct TargetRules<'a> {
     pub(super) public_url: &'a str,
 }
 
-/// The settings of a new webhook.
-pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings> {
+/// The settings of a new webhook, and its secret if its owner brings it.
+pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<(Settings, Option<Secret>)> {
     let format = match asked.destination.as_deref() {
         None => Some(Destination::default().format()),
         Some(name) => destination::format(name),
@@ -47,16 +48,18 @@ pub(super) fn new(asked: NewWebhook, rules: TargetRules<'_>) -> Result<Settings>
     let target = target.and_then(|(format, key, url)| {
         refused.check("/destination", Destination::new(format, key)).map(|destination| (destination, url))
     });
+    let secret = asked.secret.and_then(|text| refused.check("/secret", Secret::parse(&text)));
     let events = refused.require("/events", patch.events);
     let ((destination, url), events) = accept(refused, target.zip(events))?;
-    Ok(Settings {
+    let settings = Settings {
         url,
         destination,
         events,
         monitor_groups: patch.monitor_groups.unwrap_or_default(),
         description: patch.description.flatten(),
         headers: patch.headers.unwrap_or_default(),
-    })
+    };
+    Ok((settings, secret))
 }
 
 fn accept<T>(refused: Refusals, value: Option<T>) -> Result<T> {

@@ -31,8 +31,9 @@ pub trait Format: Debug + Send + Sync {
     fn probe(&self, probe: Probe, to: &ProbeTarget<'_>) -> Bytes;
     /// What an answer means.
     fn verdict(&self, reply: &Reply) -> Verdict;
-    /// Adds to the failure of a handshake what only a customer's own endpoint needs to know.
-    fn handshake_hint(&self) -> Option<String> {
+    /// Adds to the failure of a handshake, which was answered with this status, what only a customer's own endpoint needs
+    /// to know.
+    fn handshake_hint(&self, _status: u16) -> Option<String> {
         None
     }
 }

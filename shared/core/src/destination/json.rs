@@ -49,7 +49,12 @@ impl Format for Json {
         }
     }
 
-    fn handshake_hint(&self) -> Option<String> {
-        Some(format!("A handshake needs exactly {}.", self.handshake_status()))
+    fn handshake_hint(&self, status: u16) -> Option<String> {
+        let needed = format!("A handshake needs exactly {}.", self.handshake_status());
+        // What receivers answer that check signatures, or the body against a schema, and do not know either yet.
+        let checks = matches!(status, 400 | 401 | 403 | 406 | 415 | 422 | 500);
+        let what_to_do = " If the endpoint checks signatures, install the webhook's secret in it. If it checks the body \
+                          against a schema, let it accept the event_type handshake. Then verify the webhook again.";
+        Some(if checks { needed + what_to_do } else { needed })
     }
 }

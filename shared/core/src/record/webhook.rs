@@ -7,18 +7,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::audit::{EntryRecord, entry_record, restore_audit};
 use super::values::{Unreadable, from_millis, micros, millis, optional_time};
-use crate::audit::{AuditLog, Change, Entry};
+use crate::attempt::ResponseHeaders;
 use crate::destination::{self, Address, Destination, RoutingKey};
 use crate::event::EventType;
-use crate::ids::{AccountId, KeyId, WebhookId};
+use crate::ids::{AccountId, WebhookId};
 use crate::message::{Message, ScheduledMessage};
 use crate::notification::{Notification, NotificationKind, NotificationState};
 use crate::secret::Secret;
 use crate::signature::{Outgoing, RotationStyle, SigningKeys};
 use crate::target::EndpointUrl;
 use crate::webhook::{
-    BulkJob, Handshake, Headers, Health, JobKind, Later, Pause, PauseReason, Settings, State, Webhook,
+    Answer, BulkJob, Handshake, Headers, Health, JobKind, Later, Pause, PauseReason, Settings, State, Webhook,
 };
 
 /// A webhook's record. The store seals `secrets`. It has no `Debug`, which would show them.
@@ -72,6 +73,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
             reason: record.handshake.reason.clone(),
             at: from_millis(record.handshake.at)?,
             duration: Duration::from_micros(record.handshake.micros),
+            answer: Answer { headers: record.handshake.headers, body: record.handshake.response },
         },
         resumed_in: record.resumed_in,
         job: restore_job(record.job, &mut later)?,
@@ -129,7 +131,6 @@ enum Part<T> {
 }
 
 /// Time, change and API key.
-type EntryRecord = (i64, String, Option<KeyId>);
 
 #[derive(Serialize, Deserialize)]
 struct PauseRecord {
@@ -169,6 +170,10 @@ struct HandshakeRecord {
     reason: Option<String>,
     at: i64,
     micros: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: ResponseHeaders,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    response: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -241,6 +246,8 @@ impl Record {
                 reason: webhook.handshake.reason.clone(),
                 at: millis(webhook.handshake.at),
                 micros: micros(webhook.handshake.duration),
+                headers: webhook.handshake.answer.headers.clone(),
+                response: webhook.handshake.answer.body.clone(),
             },
             resumed_in: webhook.resumed_in,
             job: job.or_else(|| later.job.clone().map(Part::Later)),
@@ -340,17 +347,6 @@ fn restore_outbox(
     Ok(outbox)
 }
 
-fn restore_audit(records: Vec<EntryRecord>, later: &mut Later) -> Result<AuditLog, Unreadable> {
-    let mut entries = vec![];
-    for (at, name, by) in records {
-        match Change::from_name(&name) {
-            Some(change) => entries.push(Entry { at: from_millis(at)?, change, by }),
-            None => later.audit.push((at, name, by)),
-        }
-    }
-    Ok(AuditLog::restore(entries))
-}
-
 impl JobRecord {
     fn of(job: BulkJob) -> Self {
         Self {
@@ -392,10 +388,6 @@ impl PauseRecord {
             failing_since: optional_time(self.failing_since)?,
         })
     }
-}
-
-fn entry_record(entry: &Entry) -> EntryRecord {
-    (millis(entry.at), entry.change.name().to_owned(), entry.by)
 }
 
 fn reason(name: &str) -> PauseReason {

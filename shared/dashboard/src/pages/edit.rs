@@ -102,7 +102,8 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let needs_key = destination::format(&destination).is_some_and(needs_key);
     let url = (!needs_key).then(|| form.text("url").to_owned());
     let settings = WebhookPatch { url, ..settings(&form) };
-    match viewer.admin.register(by, NewWebhook { destination: Some(destination), settings }).await {
+    let secret = Some(form.text("secret").trim().to_owned()).filter(|text| !text.is_empty());
+    match viewer.admin.register(by, NewWebhook { destination: Some(destination), secret, settings }).await {
         Ok(webhook) => {
             let shaken = match &webhook.handshake.reason {
                 None => "The handshake passed. The webhook is active.",

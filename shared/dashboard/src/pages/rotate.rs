@@ -1,6 +1,7 @@
 //! The rotation of a secret: its beginning, its end, and how it is undone.
 
 use axum::body::Body;
+use statuspulse_core::admin::commands::NewSecret;
 use statuspulse_core::signature::RotationStyle;
 
 use super::confirm::confirm;
@@ -15,7 +16,7 @@ pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, bod
     let id = id(&path, "webhook")?;
     let form = Form::read(body).await?;
     let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
-    let rotated = viewer.admin.rotate_secret(by, id, style).await;
+    let rotated = viewer.admin.rotate_secret(by, id, NewSecret { style, ..NewSecret::default() }).await;
     said(
         id,
         rotated.map(|(secret, until)| {

@@ -15,7 +15,7 @@ use statuspulse_core::figures::OfResume;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{COUNTED, DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
-use statuspulse_core::webhook::{JobKind, Settings, State, Webhook};
+use statuspulse_core::webhook::{Handshake, JobKind, Settings, State, Webhook};
 
 use super::confirm::{ConfirmPage, confirm, name_even_if_unreadable};
 use super::deliveries::{Row, period};
@@ -97,6 +97,8 @@ enum How {
         took: String,
         /// The status that the handshake needs.
         needed: u16,
+        /// The endpoint's headers and the start of its body.
+        answer: Option<String>,
     },
     Paused {
         why: &'static str,
@@ -175,6 +177,7 @@ impl How {
                 reason: webhook.handshake.reason.clone().unwrap_or_default(),
                 at: time(webhook.handshake.at),
                 took: millis(webhook.handshake.duration),
+                answer: answered(&webhook.handshake),
             },
             (_, Some((JobKind::Release, job)), _) if held > 0 => Self::Draining {
                 done: job.drained.saturating_sub(held),
@@ -436,3 +439,11 @@ pub(super) async fn ask_discard(manager: Manager, path: Path<String>) -> Answer 
 
 /// For the template: the number of failed retries that pause a webhook.
 const LADDER_END: u8 = FAILURES_TO_PAUSE;
+
+/// What the endpoint answered to a handshake that failed.
+fn answered(handshake: &Handshake) -> Option<String> {
+    let code = handshake.status_code.filter(|_| !handshake.ok)?;
+    let headers = handshake.answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    let body = handshake.answer.body.as_deref().unwrap_or_default();
+    Some(format!("{code}\n{}\n{body}", headers.collect::<String>()))
+}

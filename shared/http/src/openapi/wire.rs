@@ -25,6 +25,9 @@ pub(crate) const EVENT: &str = "evt_01JD8V1Q8MZ4T4K0D8N6S2W3Y4";
 pub(crate) const DELIVERY: &str = "dlv_01JD8V1Q8MZ4T4K0D8N6S2W3Y5";
 pub(crate) const AUDIT: &str = "aud_01JD8V1Q8MZ4T4K0D8N6S2W3Y6";
 
+/// The form of a secret, as in `secret.rs` of the core.
+pub(crate) const SECRET: &str = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$";
+
 /// Declares types without values, each of which names a schema.
 macro_rules! named {
     ($($name:ident = $schema:expr;)*) => {$(
@@ -57,7 +60,7 @@ named! {
         Actor::ALL.iter().map(|each| each.name()),
     );
     Time = time();
-    Secret = text("^whsec_[A-Za-z0-9+/]{43}=$", "A webhook's secret.");
+    Secret = text(SECRET, "A webhook's secret.");
     EventType = names("What happened to the incident.", Kind::ALL.iter().map(|each| each.name()));
     DeliveryStatus = names(
         "`waiting`: an earlier event of the incident is not finished. `retrying`: an attempt is scheduled, \

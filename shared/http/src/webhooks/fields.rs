@@ -1,6 +1,6 @@
 //! Reads the request bodies of `/v1/webhooks` into commands of the core.
 
-use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
+use statuspulse_core::admin::commands::{NewSecret, NewWebhook, WebhookPatch};
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::admin::preview::PreviewOf;
 use statuspulse_core::admin::probe::TestSecrets;
@@ -12,7 +12,8 @@ use statuspulse_core::signature::RotationStyle;
 pub(super) fn new_webhook(body: &[u8]) -> Result<NewWebhook> {
     let mut fields = Fields::of_body(body)?;
     let destination = fields.text("destination").map(String::from);
-    Ok(NewWebhook { destination, settings: settings(fields) })
+    let secret = fields.text("secret").map(String::from);
+    Ok(NewWebhook { destination, secret, settings: settings(fields) })
 }
 
 pub(super) fn patch(body: &[u8]) -> Result<WebhookPatch> {
@@ -55,8 +56,12 @@ pub(super) fn held(body: &[u8]) -> Result<HeldDeliveries> {
     choice(body, "held", [("deliver", HeldDeliveries::Deliver), ("discard", HeldDeliveries::Discard)])
 }
 
-pub(super) fn style(body: &[u8]) -> Result<RotationStyle> {
-    choice(body, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)])
+pub(super) fn new_secret(body: &[u8]) -> Result<NewSecret> {
+    let mut fields = Fields::of_body(body)?;
+    let style =
+        chosen(&mut fields, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)]);
+    let secret = fields.text("secret").map(String::from);
+    Ok(NewSecret { style, secret, refused: fields.into_refused() })
 }
 
 /// Reads a body whose only field, `name`, is one of two choices. An absent field gives the default.

@@ -148,11 +148,19 @@ fn state() -> Vec<Operation> {
 }
 
 fn secret() -> Vec<Operation> {
-    let style = choice(
-        "style",
-        ["joined", "split"],
-        "`joined` (the default): X-StatusPulse-Signature has both signatures, the new one first. `split`: it \
-         has only the old one, and X-StatusPulse-Signature-Next has the new one.",
+    let asked = closed(
+        &[],
+        [
+            (
+                "style",
+                one_of(
+                    ["joined", "split"],
+                    "`joined` (the default): X-StatusPulse-Signature has both signatures, the new one first. `split`: it \
+                     has only the old one, and X-StatusPulse-Signature-Next has the new one.",
+                ),
+            ),
+            ("secret", or_null(own_secret("Your own new secret. Without it one is made."))),
+        ],
     );
     vec![
         operation("post", "/v1/webhooks/{id}/rotate-secret", "rotateSecret", "Rotate the secret")
@@ -162,7 +170,7 @@ fn secret() -> Vec<Operation> {
             ))
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
-            .optional_body("RotateSecret", style, &json!({ "style": "joined" }))
+            .optional_body("RotateSecret", asked, &json!({ "style": "joined" }))
             .answers::<RotatedView<'_>>(200, "The new secret.", &json!({
                 "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", "window_ends_at": "2026-11-25T12:00:00Z",
             }))
@@ -310,12 +318,27 @@ fn new() -> Value {
                     "The key of the PagerDuty integration. Only for the destination {keyed}."
                 ))),
             ),
+            (
+                "secret",
+                or_null(own_secret(
+                    "Your own secret, so that the endpoint can check the signature of the handshake. Without it a new one \
+                     is made.",
+                )),
+            ),
             ("events", events()),
             ("monitor_groups", or_null(groups())),
             ("description", or_null(description())),
             ("headers", or_null(headers())),
         ],
     )
+}
+
+fn own_secret(description: &str) -> Value {
+    json!({ "type": "string", "pattern": wire::SECRET, "description": format!(
+        "{description} `whsec_` and the base64 of {} to {} bytes.",
+        limits::SECRET_KEY_BYTES.start(),
+        limits::SECRET_KEY_BYTES.end()
+    ) })
 }
 
 fn change() -> Value {
@@ -382,7 +405,7 @@ fn webhook() -> Value {
         "events": ["incident_opened", "incident_resolved"], "monitor_groups": ["payment-processing"],
         "description": null, "headers": {}, "status": "active", "paused": null, "consecutive_failures": 0,
         "failing_since": null, "held_deliveries": 0,
-        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z", "duration_ms": 87 },
+        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z", "duration_ms": 87, "response_headers": [], "response": null },
         "secret_window_ends_at": null, "created_at": "2026-11-24T12:00:00Z", "updated_at": "2026-11-24T12:00:00Z",
     })
 }

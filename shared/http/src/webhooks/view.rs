@@ -11,6 +11,7 @@ use statuspulse_core::target::HIDDEN;
 use statuspulse_core::webhook::{Handshake, Pause, Settings, State, Webhook};
 use utoipa::ToSchema;
 
+use crate::header::HeaderView;
 use crate::millis;
 use crate::openapi::wire;
 
@@ -96,6 +97,11 @@ struct HandshakeView<'a> {
     #[schema(value_type = wire::Time)]
     at: Timestamp,
     duration_ms: u64,
+    /// The headers of the response, if the handshake failed: at most 1 KiB together.
+    response_headers: Vec<HeaderView<'a>>,
+    /// The start of the response body, as text, if the handshake failed.
+    #[schema(required = true)]
+    response: Option<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -176,6 +182,8 @@ impl<'a> HandshakeView<'a> {
             reason: handshake.reason.as_deref(),
             at: handshake.at,
             duration_ms: millis(handshake.duration),
+            response_headers: handshake.answer.headers.iter().map(HeaderView::of).collect(),
+            response: handshake.answer.body.as_deref(),
         }
     }
 }
