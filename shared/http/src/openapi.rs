@@ -5,12 +5,14 @@
 //! core. The document is written to `docs/openapi.json`. A test fails if that file is out of date, and
 //! [`docs`](crate::docs) serves it, so the program does not build the document at run time.
 //!
-//! This module puts the parts together, so it uses all resources. They use only [`operation`] and [`wire`].
+//! This module puts the parts together, so it uses all resources. They use only [`operation`] and [`wire`]. [`sent`] describes
+//! what endpoints receive.
 //!
 //! Tests check what the types cannot guarantee (`tests/api/document.rs`): that the router has exactly these routes,
 //! that the roles are right, and that every answer seen by a test matches its description.
 
 pub(crate) mod operation;
+pub(crate) mod sent;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,8 @@ pub fn openapi() -> String {
         schemas.extend(operation.schemas);
         paths.entry(operation.path).or_default().insert(operation.method.to_owned(), operation.value);
     }
+    let (webhooks, bodies) = sent::webhooks();
+    schemas.extend(bodies);
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -41,6 +45,7 @@ pub fn openapi() -> String {
         "servers": [{ "url": "/" }],
         "tags": tags(),
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "schemas": schemas,
             "responses": operation::responses(),

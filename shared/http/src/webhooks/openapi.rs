@@ -405,7 +405,7 @@ fn webhook() -> Value {
         "events": ["incident_opened", "incident_resolved"], "monitor_groups": ["payment-processing"],
         "description": null, "headers": {}, "status": "active", "paused": null, "consecutive_failures": 0,
         "failing_since": null, "held_deliveries": 0,
-        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z", "duration_ms": 87, "response_headers": [], "response": null },
+        "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z", "duration_ms": 87 },
         "secret_window_ends_at": null, "created_at": "2026-11-24T12:00:00Z", "updated_at": "2026-11-24T12:00:00Z",
     })
 }

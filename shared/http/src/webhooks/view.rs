@@ -97,10 +97,12 @@ struct HandshakeView<'a> {
     #[schema(value_type = wire::Time)]
     at: Timestamp,
     duration_ms: u64,
-    /// The headers of the response, if the handshake failed: at most 1 KiB together.
+    /// Only if the handshake failed: the headers of the response, at most 1 KiB together.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     response_headers: Vec<HeaderView<'a>>,
-    /// The start of the response body, as text, if the handshake failed.
-    #[schema(required = true)]
+    /// Only if the handshake failed: the start of the response body, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<&'a str>,
 }
 

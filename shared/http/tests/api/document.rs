@@ -192,13 +192,15 @@ async fn a_field_that_is_not_described_is_refused() {
     assert!(tried > 10, "no request bodies were found");
 }
 
-/// The body of a registration, the body of a change and the webhook in the answers. The destination cannot be changed.
+/// The body of a registration, the body of a change and the webhook in the answers. The destination cannot be changed, and a
+/// secret is rotated, and never shown.
 #[test]
 fn every_setting_of_a_webhook_is_described() {
-    let schemas = [("NewWebhook", ""), ("WebhookChange", "destination"), ("Webhook", "")];
+    let schemas: [(&str, &[&str]); 3] =
+        [("NewWebhook", &[]), ("WebhookChange", &["destination", "secret"]), ("Webhook", &["secret"])];
     for (schema, except) in schemas {
         let described = &DOCUMENT["components"]["schemas"][schema]["properties"];
-        for name in NewWebhook::FIELDS.into_iter().filter(|name| *name != except) {
+        for name in NewWebhook::FIELDS.into_iter().filter(|name| !except.contains(name)) {
             assert!(described[name].is_object(), "{schema} has no description of {name}");
         }
     }
@@ -270,4 +272,58 @@ fn each_operation_has_an_id_a_summary_a_tag_and_its_path_parameters() {
             assert!(described, "{} does not describe {name}", operation.id());
         }
     }
+}
+
+/// The `webhooks` section and the guide for receivers describe what is sent: bodies and headers.
+#[tokio::test]
+async fn what_endpoints_receive_is_described() {
+    let world = World::new().await;
+    let create = json!({ "url": "https://hooks.yourcompany.com/statuspulse", "events": ["incident_opened"] });
+    let made = world.admin().post("/v1/webhooks", &create).await.expect(StatusCode::CREATED);
+    let path = format!("/v1/webhooks/{}", made["id"].as_str().unwrap());
+    let mut sent = vec![world.receiver.latest()];
+    let asked =
+        ["incident_opened", "incident_updated", "incident_resolved"].map(|event| json!({ "event": event }));
+    for asked in asked.into_iter().chain([json!({})]) {
+        world.admin().post(&format!("{path}/test"), &asked).await.expect(StatusCode::OK);
+        sent.push(world.receiver.latest());
+    }
+    let rotate = json!({ "style": "split" });
+    world.admin().post(&format!("{path}/rotate-secret"), &rotate).await.expect(StatusCode::OK);
+    world.admin().post(&format!("{path}/test"), &json!({})).await.expect(StatusCode::OK);
+    sent.push(world.receiver.latest());
+
+    let mut seen = BTreeSet::new();
+    for call in sent {
+        let body: Value = serde_json::from_slice(&call.body).unwrap();
+        let event = body["event_type"].as_str().unwrap();
+        let described = &DOCUMENT["webhooks"][event]["post"];
+        assert_fits(&described["requestBody"]["content"]["application/json"]["schema"], &body, event);
+        let own = |(name, _): &&(String, String)| !["Content-Type", "User-Agent"].contains(&name.as_str());
+        let headers: Vec<_> = call.headers.iter().filter(own).collect();
+        for parameter in described["parameters"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            let found = headers.iter().find(|(header, _)| header == name);
+            assert!(found.is_some() || parameter["required"] == false, "{event} has no {name}");
+            let Some((_, value)) = found else { continue };
+            let value = match parameter["schema"]["type"].as_str() {
+                Some("integer") => json!(value.parse::<u64>().unwrap()),
+                _ => json!(value),
+            };
+            assert_fits(&parameter["schema"], &value, &format!("{name} of {event}"));
+            seen.insert(name.to_owned());
+        }
+        for (name, _) in headers {
+            let is_described =
+                described["parameters"].as_array().unwrap().iter().any(|one| one["name"] == **name);
+            assert!(is_described, "{name} of {event} is not described");
+        }
+    }
+    let guide =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/receiving.md"))
+            .unwrap();
+    let table = guide.split("| Header | Value |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let in_guide: BTreeSet<_> =
+        table.split("\n| `").skip(1).map(|row| row.split('`').next().unwrap().to_owned()).collect();
+    assert_eq!(seen, in_guide);
 }

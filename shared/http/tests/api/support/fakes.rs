@@ -387,24 +387,33 @@ impl Queue for Store {
 
 /// The endpoint behind all URLs. It answers 200 unless set otherwise.
 #[derive(Default)]
-pub(crate) struct Receiver(Mutex<Option<Result<Reply, Failure>>>);
+pub(crate) struct Receiver {
+    answer: Mutex<Option<Result<Reply, Failure>>>,
+    calls: Mutex<Vec<Call>>,
+}
 
 impl Receiver {
     pub(crate) fn answers(&self, status: u16) {
-        *self.0.lock().unwrap() =
+        *self.answer.lock().unwrap() =
             Some(Ok(Reply { status, retry_after: None, headers: vec![], body: vec![] }));
     }
 
     pub(crate) fn fails(&self, class: Class, reason: &str) {
-        *self.0.lock().unwrap() = Some(Err(Failure::new(class, reason)));
+        *self.answer.lock().unwrap() = Some(Err(Failure::new(class, reason)));
+    }
+
+    /// The latest call.
+    pub(crate) fn latest(&self) -> Call {
+        self.calls.lock().unwrap().last().unwrap().clone()
     }
 }
 
 #[async_trait]
 impl Sender for Receiver {
-    async fn send(&self, _: Call) -> PortResult<Sent> {
+    async fn send(&self, call: Call) -> PortResult<Sent> {
+        self.calls.lock().unwrap().push(call);
         let well = || Ok(Reply { status: 200, retry_after: None, headers: vec![], body: vec![] });
-        let result = self.0.lock().unwrap().clone().unwrap_or_else(well);
+        let result = self.answer.lock().unwrap().clone().unwrap_or_else(well);
         Ok(Sent { result, began_after: Duration::ZERO, duration: Duration::from_millis(42) })
     }
 }
