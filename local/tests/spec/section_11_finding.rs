@@ -90,3 +90,32 @@ async fn a_delivery_is_found_from_every_page() {
     let of_event = browser.open(&leads_to(&event).await).await;
     assert_eq!(of_event.html.matches("<th scope=\"row\">").count(), 2);
 }
+
+#[tokio::test]
+async fn a_time_of_a_filter_or_a_setting_can_have_any_offset() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    world.publish(&opened("A")).await;
+    world.run_until_idle().await;
+    let found = async |filter: &str| world.all(&format!("/v1/deliveries?{filter}")).await.len();
+    // It is 14:22:01 UTC. An unencoded + means a space in a query.
+    for since in [
+        "15:22:01%2B01:00",
+        "15:22:01+01:00",
+        "15:22:01 01:00".replace(' ', "%20").as_str(),
+        "08:52:01-05:30",
+        "14:22:01z",
+    ] {
+        assert_eq!(found(&format!("since=2024-03-15T{since}")).await, 1, "{since}");
+        assert_eq!(found(&format!("until=2024-03-15T{since}")).await, 0, "{since}");
+    }
+    assert_eq!(found("since=2024-03-15T14:22:01%2B01:00").await, 1);
+    assert_eq!(found("since=2024-03-15T14:22:01-01:00").await, 0);
+    assert_eq!(world.get("/v1/deliveries?since=2024-03-15T14:22:01").await.refused(), ["since"]);
+    let redelivered = json!({"since": "2024-03-15T15:22:01+01:00"});
+    world.act_with(&hook, "redeliver", redelivered).await.expect(202);
+    let key = json!({"role": "viewer", "expires_at": "2024-03-15T16:22:02+02:00"});
+    assert_eq!(world.post("/v1/keys", &key).await.expect(201)["expires_at"], "2024-03-15T14:22:02Z");
+    let past = json!({"role": "viewer", "expires_at": "2024-03-15T16:22:01+02:00"});
+    assert_eq!(world.post("/v1/keys", &past).await.refused(), ["/expires_at"]);
+}

@@ -318,7 +318,7 @@ impl<'a> Payload<'a> {
             fields.refuse("status", format!("must be one of {}", event_type.statuses().join(", ")));
         }
         for name in EventType::ALL.iter().map(|each| each.time_field()) {
-            let time = fields.timestamp(name);
+            let time = fields.utc(name);
             if name == event_type.time_field() {
                 fields.require(name, time);
             }

@@ -11,6 +11,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -117,8 +119,14 @@ impl<'a> Fields<'a> {
         self.get(name, "a list of strings")
     }
 
-    /// Takes the field as a time: ISO 8601, UTC, with `Z`.
+    /// Takes the field as a time in any form of RFC 3339.
     pub fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
+        let text = self.text(name)?;
+        self.check(name, parse_time(&text))
+    }
+
+    /// Takes the field as a time in the one form that a payload may have.
+    pub(crate) fn utc(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.text(name)?;
         self.check(name, parse_utc(&text))
     }
@@ -199,24 +207,80 @@ pub(crate) fn escape(key: &str) -> String {
 /// Parses a time in ISO 8601, UTC, with `Z`. The payload specification allows no other form.
 pub fn parse_utc(text: &str) -> Result<Timestamp, String> {
     let expected = "must be a time in ISO 8601, UTC, such as 2024-03-15T14:22:01Z";
+    match text.strip_suffix('Z').and_then(civil) {
+        Some(time) => time.map(|time| instant(time, Offset::UTC)).map_err(|why| format!("{expected}; {why}")),
+        None if text.len() > 10 && !text.ends_with('Z') => {
+            Err(format!("{expected}; end it with Z, not with an offset"))
+        }
+        None => Err(expected.to_owned()),
+    }
+}
+
+/// Parses a time in any form of RFC 3339, for filters and settings.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let expected = "must be a time in RFC 3339, such as 2024-03-15T14:22:01Z or 2024-03-15T15:22:01+01:00";
+    let text = text.to_ascii_uppercase();
+    let (time, offset) = match text.strip_suffix('Z') {
+        Some(time) => (time, Some(Offset::UTC)),
+        None => match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
+            Some((time, offset)) => (time, offset_of(offset)),
+            None => return Err(expected.to_owned()),
+        },
+    };
+    match (civil(time), offset) {
+        (Some(Ok(time)), Some(offset)) => Ok(instant(time, offset)),
+        (Some(Err(why)), _) => Err(format!("{expected}; {why}")),
+        _ => Err(expected.to_owned()),
+    }
+}
+
+/// The offset of a text such as `+01:00`.
+fn offset_of(text: &str) -> Option<Offset> {
+    let (sign, rest) = text.split_at_checked(1)?;
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |text: &str, most: i32| {
+        let number = Some(text).filter(|text| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit()));
+        number?.parse().ok().filter(|number| (0..=most).contains(number))
+    };
+    let seconds = number(hours, 23)? * 3600 + number(minutes, 59)? * 60;
+    let seconds = match sign {
+        "+" => seconds,
+        "-" => -seconds,
+        _ => return None,
+    };
+    Offset::from_seconds(seconds).ok()
+}
+
+/// A date and a time of day without its zone. `None` if the text has another shape, and an error that says why if there is
+/// no such time.
+fn civil(text: &str) -> Option<Result<DateTime, &'static str>> {
     let bytes = text.as_bytes();
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    let shaped = bytes.len() >= 20
-        && text.ends_with('Z')
+    let shaped = bytes.len() >= 19
         && separators.iter().all(|&(at, byte)| bytes[at] == byte)
-        && (bytes.len() == 20 || (bytes[19] == b'.' && bytes.len() > 21))
+        && (bytes.len() == 19 || (bytes[19] == b'.' && bytes.len() > 20))
         && bytes.iter().enumerate().all(|(at, byte)| {
-            byte.is_ascii_digit()
-                || at + 1 == bytes.len()
-                || at == 19
-                || separators.iter().any(|&(separator, _)| separator == at)
+            byte.is_ascii_digit() || at == 19 || separators.iter().any(|&(separator, _)| separator == at)
         });
     if !shaped {
-        let zone =
-            if text.len() > 10 && !text.ends_with('Z') { "; end it with Z, not with an offset" } else { "" };
-        return Err(format!("{expected}{zone}"));
+        return None;
     }
-    text.parse().map_err(|_| format!("{expected}; there is no such time"))
+    if text.starts_with("0000") {
+        return Some(Err("the year must be 0001 or later"));
+    }
+    if &text[17..19] == "60" {
+        return Some(Err("seconds end at 59"));
+    }
+    // What is finer than a nanosecond changes nothing here.
+    let text = &text[..text.len().min(29)];
+    Some(text.parse().map_err(|_| "there is no such time"))
+}
+
+/// The instant of a time in a zone. The last day of the year 9999 has instants that no record can have; the last one that
+/// it can have is as good: nothing is ever later.
+fn instant(time: DateTime, offset: Offset) -> Timestamp {
+    let limit = if time.year() < 5000 { Timestamp::MIN } else { Timestamp::MAX };
+    offset.to_timestamp(time).unwrap_or(limit)
 }
 
 /// An object's entries in order.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use statuspulse_core::Error;
 use statuspulse_core::event::Envelope;
-use statuspulse_core::fields::parse_utc;
+use statuspulse_core::fields::{parse_time, parse_utc};
 use statuspulse_core::ids::{AccountId, DeliveryId, EventId, KeyPeriod, WebhookId};
 
 #[test]
@@ -17,7 +17,10 @@ fn a_time_is_iso_8601_utc_with_z() {
         ("2024-03-15T14:22:01.123456789Z", 1_710_512_521_123),
         ("2024-02-29T23:59:59Z", 1_709_251_199_000),
         ("0001-01-01T00:00:00Z", -62_135_596_800_000),
+        ("2024-03-15T14:22:01.1234567890123Z", 1_710_512_521_123),
+        ("9999-12-31T23:59:59Z", Timestamp::MAX.as_millisecond()),
     ] {
+        assert_eq!(parse_time(text).unwrap().as_millisecond(), millis, "{text}");
         assert_eq!(parse_utc(text).unwrap().as_millisecond(), millis, "{text}");
     }
     for text in [
@@ -41,6 +44,8 @@ fn a_time_is_iso_8601_utc_with_z() {
         "2023-02-29T14:22:01Z",
         "2024-03-15T25:22:01Z",
         "2024-03-15T14:61:01Z",
+        "2024-03-15T23:59:60Z",
+        "0000-03-15T14:22:01Z",
         "2024-03-15T14:22:01Z ",
         "2024-03-15T14:22:01ZZ",
         "２０２４-03-15T14:22:01Z",
@@ -48,6 +53,44 @@ fn a_time_is_iso_8601_utc_with_z() {
     ] {
         let refused = parse_utc(text).unwrap_err();
         assert!(refused.starts_with("must be a time in ISO 8601"), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn filters_and_settings_take_any_offset() {
+    for (text, millis) in [
+        ("2024-03-15T14:22:01+00:00", 1_710_512_521_000),
+        ("2024-03-15T14:22:01-00:00", 1_710_512_521_000),
+        ("2024-03-15T14:22:01z", 1_710_512_521_000),
+        ("2024-03-15t15:22:01+01:00", 1_710_512_521_000),
+        ("2024-03-15T08:52:01.5-05:30", 1_710_512_521_500),
+        ("2024-03-16T14:21:01+23:59", 1_710_512_521_000),
+        ("9999-12-31T23:59:59-12:00", Timestamp::MAX.as_millisecond()),
+        ("0001-01-01T00:00:00+23:59", -62_135_596_800_000 - 86_340_000),
+    ] {
+        assert_eq!(parse_time(text).unwrap().as_millisecond(), millis, "{text}");
+        assert!(parse_utc(text).is_err(), "a payload may not have {text}");
+    }
+    for text in [
+        "",
+        "Z",
+        "+01:00",
+        "2024-03-15",
+        "2024-03-15T14:22:01",
+        "2024-03-15T14:22:01+01",
+        "2024-03-15T14:22:01+0100",
+        "2024-03-15T14:22:01+24:00",
+        "2024-03-15T14:22:01+01:60",
+        "2024-03-15T14:22:01*01:00",
+        "2024-03-15 14:22:01Z",
+        "2024-02-30T14:22:01+01:00",
+        "2024-03-15T14:22:60+01:00",
+        "0000-03-15T14:22:01+01:00",
+        "2024-03-15T14:22:01+0é:0",
+        "2024-03-15T14:22:01.+01:00",
+    ] {
+        let refused = parse_time(text).unwrap_err();
+        assert!(refused.starts_with("must be a time in RFC 3339"), "{text}: {refused}");
     }
 }
 

@@ -83,8 +83,8 @@ are held until it is resumed.
 
 Send an API key with each call: `Authorization: Bearer <key>`. Request bodies are JSON objects; \
 `Content-Type` is ignored. Unknown fields and parameters are refused, and so are duplicate keys. In a \
-request body `null` means the same as an absent field, unless a call says otherwise. Times are ISO 8601 in \
-UTC, with `Z`.
+request body `null` means the same as an absent field, unless a call says otherwise. Times in answers and \
+payloads are ISO 8601 in UTC, with `Z`; filters and settings take any offset of RFC 3339.
 
 Errors are problem documents (RFC 9457). `code` is for programs and never changes, `detail` is for people, \
 and `errors` lists every invalid field. An unknown path is answered with 404 `unknown_path`, and an \

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use statuspulse_core::error::{Error, FieldError, Result};
-use statuspulse_core::fields::parse_utc;
+use statuspulse_core::fields::parse_time;
 use url::form_urlencoded;
 
 /// The parameters that have not been read yet, and the errors so far.
@@ -50,10 +50,10 @@ impl<'a> Query<'a> {
         value
     }
 
-    /// Takes a parameter that must be a time in UTC.
+    /// Takes a parameter that must be a time in RFC 3339. In a query a `+` means a space, so a space before an offset is one.
     pub(crate) fn timestamp(&mut self, name: &'static str) -> Option<Timestamp> {
         let text = self.text(name)?;
-        match parse_utc(&text) {
+        match parse_time(&text.replace(' ', "+")) {
             Ok(time) => Some(time),
             Err(detail) => {
                 self.refuse(name, detail);

@@ -11,7 +11,7 @@ use statuspulse_core::admin::query::DeliverySearch;
 use statuspulse_core::attempt::Class;
 use statuspulse_core::delivery::{AttemptFilter, Delivery, DeliveryFilter, Status};
 use statuspulse_core::event::EventType;
-use statuspulse_core::fields::parse_utc;
+use statuspulse_core::fields::parse_time;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits;
 use statuspulse_core::webhook::Webhook;
@@ -219,7 +219,7 @@ fn yesterday(now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
 fn search(form: &Form, one: Option<WebhookId>, now: Timestamp) -> Result<DeliverySearch, String> {
     let moment = |name: &str| match form.text(name) {
         "" => Ok(None),
-        text => parse_utc(text).map(Some).map_err(|detail| format!("{name} {detail}")),
+        text => parse_time(text).map(Some).map_err(|detail| format!("{name} {detail}")),
     };
     let (from, to) = match form.text("range") {
         range if range == YESTERDAY.0 => yesterday(now),

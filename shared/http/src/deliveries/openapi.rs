@@ -141,13 +141,13 @@ fn filters(operation: Operation) -> Operation {
         )
         .query(
             "since",
-            &reference::<wire::Time>(),
+            &reference::<wire::AnyTime>(),
             "Accepted at this time or later.",
             Some("2026-11-24T00:00:00Z"),
         )
         .query(
             "until",
-            &reference::<wire::Time>(),
+            &reference::<wire::AnyTime>(),
             "Accepted before this time.",
             Some("2099-12-31T00:00:00Z"),
         )
@@ -174,7 +174,7 @@ fn filters(operation: Operation) -> Operation {
 fn since() -> Value {
     closed(
         &["since"],
-        [("since", described::<wire::Time>("Redeliver only events accepted at this time or later."))],
+        [("since", described::<wire::AnyTime>("Redeliver only events accepted at this time or later."))],
     )
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             ),
             (
                 "expires_at",
-                or_null(described::<wire::Time>(
+                or_null(described::<wire::AnyTime>(
                     "When the key stops being valid. Must be in the future; null means never.",
                 )),
             ),

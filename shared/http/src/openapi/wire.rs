@@ -60,6 +60,7 @@ named! {
         Actor::ALL.iter().map(|each| each.name()),
     );
     Time = time();
+    AnyTime = any_time();
     Secret = text(SECRET, "A webhook's secret.");
     EventType = names("What happened to the incident.", Kind::ALL.iter().map(|each| each.name()));
     DeliveryStatus = names(
@@ -104,11 +105,19 @@ fn text(pattern: &str, description: &str) -> Object {
     object.description(Some(description)).build()
 }
 
-/// The form that `fields.rs` of the core accepts. `format: date-time` alone would also allow other offsets.
+/// The form of times in answers and payloads. `format: date-time` alone would also allow other offsets.
 fn time() -> Object {
+    let mut time =
+        text("^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?Z$", "A time: ISO 8601, UTC, with `Z`.");
+    time.format = Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
+    time
+}
+
+/// The form of times in filters and settings.
+fn any_time() -> Object {
     let mut time = text(
-        "^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?Z$",
-        "A time: ISO 8601, UTC, with `Z`.",
+        "^\\d{4}-\\d{2}-\\d{2}[Tt]\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?([Zz]|[+-]\\d{2}:\\d{2})$",
+        "A time: RFC 3339, with any offset.",
     );
     time.format = Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
     time

@@ -134,7 +134,7 @@ async fn every_wrong_filter_is_named_at_once() {
     let world = World::new().await;
     let path = format!("/v1/webhooks/{}/deliveries", webhook(&world).await);
     let query =
-        "status=lost&event_type=x&since=yesterday&until=2026-11-24T12:01:00%2B01:00&state=failed&limit=0";
+        "status=lost&event_type=x&since=yesterday&until=2026-11-24T12:01:00&state=failed&limit=0";
     let answer = world.viewer().get(&format!("{path}?{query}")).await;
     answer.names(&["status", "event_type", "since", "until", "limit", "state"]);
     world.viewer().get(&format!("{path}?status=failed&status=held")).await.names(&["status"]);
@@ -190,7 +190,7 @@ async fn all_deliveries_that_failed_since_a_time_are_redelivered() {
     let answer = world.admin().post(&path, &since).await.expect(StatusCode::ACCEPTED);
     assert_eq!(answer, json!({ "deliveries": 1 }));
     world.admin().post(&path, &json!({})).await.names(&["/since"]);
-    world.admin().post(&path, &json!({ "since": "2026-11-24T12:00:30+00:00" })).await.names(&["/since"]);
+    world.admin().post(&path, &json!({ "since": "2026-11-24T12:00:30" })).await.names(&["/since"]);
     world.admin().post(&path, &json!({ "since": START, "until": START })).await.names(&["/until"]);
     world.admin().post_nothing(&path).await.refused(400, "malformed_body");
 }
