@@ -91,7 +91,7 @@ impl Server {
 
     /// Creates a sign-in link that opens the dashboard once, with the role of this key.
     pub(crate) async fn dashboard_link(&self, key: &str) -> Result<String> {
-        Ok(self.admin.buy_link(key).await?.url)
+        Ok(self.admin.buy_link(key, None).await?.url)
     }
 
     /// Stops accepting calls and messages. Returns when the work in progress is finished and on disk.

@@ -11,6 +11,7 @@ mod invariants;
 mod preview;
 mod random_runs;
 mod section_01_registration;
+mod section_01_repeated_calls;
 mod section_02_triggers;
 mod section_03_publishing;
 mod section_04_delivery_and_signature;

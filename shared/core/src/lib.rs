@@ -39,6 +39,7 @@ pub mod limits;
 pub mod message;
 pub mod notification;
 mod notification_text;
+pub mod once;
 pub mod outbox;
 pub mod ports;
 pub mod publisher;

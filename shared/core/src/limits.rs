@@ -19,6 +19,8 @@ pub const DOCS_SEARCH_WORDS: usize = 8;
 pub const DOCS_SEARCH_RESULTS: usize = 40;
 /// Idempotency key, in characters: the limit of other APIs, Stripe's among them.
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
+/// How long a call that shows something once shows the same again when it is repeated with its idempotency key.
+pub const SHOWN_AGAIN_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Incident id, in characters.
 pub const INCIDENT_ID_CHARS: usize = 200;
 /// Monitor groups per event or webhook.

@@ -28,6 +28,7 @@ use crate::event::Event;
 use crate::figures::{Counts, Fact, Owner, Pending};
 use crate::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::message::{AttemptKey, DomainEvent, ScheduledMessage};
+use crate::once::Draw;
 use crate::quota::Quotas;
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
@@ -109,6 +110,8 @@ pub trait Accounts: Send + Sync {
     async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool>;
     /// Remembers that the key was used. Of several calls at almost the same time one may count.
     async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()>;
+    /// Stores what a call has drawn. If an equal call has stored a draw that is not [over](Draw::is_over), returns that one.
+    async fn keep_draw(&self, draw: &Draw) -> PortResult<Draw>;
     /// Stores an entry of an account's audit log, for an act that is no change of a record here.
     async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()>;
     /// The account's audit log, or the part about one webhook, newest first. A page may be short, or even empty, and not

@@ -8,6 +8,7 @@ use statuspulse_core::admin::accounts::revoked_key;
 use statuspulse_core::audit::{AccountEntry, Actor};
 use statuspulse_core::ids::{AccountId, AuditId, KeyId, WebhookId};
 use statuspulse_core::limits;
+use statuspulse_core::once::Draw;
 use statuspulse_core::ports::{Accounts, Conflict, Page, PortResult, Usage};
 use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::{from_millis, millis};
@@ -129,6 +130,10 @@ impl Accounts for Embedded {
             connection.prepare_cached(known)?.exists((owner, id))
         };
         self.writer.write(Some(account), "revoking a key", work, |_| {}).await
+    }
+
+    async fn keep_draw(&self, draw: &Draw) -> PortResult<Draw> {
+        self.store_draw(draw).await
     }
 
     async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()> {

@@ -11,6 +11,7 @@ mod audit;
 mod columns;
 mod deliveries;
 mod delivery_rows;
+mod draws;
 mod entry;
 mod fair_queue;
 mod figures;

@@ -12,6 +12,7 @@ use crate::Embedded;
 use crate::accounts::count_kept;
 use crate::audit::prune_entries;
 use crate::columns::{bytes16, time};
+use crate::draws::prune_draws;
 use crate::figures::prune_figures;
 
 impl Embedded {
@@ -42,6 +43,8 @@ impl Embedded {
             .write(None, "pruning", move |connection| prune_entries(connection, before), |_| {})
             .await?
         {}
+        let at = millis(now);
+        self.writer.write(None, "pruning", move |connection| prune_draws(connection, at), |_| {}).await?;
         self.writer.write(None, "pruning", move |connection| prune_sessions(connection, now), |_| {}).await?;
         while self.writer.write(None, "returning disk space", return_pages, |_| {}).await? {}
         Ok(pruned)

@@ -91,6 +91,9 @@ CREATE TABLE IF NOT EXISTS audit_log (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS audit_of_webhooks ON audit_log (webhook_id, id) WHERE webhook_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS audit_by_time ON audit_log (at);
+CREATE TABLE IF NOT EXISTS draws (
+    id BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, seed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS all_keys AS
     SELECT keys.*, key_facts.name, key_facts.last_used_at FROM keys LEFT JOIN key_facts ON key_facts.hash = keys.hash;
 ";

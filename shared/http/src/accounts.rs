@@ -7,18 +7,19 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::access::Account;
 use statuspulse_core::admin::commands::{AccountPatch, NewAccount};
 use statuspulse_core::error::Result;
 use statuspulse_core::fields::Fields;
-use statuspulse_core::ids::AccountId;
+use statuspulse_core::ids::{AccountId, KeyId};
 use statuspulse_core::target::EndpointUrl;
 use utoipa::ToSchema;
 
 use crate::auth::{CreatesAccounts, Manages, Reads};
+use crate::idempotency::once;
 use crate::openapi::wire;
 use crate::test_result::TestView;
 use crate::{Answer, Api, body, quotas};
@@ -32,8 +33,17 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/account/slack/test", post(test_slack))
 }
 
-async fn create(State(api): State<Api>, CreatesAccounts(caller): CreatesAccounts, body: Body) -> Answer {
-    let asked = new_account(&body::read(body).await?)?;
+async fn create(
+    State(api): State<Api>,
+    CreatesAccounts(caller): CreatesAccounts,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = body::read(body).await?;
+    let asked = new_account(&body)?;
+    let operator = caller.key_id.map_or([0; 16], KeyId::to_bytes);
+    let once = once(&api, operator, "POST /v1/accounts", &headers, &body).await?;
+    let asked = NewAccount { once, ..asked };
     let (account, key) = api.admin.create_account(caller, asked).await?;
     let view = CreatedView { account: AccountView::of(&account), key: key.reveal() };
     Ok((StatusCode::CREATED, Json(view)).into_response())
@@ -61,6 +71,7 @@ fn new_account(body: &[u8]) -> Result<NewAccount> {
     Ok(NewAccount {
         name: fields.text("name").map(String::from),
         allowed_domains: fields.texts("allowed_domains").unwrap_or_default(),
+        once: None,
         refused: fields.into_refused(),
     })
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -13,6 +13,7 @@ use statuspulse_core::access::Action;
 use utoipa::ToSchema;
 
 use crate::auth::{KeyOf, Reads};
+use crate::idempotency::{once, parameter};
 use crate::openapi::operation::Operation;
 use crate::openapi::wire;
 use crate::{Answer, Api, body};
@@ -21,9 +22,17 @@ pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/dashboard-sessions", post(create))
 }
 
-async fn create(State(api): State<Api>, Reads(_): Reads, KeyOf(key): KeyOf, body: Body) -> Answer {
+async fn create(
+    State(api): State<Api>,
+    Reads(account): Reads,
+    KeyOf(key): KeyOf,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     body::read_nothing(body).await?;
-    let link = api.admin.buy_link(&key).await?;
+    let call = "POST /v1/dashboard-sessions";
+    let once = once(&api, account.to_bytes(), call, &headers, key.as_bytes()).await?;
+    let link = api.admin.buy_link(&key, once).await?;
     let view = LinkView { url: &link.url, expires_at: link.expires_at };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -41,6 +50,8 @@ pub(crate) fn operations() -> Vec<Operation> {
                  until the key is no longer valid.",
             )
             .by(Action::Read)
+            .parameter(parameter())
+            .conflicts(&["idempotency_key_reused"], "The Idempotency-Key was used before with another key.")
             .no_fields()
             .answers::<LinkView<'_>>(201, "The link.", &example),
     ]

@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 use axum::routing::{delete, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::access::ApiKey;
@@ -16,6 +16,7 @@ use statuspulse_core::ids::KeyId;
 use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
+use crate::idempotency::once;
 use crate::openapi::wire;
 use crate::page::List;
 use crate::path::Id;
@@ -28,8 +29,11 @@ pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/keys", post(create).get(list)).route("/v1/keys/{id}", delete(revoke))
 }
 
-async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
-    let asked = new_key(&body::read(body).await?)?;
+async fn create(State(api): State<Api>, Manages(by): Manages, headers: HeaderMap, body: Body) -> Answer {
+    let body = body::read(body).await?;
+    let asked = new_key(&body)?;
+    let once = once(&api, by.account_id.to_bytes(), "POST /v1/keys", &headers, &body).await?;
+    let asked = NewKey { once, ..asked };
     let (key, text) = api.admin.create_key(by, asked).await?;
     let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
@@ -60,6 +64,7 @@ fn new_key(body: &[u8]) -> Result<NewKey> {
         role: fields.text("role").map(String::from),
         name: fields.text("name").map(String::from),
         expires_at: fields.timestamp("expires_at"),
+        once: None,
         refused: fields.into_refused(),
     })
 }

@@ -32,6 +32,7 @@ mod docs;
 mod egress;
 mod events;
 mod header;
+mod idempotency;
 mod keys;
 mod middleware;
 mod openapi;

@@ -28,6 +28,7 @@ use wire::Schemas;
 pub fn openapi() -> String {
     let mut schemas = Schemas::new();
     wire::collect::<problem::Document<'_>>(&mut schemas);
+    wire::collect::<wire::AnyTime>(&mut schemas);
     let mut paths = BTreeMap::<&str, Map<String, Value>>::new();
     for operation in operations() {
         schemas.extend(operation.schemas);

@@ -8,10 +8,11 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
 use http::header::LOCATION;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
+use statuspulse_core::admin::commands::{NewSecret, NewWebhook};
 use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::admin::query::WebhookPage;
 use statuspulse_core::error::Result;
@@ -20,6 +21,7 @@ use statuspulse_core::webhook::Webhook;
 use utoipa::ToSchema;
 
 use crate::auth::{Manages, Reads};
+use crate::idempotency::once;
 use crate::openapi::wire;
 use crate::page::{List, PageView};
 use crate::path::Id;
@@ -50,8 +52,11 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/v1/webhooks/{id}/explain", get(explain))
 }
 
-async fn create(State(api): State<Api>, Manages(by): Manages, body: Body) -> Answer {
-    let asked = fields::new_webhook(&body::read(body).await?)?;
+async fn create(State(api): State<Api>, Manages(by): Manages, headers: HeaderMap, body: Body) -> Answer {
+    let body = body::read(body).await?;
+    let asked = fields::new_webhook(&body)?;
+    let once = once(&api, by.account_id.to_bytes(), "POST /v1/webhooks", &headers, &body).await?;
+    let asked = NewWebhook { once, ..asked };
     let webhook = api.admin.register(by, asked).await?;
     let location = [(LOCATION, format!("/v1/webhooks/{}", webhook.id))];
     let view = CreatedView { shown: view(&api, &webhook).await?, secret: webhook.keys.current().reveal() };
@@ -131,10 +136,15 @@ async fn rotate_secret(
     State(api): State<Api>,
     Manages(by): Manages,
     Id(id): Id<WebhookId>,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer {
     known(&api, by.account_id, id).await?;
-    let asked = fields::new_secret(&body::read_optional(body).await?)?;
+    let body = body::read_optional(body).await?;
+    let asked = fields::new_secret(&body)?;
+    let call = format!("POST /v1/webhooks/{id}/rotate-secret");
+    let once = once(&api, by.account_id.to_bytes(), &call, &headers, &body).await?;
+    let asked = NewSecret { once, ..asked };
     let (secret, window_ends_at) = api.admin.rotate_secret(by, id, asked).await?;
     Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
 }

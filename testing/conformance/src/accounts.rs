@@ -7,6 +7,7 @@ use statuspulse_core::admin::accounts::{created_account, created_key, revoked_ke
 use statuspulse_core::audit::{AccountEntry, Action, Actor, ActorKind, FieldChange};
 use statuspulse_core::ids::KeyId;
 use statuspulse_core::limits;
+use statuspulse_core::once::Draw;
 use statuspulse_core::ports::Conflict;
 use statuspulse_core::quota::{Quota, Quotas};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl};
@@ -244,6 +245,27 @@ pub(crate) async fn a_change_of_an_account_or_a_key_stands_in_its_audit_log(stag
         let theirs = stage.store.audit_log(stranger, of, None, 9).await.unwrap();
         assert_eq!((theirs.items, theirs.next), (vec![], None));
     }
+}
+
+/// The first draw is kept for a day, whatever equal calls draw, and its seed is not readable in the store.
+pub(crate) async fn a_repeated_call_finds_what_the_first_one_has_drawn(stage: Stage) {
+    let draw =
+        |id: u8, seed: &str, at| Draw { id: [id; 32], fingerprint: [id; 32], at, seed: seed.to_owned() };
+    let first = draw(7, "first", stage.now());
+    assert!(stage.store.keep_draw(&first).await.unwrap() == first);
+    stage.pass(Duration::from_secs(1));
+    let second = Draw { fingerprint: [8; 32], ..draw(7, "second", stage.now()) };
+    assert!(stage.store.keep_draw(&second).await.unwrap() == first);
+    let other = draw(9, "other", stage.now());
+    assert!(stage.store.keep_draw(&other).await.unwrap() == other);
+
+    let stage = stage.reopened().await;
+    stage.pass(limits::SHOWN_AGAIN_FOR.saturating_sub(Duration::from_secs(2)));
+    assert!(stage.store.keep_draw(&draw(7, "third", stage.now())).await.unwrap() == first);
+    stage.pass(Duration::from_secs(1));
+    let fourth = draw(7, "fourth", stage.now());
+    assert!(stage.store.keep_draw(&fourth).await.unwrap() == fourth, "the first is over");
+    assert!(stage.store.keep_draw(&draw(7, "fifth", stage.now())).await.unwrap() == fourth);
 }
 
 pub(crate) async fn accounts_are_listed_in_the_order_of_their_ids(stage: Stage) {

@@ -89,6 +89,7 @@ fn cases() -> Vec<Case> {
         case!(accounts::a_revoked_key_is_still_found_and_says_since_when),
         case!(accounts::a_key_has_a_name_and_the_time_of_its_last_use),
         case!(accounts::a_change_of_an_account_or_a_key_stands_in_its_audit_log),
+        case!(accounts::a_repeated_call_finds_what_the_first_one_has_drawn),
         case!(webhooks::a_change_of_a_webhook_stands_in_the_audit_log),
     ]
 }

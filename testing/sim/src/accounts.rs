@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Session};
 use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::ids::{AccountId, AuditId, KeyId, WebhookId};
+use statuspulse_core::once::Draw;
 use statuspulse_core::ports::{Accounts, Conflict, Page, PortResult, Sessions, Usage};
 use statuspulse_core::quota::Quotas;
 use statuspulse_core::webhook::Webhook;
@@ -47,6 +48,9 @@ impl Accounts for Ports {
     }
     async fn remember_use(&self, _: &ApiKey, _: Timestamp) -> PortResult<()> {
         Ok(())
+    }
+    async fn keep_draw(&self, draw: &Draw) -> PortResult<Draw> {
+        Ok(draw.clone())
     }
     /// Has no faults: what follows is what a run is about.
     async fn add_audit_entry(&self, _: &AccountEntry) -> PortResult<()> {

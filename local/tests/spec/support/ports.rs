@@ -233,7 +233,7 @@ impl Records for Fused {
 
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()> {
         self.fuse.spend()?;
-        self.store.create_webhook(webhook).await
+        self.fuse.answer(self.store.create_webhook(webhook).await)
     }
 
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {

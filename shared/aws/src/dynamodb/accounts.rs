@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use statuspulse_core::access::{Account, ApiKey, KeyHash, Role};
 use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::ids::{AccountId, AuditId, KeyId, WebhookId};
+use statuspulse_core::once::Draw;
 use statuspulse_core::ports::{Accounts, Conflict, Page, PortResult, Unavailable, Usage};
 use statuspulse_core::quota::Quotas;
 use statuspulse_core::record::Unreadable;
@@ -131,6 +132,10 @@ impl Accounts for Table {
             }
         }
         Ok(())
+    }
+
+    async fn keep_draw(&self, draw: &Draw) -> PortResult<Draw> {
+        self.store_draw(draw).await
     }
 
     async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()> {

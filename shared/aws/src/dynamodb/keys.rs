@@ -18,6 +18,7 @@
 //! | [`Sealing`](Key::Sealing): the wrapped data key | `S#data-key` | `s` | unlimited |
 //! | [`Stopped`](Key::Stopped): where the check of all webhooks goes on | `S#reconcile` | `s` | unlimited |
 //! | [`Figures`](Key::Figures) of a webhook or an account | `F#<id>` | `f#<hour>` | 30 days |
+//! | [`Draw`](Key::Draw): what a call that shows something once has drawn | `I#<digest>` | `i` | a day |
 //! | [`Audit`](Key::Audit): an entry of an account's audit log, for the account or a webhook | `G#<id>` | `g#<entry>` | 30 days |
 //!
 //! `AccountListed` is an entry in the list of accounts. `WebhookOfAccount` is a copy for the fan-out, and
@@ -72,6 +73,7 @@ pub(crate) enum Key<'a> {
     /// The figures of this hour.
     Figures(Owner, Timestamp),
     Audit(LogOf, AuditId),
+    Draw([u8; 32]),
 }
 
 /// Whose part of an audit log it is.
@@ -144,6 +146,7 @@ impl Key<'_> {
                 };
                 (format!("F#{owner}"), format!("f#{:012}", hour.as_second()))
             }
+            Key::Draw(id) => (format!("I#{}", hex(id)), "i".to_owned()),
             Key::Audit(owner, id) => {
                 let owner = match owner {
                     LogOf::Account(id) => id.to_string(),

@@ -17,6 +17,7 @@ mod accounts;
 mod audit;
 mod claims;
 mod deliveries;
+mod draws;
 mod events;
 mod figures;
 pub(crate) mod item;

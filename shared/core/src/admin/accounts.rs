@@ -35,15 +35,21 @@ impl Admin {
     /// Creates an account and its first admin key.
     pub async fn create_account(&self, caller: Caller, asked: NewAccount) -> Result<(Account, KeyText)> {
         caller.may(access::Action::CreateAccount)?;
-        let now = self.clock.now();
+        let drawn = self.drawn(asked.once);
+        let (now, random) = (drawn.at, &*drawn.random);
         let mut refused = asked.refused;
         let name = refused.require("/name", asked.name);
-        let account = name.and_then(|name| refused.check("/name", Account::new(&name, now, &*self.random)));
+        let account = name.and_then(|name| refused.check("/name", Account::new(&name, now, random)));
         let domains = checked_domains(&asked.allowed_domains, &mut refused);
         let (account, allowed_domains) =
             refused.accept(account.zip(domains), &["/name", "/allowed_domains"])?;
         let account = Account { allowed_domains, ..account };
-        let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, &*self.random);
+        let (key, text) = ApiKey::generate(Some(account.id), Role::Admin, None, now, random);
+        if drawn.is_repeated
+            && let Some(known) = self.accounts.account(account.id).await?
+        {
+            return Ok((known, text));
+        }
         let entry = created_account(&account, &key, caller.actor());
         self.accounts.create_account(&account, &key, &entry).await?;
         self.tell(&entry).await;
@@ -132,7 +138,8 @@ impl Admin {
     pub async fn create_key(&self, by: Manager, asked: NewKey) -> Result<(ApiKey, KeyText)> {
         let account = by.account_id;
         let now = self.clock.now();
-        let NewKey { role, name, expires_at, mut refused } = asked;
+        let NewKey { role, name, expires_at, once, mut refused } = asked;
+        let drawn = self.drawn(once);
         let role = refused.require("/role", role).and_then(|name| {
             let role = Role::from_name(&name).filter(|role| *role != Role::Operator);
             refused.check("/role", role.ok_or("must be one of admin, publisher, viewer"))
@@ -142,13 +149,19 @@ impl Admin {
         }
         let name = name.and_then(|name| refused.check("/name", checked_name(&name)));
         let role = refused.accept(role, &["/role", "/name", "/expires_at"])?;
-        let valid = self.accounts.keys(account).await?.iter().filter(|key| key.is_valid(now)).count();
+        let (key, text) = ApiKey::generate(Some(account), role, expires_at, drawn.at, &*drawn.random);
+        let known = self.accounts.keys(account).await?;
+        if drawn.is_repeated
+            && let Some(made) = known.iter().find(|known| known.id == key.id)
+        {
+            return Ok((made.clone(), text));
+        }
+        let valid = known.iter().filter(|key| key.is_valid(now)).count();
         if valid >= limits::KEYS_PER_ACCOUNT {
             let detail =
                 format!("an account can have {} valid keys; revoke one first", limits::KEYS_PER_ACCOUNT);
             return Err(Error::Conflict { code: "too_many_keys", detail });
         }
-        let (key, text) = ApiKey::generate(Some(account), role, expires_at, now, &*self.random);
         let key = ApiKey { name, ..key };
         let entry = created_key(account, &key, by.actor());
         self.accounts.create_key(&key, Some(&entry)).await?;

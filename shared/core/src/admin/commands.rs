@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::error::Refusals;
+use crate::once::Once;
 use crate::signature::RotationStyle;
 
 /// Registers a webhook.
@@ -16,6 +17,8 @@ pub struct NewWebhook {
     pub destination: Option<String>,
     /// The secret, if its owner brings it.
     pub secret: Option<String>,
+    /// What an earlier equal call has drawn, if the call can be repeated.
+    pub once: Option<Once>,
     /// Its settings. Required are the events, and the URL or (for PagerDuty) the routing key.
     pub settings: WebhookPatch,
 }
@@ -52,6 +55,8 @@ pub struct NewSecret {
     pub style: RotationStyle,
     /// The new secret, if its owner brings it.
     pub secret: Option<String>,
+    /// What an earlier equal call has drawn, if the call can be repeated.
+    pub once: Option<Once>,
     /// The fields that could not be parsed.
     pub refused: Refusals,
 }
@@ -63,6 +68,8 @@ pub struct NewAccount {
     pub name: Option<String>,
     /// The domains its webhooks are restricted to; empty for no restriction.
     pub allowed_domains: Vec<String>,
+    /// What an earlier equal call has drawn, if the call can be repeated.
+    pub once: Option<Once>,
     /// The fields that could not be parsed.
     pub refused: Refusals,
 }
@@ -87,6 +94,8 @@ pub struct NewKey {
     pub name: Option<String>,
     /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
+    /// What an earlier equal call has drawn, if the call can be repeated.
+    pub once: Option<Once>,
     /// The fields that could not be parsed.
     pub refused: Refusals,
 }
@@ -126,7 +135,7 @@ mod tests {
     /// If this does not compile, a field was added: add it here and to `FIELDS`.
     #[test]
     fn the_list_of_fields_has_each_field_once() {
-        let NewWebhook { destination, secret, settings } = NewWebhook::default();
+        let NewWebhook { destination, secret, once: _, settings } = NewWebhook::default();
         let WebhookPatch { url, routing_key, events, monitor_groups, description, headers, refused: _ } =
             settings;
         let fields = [

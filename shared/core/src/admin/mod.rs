@@ -22,6 +22,7 @@ use crate::deployment::Deployment;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::limiter::Limiter;
+use crate::once::{Draw, Once};
 use crate::outbox::Outbox;
 use crate::ports::{
     Accounts, Clock, Deliveries, EventPublisher, Figures, Random, Sender, Sessions, Webhooks,
@@ -76,6 +77,33 @@ impl Admin {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Begins a call that shows something once, whose caller repeats it with the same idempotency key if its answer is lost.
+    /// `owner` is whose keys they are. Returns `None` without a key.
+    pub async fn once(
+        &self,
+        owner: [u8; 16],
+        call: &str,
+        key: Option<&str>,
+        body: &[u8],
+    ) -> Result<Option<Once>> {
+        let Some(key) = key else { return Ok(None) };
+        let draw = Draw::new(owner, call, key, body, (self.clock.now(), &*self.random))?;
+        let kept = self.accounts.keep_draw(&draw).await?;
+        if kept.fingerprint != draw.fingerprint {
+            return Err(Error::Conflict {
+                code: "idempotency_key_reused",
+                detail: "this Idempotency-Key was used before with a different body".to_owned(),
+            });
+        }
+        Ok(Some(Once::drawn(&kept, kept.seed != draw.seed)))
+    }
+
+    /// Where a call gets its time and its random values from.
+    fn drawn(&self, once: Option<Once>) -> Once {
+        let afresh = || Once { random: self.random.clone(), at: self.clock.now(), is_repeated: false };
+        once.unwrap_or_else(afresh)
     }
 
     /// Changes a webhook by compare-and-set, retries after each conflict, and sends the resulting messages. `change`

@@ -18,9 +18,16 @@ use crate::webhook::{Handshake, Settings, State, Webhook};
 
 impl Admin {
     /// Registers a webhook. The handshake runs in this call, and the webhook is stored after it, so that an interrupted
-    /// call leaves nothing behind. If the handshake fails, the webhook is pending, with the reason.
+    /// call leaves nothing behind. A repeated call returns the webhook of the first. If the handshake fails, the webhook is pending, with the reason.
     pub async fn register(&self, by: Manager, asked: NewWebhook) -> Result<Arc<Webhook>> {
         let account = self.account(by.account_id).await?;
+        let drawn = self.drawn(asked.once.clone());
+        let id = WebhookId::new(drawn.at, &*drawn.random);
+        if drawn.is_repeated
+            && let Some(known) = self.webhooks.webhook(id).await?
+        {
+            return if known.is_deleted() { Err(Error::NotFound("webhook")) } else { Ok(known) };
+        }
         let (settings, secret) = settings::new(asked, self.target_rules(&account))?;
         let own = self.webhooks.webhooks(account.id).await?;
         if own.readable.len() + own.unreadable.len() >= limits::WEBHOOKS_PER_ACCOUNT {
@@ -30,8 +37,7 @@ impl Admin {
             });
         }
         let now = self.clock.now();
-        let id = WebhookId::new(now, &*self.random);
-        let keys = SigningKeys::new(secret.unwrap_or_else(|| Secret::generate(&*self.random)));
+        let keys = SigningKeys::new(secret.unwrap_or_else(|| Secret::generate(&*drawn.random)));
         let mut webhook = Webhook::new(id, account.id, settings, keys, now);
         let fields = webhook.settings.changes_from(None);
         webhook.audit.add_change(Change::Created, by.actor(), now, fields);

@@ -24,12 +24,17 @@ impl Admin {
         asked: NewSecret,
     ) -> Result<(Secret, Timestamp)> {
         let now = self.clock.now();
-        let NewSecret { style, secret, mut refused } = asked;
+        let NewSecret { style, secret, once, mut refused } = asked;
+        let drawn = self.drawn(once);
         let brought = secret.and_then(|text| refused.check("/secret", Secret::parse(&text)));
         refused.accept(Some(()), &["/style", "/secret"])?;
-        let secret = brought.unwrap_or_else(|| Secret::generate(&*self.random));
+        let secret = brought.unwrap_or_else(|| Secret::generate(&*drawn.random));
         let webhook = self
             .change_webhook(by.account_id, id, |webhook| {
+                let is_done = webhook.keys.rotated_at().is_some_and(|at| at >= drawn.at);
+                if drawn.is_repeated && is_done {
+                    return if *webhook.keys.current() == secret { Ok(None) } else { Err(replaced()) };
+                }
                 if *webhook.keys.current() == secret {
                     return Err(Error::invalid("/secret", "is the current secret"));
                 }
@@ -77,6 +82,15 @@ impl Admin {
             Ok(Some(()))
         })
         .await
+    }
+}
+
+/// The error for a repeated rotation whose secret is no longer the current one.
+fn replaced() -> Error {
+    Error::Conflict {
+        code: "idempotency_key_reused",
+        detail: "the secret that the first call with this Idempotency-Key made has been replaced since"
+            .to_owned(),
     }
 }
 

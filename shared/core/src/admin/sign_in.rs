@@ -11,6 +11,7 @@ use crate::audit::{self, AccountEntry};
 use crate::error::{Error, Result};
 use crate::ids::AuditId;
 use crate::limits;
+use crate::once::Once;
 use crate::time::later;
 
 /// A link that signs in the first person who opens it. It has no `Debug`, because it is a secret.
@@ -24,11 +25,14 @@ pub struct SignInLink {
 
 impl Admin {
     /// Creates a link for the holder of this API key, whose role must be able to read an account.
-    pub async fn buy_link(&self, key: &str) -> Result<SignInLink> {
+    pub async fn buy_link(&self, key: &str, once: Option<Once>) -> Result<SignInLink> {
         self.authenticate(key, 1).await?.account_for(Action::Read)?;
-        let until = later(self.clock.now(), limits::DASHBOARD_LINK);
-        let (session, text) = Session::generate(SessionKind::Link, KeyHash::of(key), until, &*self.random);
-        self.sessions.create_session(&session, None).await?;
+        let drawn = self.drawn(once);
+        let until = later(drawn.at, limits::DASHBOARD_LINK);
+        let (session, text) = Session::generate(SessionKind::Link, KeyHash::of(key), until, &*drawn.random);
+        if !drawn.is_repeated || self.sessions.session(&session.hash).await?.is_none() {
+            self.sessions.create_session(&session, None).await?;
+        }
         let expires_at = until;
         let page = self.deployment.dashboard("sign-in");
         Ok(SignInLink { url: format!("{page}?link={}", text.reveal()), expires_at })

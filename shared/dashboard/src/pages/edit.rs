@@ -103,7 +103,8 @@ pub(super) async fn create(Manager(viewer, by): Manager, body: Body) -> Answer {
     let url = (!needs_key).then(|| form.text("url").to_owned());
     let settings = WebhookPatch { url, ..settings(&form) };
     let secret = Some(form.text("secret").trim().to_owned()).filter(|text| !text.is_empty());
-    match viewer.admin.register(by, NewWebhook { destination: Some(destination), secret, settings }).await {
+    let asked = NewWebhook { destination: Some(destination), secret, once: None, settings };
+    match viewer.admin.register(by, asked).await {
         Ok(webhook) => {
             let shaken = match &webhook.handshake.reason {
                 None => "The handshake passed. The webhook is active.",

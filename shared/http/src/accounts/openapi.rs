@@ -6,6 +6,7 @@ use statuspulse_core::limits;
 use statuspulse_core::quota::Quotas;
 
 use super::{AccountView, CreatedView};
+use crate::idempotency::parameter;
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{ACCOUNT, closed, list, or_null, short_text};
 use crate::quotas;
@@ -26,8 +27,14 @@ pub(crate) fn operations() -> Vec<Operation> {
         operation("post", "/v1/accounts", "createAccount", "Create an account")
             .describe("The answer contains the first admin key, which is not shown again.")
             .by(Action::CreateAccount)
+            .parameter(parameter())
+            .refuses("Invalid")
             .body("NewAccount", new, limits::REQUEST_BYTES, &json!({ "name": "Your company" }))
-            .answers::<CreatedView<'_>>(201, "The account and its first key.", &shown),
+            .answers::<CreatedView<'_>>(201, "The account and its first key.", &shown)
+            .conflicts(
+                &["idempotency_key_reused"],
+                "The Idempotency-Key was used before with a different body.",
+            ),
         operation("get", "/v1/account", "getAccount", "Show the account")
             .by(Action::Read)
             .answers::<AccountView<'_>>(200, "The account.", &account()),

@@ -5,7 +5,8 @@ use statuspulse_core::access::Action;
 use statuspulse_core::event::{EventType, Kind};
 use statuspulse_core::limits;
 
-use super::{IDEMPOTENCY_KEY, PublishedView};
+use super::PublishedView;
+use crate::idempotency::IDEMPOTENCY_KEY;
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{self, EVENT, closed, list, or_null, reference, short_text};
 

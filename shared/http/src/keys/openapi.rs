@@ -5,6 +5,7 @@ use statuspulse_core::access::Action;
 use statuspulse_core::limits;
 
 use super::{CreatedView, KeyView};
+use crate::idempotency::parameter;
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{self, KEY, closed, described, or_null, short_text};
 
@@ -40,6 +41,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         operation("post", "/v1/keys", "createKey", "Create a key")
             .describe("The answer contains the key itself, which is not shown again.")
             .by(Action::Manage)
+            .parameter(parameter())
             .body(
                 "NewKey",
                 new,
@@ -50,9 +52,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             )
             .answers::<CreatedView<'_>>(201, "The new key.", &shown)
             .conflicts(
-                &["too_many_keys"],
+                &["too_many_keys", "idempotency_key_reused"],
                 &format!(
-                    "The account has {} valid keys, which is the maximum; revoke one first.",
+                    "The account has {} valid keys, which is the maximum; revoke one first. Or the Idempotency-Key was used \
+                     before with a different body.",
                     limits::KEYS_PER_ACCOUNT
                 ),
             ),

@@ -13,7 +13,7 @@ pub(super) fn new_webhook(body: &[u8]) -> Result<NewWebhook> {
     let mut fields = Fields::of_body(body)?;
     let destination = fields.text("destination").map(String::from);
     let secret = fields.text("secret").map(String::from);
-    Ok(NewWebhook { destination, secret, settings: settings(fields) })
+    Ok(NewWebhook { destination, secret, once: None, settings: settings(fields) })
 }
 
 pub(super) fn patch(body: &[u8]) -> Result<WebhookPatch> {
@@ -61,7 +61,7 @@ pub(super) fn new_secret(body: &[u8]) -> Result<NewSecret> {
     let style =
         chosen(&mut fields, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)]);
     let secret = fields.text("secret").map(String::from);
-    Ok(NewSecret { style, secret, refused: fields.into_refused() })
+    Ok(NewSecret { style, secret, once: None, refused: fields.into_refused() })
 }
 
 /// Reads a body whose only field, `name`, is one of two choices. An absent field gives the default.

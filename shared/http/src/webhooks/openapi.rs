@@ -11,6 +11,7 @@ use super::{
     TestedView, WebhookView,
 };
 use crate::events::openapi::payload_name;
+use crate::idempotency::parameter;
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{self, KEY, WEBHOOK, closed, described, list, or_null, reference, short_text};
 
@@ -36,6 +37,7 @@ fn registration() -> Vec<Operation> {
                 limits::HANDSHAKE_TIMEOUT.as_secs()
             ))
             .by(Action::Manage)
+            .parameter(parameter())
             .body(
                 "NewWebhook",
                 new(),
@@ -49,9 +51,10 @@ fn registration() -> Vec<Operation> {
             .answers::<CreatedView<'_>>(201, "The webhook and its secret, which is shown once.", &created)
             .answers_header(201, "Location", "The webhook's path.")
             .conflicts(
-                &["too_many_webhooks", "quota_exceeded"],
+                &["too_many_webhooks", "quota_exceeded", "idempotency_key_reused"],
                 &format!(
-                    "The account has {} webhooks, which is the maximum, or too many with this URL or host.",
+                    "The account has {} webhooks, which is the maximum, or too many with this URL or host. Or the \
+                     Idempotency-Key was used before with a different body.",
                     limits::WEBHOOKS_PER_ACCOUNT
                 ),
             ),
@@ -170,11 +173,16 @@ fn secret() -> Vec<Operation> {
             ))
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
+            .parameter(parameter())
             .optional_body("RotateSecret", asked, &json!({ "style": "joined" }))
             .answers::<RotatedView<'_>>(200, "The new secret.", &json!({
                 "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", "window_ends_at": "2026-11-25T12:00:00Z",
             }))
-            .conflicts(&["rotation_in_progress"], "A rotation is in progress; finish it first."),
+            .conflicts(
+                &["rotation_in_progress", "idempotency_key_reused"],
+                "A rotation is in progress; finish it first. Or the Idempotency-Key was used before with a different body, or \
+                 its secret has been replaced since.",
+            ),
         operation("post", "/v1/webhooks/{id}/rotate-secret/finish", "finishRotation", "End the rotation now")
             .describe("The old secret stops signing immediately. Use this if it has leaked.")
             .by(Action::Manage)

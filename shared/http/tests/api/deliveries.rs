@@ -133,8 +133,7 @@ async fn a_page_ends_early_where_deliveries_are_long_and_the_next_one_goes_on() 
 async fn every_wrong_filter_is_named_at_once() {
     let world = World::new().await;
     let path = format!("/v1/webhooks/{}/deliveries", webhook(&world).await);
-    let query =
-        "status=lost&event_type=x&since=yesterday&until=2026-11-24T12:01:00&state=failed&limit=0";
+    let query = "status=lost&event_type=x&since=yesterday&until=2026-11-24T12:01:00&state=failed&limit=0";
     let answer = world.viewer().get(&format!("{path}?{query}")).await;
     answer.names(&["status", "event_type", "since", "until", "limit", "state"]);
     world.viewer().get(&format!("{path}?status=failed&status=held")).await.names(&["status"]);

@@ -14,6 +14,7 @@ use statuspulse_core::delivery::{Delivery, DeliveryFilter, State};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::message::{AttemptKey, ScheduledMessage};
+use statuspulse_core::once::Draw;
 use statuspulse_core::ports::{
     Acceptance, Accounts, Call, Claim, Clock, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Queue,
     Random, Records, Saved, Sender, Sent, Sessions, Unavailable, Usage, WebhookList, Webhooks,
@@ -43,6 +44,7 @@ struct Tables {
     deliveries: BTreeMap<DeliveryId, Delivery>,
     unreadable: BTreeSet<WebhookId>,
     audit: Vec<AccountEntry>,
+    draws: Vec<Draw>,
     fault: Option<Fault>,
 }
 
@@ -144,6 +146,16 @@ impl Accounts for Store {
         let is_known = key.map(|key| key.revoked_at = Some(entry.at)).is_some();
         tables.audit.extend(is_known.then(|| entry.clone()));
         Ok(is_known)
+    }
+
+    async fn keep_draw(&self, draw: &Draw) -> PortResult<Draw> {
+        let mut tables = self.tables();
+        if let Some(known) = tables.draws.iter().find(|known| known.id == draw.id && !known.is_over(draw.at))
+        {
+            return Ok(known.clone());
+        }
+        tables.draws.push(draw.clone());
+        Ok(draw.clone())
     }
 
     async fn add_audit_entry(&self, entry: &AccountEntry) -> PortResult<()> {
