@@ -154,7 +154,7 @@ pub const RECOVERY_RELAPSES: u32 = 3;
 /// How long after a change was asked for others may still write by what they read before it. A call may take as long as
 /// its function can run, and so may a worker that read the record just before the change was saved. So this is twice
 /// that time; a test of the template keeps to it.
-pub const WORKER_ENDS: Duration = Duration::from_secs(120);
+pub const WORKER_ENDS: Duration = Duration::from_secs(60);
 /// How long a released delivery may wait for its first attempt before its message is sent again: the message may have
 /// been lost with the worker that released it. Longer than a claim, so that an attempt that was running has ended.
 pub const RESEND_AFTER: Duration = Duration::from_secs(60);

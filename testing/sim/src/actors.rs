@@ -166,9 +166,7 @@ impl Outside {
         let slot = answer.clone();
         let services = services(&self.world, &self.name);
         let who = Who { name: self.name.clone(), mortal: true };
-        let world = self.world.clone();
         let task = self.world.spawn(who, async move {
-            world.with(|inner| inner.began.insert(inner.current, inner.now));
             let came = work(services).await;
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
         });

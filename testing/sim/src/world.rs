@@ -11,7 +11,7 @@ use statuspulse_core::limits;
 use statuspulse_core::message::{Message, ScheduledMessage};
 
 use crate::check::Ledger;
-use crate::clock::{self, SKEW_MS_MAX};
+use crate::clock;
 use crate::dice::Dice;
 use crate::history::History;
 use crate::queue::{Queue, Received};
@@ -19,10 +19,9 @@ use crate::receivers::Receivers;
 use crate::store::Store;
 use crate::task::{Task, TaskId, Wake, Who};
 
-/// How long a worker or a call can run: half of what [`WORKER_ENDS`](limits::WORKER_ENDS) allows for, with room for the
-/// difference of two clocks.
-const LIFE: Duration = Duration::from_secs(limits::WORKER_ENDS.as_secs() / 2)
-    .saturating_sub(Duration::from_millis(2 * SKEW_MS_MAX.unsigned_abs()));
+/// How long a worker may run: as long as the slowest function of the template. A call that replaces a job may take as long
+/// again, and [`WORKER_ENDS`](limits::WORKER_ENDS) allows for both.
+const LIFE: Duration = Duration::from_secs(limits::WORKER_ENDS.as_secs() / 2);
 
 /// The state of a run.
 pub(crate) struct Inner {
@@ -63,7 +62,7 @@ pub(crate) struct Inner {
     pub(crate) current: TaskId,
     /// The message each worker is handling.
     pub(crate) received: BTreeMap<TaskId, (u64, Message)>,
-    /// When each worker received its message, and when each call began.
+    /// When each worker received its message.
     pub(crate) began: BTreeMap<TaskId, Timestamp>,
     /// The last port each task called.
     pub(crate) last_call: BTreeMap<TaskId, &'static str>,
@@ -195,9 +194,15 @@ impl Inner {
         self.dice.once_in(if self.is_cut_short && has_unsent { 6 } else { self.deadliness })
     }
 
-    /// Whether the task has run longer than AWS lets a function run.
-    fn has_run_too_long(&self, task: TaskId) -> bool {
-        self.began.get(&task).is_some_and(|began| self.now.duration_since(*began).unsigned_abs() > LIFE)
+    /// A worker dies that has worked on a page for longer than a function may, and whose job was replaced meanwhile. On AWS
+    /// it would have been ended before it could hold a delivery so late. On one machine its process died with it, and one
+    /// that starts reconciles all webhooks. All others must do without.
+    fn excuse_an_old_job(&mut self, task: TaskId) {
+        let Some((_, Message::Job(job))) = self.received.get(&task) else { return };
+        let latest = self.store.webhooks.get(&job.webhook_id).map(|webhook| webhook.generation);
+        let is_old = |began: &Timestamp| self.now.duration_since(*began).unsigned_abs() > LIFE;
+        self.ledger.needs_reconciling |=
+            latest != Some(job.generation) && self.began.get(&task).is_some_and(is_old);
     }
 
     /// A worker fails. If another one had the same message and has finished it, the message does not come again. If its
@@ -274,9 +279,7 @@ impl Driver {
                 }
                 let at = able[inner.dice.below(able.len())];
                 inner.current = tasks[at].id;
-                // Where the store sends the messages, all of it is one process, which lets tasks run for any time.
-                let is_ended = !inner.store.sends && inner.has_run_too_long(inner.current);
-                let dies = tasks[at].who.mortal && (is_ended || inner.faults && inner.dies());
+                let dies = inner.faults && tasks[at].who.mortal && inner.dies();
                 if dies { Chosen::Dies(at) } else { Chosen::Goes(at) }
             });
             match chosen {
@@ -312,8 +315,7 @@ impl Driver {
         let task = self.tasks.swap_remove(at);
         self.world.with(|inner| {
             inner.struck("dies after");
-            // Its process died with it. One that starts reconciles all webhooks. The other deaths must do without.
-            inner.ledger.needs_reconciling |= inner.store.sends && inner.has_run_too_long(task.id);
+            inner.excuse_an_old_job(task.id);
             inner.loses_its_message(task.id);
             inner.history.note(inner.now, &task.who.name, || "dies".to_owned());
         });
