@@ -74,7 +74,7 @@ class Template(unittest.TestCase):
         worker_ends = int(re.search(r"WORKER_ENDS: Duration = Duration::from_secs\((\d+)\)", limits)[1])
         default = self.template["Globals"]["Function"].get("Timeout")
         for name, function in self.functions.items():
-            # Half of it: a call that changes a webhook and a worker that has read it may both take their time.
+            # Half of it: a call that changes a webhook, and a worker that has read it before, may each take this long.
             self.assertLessEqual(function.get("Timeout", default), worker_ends / 2, name)
 
     def test_traces_are_paid_for_only_if_they_are_asked_for(self):

@@ -19,9 +19,9 @@ use crate::receivers::Receivers;
 use crate::store::Store;
 use crate::task::{Task, TaskId, Wake, Who};
 
-/// How long a worker may run: as long as the slowest function of the template. A call that replaces a job may take as long
-/// again, and [`WORKER_ENDS`](limits::WORKER_ENDS) allows for both.
-const LIFE: Duration = Duration::from_secs(limits::WORKER_ENDS.as_secs() / 2);
+/// How long a worker may run: half as long again as the slowest function of the template. A call that replaces its job takes
+/// its time, too, and [`WORKER_ENDS`](limits::WORKER_ENDS) allows for both.
+const LIFE: Duration = limits::WORKER_ENDS.saturating_sub(Duration::from_secs(15));
 
 /// The state of a run.
 pub(crate) struct Inner {
