@@ -160,3 +160,11 @@ fn the_simulation_finds_every_defect() {
     let not_found = not_found.into_inner().unwrap();
     assert!(not_found.is_empty(), "the simulation does not find these defects: {not_found:?}");
 }
+
+/// A seed at which the unchanged program fails would be no find.
+#[test]
+fn the_unchanged_program_holds_at_the_seeds_of_rare_defects() {
+    for (name, seed) in RARE {
+        assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "{name}: seed {seed}");
+    }
+}
