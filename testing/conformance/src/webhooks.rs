@@ -216,6 +216,9 @@ pub(crate) async fn a_change_of_a_webhook_stands_in_the_audit_log(stage: Stage) 
         let log = stage.store.audit_log(webhook.account_id, of, None, 9).await.unwrap();
         assert_eq!((log.items, log.next), (expected.clone(), None));
     }
+    // Not even that there are more.
+    let theirs = stage.store.audit_log(stage.account_id(), Some(webhook.id), None, 1).await.unwrap();
+    assert_eq!((theirs.items, theirs.next), (vec![], None));
 }
 
 pub(crate) async fn saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing(stage: Stage) {

@@ -25,7 +25,10 @@ impl Table {
             ("entry".to_owned(), text(readable(write_audit_entry(entry), "writing an entry")?)),
             ("expires".to_owned(), expiry(later(entry.at, limits::RETENTION))),
         ]);
-        let owners = [Some(LogOf::Account(entry.account_id)), entry.webhook_id.map(LogOf::Webhook)];
+        let owners = [
+            Some(LogOf::Account(entry.account_id)),
+            entry.webhook_id.map(|id| LogOf::Webhook(entry.account_id, id)),
+        ];
         let put = |owner| self.put_write(Key::Audit(owner, entry.id), item.clone(), Condition::default());
         owners.into_iter().flatten().map(put).collect()
     }
@@ -38,7 +41,7 @@ impl Table {
         limit: usize,
     ) -> PortResult<Page<AccountEntry, AuditId>> {
         let doing = "reading an audit log";
-        let owner = webhook.map_or(LogOf::Account(account), LogOf::Webhook);
+        let owner = webhook.map_or(LogOf::Account(account), |id| LogOf::Webhook(account, id));
         let lowest = Key::Audit(owner, AuditId::from_bytes([0; 16])).parts();
         let below = after.map(|after| u128::from_be_bytes(after.to_bytes()).saturating_sub(1));
         let highest = AuditId::from_bytes(below.unwrap_or(u128::MAX).to_be_bytes());
@@ -47,10 +50,7 @@ impl Table {
         let more = items.len() > limit;
         let shown = &items[..items.len().min(limit)];
         let last = shown.last().and_then(|item| item.maybe_text("id")?.parse().ok());
-        let mut found = all_readable(shown, read_entry, doing);
-        // The webhook may belong to another account.
-        found.retain(|entry| entry.account_id == account);
-        Ok(Page { items: found, next: last.filter(|_| more) })
+        Ok(Page { items: all_readable(shown, read_entry, doing), next: last.filter(|_| more) })
     }
 }
 

@@ -19,7 +19,7 @@
 //! | [`Stopped`](Key::Stopped): where the check of all webhooks goes on | `S#reconcile` | `s` | unlimited |
 //! | [`Figures`](Key::Figures) of a webhook or an account | `F#<id>` | `f#<hour>` | 30 days |
 //! | [`Draw`](Key::Draw): what a call that shows something once has drawn | `I#<digest>` | `i` | a day |
-//! | [`Audit`](Key::Audit): an entry of an account's audit log, for the account or a webhook | `G#<id>` | `g#<entry>` | 30 days |
+//! | [`Audit`](Key::Audit): an entry of an audit log | `G#<account>` and, about a webhook, `G#<account>#<webhook>` | `g#<entry>` | 30 days |
 //!
 //! `AccountListed` is an entry in the list of accounts. `WebhookOfAccount` is a copy for the fan-out, and
 //! `CredentialOfAccount` a copy for lists. Jobs find deliveries by their marks.
@@ -80,7 +80,7 @@ pub(crate) enum Key<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LogOf {
     Account(AccountId),
-    Webhook(WebhookId),
+    Webhook(AccountId, WebhookId),
 }
 
 /// Lets jobs find an unfinished or failed delivery. A delivery as accepted has no mark, because its message is
@@ -150,7 +150,8 @@ impl Key<'_> {
             Key::Audit(owner, id) => {
                 let owner = match owner {
                     LogOf::Account(id) => id.to_string(),
-                    LogOf::Webhook(id) => id.to_string(),
+                    // With its account, so that no other account's log is ever read.
+                    LogOf::Webhook(account, id) => format!("{account}#{id}"),
                 };
                 (format!("G#{owner}"), format!("g#{id}"))
             }
