@@ -32,6 +32,8 @@ async fn a_repeated_registration_makes_one_webhook_and_shows_the_same_secret() {
     assert_ne!(theirs["id"], first["id"], "their keys are their own");
     let world = world.restart().await;
     assert_eq!(call(&world, "/v1/webhooks", &asked).await.expect(201), first);
+    world.delete(&format!("/v1/webhooks/{}", text(&first["id"]))).await.expect(204);
+    assert_eq!(call(&world, "/v1/webhooks", &asked).await.problem(409), "idempotency_key_reused");
     world.advance(HOUR * 23).await;
     world.prune().await;
     let next_day = call(&world, "/v1/webhooks", &asked).await.expect(201);

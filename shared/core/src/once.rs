@@ -20,7 +20,7 @@ use crate::ports::environment::Random;
 #[derive(Clone, PartialEq, Eq)]
 #[expect(missing_debug_implementations, reason = "secrets are made from the seed")]
 pub struct Draw {
-    /// Who calls, what, and with which key: a digest.
+    /// Digest of the caller, the call and the idempotency key.
     pub id: [u8; 32],
     /// The digest of the body.
     pub fingerprint: [u8; 32],
@@ -39,10 +39,7 @@ impl Draw {
         body: &[u8],
         (now, random): (Timestamp, &dyn Random),
     ) -> Result<Self> {
-        if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS {
-            let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
-            return Err(Error::invalid("Idempotency-Key", detail));
-        }
+        check_key(key)?;
         let mut bytes = [0; 32];
         random.fill(&mut bytes);
         let seed = STANDARD.encode(bytes);
@@ -62,6 +59,23 @@ impl Draw {
         now.duration_since(self.at).unsigned_abs() >= limits::SHOWN_AGAIN_FOR
     }
 }
+
+/// Refuses an idempotency key that is empty or too long.
+pub(crate) fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS {
+        let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
+        return Err(Error::invalid("Idempotency-Key", detail));
+    }
+    Ok(())
+}
+
+/// The error for a key whose first call was another one, or cannot be answered again.
+pub(crate) fn reused(detail: &str) -> Error {
+    Error::Conflict { code: "idempotency_key_reused", detail: detail.to_owned() }
+}
+
+/// The detail if the first call had another body.
+pub(crate) const OTHER_BODY: &str = "this Idempotency-Key was used before with a different body";
 
 /// What a call draws: afresh, or with an idempotency key as the first call with it did.
 #[derive(Clone)]

@@ -17,6 +17,7 @@ use crate::event::{Envelope, Event};
 use crate::ids::{AccountId, EventId, KeyPeriod};
 use crate::limiter::Limiter;
 use crate::limits;
+use crate::once;
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, Clock, Deliveries, Random, Webhooks};
 
@@ -92,10 +93,7 @@ impl Publisher {
         let wanting: Vec<_> =
             webhooks.readable.iter().filter(|webhook| webhook.wants_event(&event)).collect();
         let Some(deliveries) = self.outbox.accept(&event, &wanting).await? else {
-            return Err(Error::Conflict {
-                code: "idempotency_key_reused",
-                detail: "this Idempotency-Key was used before with a different body".to_owned(),
-            });
+            return Err(once::reused(once::OTHER_BODY));
         };
         self.deliveries.durable().await?;
         Ok(Published { event_id: event.id, deliveries: deliveries.len() })
@@ -126,10 +124,7 @@ impl Publisher {
         now: Timestamp,
     ) -> Result<EventId> {
         let Some(key) = idempotency_key else { return Ok(EventId::new(now, &*self.random)) };
-        if key.is_empty() || key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS {
-            let detail = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS);
-            return Err(Error::invalid("Idempotency-Key", detail));
-        }
+        once::check_key(key)?;
         let id_in = match caller.account_id {
             Some(_) => EventId::from_idempotency_key,
             None => EventId::from_operators_idempotency_key,

@@ -22,7 +22,7 @@ use crate::deployment::Deployment;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, WebhookId};
 use crate::limiter::Limiter;
-use crate::once::{Draw, Once};
+use crate::once::{self, Draw, Once};
 use crate::outbox::Outbox;
 use crate::ports::{
     Accounts, Clock, Deliveries, EventPublisher, Figures, Random, Sender, Sessions, Webhooks,
@@ -92,10 +92,7 @@ impl Admin {
         let draw = Draw::new(owner, call, key, body, (self.clock.now(), &*self.random))?;
         let kept = self.accounts.keep_draw(&draw).await?;
         if kept.fingerprint != draw.fingerprint {
-            return Err(Error::Conflict {
-                code: "idempotency_key_reused",
-                detail: "this Idempotency-Key was used before with a different body".to_owned(),
-            });
+            return Err(once::reused(once::OTHER_BODY));
         }
         Ok(Some(Once::drawn(&kept, kept.seed != draw.seed)))
     }

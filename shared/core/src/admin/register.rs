@@ -11,6 +11,7 @@ use crate::destination::Address;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::limits;
+use crate::once;
 use crate::quota::Quota;
 use crate::secret::Secret;
 use crate::signature::SigningKeys;
@@ -26,7 +27,8 @@ impl Admin {
         if drawn.is_repeated
             && let Some(known) = self.webhooks.webhook(id).await?
         {
-            return if known.is_deleted() { Err(Error::NotFound("webhook")) } else { Ok(known) };
+            let gone = "the webhook that the first call with this Idempotency-Key made was deleted since";
+            return if known.is_deleted() { Err(once::reused(gone)) } else { Ok(known) };
         }
         let (settings, secret) = settings::new(asked, self.target_rules(&account))?;
         let own = self.webhooks.webhooks(account.id).await?;

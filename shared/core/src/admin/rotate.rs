@@ -10,6 +10,7 @@ use crate::access::Manager;
 use crate::audit::Change;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
+use crate::once;
 use crate::secret::Secret;
 use crate::signature::{SigningKeys, WindowOpen};
 use crate::webhook::Webhook;
@@ -87,11 +88,7 @@ impl Admin {
 
 /// The error for a repeated rotation whose secret is no longer the current one.
 fn replaced() -> Error {
-    Error::Conflict {
-        code: "idempotency_key_reused",
-        detail: "the secret that the first call with this Idempotency-Key made has been replaced since"
-            .to_owned(),
-    }
+    once::reused("the secret that the first call with this Idempotency-Key made has been replaced since")
 }
 
 /// The error for an operation that needs an open window.
