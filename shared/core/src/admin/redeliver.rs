@@ -19,6 +19,7 @@ impl Admin {
     /// now.
     pub async fn redeliver(&self, by: Manager, webhook: WebhookId, id: DeliveryId) -> Result<Delivery> {
         let webhook = self.webhook(by.account_id, webhook).await?;
+        let mut is_noted = false;
         loop {
             let delivery = self.delivery(by.account_id, webhook.id, id).await?;
             let now = self.clock.now();
@@ -31,10 +32,13 @@ impl Admin {
                     Retry::IsDue(due) => return Ok(*due),
                 }
             };
-            // Before it is done, so that it is not done without a trace.
-            let made = (now, by.actor());
-            let entry = AccountEntry::new(by.account_id, made, Action::DeliveryRedelivered, &id, vec![]);
-            self.note(entry.about(webhook.id)).await?;
+            // Before it is done, so that it is not done without a trace. Once, however often it is tried.
+            if !is_noted {
+                let made = (now, by.actor());
+                let entry = AccountEntry::new(by.account_id, made, Action::DeliveryRedelivered, &id, vec![]);
+                self.note(entry.about(webhook.id)).await?;
+                is_noted = true;
+            }
             if let Ok(saved) = self.outbox.save(&again).await? {
                 // It may be waiting, or held on a webhook that was resumed in the meantime.
                 if saved.due_attempt().is_none() {
