@@ -1,5 +1,5 @@
-//! Receivers in the frameworks that customers use, which nobody wrote for us (`docs/receivers`). Each checks signatures from
-//! its first request on, and registers at its first try, because the customer brings the secret. None refuses a delivery
+//! Receivers built with frameworks that customers use (`docs/receivers`). Each verifies signatures from its first request
+//! on, and registers at its first try, because the customer brings the secret. None refuses a delivery
 //! in or out of a rotation, in either style that it can read.
 
 use std::net::TcpListener;

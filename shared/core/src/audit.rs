@@ -150,7 +150,7 @@ pub enum Action {
     /// An API key was revoked.
     #[strum(serialize = "key.revoked")]
     KeyRevoked,
-    /// Somebody signed in to the dashboard.
+    /// Someone signed in to the dashboard.
     #[strum(serialize = "session.created")]
     SessionCreated,
     /// A webhook was registered.

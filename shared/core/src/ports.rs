@@ -138,7 +138,7 @@ pub trait Usage: Send + Sync {
 /// Sessions of the dashboard.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Stores a new session, at least until it expires, and the entry of the audit log if it signs somebody in.
+    /// Stores a new session, at least until it expires. A sign-in has an audit entry, which is stored with it.
     async fn create_session(&self, session: &Session, entry: Option<&AccountEntry>) -> PortResult<()>;
     /// The session with this hash. It may have expired.
     async fn session(&self, hash: &KeyHash) -> PortResult<Option<Session>>;

@@ -80,7 +80,7 @@ struct ActorView<'a> {
 struct ChangeView<'a> {
     /// The name of the field; of a header, `headers/` and its name.
     field: &'a str,
-    /// The value before; null if there was none. `[hidden]` stands for a secret.
+    /// The value before; null if there was none. A secret is shown as `[hidden]`.
     #[schema(required = true)]
     old: Option<&'a str>,
     /// The value since; null if there is none.
