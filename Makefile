@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
+.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries clients generated-clients test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -13,7 +13,7 @@ run: ## build and run the demo on loopback, then keep the server running, with a
 	$(CARGO) build --locked -p statuspulse
 	target/debug/statuspulse demo --stay
 
-test: venv libraries lint-infra api-fuzz ## all tests, including those of the functions in an emulator of AWS
+test: venv libraries generated-clients lint-infra api-fuzz ## all tests, including those of the functions in an emulator of AWS
 	$(VENV)/bin/python -m unittest discover --start-directory testing/emulator --pattern test_launch.py
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory browser
@@ -41,8 +41,55 @@ libraries: $(if $(shell command -v npm 2>/dev/null),$(WITH_LIBRARIES:%=%/node_mo
 	cd $* && npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
+# Clients that generators make from docs/openapi.json, below target, with their types checked; and two linters of this
+# document. What needs npm or Java is left out without it: the test prints which clients it skips.
+CLIENTS := testing/clients
+IN_CLIENTS = cd $(CLIENTS) && PATH=$$PWD/node_modules/.bin:$$PATH REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+LOGGED = >$(CURDIR)/$(@D)/log 2>&1 || { cat $(CURDIR)/$(@D)/log; exit 1; }
+PYTHON_STORY = MYPYPATH=$(@D) target/venv-clients/bin/mypy --strict --follow-imports silent --no-error-summary --cache-dir target/clients/mypy $<
+TYPESCRIPT_STORIES := target/clients/openapi-typescript/.checked target/clients/hey-api/.checked
+GENERATED := target/clients/openapi-python-client/.checked \
+  $(if $(shell command -v java 2>/dev/null),target/clients/openapi-generator/.checked) \
+  $(if $(shell command -v npm 2>/dev/null),$(TYPESCRIPT_STORIES) target/clients/lint/.checked)
+
+clients: generated-clients ## generate clients from docs/openapi.json with four generators, and run them; lint this document
+	$(CARGO) test --locked -p statuspulse --test e2e clients::
+
+generated-clients:
+	@$(MAKE) --no-print-directory --jobs 2 $(GENERATED)
+target/venv-clients/.installed: $(CLIENTS)/requirements.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
+	touch $@
+target/clients/openapi-python-client/.checked: $(CLIENTS)/openapi_python_client.py $(CLIENTS)/setting.py docs/openapi.json target/venv-clients/.installed
+	rm -rf $(@D) && mkdir -p $(@D)
+	PATH=$(CURDIR)/target/venv-clients/bin:$$PATH openapi-python-client generate --fail-on-warning --path docs/openapi.json --meta none \
+	  --output-path $(@D)/statuspulse_attrs $(LOGGED)
+	$(PYTHON_STORY)
+	touch $@
+target/clients/openapi-generator/.checked: $(CLIENTS)/openapi_generator.py $(CLIENTS)/setting.py docs/openapi.json target/venv-clients/.installed
+	rm -rf $(@D) && mkdir -p $(@D)
+	target/venv-clients/bin/openapi-generator-cli generate --input-spec docs/openapi.json --generator-name python \
+	  --package-name statuspulse_pydantic --output $(@D) --global-property \
+	  apis,models,supportingFiles,apiDocs=false,modelDocs=false,apiTests=false,modelTests=false $(LOGGED)
+	$(PYTHON_STORY)
+	touch $@
+$(TYPESCRIPT_STORIES) &: $(wildcard $(CLIENTS)/*.ts) $(CLIENTS)/tsconfig.json docs/openapi.json $(CLIENTS)/node_modules/.package-lock.json
+	rm -rf target/clients/openapi-typescript target/clients/hey-api && mkdir -p target/clients
+	echo '{"type": "module"}' >target/clients/package.json
+	$(IN_CLIENTS) openapi-typescript ../../docs/openapi.json --output ../../target/clients/openapi-typescript/schema.ts
+	$(IN_CLIENTS) openapi-ts --silent --input ../../docs/openapi.json --output ../../target/clients/hey-api --client @hey-api/client-fetch
+	$(IN_CLIENTS) tsc
+	touch $(TYPESCRIPT_STORIES)
+target/clients/lint/.checked: $(CLIENTS)/spectral.yaml $(CLIENTS)/redocly.yaml docs/openapi.json $(CLIENTS)/node_modules/.package-lock.json
+	mkdir -p $(@D)
+	$(IN_CLIENTS) spectral lint --fail-severity hint --ruleset spectral.yaml ../../docs/openapi.json
+	$(IN_CLIENTS) redocly lint --config redocly.yaml ../../docs/openapi.json $(LOGGED)
+	touch $@
+
 # Other tools that the tests need: each command with its Debian package.
-TEST_TOOLS := node:nodejs npm:npm chromium:chromium go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl webhook:webhook
+TEST_TOOLS := node:nodejs npm:npm chromium:chromium go:golang-go ruby:ruby php:php-cli javac:default-jdk-headless openssl:openssl webhook:webhook prometheus-alertmanager:prometheus-alertmanager promtool:prometheus
 MISSING = $(strip $(foreach tool,$(TEST_TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$(tool))) 2>/dev/null),,$(lastword $(subst :, ,$(tool))))))
 
 test-tools: ## install the languages of docs/verify, receivers and Chromium from Debian, or print the command if you are not root

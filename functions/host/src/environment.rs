@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use statuspulse_aws::{Queues, Schedules};
+use statuspulse_core::ids::AccountId;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::{Cidr, EndpointUrl, TargetPolicy};
 
@@ -127,6 +128,16 @@ pub(crate) fn egress_ips() -> Result<Vec<String>, Misconfigured> {
     let ips: Result<Vec<std::net::IpAddr>, _> = list.split(',').map(|ip| ip.trim().parse()).collect();
     let wrong = |_| Misconfigured { name, detail: format!("{list:?} is not a list of IP addresses") };
     Ok(ips.map_err(wrong)?.iter().map(ToString::to_string).collect())
+}
+
+/// The account whose webhooks get the CloudWatch alarms of this AWS account, if there is one.
+///
+/// # Errors
+/// Fails if the variable is not an account's id.
+pub fn alarm_account() -> Result<Option<AccountId>, Misconfigured> {
+    let name = "STATUSPULSE_ALARM_ACCOUNT";
+    let wrong = |text: String| Misconfigured { name, detail: format!("{text:?} is not an account id") };
+    optional(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
 }
 
 /// An endpoint URL, checked against the policy.

@@ -11,7 +11,7 @@ mod system;
 
 pub use assemble::Host;
 pub use batch::{BatchResponse, work_batch};
-pub use environment::{Misconfigured, SqsQueue};
+pub use environment::{Misconfigured, SqsQueue, alarm_account};
 pub use http::answer_http;
 
 /// An event as raw JSON, so that numbers keep their digits.

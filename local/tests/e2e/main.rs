@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers may panic")]
 
+mod alertmanager;
+mod clients;
 mod crash;
 mod destinations;
 mod few_files;

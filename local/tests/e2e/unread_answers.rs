@@ -33,7 +33,10 @@ use Before::{Delivered, Failing, Paused, Rotating};
 /// that makes the call.
 type Case = (&'static str, &'static str, Before);
 
-const API: [Case; 23] = [
+const ALERT: &str =
+    r#"{"alerts":[{"status":"firing","fingerprint":"aa","startsAt":"2026-01-01T00:00:00Z"}]}"#;
+
+const API: [Case; 25] = [
     ("POST /v1/accounts", r#"{"name":"Made by {url}"}"#, Delivered),
     ("PATCH /v1/account", r#"{"slack_url":null}"#, Delivered),
     ("PATCH /v1/accounts/{id}/quotas", r#"{"webhooks_per_host":7}"#, Delivered),
@@ -42,6 +45,8 @@ const API: [Case; 23] = [
     ("POST /v1/keys", r#"{"role":"viewer"}"#, Delivered),
     ("DELETE /v1/keys/{id}", "", Delivered),
     ("POST /v1/events", r#"{"payload":{payload}}"#, Delivered),
+    ("POST /v1/events/alertmanager", ALERT, Delivered),
+    ("POST /v1/events/grafana", ALERT, Delivered),
     ("POST /v1/webhooks", r#"{"url":"{url}/second","events":["incident_opened"]}"#, Delivered),
     ("PATCH /v1/webhooks/{id}", r#"{"url":"{url}/moved"}"#, Delivered),
     ("DELETE /v1/webhooks/{id}", "", Delivered),

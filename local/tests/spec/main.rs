@@ -34,4 +34,5 @@ mod section_11_several;
 mod section_11_stats;
 mod section_12_names_on_the_wire;
 mod section_13_quotas;
+mod section_14_alerts;
 mod support;

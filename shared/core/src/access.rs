@@ -98,8 +98,10 @@ impl Role {
     /// Whether a key with this role may do this.
     pub fn may(self, action: Action) -> bool {
         match self {
-            Role::Admin => matches!(action, Action::Read | Action::Manage | Action::Publish),
-            Role::Publisher => action == Action::Publish,
+            Role::Admin => {
+                matches!(action, Action::Read | Action::Manage | Action::Publish | Action::PublishAlerts)
+            }
+            Role::Publisher => matches!(action, Action::Publish | Action::PublishAlerts),
             Role::Viewer => action == Action::Read,
             Role::Operator => matches!(action, Action::Publish | Action::CreateAccount | Action::SetQuotas),
         }
@@ -250,6 +252,8 @@ pub enum Action {
     Manage,
     /// Publish an event.
     Publish,
+    /// Publish the alerts of a notification, which names no account.
+    PublishAlerts,
     /// Create an account.
     CreateAccount,
     /// Set what an account may use.

@@ -13,6 +13,7 @@
 //! | the changes of a webhook and of a delivery | [`webhook`], [`delivery`] |
 //! | what each destination receives, and what its answers mean | [`destination`] |
 //! | which events are accepted | [`event`] |
+//! | what alerts of other systems become | [`sources`] |
 //! | every limit | [`limits`] |
 //! | what an account may use | [`quota`], [`limiter`] |
 //! | what is saved, sent and repaired | [`outbox`], [`reconcile`] |
@@ -50,6 +51,7 @@ pub mod retry;
 pub mod sealing;
 pub mod secret;
 pub mod signature;
+pub mod sources;
 mod surrogates;
 pub mod target;
 mod time;

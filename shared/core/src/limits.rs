@@ -23,6 +23,16 @@ pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 pub const SHOWN_AGAIN_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Incident id, in characters.
 pub const INCIDENT_ID_CHARS: usize = 200;
+/// Notification of Alertmanager or Grafana, in bytes: some thousand alerts.
+pub const NOTIFICATION_BYTES: usize = 1024 * 1024;
+/// Alerts of one notification. Each is published by itself, which takes a few milliseconds.
+pub const ALERTS: usize = 500;
+/// An alert's fingerprint, in characters. Theirs have 16.
+pub const FINGERPRINT_CHARS: usize = 64;
+/// An alert's name, in UTF-16 units.
+pub const ALERT_NAME_UNITS: usize = 200;
+/// A text of an alert's details, in UTF-16 units. Slack shows as much.
+pub const ALERT_TEXT_UNITS: usize = 2_000;
 /// Monitor groups per event or webhook.
 pub const MONITOR_GROUPS: usize = 100;
 /// Name of a monitor group, in characters.

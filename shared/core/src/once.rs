@@ -71,7 +71,14 @@ pub(crate) fn check_key(key: &str) -> Result<()> {
 
 /// The error for a key whose first call was another one, or cannot be answered again.
 pub(crate) fn reused(detail: &str) -> Error {
-    Error::Conflict { code: "idempotency_key_reused", detail: detail.to_owned() }
+    Error::Conflict { code: REUSED, detail: detail.to_owned() }
+}
+
+const REUSED: &str = "idempotency_key_reused";
+
+/// Whether it is the error for such a key.
+pub(crate) fn is_reused(error: &Error) -> bool {
+    matches!(error, Error::Conflict { code: REUSED, .. })
 }
 
 /// The detail if the first call had another body.

@@ -20,6 +20,8 @@ use crate::limits;
 use crate::once;
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, Clock, Deliveries, Random, Webhooks};
+use crate::sources::Alert;
+use crate::sources::notification::{self, Sender};
 
 /// Accepts events.
 #[derive(Clone)]
@@ -70,12 +72,7 @@ impl Publisher {
         idempotency_key: Option<&str>,
     ) -> Result<Published> {
         caller.may(Action::Publish)?;
-        // Before it is parsed, which costs more than to refuse it. An operator's events are never refused, whatever the
-        // account's own keys have used.
-        if let Some(account) = caller.account_id {
-            let bytes = u64::try_from(envelope.len()).unwrap_or(u64::MAX);
-            self.limiter.take_event(account, bytes, self.clock.now()).await?;
-        }
+        self.charge(caller, envelope).await?;
         let envelope = Envelope::parse(envelope)?;
         let account = self.publishing_account(caller, &envelope).await?;
         let accepted_at = self.clock.now();
@@ -97,6 +94,54 @@ impl Publisher {
         };
         self.deliveries.durable().await?;
         Ok(Published { event_id: event.id, deliveries: deliveries.len() })
+    }
+
+    /// Counts a call before its body is parsed, which costs more than to refuse it. An operator's events are never refused,
+    /// whatever the account's own keys have used.
+    async fn charge(&self, caller: Caller, body: &Bytes) -> Result<()> {
+        let Some(account) = caller.account_id else { return Ok(()) };
+        let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        self.limiter.take_event(account, bytes, self.clock.now()).await
+    }
+
+    /// Publishes the alerts of a notification. It counts as an event, beside those that it makes.
+    pub async fn publish_notification(
+        &self,
+        caller: Caller,
+        sender: Sender,
+        body: &Bytes,
+    ) -> Result<Vec<Published>> {
+        caller.account_for(Action::PublishAlerts)?;
+        self.charge(caller, body).await?;
+        let alerts = notification::alerts(sender, body, self.clock.now())?;
+        self.publish_alerts(caller, &alerts, None).await
+    }
+
+    /// Publishes the events of alerts. An alert that came before publishes nothing, unless it says something else now.
+    /// `account` is needed if the caller's key does not name it.
+    ///
+    /// # Errors
+    /// If one fails, those before it are published. The same call again completes it.
+    pub async fn publish_alerts(
+        &self,
+        caller: Caller,
+        alerts: &[Alert],
+        account: Option<AccountId>,
+    ) -> Result<Vec<Published>> {
+        let mut published = vec![];
+        for alert in alerts {
+            for draft in std::iter::once(&alert.event).chain(&alert.if_known) {
+                let envelope = draft.envelope(account);
+                match self.publish(caller, &envelope, Some(&draft.idempotency_key)).await {
+                    Err(error) if once::is_reused(&error) => {}
+                    other => {
+                        published.push(other?);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(published)
     }
 
     async fn publishing_account(&self, caller: Caller, envelope: &Envelope) -> Result<AccountId> {

@@ -29,6 +29,9 @@ pub fn openapi() -> String {
     let mut schemas = Schemas::new();
     wire::collect::<problem::Document<'_>>(&mut schemas);
     wire::collect::<wire::AnyTime>(&mut schemas);
+    wire::collect::<wire::RotationStyle>(&mut schemas);
+    wire::collect::<wire::HeldDeliveries>(&mut schemas);
+    wire::collect::<wire::TestSecrets>(&mut schemas);
     let mut paths = BTreeMap::<&str, Map<String, Value>>::new();
     for operation in operations() {
         schemas.extend(operation.schemas);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::calls::{curl, python};
 use super::page::{Group, Page, list, rendered};
 use super::words::{kind, line, link, plain_text, prose};
+use crate::openapi::operation::{CODES, STATUS};
 
 /// What the document says.
 pub(super) struct Reference {
@@ -247,8 +248,7 @@ fn answer<'a>(status: &'a str, response: &'a Value) -> Answer<'a> {
 }
 
 fn codes(response: &Value) -> Vec<&str> {
-    let schema = &response["content"]["application/problem+json"]["schema"];
-    items(&schema["allOf"][1]["properties"]["code"]["enum"]).iter().map(text).collect()
+    items(&response[CODES]).iter().map(text).collect()
 }
 
 fn refusal<'a>(status: &'a str, response: &'a Value) -> Refusal<'a> {
@@ -269,7 +269,7 @@ fn problems(document: &Value) -> Vec<Problem<'_>> {
                 Some(problem) => problem.descriptions.push(description.clone()),
                 None => problems.push(Problem {
                     code,
-                    status: status(response),
+                    status: response[STATUS].to_string(),
                     descriptions: vec![description.clone()],
                 }),
             }
@@ -277,12 +277,6 @@ fn problems(document: &Value) -> Vec<Problem<'_>> {
     }
     problems.sort_by(|a, b| (&a.status, a.code).cmp(&(&b.status, b.code)));
     problems
-}
-
-/// The status in a response's schema. A shared response has no other status.
-fn status(response: &Value) -> String {
-    let schema = &response["content"]["application/problem+json"]["schema"];
-    schema["allOf"][1]["properties"]["status"]["const"].to_string()
 }
 
 fn object(schema: &Value) -> Object<'_> {

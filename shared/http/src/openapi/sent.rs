@@ -52,7 +52,7 @@ fn message(probe: Probe) -> Value {
         "type": "object",
         "required": ["event_type", "webhook_id", "sent_at"],
         "properties": {
-            "event_type": { "const": probe.name() },
+            "event_type": { "type": "string", "const": probe.name() },
             "webhook_id": reference::<wire::WebhookId>(),
             "sent_at": reference::<wire::Time>(),
         },
@@ -64,6 +64,7 @@ fn sent(event: &str, summary: &str, schema: &str, sample: &Value) -> Value {
     json!({ "post": {
         "operationId": format!("receive{id}"),
         "summary": summary,
+        "security": [],
         "description": format!(
             "For the destination `json`. Any 2xx within {} seconds accepts it (a handshake: exactly 200 within {}). After 410 \
              the webhook is paused; after anything else the delivery is retried.",
@@ -89,7 +90,11 @@ fn sent(event: &str, summary: &str, schema: &str, sample: &Value) -> Value {
 fn headers(event: &str) -> Vec<Value> {
     let digest = "^[0-9a-f]{64}(,[0-9a-f]{64})?$";
     let all: [(&str, bool, Value); 9] = [
-        ("X-StatusPulse-Event", true, json!({ "const": event, "description": "The event's type." })),
+        (
+            "X-StatusPulse-Event",
+            true,
+            json!({ "type": "string", "const": event, "description": "The event's type." }),
+        ),
         (
             "X-StatusPulse-Event-Id",
             true,

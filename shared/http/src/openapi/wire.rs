@@ -60,6 +60,7 @@ named! {
         Actor::ALL.iter().map(|each| each.name()),
     );
     Time = time();
+    PayloadTime = payload_time();
     AnyTime = any_time();
     Secret = text(SECRET, "A webhook's secret.");
     EventType = names("What happened to the incident.", Kind::ALL.iter().map(|each| each.name()));
@@ -91,6 +92,17 @@ named! {
         ["pending", "active", "paused"],
     );
     Destination = names("The format in which events are sent.", ALL.map(Format::name));
+    RotationStyle = names(
+        "`joined`: X-StatusPulse-Signature has both signatures, the new one first. `split`: it has only the old one, and \
+         X-StatusPulse-Signature-Next has the new one.",
+        ["joined", "split"],
+    );
+    HeldDeliveries = names("What becomes of held deliveries.", ["deliver", "discard"]);
+    TestSecrets = names(
+        "`valid`: signed like a delivery. `new`: signed with the new secret alone, as after the rotation that is in \
+         progress.",
+        ["valid", "new"],
+    );
     Address = text("^[0-9a-f.:]+$", "An IP address.");
     Rule = names("The rule that excludes the event.", ["status", "events", "monitor_groups"]);
 }
@@ -110,6 +122,13 @@ fn time() -> Object {
     let mut time =
         text("^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?Z$", "A time: ISO 8601, UTC, with `Z`.");
     time.format = Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
+    time
+}
+
+/// The form of times in payloads. A generated client would send a `date-time` with another offset than `Z`.
+fn payload_time() -> Object {
+    let mut time = time();
+    time.format = None;
     time
 }
 

@@ -10,7 +10,7 @@ use super::{
     AuditEntryView, CreatedView, ExplanationView, PreviewView, ResumedView, RetriedView, RotatedView,
     TestedView, WebhookView,
 };
-use crate::events::openapi::payload_name;
+use crate::events::openapi::PAYLOAD;
 use crate::idempotency::parameter;
 use crate::openapi::operation::Operation;
 use crate::openapi::wire::{self, KEY, WEBHOOK, closed, described, list, or_null, reference, short_text};
@@ -101,11 +101,10 @@ fn registration() -> Vec<Operation> {
 }
 
 fn state() -> Vec<Operation> {
-    let held = choice(
-        "held",
-        ["deliver", "discard"],
+    let held = or_null(described::<wire::HeldDeliveries>(
         "Whether held deliveries are sent (the default) or discarded.",
-    );
+    ));
+    let held = closed(&[], [("held", held)]);
     vec![
         operation("post", "/v1/webhooks/{id}/verify", "verifyWebhook", "Try the handshake again")
             .describe(
@@ -156,11 +155,7 @@ fn secret() -> Vec<Operation> {
         [
             (
                 "style",
-                one_of(
-                    ["joined", "split"],
-                    "`joined` (the default): X-StatusPulse-Signature has both signatures, the new one first. `split`: it \
-                     has only the old one, and X-StatusPulse-Signature-Next has the new one.",
-                ),
+                or_null(described::<wire::RotationStyle>("How signatures are sent; `joined` by default.")),
             ),
             ("secret", or_null(own_secret("Your own new secret. Without it one is made."))),
         ],
@@ -212,14 +207,7 @@ fn trying() -> Vec<Operation> {
         &[],
         [
             ("event", or_null(described::<wire::EventType>("Send a sample of this type."))),
-            (
-                "secrets",
-                one_of(
-                    ["valid", "new"],
-                    "`valid` (the default): signed like a delivery. `new`: signed with the new secret alone, as after \
-                     the rotation that is in progress.",
-                ),
-            ),
+            ("secrets", or_null(described::<wire::TestSecrets>("Which secrets sign; `valid` by default."))),
         ],
     );
     let groups = json!({ "type": "array", "items": { "type": "string" } });
@@ -232,14 +220,7 @@ fn trying() -> Vec<Operation> {
                     "Preview a sample of this type. Cannot be combined with `payload`.",
                 )),
             ),
-            (
-                "payload",
-                json!({
-                    "anyOf": EventType::ALL.iter().map(|kind| json!({ "$ref": format!("#/components/schemas/{}", payload_name(*kind)) }))
-                        .chain([json!({ "type": "null" })]).collect::<Vec<_>>(),
-                    "description": "Preview this payload.",
-                }),
-            ),
+            ("payload", or_null(json!({ "$ref": PAYLOAD, "description": "Preview this payload." }))),
         ],
     );
     vec![
@@ -282,15 +263,6 @@ fn trying() -> Vec<Operation> {
                 "reason": "The event's groups are []; the webhook wants one of [\"payment-processing\"] (names are exact).",
             })),
     ]
-}
-
-/// The schema of a body whose only field is one of two names.
-fn choice(name: &str, names: [&str; 2], description: &str) -> Value {
-    closed(&[], [(name, one_of(names, description))])
-}
-
-fn one_of(names: [&str; 2], description: &str) -> Value {
-    json!({ "type": ["string", "null"], "enum": [names[0], names[1], null], "description": description })
 }
 
 /// The destinations that need a routing key.

@@ -250,7 +250,7 @@ fn codes() -> BTreeSet<String> {
 }
 
 fn collect_codes(value: &Value, found: &mut BTreeSet<String>) {
-    if let Some(codes) = value.pointer("/properties/code/enum").and_then(Value::as_array) {
+    if let Some(codes) = value.get("x-codes").and_then(Value::as_array) {
         found.extend(codes.iter().map(|code| code.as_str().unwrap().to_owned()));
     }
     match value {

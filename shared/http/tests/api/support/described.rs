@@ -95,7 +95,12 @@ pub(super) fn check(method: &str, path: &str, answer: &Answer) {
         assert_ne!(answer.header(name), "", "{} {status} has no {name}", operation.id());
     }
     if media_type.ends_with("json") {
-        assert_fits(&schema["schema"], &serde_json::from_str(&answer.text).unwrap(), operation.id());
+        let value: Value = serde_json::from_str(&answer.text).unwrap();
+        assert_fits(&schema["schema"], &value, operation.id());
+        if let Some(codes) = response["x-codes"].as_array() {
+            assert!(codes.contains(&value["code"]), "{} has no code {value:#}", operation.id());
+            assert_eq!(value["status"], response["x-status"], "{}", operation.id());
+        }
     }
 }
 
