@@ -24,6 +24,10 @@ pub(crate) enum Command {
     /// Create, list and revoke API keys. Also works while the server runs.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Copy a data folder to a file. Also works while the server runs.
+    Backup(BackupOptions),
+    /// Make a data folder from a backup.
+    Restore(RestoreOptions),
     /// Run a demonstration: a server and a receiver on loopback, with real requests.
     Demo(DemoOptions),
     /// Run a receiver for development: it prints each request and verifies the signature.
@@ -118,6 +122,30 @@ impl From<RoleArgument> for Role {
             RoleArgument::Operator => Role::Operator,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupOptions {
+    /// The server's data folder.
+    #[arg(long, env = "STATUSPULSE_DATA")]
+    pub(crate) data: PathBuf,
+    /// Leave the encryption key out. Then keep secret.key of the data folder in another place.
+    #[arg(long)]
+    pub(crate) without_key: bool,
+    /// The new file, such as /backup/statuspulse-2024-03-15. It can be read by its owner only.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreOptions {
+    /// The data folder to make. It must have no database yet.
+    #[arg(long, env = "STATUSPULSE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The file secret.key, if the backup was made without it.
+    #[arg(long)]
+    pub(crate) key: Option<PathBuf>,
+    /// The backup.
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,8 @@ use statuspulse_embedded::{Embedded, Received};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::system::clock_was_set;
+
 /// The services, all over the same store.
 #[derive(Debug, Clone)]
 pub(crate) struct Services {
@@ -94,6 +96,7 @@ impl Workers {
         tasks.spawn(until_stopped(stopped.clone(), wake(worker.clone(), store.clone())));
         tasks.spawn(until_stopped(stopped.clone(), reconcile(worker.clone())));
         tasks.spawn(until_stopped(stopped.clone(), prune(worker.clone(), store.clone())));
+        tasks.spawn(until_stopped(stopped.clone(), watch_the_clock(worker.clock.clone())));
         tasks.spawn(store_figures(store.clone(), stopped));
         Self { tasks, stop }
     }
@@ -189,6 +192,23 @@ async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
             Err(error) => tracing::error!(%error, "old records cannot be deleted; trying again later"),
         }
         pause(statuspulse_embedded::PRUNE_EVERY).await;
+    }
+}
+
+/// Logs it when somebody sets the machine's clock, because the times of records no longer agree with it.
+async fn watch_the_clock(clock: Arc<dyn Clock>) {
+    let mut ahead = 0;
+    loop {
+        if let Some(by) = clock_was_set(&*clock, ahead) {
+            ahead += by;
+            let (seconds, ahead) = (by / 1000, ahead / 1000);
+            tracing::warn!(
+                seconds,
+                ahead,
+                "the machine's clock was set; waits and the times of records go on as before until the next start"
+            );
+        }
+        pause(crate::limits::CLOCK_CHECKED_EVERY).await;
     }
 }
 

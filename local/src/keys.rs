@@ -33,7 +33,7 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
         }
         KeysCommand::Revoke { data, key } => {
             let store = open_existing(&data)?;
-            if !store.revoke_any_key(&key, SystemClock.now()).await? {
+            if !store.revoke_any_key(&key, SystemClock::start().now()).await? {
                 bail!(
                     "{key:?} is not the id or prefix of exactly one valid key; see `statuspulse keys list`"
                 );
@@ -78,7 +78,7 @@ async fn new_key(
     role: Role,
     name: Option<String>,
 ) -> Result<KeyText> {
-    let (key, text) = ApiKey::generate(account, role, None, SystemClock.now(), &randomness());
+    let (key, text) = ApiKey::generate(account, role, None, SystemClock::start().now(), &randomness());
     let key = ApiKey { name, ..key };
     let entry = account.map(|account| created_key(account, &key, Actor::OWNER));
     store.create_key(&key, entry.as_ref()).await?;
@@ -86,7 +86,7 @@ async fn new_key(
 }
 
 async fn new_account(store: &Embedded, account: &str, role: Role, name: Option<String>) -> Result<KeyText> {
-    let account = Account::new(account, SystemClock.now(), &randomness()).context("--account")?;
+    let account = Account::new(account, SystemClock::start().now(), &randomness()).context("--account")?;
     let (key, text) = ApiKey::generate(Some(account.id), role, None, account.created_at, &randomness());
     let key = ApiKey { name, ..key };
     store.create_account(&account, &key, &created_account(&account, &key, Actor::OWNER)).await?;
@@ -98,7 +98,7 @@ fn randomness() -> SystemRandomness {
 }
 
 fn open(data: &Path) -> Result<Arc<Embedded>> {
-    Ok(Embedded::open(data, Purpose::Administer, Arc::new(SystemClock))?)
+    Ok(Embedded::open(data, Purpose::Administer, Arc::new(SystemClock::start()))?)
 }
 
 /// Opens a store that exists already, so that a misspelt folder is an error and not a new, empty store.
@@ -111,7 +111,7 @@ fn open_existing(data: &Path) -> Result<Arc<Embedded>> {
 fn line(key: &ApiKey, account: Option<&str>) -> String {
     let state = if key.revoked_at.is_some() {
         "revoked"
-    } else if key.is_valid(SystemClock.now()) {
+    } else if key.is_valid(SystemClock::start().now()) {
         "valid"
     } else {
         "expired"

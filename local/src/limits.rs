@@ -43,3 +43,8 @@ pub(crate) const TOO_MANY_WAIT: Duration = Duration::from_millis(100);
 pub(crate) const DISCARDED_BYTES: u64 = 8 * statuspulse_core::limits::ENVELOPE_BYTES as u64;
 /// Time to discard in at most, in case the client stops sending.
 pub(crate) const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether somebody has set the machine's clock.
+pub(crate) const CLOCK_CHECKED_EVERY: Duration = Duration::from_secs(10);
+/// By how many milliseconds a clock is set, at least. Less is what keeps it in step with others.
+pub(crate) const CLOCK_SET_BY: u64 = 1_000;

@@ -1,6 +1,7 @@
 //! The `statuspulse` program: the whole product in one process, on one machine.
 
 mod arguments;
+mod backup;
 mod clients;
 mod demo;
 mod descriptors;
@@ -32,6 +33,8 @@ fn main() -> std::process::ExitCode {
             match arguments.command {
                 Command::Serve(options) => serve::run(*options, management).await,
                 Command::Keys(command) => keys::run(command).await,
+                Command::Backup(options) => backup::backup(&options),
+                Command::Restore(options) => backup::restore(&options),
                 Command::Demo(options) => demo::run(options, management).await,
                 Command::Receive(options) => receive::run(options).await,
             }

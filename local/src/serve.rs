@@ -64,14 +64,14 @@ impl Server {
             .with_context(|| format!("listening on {}", options.listen))?;
         let address = tcp.local_addr()?;
         let descriptors = Descriptors::available();
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::new(SystemClock::start());
         let store = Embedded::open(&options.data, Purpose::Serve, clock.clone())?;
         for (queue, slots) in descriptors.slots {
             store.limit_slots(queue, slots);
         }
         let metrics = Arc::new(Counters::default());
         let deployment = deployment(&options, address)?;
-        let sender = outbound(&options, &deployment.policy, &descriptors)?;
+        let sender = outbound(&options, &deployment.policy, &descriptors, clock.clone())?;
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let cursor_key = cursor_key(&*random);
         let probes = Probes::new(sender.clone(), descriptors.probes);
@@ -159,6 +159,7 @@ fn outbound(
     options: &ServeOptions,
     policy: &TargetPolicy,
     descriptors: &Descriptors,
+    clock: Arc<SystemClock>,
 ) -> Result<Arc<Outbound>> {
     let extra_roots = match &options.dev_extra_ca {
         None => vec![],
@@ -168,7 +169,7 @@ fn outbound(
         policy: policy.clone(),
         extra_roots,
         resolver: Arc::new(SystemResolver::new().context("the system's resolver configuration")?),
-        clock: Arc::new(SystemClock),
+        clock,
         lookups: descriptors.lookups,
         idle_connections: descriptors.idle,
     };

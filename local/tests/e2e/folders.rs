@@ -112,6 +112,24 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
     home.serve(&[]).await.stop().await;
 }
 
+/// A copy of a folder in use can be torn: SQLite opens it, and finds out when it reads the wrong page.
+#[tokio::test]
+async fn a_torn_copy_is_refused_before_a_page_of_it_is_used() {
+    let home = Home::new();
+    used(&home).await;
+    let file = home.data().join("statuspulse.db");
+    let whole = fs::read(&file).unwrap();
+    let mut torn = whole.clone();
+    let last = torn.len() - 4096;
+    torn[last..].fill(0);
+    fs::write(&file, &torn).unwrap();
+    let said = Ended::of(home.serve_command(&[])).await.refused();
+    assert!(said.contains("is damaged") && said.contains("restore a backup"), "{said}");
+    assert!(fs::read(&file).unwrap() == torn, "a file was changed");
+    fs::write(&file, &whole).unwrap();
+    home.serve(&[]).await.stop().await;
+}
+
 #[tokio::test]
 async fn another_folder_s_key_file_is_refused() {
     let home = Home::new();

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers may panic")]
 
 mod alertmanager;
+mod backups;
 mod clients;
 mod crash;
 mod destinations;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
+use statuspulse_core::ports::Clock;
 use statuspulse_core::retry::Ladder;
 
 use crate::support::*;
@@ -23,6 +24,30 @@ async fn a_failed_first_attempt_is_retried_1m_5m_15m_and_60m_after_the_attempt_b
     }
     world.advance(HOUR * 48).await;
     assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
+}
+
+/// Waits are counted with a clock that nobody can set. Receivers compare a signature with the time of day.
+#[tokio::test]
+async fn a_clock_that_is_set_moves_no_retry_and_signatures_follow_it() {
+    for ahead in [-7200, 7200] {
+        let world = World::new().await;
+        let hook = world.register(URL).await;
+        world.receivers.answers(URL, 500);
+        world.publish(&opened("A")).await;
+        world.run_until_idle().await;
+        world.clock.set_wall(ahead);
+        world.advance(HOUR * 3).await;
+        assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
+        let attempts = world.attempts(URL);
+        let stamp = |seen: &Seen| seen.header("webhook-timestamp").parse::<i64>().unwrap();
+        assert_eq!(stamp(&attempts[0]), attempts[0].at.as_second());
+        for seen in &attempts[1..] {
+            assert_eq!(stamp(seen), seen.at.as_second() + ahead);
+            verify_all(seen, &hook.secret);
+        }
+        assert_eq!(world.act(&hook, "test").await["ok"], false);
+        assert_eq!(stamp(&world.receivers.calls(URL).pop().unwrap()), world.clock.now().as_second() + ahead);
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 
 use crate::ids::{AccountId, DeliveryId, EventId};
 use crate::limits;
-use crate::ports::Call;
+use crate::ports::{Call, Moment};
 use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
@@ -42,15 +41,15 @@ impl About {
     }
 }
 
-/// Creates a POST to a webhook, signed over exactly these bytes with the keys that are valid at `now`.
+/// Creates a POST to a webhook, signed over exactly these bytes with the keys that are valid then.
 pub(crate) fn signed_call(
     webhook: &Webhook,
     about: &About,
     body: Bytes,
     timeout: Duration,
-    now: Timestamp,
+    at: Moment,
 ) -> Call {
-    let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
+    let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, at);
     let mut headers = Vec::with_capacity(10 + webhook.settings.headers.0.len());
     for (name, value) in &webhook.settings.headers.0 {
         headers.push((name.clone(), value.clone()));

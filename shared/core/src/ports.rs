@@ -34,7 +34,7 @@ use crate::target::EndpointUrl;
 use crate::webhook::Webhook;
 
 pub use crate::error::Unavailable;
-pub use environment::{Clock, Random};
+pub use environment::{Clock, Moment, Random};
 
 /// The result of a port.
 pub type PortResult<T> = Result<T, Unavailable>;

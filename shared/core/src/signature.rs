@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use crate::limits;
+use crate::ports::environment::Moment;
 use crate::secret::Secret;
 use crate::time::later;
 
@@ -130,9 +131,9 @@ impl SigningKeys {
         Some(Self { outgoing: None, ..self.clone() })
     }
 
-    /// The signature headers of one attempt, with the keys that are valid at `now`.
-    pub fn headers(&self, id: &str, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
-        let outgoing = self.outgoing(now);
+    /// The signature headers of one attempt, with the keys that are valid then.
+    pub fn headers(&self, id: &str, body: &[u8], at: Moment) -> Vec<(&'static str, String)> {
+        let outgoing = self.outgoing(at.now);
         let new_digest = body_digest(&self.current, body);
         let mut headers = match outgoing {
             None => vec![(SIGNATURE, new_digest)],
@@ -143,7 +144,7 @@ impl SigningKeys {
                 vec![(SIGNATURE, body_digest(secret, body)), (SIGNATURE_NEXT, new_digest)]
             }
         };
-        let timestamp = now.as_second();
+        let timestamp = at.wall.as_second();
         let mut standard = standard_signature(&self.current, id, timestamp, body);
         if let Some(Outgoing { secret, .. }) = outgoing {
             standard.push(' ');

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use jiff::Timestamp;
 use serde_json::Value;
-use statuspulse_core::ports::Random;
+use statuspulse_core::ports::{Moment, Random};
 use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::{RotationStyle, SigningKeys, WindowOpen, body_digest};
 
@@ -44,7 +44,7 @@ fn both_signatures_are_those_that_openssl_and_python_computed() {
         };
         let keys = SigningKeys::new(Secret::parse(&text("secret")).unwrap());
         let timestamp = vector["timestamp"].as_i64().unwrap();
-        let headers = keys.headers(&text("id"), &body, at(timestamp));
+        let headers = keys.headers(&text("id"), &body, Moment::at(at(timestamp)));
         let name = text("name");
         for header_name in ["X-StatusPulse-Signature", "webhook-signature"] {
             assert_eq!(header(&headers, header_name), Some(&*text(header_name)), "{name}");
@@ -103,7 +103,7 @@ fn both_secrets_sign_until_the_window_ends_and_the_new_one_alone_from_that_momen
             (until, &(new_digest.clone(), None), 1),
             (until.checked_add(second).unwrap(), &(new_digest.clone(), None), 1),
         ] {
-            let headers = keys.headers("evt_1", b"{}", now);
+            let headers = keys.headers("evt_1", b"{}", Moment::at(now));
             assert_eq!(header(&headers, "X-StatusPulse-Signature"), Some(&*expected.0), "{style:?} {now}");
             assert_eq!(header(&headers, "X-StatusPulse-Signature-Next"), expected.1.as_deref());
             let standard = header(&headers, "webhook-signature").unwrap();

@@ -1,13 +1,15 @@
 //! The ports on one SQLite file, for one machine: store, delay queues, dead letters.
 //!
 //! The data folder contains `statuspulse.db` (the database, with its write-ahead log beside it), `secret.key` (the
-//! key that seals secrets) and `lock` (held by the server that uses the folder). A copy of the folder is a backup.
+//! key that seals secrets) and `lock` (held by the server that uses the folder). A copy of its files while
+//! a server runs is torn; [`backup`] makes a whole one.
 //!
 //! Writes that have returned survive the death of the process. Messages that became due while the process was down
 //! are processed when it starts.
 
 mod accounts;
 mod audit;
+mod backup;
 mod columns;
 mod deliveries;
 mod delivery_rows;
@@ -33,12 +35,12 @@ mod writer;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use statuspulse_core::ports::Clock;
 
+pub use backup::{BackupError, Contents, backup, restore};
 pub use limits::{PRUNE_EVERY, RECEIVES_MAX, slots};
 pub use queue::{Received, queues};
 
@@ -81,6 +83,9 @@ pub enum OpenError {
     /// SQLite refuses the file: it is not a database, or it is damaged.
     #[error("cannot use the database {0}")]
     Database(PathBuf, #[source] rusqlite::Error),
+    /// The file is a database, but parts of it are missing or contradict each other.
+    #[error("the database {0} is damaged ({1}); it is left as it is: restore a backup into another folder")]
+    Damaged(PathBuf, String),
     /// The key file does not open what is sealed in the database.
     #[error("the key file {0} does not match the database: it is missing, or belongs to another data folder")]
     Key(PathBuf),
@@ -121,6 +126,11 @@ impl Embedded {
         let connection = open_writer(&path).map_err(in_file)?;
         if let Err(other) = schema::prepare(&connection).map_err(in_file)? {
             return Err(OpenError::OtherFormat(path, other.found));
+        }
+        if purpose == Purpose::Serve
+            && let Some(damage) = schema::damage(&connection).map_err(in_file)?
+        {
+            return Err(OpenError::Damaged(path, damage));
         }
         let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
         let sealer = open_sealer(folder, sealed)?;
@@ -165,6 +175,11 @@ pub fn database_in(folder: &Path) -> PathBuf {
     folder.join("statuspulse.db")
 }
 
+/// The path of the key file in a data folder.
+fn key_file_in(folder: &Path) -> PathBuf {
+    folder.join("secret.key")
+}
+
 /// Creates the file, readable by its owner only, whatever the mode of the folder. SQLite gives its log the same mode.
 fn make_file(path: &Path) -> std::io::Result<()> {
     let mut options = File::options();
@@ -189,7 +204,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 
 /// Checks at the start that the key opens the database. Creates a key only if the database has no sealed secrets.
 fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sealing::Sealer, OpenError> {
-    let file = folder.join("secret.key");
+    let file = key_file_in(folder);
     if sealed.is_some() && !file.exists() {
         return Err(OpenError::Key(file));
     }
@@ -202,7 +217,7 @@ fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sea
 
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(limits::BUSY_FOR)?;
     let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     if pages == 0 {
         // Only a new file can have it, and another one would be changed by it.
@@ -221,7 +236,7 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
 fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(limits::BUSY_FOR)?;
     connection.pragma_update(None, "cache_size", -1024)?;
     keep_statements(&connection)?;
     Ok(connection)

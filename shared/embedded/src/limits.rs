@@ -108,3 +108,9 @@ pub const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Figures, by owner and hour, that are stored in one write. Each takes some ten microseconds.
 pub(crate) const FIGURES_PER_WRITE: usize = 200;
+
+/// How long a connection waits for another one that holds the file.
+pub(crate) const BUSY_FOR: Duration = Duration::from_secs(5);
+
+/// Pages that a backup copies at a time, before it says how far it is.
+pub(crate) const BACKUP_PAGES: i32 = 2_000;

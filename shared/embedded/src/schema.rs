@@ -98,6 +98,18 @@ CREATE VIEW IF NOT EXISTS all_keys AS
     SELECT keys.*, key_facts.name, key_facts.last_used_at FROM keys LEFT JOIN key_facts ON key_facts.hash = keys.hash;
 ";
 
+/// What is wrong with the file, in SQLite's words; `None` if nothing is.
+pub(crate) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok(Some(found).filter(|found| found != "ok"))
+}
+
+/// Whether the file has another format.
+pub(crate) fn other_format(connection: &Connection) -> rusqlite::Result<Option<OtherFormat>> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok((found != VERSION).then_some(OtherFormat { found }))
+}
+
 /// Creates the tables in a new file. Refuses a file with another format.
 pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<Result<(), OtherFormat>> {
     connection.execute_batch("BEGIN IMMEDIATE")?;

@@ -56,6 +56,12 @@ impl Sealer {
     }
 }
 
+/// Whether the key opens this.
+pub(crate) fn opens(key: &[u8], sealed: Option<&([u8; 16], Vec<u8>)>) -> bool {
+    let Ok(sealer) = sealing::Sealer::new(key) else { return false };
+    sealed.is_none_or(|(owner, sealed)| sealer.unseal(*owner, sealed).is_ok())
+}
+
 /// Creates the key file. Two processes may start at once: the first to create the file wins, and the other reads it.
 fn make_key(path: &Path, random: &SystemRandom) -> std::io::Result<Vec<u8>> {
     let mut key = vec![0; KEY_BYTES];

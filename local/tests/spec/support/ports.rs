@@ -22,26 +22,40 @@ use statuspulse_core::webhook::Webhook;
 use statuspulse_embedded::Embedded;
 
 /// A clock that only the test moves.
-pub(crate) struct VirtualClock(AtomicI64);
+pub(crate) struct VirtualClock {
+    now: AtomicI64,
+    /// By how many milliseconds the clock on the wall is ahead.
+    ahead: AtomicI64,
+}
 
 impl VirtualClock {
     pub(crate) fn at(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.as_millisecond()))
+        Self { now: AtomicI64::new(start.as_millisecond()), ahead: AtomicI64::new(0) }
     }
 
     /// Moves forward to this time. Does nothing if the time has passed.
     pub(crate) fn set(&self, time: Timestamp) {
-        self.0.fetch_max(time.as_millisecond(), Ordering::SeqCst);
+        self.now.fetch_max(time.as_millisecond(), Ordering::SeqCst);
+    }
+
+    /// Sets the clock on the wall: it is ahead by so many seconds from now on.
+    pub(crate) fn set_wall(&self, ahead_s: i64) {
+        self.ahead.store(ahead_s * 1000, Ordering::SeqCst);
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.now.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+        Timestamp::from_millisecond(self.now.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn wall(&self) -> Timestamp {
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        Timestamp::from_millisecond(self.now.load(Ordering::SeqCst) + ahead).unwrap()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::delivery::Delivery;
 use crate::error::Result;
 use crate::event::{EventType, Payload};
 use crate::ids::{AccountId, WebhookId};
+use crate::ports::Moment;
 use crate::signature::{WEBHOOK_ID, WEBHOOK_TIMESTAMP};
 use crate::target::HIDDEN;
 use crate::webhook::Webhook;
@@ -66,8 +67,9 @@ impl Admin {
             number: attempt.number,
         };
         let may_be_burst = webhook.settings.destination.format().limit().is_some();
-        let is_exact = webhook.requests_since <= attempt.signed_at && !may_be_burst;
-        let signatures = webhook.keys.headers(&delivery.event_id.to_string(), &body, attempt.signed_at);
+        let is_exact = webhook.requests_since <= attempt.signed_at.min(attempt.at) && !may_be_burst;
+        let signatures =
+            webhook.keys.headers(&delivery.event_id.to_string(), &body, Moment::at(attempt.signed_at));
         let signatures =
             signatures.into_iter().map(|header| if is_exact { header } else { without_signature(header) });
         Ok(Some(Rebuilt { request: shown(&webhook, &about, signatures, &body), is_exact }))
@@ -84,10 +86,10 @@ impl Admin {
                 (payload.event_type, Bytes::copy_from_slice(payload.text.as_bytes()))
             }
         };
-        let now = self.clock.now();
-        let about = self.about_now(&webhook, event_type.name(), now);
+        let at = self.clock.moment();
+        let about = self.about_now(&webhook, event_type.name(), at.now);
         // The payload is not signed: a way to have any payload signed would be worth as much as the secret.
-        let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", now).into_iter();
+        let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", at).into_iter();
         let rendered = webhook.settings.render(event_type, &payload, id, &self.deployment);
         Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
     }

@@ -79,12 +79,13 @@ impl Admin {
     /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer. Fails if it cannot be sent for a
     /// reason on our side.
     pub(super) async fn handshake(&self, webhook: &Webhook) -> Result<HandshakeOutcome> {
-        let at = self.clock.now();
+        let moment = self.clock.moment();
+        let at = moment.now;
         self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, at).await?;
         let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, at);
         let about = self.about_now(webhook, Probe::Handshake.name(), at);
         let sent =
-            self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, at)).await?;
+            self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, moment)).await?;
         let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
         let reason = webhook.settings.destination.handshake_refusal(&sent.result);
         let refused_target = match &sent.result {
@@ -137,7 +138,8 @@ impl Admin {
         if webhook.state == State::Pending {
             return Err(not_verified());
         }
-        let now = self.clock.now();
+        let moment = self.clock.moment();
+        let now = moment.now;
         if secrets == TestSecrets::New {
             webhook.keys = webhook.keys.after_window(now).ok_or_else(no_rotation)?;
         }
@@ -148,10 +150,10 @@ impl Admin {
         };
         self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, now).await?;
         let about = self.about_now(&webhook, event, now);
-        let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, now);
+        let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, moment);
         let request = shown(&webhook, &about, signatures.into_iter(), &body);
         let sent =
-            self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)).await?;
+            self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, moment)).await?;
         Ok(Tested { request, result: TestResult::of(settings.destination.format(), &sent) })
     }
 

@@ -6,6 +6,33 @@ use jiff::Timestamp;
 pub trait Clock: Send + Sync {
     /// The current time in whole milliseconds, so that it equals the stored value.
     fn now(&self) -> Timestamp;
+
+    /// What the machine's clock on the wall shows. It may be set while the program runs, and [`now`](Self::now) goes on
+    /// steadily.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+
+    /// The current time by both.
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), wall: self.wall() }
+    }
+}
+
+/// A time by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time that records have, and that waits are counted with.
+    pub now: Timestamp,
+    /// The time that others compare a signature with.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// A time by clocks that agree.
+    pub fn at(time: Timestamp) -> Self {
+        Self { now: time, wall: time }
+    }
 }
 
 /// Randomness.

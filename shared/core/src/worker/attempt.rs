@@ -17,7 +17,7 @@ use crate::figures::{Fact, Outcome};
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{AttemptMessage, ScheduledMessage};
-use crate::ports::{Call, Claim, Sent};
+use crate::ports::{Call, Claim, Moment, Sent};
 use crate::retry;
 use crate::time::{later, since};
 use crate::webhook::changes::FailedAttempt;
@@ -80,11 +80,12 @@ impl Worker {
         due: Vec<Due>,
         body: Bytes,
     ) -> Result<Handled> {
-        let began = self.clock.now();
+        let moment = self.clock.moment();
+        let began = moment.now;
         let is_shared = due.len() > 1;
         let mut due = due.into_iter();
         let Some(first) = due.next() else { return Ok(Handled::Done) };
-        let sent = match self.sender.send(delivery_call(webhook, &first.0, first.1, body, began)).await {
+        let sent = match self.sender.send(delivery_call(webhook, &first.0, first.1, body, moment)).await {
             Ok(sent) => sent,
             Err(error) => {
                 tracing::error!(webhook.id = %webhook.id, %error, "an attempt could not be made; it is put back");
@@ -93,7 +94,7 @@ impl Worker {
         };
         let verdict = webhook.settings.destination.verdict(&sent.result);
         let verdict = if is_shared { verdict.of_shared_message() } else { verdict };
-        let made = || (began, sent.clone(), verdict.clone());
+        let made = || (moment, sent.clone(), verdict.clone());
         let handled = self.attempted(first, made()).await;
         self.mark_if_slow(webhook, sent.duration).await;
         // The messages of the others may have been lost with the job that released them, and this worker may die between
@@ -143,9 +144,9 @@ impl Worker {
     async fn attempted(
         &self,
         (delivery, number): Due,
-        (began, sent, verdict): (Timestamp, Sent, Verdict),
+        (moment, sent, verdict): (Moment, Sent, Verdict),
     ) -> Result<Handled> {
-        let at = later(began, sent.began_after);
+        let at = later(moment.now, sent.began_after);
         let count = |fact| self.figures.count(delivery.account_id, delivery.webhook_id, at, fact);
         let how = delivery.began(at);
         self.metrics.attempt_began(how);
@@ -154,7 +155,7 @@ impl Worker {
             Began::FirstAfterWait(_) => count(Fact::FirstAttemptAfterWait),
             Began::Retry => {}
         }
-        let made = Made::new(verdict, number, delivery.trigger, (began, at), sent);
+        let made = Made::new(verdict, number, delivery.trigger, (moment.wall, at), sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
         self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
         match made.attempt.failure {
@@ -292,12 +293,12 @@ impl Made {
     }
 }
 
-fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, now: Timestamp) -> Call {
+fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, at: Moment) -> Call {
     let about = About {
         event: delivery.event_type.name(),
         event_id: delivery.event_id,
         delivery_id: delivery.id,
         number,
     };
-    signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, now)
+    signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, at)
 }

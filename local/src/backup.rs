@@ -1,0 +1,51 @@
+//! `statuspulse backup` and `statuspulse restore`.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::Result;
+use statuspulse_core::ports::Clock;
+use statuspulse_embedded::Contents;
+
+use crate::arguments::{BackupOptions, RestoreOptions};
+use crate::system::SystemClock;
+
+pub(crate) fn backup(options: &BackupOptions) -> Result<()> {
+    let BackupOptions { data, without_key, file } = options;
+    let now = SystemClock::start().now();
+    let made = statuspulse_embedded::backup(data, file, !without_key, now, &mut progress())?;
+    say(&format!("backed up {}", words(&made)))?;
+    if *without_key {
+        say(&format!("the key is not in it: keep {} in another place", data.join("secret.key").display()))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn restore(options: &RestoreOptions) -> Result<()> {
+    let RestoreOptions { data, key, file } = options;
+    let found = statuspulse_embedded::restore(file, data, key.as_deref(), &mut progress())?;
+    say(&format!("restored {}, as they were at {:.0}", words(&found), found.at))
+}
+
+fn words(found: &Contents) -> String {
+    let Contents { accounts, webhooks, events, unfinished, .. } = found;
+    format!("{accounts} accounts, {webhooks} webhooks, {events} events, {unfinished} unfinished deliveries")
+}
+
+fn say(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Shows on a terminal how far a copy is.
+fn progress() -> impl FnMut(u64, u64) {
+    let mut shown = None;
+    let watched = std::io::stderr().is_terminal();
+    move |pages, of| {
+        let percent = pages.saturating_mul(100).checked_div(of);
+        if watched && percent != shown {
+            shown = percent;
+            let end = if percent == Some(100) { "\n" } else { "" };
+            // A terminal that is gone is no reason to stop.
+            drop(write!(std::io::stderr(), "\r{} %{end}", percent.unwrap_or(100)));
+        }
+    }
+}
