@@ -13,8 +13,20 @@ use statuspulse_core::target::Cidr;
 #[derive(Debug, Parser)]
 #[command(name = "statuspulse", version, about)]
 pub(crate) struct Arguments {
+    /// How lines of the log look on standard error. STATUSPULSE_LOG selects what is logged (warn, info, debug).
+    #[arg(long, env = "STATUSPULSE_LOG_FORMAT", default_value = "text", global = true)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line, for collectors of logs.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +79,9 @@ pub(crate) struct ServeOptions {
     /// so that limits apply to each client and not to the proxy.
     #[arg(long, env = "STATUSPULSE_TRUSTED_PROXY", value_delimiter = ',')]
     pub(crate) trusted_proxy: Vec<Cidr>,
+    /// An address and port of its own for GET /metrics, such as 127.0.0.1:9464. By default it is served beside the API.
+    #[arg(long, env = "STATUSPULSE_METRICS_LISTEN")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// The addresses that requests come from, as listed by GET /v1/egress-ips. Separated by commas.
     #[arg(long, env = "STATUSPULSE_EGRESS_IPS", value_delimiter = ',')]
     pub(crate) egress_ips: Vec<std::net::IpAddr>,

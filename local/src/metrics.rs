@@ -1,6 +1,6 @@
-//! Counters in memory, served as `GET /metrics` in the Prometheus text format.
+//! Counters in memory, with the names and units of Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::prometheus_text::encode;
@@ -11,9 +11,17 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use statuspulse_core::attempt::{Began, Class};
 use statuspulse_core::ports::Metrics;
+use statuspulse_embedded::Census;
+
+use crate::process;
 
 /// Upper bounds of the lag histogram, in seconds. The promise is 200 ms (rule 4.1).
 const LAG_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 10.0, 60.0];
+
+/// Upper bounds of the histogram of attempts, in seconds. An attempt ends after ten.
+const ATTEMPT_BOUNDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+type Named = Family<[(&'static str, String); 1], Gauge>;
 
 /// The counters of this process. The id of a webhook is never a label: there may be many webhooks, and anyone who
 /// reaches the page may read it.
@@ -34,7 +42,15 @@ pub(crate) struct Counters {
     pub(crate) connections_max: Gauge,
     /// Connections and calls that were refused because their address had too many.
     pub(crate) connections_refused: Counter,
-    dead_letters: Gauge<u64, AtomicU64>,
+    attempt_duration: Histogram,
+    notifications: Family<[(&'static str, &'static str); 1], Counter>,
+    accepted: Counter<u64, AtomicU64>,
+    deliveries: Named,
+    webhooks: Named,
+    messages_due: Named,
+    messages_delayed: Gauge,
+    dead_letters: Gauge,
+    process: process::Gauges,
 }
 
 impl Default for Counters {
@@ -48,9 +64,20 @@ impl Default for Counters {
         let after_wait_lag = Histogram::new(LAG_BOUNDS);
         let name = "first_attempt_after_wait_lag";
         registry.register_with_unit(name, after_wait, Unit::Seconds, after_wait_lag.clone());
+        let attempt_duration = Histogram::new(ATTEMPT_BOUNDS);
+        let duration = "From the start of an attempt to its end";
+        registry.register_with_unit("attempt_duration", duration, Unit::Seconds, attempt_duration.clone());
         let counters = Self {
             first_lag,
             after_wait_lag,
+            attempt_duration,
+            accepted: add(&mut registry, "events_accepted", "Events that were accepted"),
+            notifications: add(&mut registry, "notifications", "Messages to engineers on Slack, by outcome"),
+            deliveries: add(&mut registry, "deliveries", "Unfinished deliveries, by status"),
+            webhooks: add(&mut registry, "webhooks", "Webhooks, by status"),
+            messages_due: add(&mut registry, "messages_due", "Messages that are due, by queue"),
+            messages_delayed: add(&mut registry, "messages_delayed", "Messages that are due later"),
+            process: process::Gauges::default(),
             retries: add(&mut registry, "retries", "Attempts that were not first attempts"),
             succeeded: add(&mut registry, "deliveries_succeeded", "Successful attempts"),
             failed: add(&mut registry, "attempts_failed", "Failed attempts, by class"),
@@ -83,6 +110,9 @@ impl Default for Counters {
         for class in Class::ALL.iter().copied() {
             drop(counters.failed.get_or_create(&[("class", class.name())]));
         }
+        for outcome in OUTCOMES {
+            drop(counters.notifications.get_or_create(&[("outcome", outcome)]));
+        }
         counters
     }
 }
@@ -103,7 +133,8 @@ impl Metrics for Counters {
         }
     }
 
-    fn attempt_ended(&self, failure: Option<Class>, _age: Duration) {
+    fn attempt_ended(&self, failure: Option<Class>, took: Duration, _age: Duration) {
+        self.attempt_duration.observe(took.as_secs_f64());
         match failure {
             None => self.succeeded.inc(),
             Some(class) => self.failed.get_or_create(&[("class", class.name())]).inc(),
@@ -118,17 +149,49 @@ impl Metrics for Counters {
         self.paused.inc();
     }
 
+    fn notification_ended(&self, accepted: bool) {
+        self.notifications.get_or_create(&[("outcome", OUTCOMES[usize::from(!accepted)])]).inc();
+    }
+
     fn lost_messages(&self, count: u64) {
         self.lost_messages.inc_by(count);
     }
 }
 
+/// What became of a message to Slack.
+const OUTCOMES: [&str; 2] = ["accepted", "failed"];
+
 impl Counters {
-    /// All metrics in the text format. `dead_letters` is the current number of dead letters.
-    pub(crate) fn text(&self, dead_letters: u64) -> String {
-        self.dead_letters.set(dead_letters);
+    /// All metrics in the text format, with what the store has, and the events that it accepted since the start.
+    pub(crate) fn text(&self, census: &Census, accepted: u64) -> String {
+        self.accepted.inner().store(accepted, Ordering::Relaxed);
+        let states = [("waiting", census.waiting), ("retrying", census.scheduled), ("held", census.held)];
+        for (status, count) in states {
+            set(&self.deliveries, "status", status, count);
+        }
+        self.webhooks.clear();
+        for status in ["active", "paused", "pending"] {
+            set(&self.webhooks, "status", status, 0);
+        }
+        for (status, count) in &census.webhooks {
+            set(&self.webhooks, "status", status, *count);
+        }
+        for (queue, count) in &census.due {
+            set(&self.messages_due, "queue", &format!("{queue:?}").to_lowercase(), *count);
+        }
+        self.messages_delayed.set(gauge(census.delayed));
+        self.dead_letters.set(gauge(census.dead_letters));
         let mut out = String::new();
         encode(&mut out, &self.registry).unwrap_or_default();
+        self.process.append_to(&mut out);
         out
     }
+}
+
+fn set(family: &Named, label: &'static str, value: &str, count: u64) {
+    family.get_or_create(&[(label, value.to_owned())]).set(gauge(count));
+}
+
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -6,10 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
-use prometheus_client::encoding::prometheus_text;
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -30,6 +26,7 @@ use crate::descriptors::Descriptors;
 use crate::host::{Services, Workers};
 use crate::listener::Listener;
 use crate::metrics::Counters;
+use crate::monitoring;
 use crate::probes::Probes;
 use crate::runtimes::Management;
 use crate::system::{SystemClock, SystemRandomness};
@@ -80,7 +77,16 @@ impl Server {
         let Services { publisher, admin, .. } = services;
         let router = statuspulse_http::all(admin.clone(), publisher, cursor_key)
             .merge(statuspulse_dashboard::pages(admin.clone()))
-            .merge(metrics_route(metrics.clone(), store));
+            .merge(monitoring::readiness(store.clone()));
+        let apart = monitoring::metrics(metrics.clone(), store.clone());
+        let router = match options.metrics_listen {
+            None => router.merge(apart),
+            Some(address) => {
+                let routes = apart.merge(monitoring::readiness(store));
+                tracing::info!(address = %monitoring::serve_apart(address, routes).await?, "metrics");
+                router
+            }
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let connections = descriptors.connections;
         let listener =
@@ -185,13 +191,4 @@ fn cursor_key(random: &dyn Random) -> CursorKey {
     let mut bytes = [0; 32];
     random.fill(&mut bytes);
     CursorKey::new(bytes)
-}
-
-/// `GET /metrics`. It needs no API key, so it contains only counts and no customer data.
-fn metrics_route(metrics: Arc<Counters>, store: Arc<Embedded>) -> Router {
-    let page = async move || {
-        let text = metrics.text(store.dead_letters().unwrap_or_default());
-        ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text)
-    };
-    Router::new().route("/metrics", get(page))
 }

@@ -63,6 +63,7 @@ fn serve_options(data: &Path, ca: &Path, receiver: &Receiver, stay: bool) -> Ser
         slack_url: Some(receiver.url(story::SLACK)),
         public_url: None,
         trusted_proxy: vec![],
+        metrics_listen: None,
         egress_ips: vec![],
     }
 }

@@ -1,13 +1,15 @@
 //! `GET /metrics`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
 use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
-use crate::support::{Home, Program, eventually, payload};
+use crate::support::{Home, Program, eventually, payload, say};
 
 /// The head and the body of the answer.
 async fn metrics(program: &Program) -> (String, String) {
@@ -55,6 +57,13 @@ async fn the_metrics_count_attempts_without_naming_a_webhook_and_are_those_of_th
         "statuspulse_webhooks_paused_total 0",
         "statuspulse_lost_messages_total 0",
         "statuspulse_dead_letters 0",
+        "statuspulse_events_accepted_total 1",
+        "statuspulse_attempt_duration_seconds_count 2",
+        "statuspulse_deliveries{status=\"held\"} 0",
+        "statuspulse_webhooks{status=\"active\"} 1",
+        "statuspulse_webhooks{status=\"paused\"} 0",
+        "statuspulse_messages_due{queue=\"first\"} 0",
+        "statuspulse_notifications_total{outcome=\"failed\"} 0",
     ] {
         assert!(body.lines().any(|one| one == line), "no {line} in:\n{body}");
     }
@@ -62,6 +71,92 @@ async fn the_metrics_count_attempts_without_naming_a_webhook_and_are_those_of_th
     let types = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let served: BTreeSet<String> =
         types.map(|rest| rest.split(' ').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(served, documented());
+    let (process, ours): (BTreeSet<_>, BTreeSet<_>) =
+        served.into_iter().partition(|name| name.starts_with("process_"));
+    assert_eq!(ours, documented());
+    for file in ["alerts.yml", "dashboard.json"] {
+        for name in used_in(&monitoring().join(file)) {
+            let whole = |end| name.strip_suffix(end).unwrap_or(&name);
+            let is_served = |name: &str| ours.contains(name) || process.contains(name);
+            assert!(
+                is_served(&name) || is_served(whole("_bucket")),
+                "{file} uses {name}, which is not served"
+            );
+        }
+    }
+    check_with_promtool(&body).await;
     program.stop().await;
+}
+
+fn monitoring() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/monitoring")
+}
+
+/// The metrics that a file of rules or of a dashboard names.
+fn used_in(file: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_metric = |word: &&str| word.starts_with("statuspulse_") || word.starts_with("process_");
+    let used: BTreeSet<_> = words.filter(is_metric).map(str::to_owned).collect();
+    assert!(used.len() > 5, "{used:?}");
+    used
+}
+
+/// What Prometheus' own tool says of the metrics, and of the rules and their tests.
+async fn check_with_promtool(metrics: &str) {
+    for arguments in
+        [&["check", "metrics"][..], &["check", "rules", "alerts.yml"], &["test", "rules", "alerts-test.yml"]]
+    {
+        let mut command = Command::new("promtool");
+        command.args(arguments).current_dir(monitoring());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Ok(mut child) = command.spawn() else {
+            say(
+                "promtool did NOT check the metrics and the alert rules: it is not installed (make test-tools)",
+            );
+            return;
+        };
+        let mut input = child.stdin.take().unwrap();
+        // It does not read what it does not need.
+        drop(input.write_all(metrics.as_bytes()).await);
+        drop(input);
+        let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
+        let said = [stdout, stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        assert!(status.success(), "promtool {}: {said}", arguments.join(" "));
+    }
+}
+
+#[tokio::test]
+async fn it_is_ready_until_the_database_cannot_be_written() {
+    let home = Home::new();
+    let program = home.serve(&["--metrics-listen", "127.0.0.1:0"]).await;
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("{}{path}", program.origin)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(get("/readyz").await, (200, "ready\n".to_owned()));
+    assert_eq!(get("/healthz").await.0, 200);
+    assert_eq!(get("/metrics").await.0, 404, "it has an address of its own");
+    program.stop().await;
+
+    let program = home.serve_on_a_full_disk(256).await;
+    let admin = home.admin(&program).await;
+    let note = "x".repeat(50_000);
+    let mut n = 0;
+    loop {
+        let text = payload("opened", &format!("INC-{n}"), n);
+        let text = text.replacen("\"details\":{", &format!("\"details\":{{\"note\":\"{note}\","), 1);
+        if admin.publish(&[], &text, None).await.unwrap().status != 202 {
+            break;
+        }
+        n += 1;
+        assert!(n < 1_000, "the disk is never full");
+    }
+    eventually("it says so", async || {
+        let answer = reqwest::get(format!("{}/readyz", program.origin)).await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.text().await.unwrap()) == (503, "the database cannot be written\n".to_owned())
+    })
+    .await;
+    program.kill().await;
 }

@@ -1,12 +1,36 @@
 //! `statuspulse serve` and `receive`: start, flags and orderly stop.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::{Ended, Home, LONG, Program, payload, text};
+
+/// Starts a server that warns at its start, and returns the first line of its log.
+async fn first_logged(more: &[&str]) -> String {
+    let home = Home::new();
+    let mut command = home.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
+    command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line =
+        tokio::time::timeout(LONG, log.next_line()).await.expect("a line of the log").unwrap().unwrap();
+    child.kill().await.unwrap();
+    line
+}
+
+#[tokio::test]
+async fn warnings_are_logged_unless_something_else_is_asked_for_and_as_json_if_asked() {
+    let line = first_logged(&[]).await;
+    assert!(line.contains("WARN") && line.contains("--dev-allow-cidr"), "{line}");
+    let line = first_logged(&["--log-format", "json"]).await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert!(line["message"].as_str().unwrap().contains("--dev-allow-cidr"), "{line}");
+}
 
 #[tokio::test]
 async fn serve_says_ready_once_and_nothing_else_on_standard_output() {

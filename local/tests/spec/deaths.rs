@@ -58,7 +58,7 @@ async fn a_death_after_recording_and_before_the_message_was_done_changes_nothing
     let numbers: Vec<_> = world.attempts(URL).iter().map(Seen::attempt).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
     assert_eq!(world.statuses(&hook).await, ["held", "held"]);
-    assert_eq!((world.pause_notifications().len(), world.dead_letters()), (1, 0));
+    assert_eq!((world.pause_notifications().len(), world.dead_letters().await), (1, 0));
 }
 
 /// One step of a webhook's story. Returns `false` if the store failed, and then the step can be repeated.
@@ -106,7 +106,7 @@ async fn story(writes: usize, process_ends: bool) -> bool {
     world.advance(HOUR * 3).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 6], "after {writes} writes");
     lanes_in_order(&world, writes);
-    assert_eq!(world.dead_letters(), 0);
+    assert_eq!(world.dead_letters().await, 0);
     finished
 }
 
@@ -242,7 +242,7 @@ async fn what_was_in_work_when_the_process_died_comes_again() {
     let world = world.restart().await;
     world.advance(MINUTE).await;
     assert_eq!(world.statuses(&hook).await, ["delivered"; 30]);
-    assert_eq!((world.attempts(URL).len(), world.dead_letters()), (30, 0));
+    assert_eq!((world.attempts(URL).len(), world.dead_letters().await), (30, 0));
 }
 
 /// No worker handles messages, as if the queue were lost. Reconciling sends only messages again that are long overdue.

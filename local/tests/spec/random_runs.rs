@@ -166,7 +166,7 @@ async fn all_are_done(run: &Run) {
         }
         assert_eq!(run.world.webhook(hook).await["held_deliveries"], 0);
     }
-    assert_eq!(run.world.dead_letters(), 0);
+    assert_eq!(run.world.dead_letters().await, 0);
 }
 
 /// I3: all attempts of a delivery have the same bytes and ids.

@@ -280,7 +280,10 @@ async fn an_attempt_that_cannot_be_made_on_our_side_counts_for_nothing_and_comes
     assert_eq!(*world.metrics.not_made.lock().unwrap(), 3);
     assert_eq!(world.delivery(&hook, attempts[0].event_id()).await["delayed"], false);
     browser.open(&page).await.expect(200).does_not_say("delayed on our side");
-    assert_eq!((world.statuses(&hook).await, world.dead_letters()), (vec!["delivered".to_owned(); 2], 0));
+    assert_eq!(
+        (world.statuses(&hook).await, world.dead_letters().await),
+        (vec!["delivered".to_owned(); 2], 0)
+    );
 }
 
 /// The same for a burst: none of its deliveries is lost or counted.

@@ -253,8 +253,8 @@ impl World {
         self.store.send(vec![]).await.unwrap();
     }
 
-    pub(crate) fn dead_letters(&self) -> u64 {
-        self.store.dead_letters().unwrap()
+    pub(crate) async fn dead_letters(&self) -> u64 {
+        self.store.census().await.unwrap().dead_letters
     }
 
     pub(crate) async fn prune(&self) {

@@ -57,7 +57,7 @@ impl Metrics for Emf {
         });
     }
 
-    fn attempt_ended(&self, failure: Option<Class>, age: Duration) {
+    fn attempt_ended(&self, failure: Option<Class>, _took: Duration, age: Duration) {
         self.count(|counted| match failure {
             None => counted.succeeded += 1,
             Some(class) => {
@@ -74,6 +74,9 @@ impl Metrics for Emf {
     fn webhook_paused(&self) {
         self.count(|counted| counted.paused += 1);
     }
+
+    // Counted on one machine only.
+    fn notification_ended(&self, _accepted: bool) {}
 
     fn lost_messages(&self, count: u64) {
         self.count(|counted| counted.lost_messages += count);

@@ -407,12 +407,14 @@ impl Figures for Pending {
 pub trait Metrics: Send + Sync {
     /// An attempt began.
     fn attempt_began(&self, began: Began);
-    /// An attempt succeeded, or failed with this class, `age` after its event was accepted.
-    fn attempt_ended(&self, failure: Option<Class>, age: Duration);
+    /// An attempt succeeded, or failed with this class. It `took` so long, and ended `age` after its event was accepted.
+    fn attempt_ended(&self, failure: Option<Class>, took: Duration, age: Duration);
     /// An attempt could not be made for a reason on our side, and was put back.
     fn attempt_not_made(&self);
     /// An attempt's outcome paused a webhook.
     fn webhook_paused(&self);
+    /// A message to an account's engineers was accepted by Slack, or not.
+    fn notification_ended(&self, accepted: bool);
     /// This many records were found whose messages were lost.
     fn lost_messages(&self, count: u64);
 }

@@ -10,6 +10,7 @@
 mod accounts;
 mod audit;
 mod backup;
+mod census;
 mod columns;
 mod deliveries;
 mod delivery_rows;
@@ -41,6 +42,7 @@ use rusqlite::{Connection, OpenFlags};
 use statuspulse_core::ports::Clock;
 
 pub use backup::{BackupError, Contents, backup, restore};
+pub use census::Census;
 pub use limits::{PRUNE_EVERY, RECEIVES_MAX, slots};
 pub use queue::{Received, queues};
 
@@ -57,6 +59,8 @@ pub struct Embedded {
     rate_limits: rate_limits::Taken,
     figures: statuspulse_core::figures::Pending,
     queues: Arc<queue::Queues>,
+    /// Events that were accepted since the start.
+    accepted: Arc<std::sync::atomic::AtomicU64>,
     clock: Clocked,
     /// Held while a server uses the folder.
     _lock: Option<File>,
@@ -152,6 +156,7 @@ impl Embedded {
             rate_limits: rate_limits::Taken::default(),
             figures: statuspulse_core::figures::Pending::default(),
             queues,
+            accepted: Arc::default(),
             clock: Clocked(clock),
             _lock: lock,
         }))

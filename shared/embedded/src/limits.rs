@@ -114,3 +114,6 @@ pub(crate) const BUSY_FOR: Duration = Duration::from_secs(5);
 
 /// Pages that a backup copies at a time, before it says how far it is.
 pub(crate) const BACKUP_PAGES: i32 = 2_000;
+
+/// A store stands still if a message has been due for so long.
+pub(crate) const LATE: Duration = Duration::from_secs(30);

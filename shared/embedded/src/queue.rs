@@ -279,15 +279,6 @@ impl Embedded {
         Ok(())
     }
 
-    /// Counts the dead letters. They are put back at the next start.
-    pub fn dead_letters(&self) -> PortResult<u64> {
-        self.readers.read("counting dead letters", |connection| {
-            let count: i64 =
-                connection.query_row("SELECT count(*) FROM dead_letters", [], |row| row.get(0))?;
-            Ok(count.unsigned_abs())
-        })
-    }
-
     /// Frees the message's slot now. In the next transaction, deletes its row and runs `then`, which may store the
     /// message again and return its due time.
     fn end(

@@ -1,6 +1,9 @@
 //! Writes records, and sends the messages they call for in the same transaction. When a delivery is finished, that
 //! transaction also promotes the next delivery of its lane.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,15 +32,20 @@ impl Records for Embedded {
         let (event, owner) = (event.clone(), event.account_id);
         let work = move |connection: &Connection, outgoing: &mut Outgoing| {
             if !insert_event(connection, &event, &deliveries)? {
-                return accepted_before(connection, &event);
+                return Ok((accepted_before(connection, &event)?, false));
             }
             let kept = deliveries.into_iter().map(|delivery| insert_delivery(connection, delivery));
             let kept: Vec<Delivery> = kept.collect::<rusqlite::Result<_>>()?;
             let messages = kept.iter().filter_map(|delivery| delivery.accepted_message(&event.body));
             outgoing.send(connection, messages)?;
-            Ok(Acceptance::Accepted(kept))
+            Ok((Acceptance::Accepted(kept), true))
         };
-        self.write_and_send(Some(owner), "accepting an event", work, |_| {}).await
+        let counter = Arc::clone(&self.accepted);
+        let count = move |(_, is_new): &(Acceptance, bool)| {
+            counter.fetch_add(u64::from(*is_new), Ordering::Relaxed);
+        };
+        let (acceptance, _) = self.write_and_send(Some(owner), "accepting an event", work, count).await?;
+        Ok(acceptance)
     }
 
     async fn save_delivery(&self, delivery: &Delivery) -> PortResult<Result<Saved, Conflict>> {

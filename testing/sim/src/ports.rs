@@ -141,7 +141,8 @@ impl Random for Ports {
 
 impl Metrics for Ports {
     fn attempt_began(&self, _: Began) {}
-    fn attempt_ended(&self, _: Option<Class>, _: Duration) {}
+    fn attempt_ended(&self, _: Option<Class>, _: Duration, _: Duration) {}
+    fn notification_ended(&self, _: bool) {}
     fn attempt_not_made(&self) {}
     fn webhook_paused(&self) {}
     fn lost_messages(&self, count: u64) {

@@ -105,13 +105,15 @@ impl Metrics for Counted {
         self.began.lock().unwrap().push(began);
     }
 
-    fn attempt_ended(&self, failure: Option<Class>, _: Duration) {
+    fn attempt_ended(&self, failure: Option<Class>, _: Duration, _: Duration) {
         self.ended.lock().unwrap().push(failure);
     }
 
     fn attempt_not_made(&self) {
         *self.not_made.lock().unwrap() += 1;
     }
+
+    fn notification_ended(&self, _: bool) {}
 
     fn webhook_paused(&self) {
         *self.pauses.lock().unwrap() += 1;

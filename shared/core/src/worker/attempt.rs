@@ -157,7 +157,8 @@ impl Worker {
         }
         let made = Made::new(verdict, number, delivery.trigger, (moment.wall, at), sent);
         let age = since(delivery.accepted_at, later(at, made.attempt.duration));
-        self.metrics.attempt_ended(made.attempt.failure.as_ref().map(|failure| failure.class), age);
+        let class = made.attempt.failure.as_ref().map(|failure| failure.class);
+        self.metrics.attempt_ended(class, made.attempt.duration, age);
         match made.attempt.failure {
             None => count(Fact::Delivered(made.attempt.duration)),
             Some(_) => count(Fact::FailedAttempt),

@@ -94,6 +94,7 @@ impl Worker {
         let now = self.clock.now();
         let failure = Verdict::of(&Slack, &sent.result).failure();
         let asked = sent.result.ok().and_then(|reply| retry::retry_after(&reply.retry_after?, now));
+        self.metrics.notification_ended(failure.is_none());
         let outcome = match &failure {
             None => SendOutcome::Accepted,
             Some(_) => SendOutcome::Refused(asked.unwrap_or_default()),

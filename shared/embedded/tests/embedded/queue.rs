@@ -115,7 +115,7 @@ async fn a_message_that_is_to_come_again_does_so_at_its_time_without_a_mark_of_f
     }
     let stage = stage.reopened_after_a_death().await;
     stage.receive_due().await.unwrap().done();
-    assert_eq!(stage.store.dead_letters().unwrap(), 0);
+    assert_eq!(stage.store.census().await.unwrap().dead_letters, 0);
 }
 
 /// Drops the message until it is a dead letter. Returns the waits between its deliveries.
@@ -143,22 +143,22 @@ async fn a_dropped_message_comes_again_after_growing_waits_until_it_is_a_dead_le
     stage.sent_in(&delivery, 2, Duration::ZERO, &NOTHING).await;
     let waits = given_up(&stage).await;
     assert_eq!(waits, [2, 4, 8, 16, 32, 64, 64, 64, 64].map(Duration::from_secs));
-    assert_eq!(stage.store.dead_letters().unwrap(), 1);
+    assert_eq!(stage.store.census().await.unwrap().dead_letters, 1);
     assert_eq!(stage.store.next_due(), None);
     stage.pass(Duration::from_secs(24 * 3600));
     assert!(stage.receive_due().await.is_none());
 
     // The next start puts it back. It is tried as often as a new message.
     let stage = stage.reopened();
-    assert_eq!(stage.store.dead_letters().unwrap(), 0);
+    assert_eq!(stage.store.census().await.unwrap().dead_letters, 0);
     assert_eq!(given_up(&stage).await, waits);
-    assert_eq!(stage.store.dead_letters().unwrap(), 1);
+    assert_eq!(stage.store.census().await.unwrap().dead_letters, 1);
     let stage = stage.reopened_after_a_death().await;
     let back = stage.receive_due().await.unwrap();
     assert_eq!(attempt(&back).delivery_id, delivery.id);
     back.done();
     let stage = stage.reopened();
-    assert_eq!(stage.store.dead_letters().unwrap(), 0);
+    assert_eq!(stage.store.census().await.unwrap().dead_letters, 0);
     assert!(stage.receive_due().await.is_none());
 }
 
@@ -168,7 +168,7 @@ async fn a_command_beside_the_server_puts_no_dead_letter_back() {
     stage.sent(&delivery(&stage), &NOTHING).await;
     given_up(&stage).await;
     drop(stage.open_beside(statuspulse_embedded::Purpose::Administer).unwrap());
-    assert_eq!(stage.store.dead_letters().unwrap(), 1);
+    assert_eq!(stage.store.census().await.unwrap().dead_letters, 1);
 }
 
 /// More messages than one transaction moves, all due at once.
