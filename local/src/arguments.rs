@@ -103,6 +103,9 @@ pub(crate) enum KeysCommand {
         /// What the key is for, as lists show it.
         #[arg(long)]
         name: Option<String>,
+        /// Make the data folder, if no server has used it yet.
+        #[arg(long)]
+        new: bool,
     },
     /// List all keys: id, prefix, role, state, last use, account, name.
     List {

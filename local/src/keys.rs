@@ -21,7 +21,12 @@ use crate::system::{SystemClock, SystemRandomness};
 pub(crate) async fn run(command: KeysCommand) -> Result<()> {
     let mut out = std::io::stdout();
     match command {
-        KeysCommand::Create { data, account, role, name } => {
+        KeysCommand::Create { data, account, role, name, new } => {
+            ensure!(
+                new || statuspulse_embedded::database_in(&data).exists(),
+                "no database in {}; check --data, or make the folder with --new",
+                data.display()
+            );
             let key = create(&data, account.as_deref(), role.into(), name.as_deref()).await?;
             writeln!(out, "{}", key.reveal())?;
         }

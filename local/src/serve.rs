@@ -1,11 +1,11 @@
-//! `statuspulse serve`: runs the API, the dashboard and the workers until SIGTERM or SIGINT.
+//! `statuspulse serve`: runs the API, the dashboard and the workers until SIGTERM, SIGINT or SIGHUP.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -115,26 +115,33 @@ impl Server {
     }
 }
 
-/// Returns when SIGTERM or SIGINT arrives.
+/// Returns when SIGTERM, SIGINT or SIGHUP arrives.
 pub(crate) async fn stop_signal() -> Result<()> {
     StopSignals::listen()?.come().await;
     Ok(())
 }
 
+/// The terminal's hang-up stops the server in the same way: there is nothing that it could read again.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl StopSignals {
     fn listen() -> Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn come(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }
@@ -149,16 +156,45 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
     let slack = options.slack_url.as_ref().map(|url| EndpointUrl::parse(url, &policy));
     let slack = slack.transpose().context("--slack-url")?;
     let pagerduty = EndpointUrl::parse(&options.pagerduty_url, &policy).context("--pagerduty-url")?;
-    let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let public_url = match &options.public_url {
+        Some(url) => checked_public_url(url).context("--public-url")?,
+        None => {
+            ensure!(
+                !address.ip().is_unspecified(),
+                "--listen {address} is no address that a link can lead to: give --public-url"
+            );
+            format!("http://{address}")
+        }
+    };
     Ok(Deployment {
         ladder: options.ladder,
         policy,
         slack,
         retry_early: options.retry_early,
         pagerduty,
-        public_url: public_url.trim_end_matches('/').to_owned(),
+        public_url,
         egress_ips: options.egress_ips.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// What links begin with: without a slash at the end.
+fn checked_public_url(text: &str) -> Result<String> {
+    let url = url::Url::parse(text)
+        .with_context(|| format!("{text:?} is not a URL such as https://webhooks.example.com"))?;
+    ensure!(matches!(url.scheme(), "http" | "https"), "{text:?} must begin with https:// or http://");
+    ensure!(
+        url.path() == "/",
+        "{text:?} has a path: the API and the dashboard need a host name of their own"
+    );
+    ensure!(
+        url.query().is_none() && url.fragment().is_none(),
+        "{text:?} must end after the host and the port"
+    );
+    ensure!(
+        url.username().is_empty() && url.password().is_none(),
+        "{text:?} must have no user and no password"
+    );
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn outbound(
@@ -183,7 +219,9 @@ fn outbound(
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?)
+    let found: Vec<_> = CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?;
+    ensure!(!found.is_empty(), "the file has no certificate");
+    Ok(found)
 }
 
 /// A new random key for each process: cursors from before a restart are refused.

@@ -26,9 +26,12 @@ async fn create_prints_the_key_alone_and_it_works_at_once() {
 }
 
 #[tokio::test]
-async fn a_key_made_before_the_server_ever_ran_works_too() {
+async fn a_key_can_be_made_before_the_server_ever_ran_but_not_in_a_folder_that_was_mistyped() {
     let home = Home::new();
-    let key = home.operator_key().await;
+    let said = home.keys("create", &["--role", "operator"]).await.refused();
+    assert!(said.contains("no database in") && said.contains("--new"), "{said}");
+    assert!(!home.data().exists());
+    let key = home.keys("create", &["--role", "operator", "--new"]).await.succeeded().trim().to_owned();
     let program = home.serve(&[]).await;
     program.api(&key).post("/v1/accounts", &json!({ "name": "Acme" })).await.expect(201);
     program.stop().await;
@@ -51,6 +54,7 @@ async fn an_operator_makes_accounts_and_publishes_for_them_but_reads_nothing() {
 #[tokio::test]
 async fn an_account_is_asked_for_exactly_where_one_is_needed() {
     let home = Home::new();
+    home.serve(&[]).await.stop().await;
     for role in ["admin", "publisher", "viewer"] {
         let said = home.keys("create", &["--role", role]).await.refused();
         assert!(said.contains("--account"), "{said}");

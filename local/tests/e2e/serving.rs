@@ -204,3 +204,36 @@ async fn a_refusal_before_the_body_came_leaves_the_connection_usable() {
     }
     program.stop().await;
 }
+
+#[tokio::test]
+async fn links_that_would_lead_nowhere_and_files_without_certificates_are_refused_at_the_start() {
+    let home = Home::new();
+    std::fs::write(home.path().join("empty.pem"), "no certificate\n").unwrap();
+    let refused = async |more: &[&str]| {
+        let mut command = home.serve_command(&[]);
+        command.args(more);
+        Ended::of(command).await.refused()
+    };
+    for url in
+        ["webhooks.example.com", "ftp://x.example", "https://x.example/prefix", "https://x.example/?a=1"]
+    {
+        let said = refused(&["--public-url", url]).await;
+        assert!(said.contains("--public-url"), "{said}");
+    }
+    let said = refused(&["--dev-extra-ca", "empty.pem"]).await;
+    assert!(said.contains("empty.pem") && said.contains("no certificate"), "{said}");
+    let mut command = home.command(&["serve", "--listen", "0.0.0.0:0", "--data"]);
+    command.arg(home.data());
+    let said = Ended::of(command).await.refused();
+    assert!(said.contains("--public-url"), "{said}");
+}
+
+#[tokio::test]
+async fn a_hang_up_of_the_terminal_stops_it_in_good_order() {
+    let home = Home::new();
+    let program = home.serve(&[]).await;
+    program.signal("-HUP").await;
+    let (status, rest) = program.ended().await;
+    assert!(status.success(), "{status}");
+    assert_eq!(rest, [""; 0]);
+}

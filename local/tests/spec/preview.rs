@@ -72,3 +72,19 @@ async fn neither_a_secret_nor_a_signature_is_in_it() {
     assert_eq!(preview["url"], "https://hooks.slack.com/[hidden]");
     assert!(text(&preview["body"]).contains(":red_circle: checkout-api-prod is down"));
 }
+
+/// Half an emoji, and more than other calls take.
+#[tokio::test]
+async fn a_payload_that_publishing_takes_can_be_previewed() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let long = "x".repeat(100_000);
+    for note in ["\\ud83d", long.as_str()] {
+        let payload =
+            opened("A").replacen("\"details\":{", &format!("\"details\":{{\"note\":\"{note}\","), 1);
+        assert!(payload.contains(note));
+        world.publish(&payload).await;
+        let path = format!("/v1/webhooks/{}/preview", hook.id);
+        world.call("POST", &path, &[], format!(r#"{{"payload": {payload}}}"#)).await.expect(200);
+    }
+}

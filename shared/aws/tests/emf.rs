@@ -22,10 +22,10 @@ fn what_an_invocation_counted_is_one_line_and_one_more_for_each_class_of_failure
     }
     emf.attempt_began(Began::FirstAfterWait(Duration::from_millis(7)));
     emf.attempt_began(Began::Retry);
-    emf.attempt_ended(None, Duration::from_millis(40));
-    emf.attempt_ended(Some(Class::Timeout), Duration::from_secs(11));
-    emf.attempt_ended(Some(Class::Http5xx), Duration::from_secs(3600));
-    emf.attempt_ended(Some(Class::Http5xx), Duration::from_secs(60));
+    emf.attempt_ended(None, Duration::ZERO, Duration::from_millis(40));
+    emf.attempt_ended(Some(Class::Timeout), Duration::ZERO, Duration::from_secs(11));
+    emf.attempt_ended(Some(Class::Http5xx), Duration::ZERO, Duration::from_secs(3600));
+    emf.attempt_ended(Some(Class::Http5xx), Duration::ZERO, Duration::from_secs(60));
     emf.attempt_not_made();
     emf.webhook_paused();
     let definition = |dimensions: Value, metrics: Value| {

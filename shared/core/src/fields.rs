@@ -35,6 +35,14 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of a request's body.
     pub fn of_body(body: &'a [u8]) -> Result<Self, Error> {
+        if body.starts_with(b"\xef\xbb\xbf") {
+            return Err(Error::Malformed(
+                "it begins with a byte order mark; send UTF-8 without one".to_owned(),
+            ));
+        }
+        if body.starts_with(b"\x1f\x8b") {
+            return Err(Error::Malformed("it is compressed with gzip; send it as it is".to_owned()));
+        }
         let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("it is not UTF-8".to_owned()))?;
         if text.trim().is_empty() {
             return Err(Error::Malformed("it is empty".to_owned()));

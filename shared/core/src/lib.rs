@@ -52,7 +52,7 @@ pub mod sealing;
 pub mod secret;
 pub mod signature;
 pub mod sources;
-mod surrogates;
+pub mod surrogates;
 pub mod target;
 mod time;
 pub mod webhook;

@@ -9,10 +9,12 @@ const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
 /// A JSON text that parsers accept: with U+FFFD in the place of each lone surrogate. All other bytes stay, at the same
 /// places.
-pub(crate) struct Readable<'a>(Cow<'a, [u8]>);
+#[derive(Debug)]
+pub struct Readable<'a>(Cow<'a, [u8]>);
 
 impl<'a> Readable<'a> {
-    pub(crate) fn of(json: &'a [u8]) -> Self {
+    /// Reads this text.
+    pub fn of(json: &'a [u8]) -> Self {
         Self(repaired(json))
     }
 }

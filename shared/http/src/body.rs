@@ -14,7 +14,12 @@ pub(crate) async fn read(body: Body) -> Result<Bytes> {
 
 /// Reads an optional body. An empty one becomes an empty object.
 pub(crate) async fn read_optional(body: Body) -> Result<Bytes> {
-    let body = read(body).await?;
+    read_optional_up_to(limits::REQUEST_BYTES, body).await
+}
+
+/// Reads an optional body of at most `limit` bytes.
+pub(crate) async fn read_optional_up_to(limit: usize, body: Body) -> Result<Bytes> {
+    let body = read_up_to(limit, body).await?;
     Ok(if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body })
 }
 

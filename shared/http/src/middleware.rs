@@ -9,7 +9,7 @@ use std::task::Poll;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method};
 use statuspulse_core::Admin;
 use statuspulse_core::call;
@@ -30,6 +30,8 @@ pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Reques
     let is_from_a_webhook = call::is_from_a_webhook(user_agent);
     let mut response = if is_from_a_webhook {
         Refusal::from(Error::Forbidden("a webhook cannot call StatusPulse itself".to_owned())).into_response()
+    } else if is_encoded(&request) {
+        Refusal::Encoded.into_response()
     } else {
         unless_it_panics(next.run(request)).await.unwrap_or_else(|_| Refusal::Panicked.into_response())
     };
@@ -43,6 +45,13 @@ pub(crate) async fn outer(State(random): State<Arc<dyn Random>>, request: Reques
         headers.insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Whether the call has a compressed body. No call takes one: a few bytes could become very many.
+fn is_encoded(request: &Request) -> bool {
+    let takes_a_body = matches!(*request.method(), Method::POST | Method::PATCH);
+    let mut encodings = request.headers().get_all(CONTENT_ENCODING).iter();
+    takes_a_body && encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Waits until changes are durable before a 2xx is sent; answers 503 if that fails. The layer applies to all calls

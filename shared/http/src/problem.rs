@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     UnknownPath,
     /// The path does not support this method.
     MethodNotAllowed,
+    /// The body is compressed.
+    Encoded,
     /// A handler panicked.
     Panicked,
 }
@@ -90,7 +92,7 @@ fn log(refusal: &Refusal, request_id: &str) {
         Refusal::Panicked => {
             tracing::error!(request.id = request_id, "request {request_id} panicked")
         }
-        Refusal::UnknownPath | Refusal::MethodNotAllowed => {}
+        Refusal::UnknownPath | Refusal::MethodNotAllowed | Refusal::Encoded => {}
     }
 }
 
@@ -119,6 +121,12 @@ impl<'a> Problem<'a> {
             Refusal::UnknownPath => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_path", "Not found", "this path does not exist")
             }
+            Refusal::Encoded => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_encoding",
+                "Unsupported encoding",
+                "the body must not be compressed; send it without Content-Encoding",
+            ),
             Refusal::MethodNotAllowed => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",

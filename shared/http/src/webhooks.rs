@@ -17,6 +17,8 @@ use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::admin::query::WebhookPage;
 use statuspulse_core::error::Result;
 use statuspulse_core::ids::{AccountId, WebhookId};
+use statuspulse_core::limits;
+use statuspulse_core::surrogates::Readable;
 use statuspulse_core::webhook::Webhook;
 use utoipa::ToSchema;
 
@@ -196,8 +198,9 @@ async fn send_test(
 
 async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, account, id).await?;
-    let body = body::read_optional(body).await?;
-    let preview = api.admin.preview(account, id, fields::preview(&body)?).await?;
+    let body = body::read_optional_up_to(limits::ENVELOPE_BYTES, body).await?;
+    let readable = Readable::of(&body);
+    let preview = api.admin.preview(account, id, fields::preview(&readable)?).await?;
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 

@@ -17,7 +17,7 @@ pub(crate) const STATUS: &str = "x-status";
 pub(crate) const CODES: &str = "x-codes";
 
 /// Refusals that are the same for all operations: name, status, code, description.
-const REFUSALS: [(&str, u16, &str, &str); 12] = [
+const REFUSALS: [(&str, u16, &str, &str); 13] = [
     ("Malformed", 400, "malformed_body", "The body is not a JSON object."),
     ("Unauthenticated", 401, "unauthenticated", "The API key is missing or not valid."),
     ("Forbidden", 403, "forbidden", "The role of the key does not allow this call."),
@@ -30,6 +30,12 @@ const REFUSALS: [(&str, u16, &str, &str); 12] = [
         "The path does not support this method; the `Allow` header lists those it supports.",
     ),
     ("TooLarge", 413, "too_large", "The body is larger than its limit."),
+    (
+        "Encoded",
+        415,
+        "unsupported_encoding",
+        "The body is compressed: its `Content-Encoding` is not `identity`.",
+    ),
     ("Invalid", 422, "invalid_fields", "Fields, parameters or headers are invalid; `errors` lists them."),
     (
         "TooManyConnections",
@@ -109,7 +115,15 @@ impl Operation {
         self.takes("Nothing", closed(&[], []), false, limits::REQUEST_BYTES, &json!({}))
     }
 
-    fn takes(mut self, name: &str, schema: Value, required: bool, limit: usize, example: &Value) -> Self {
+    /// Adds a body of at most `limit` bytes.
+    pub(crate) fn takes(
+        mut self,
+        name: &str,
+        schema: Value,
+        required: bool,
+        limit: usize,
+        example: &Value,
+    ) -> Self {
         self.schemas.insert(name.to_owned(), schema);
         let body = json!({
             "required": required,
@@ -117,7 +131,7 @@ impl Operation {
             "content": { JSON: { "schema": { "$ref": format!("#/components/schemas/{name}") }, "example": example } },
         });
         self.value["requestBody"] = body;
-        self.refuses("Malformed").refuses("TooLarge").refuses("Invalid")
+        self.refuses("Malformed").refuses("TooLarge").refuses("Encoded").refuses("Invalid")
     }
 
     pub(crate) fn answers<T: ToSchema>(mut self, status: u16, description: &str, example: &Value) -> Self {

@@ -245,7 +245,7 @@ fn trying() -> Vec<Operation> {
             .describe("Nothing is sent or signed. Without fields, a sample of the first event type is shown.")
             .by(Action::Read)
             .id::<wire::WebhookId>("id", WEBHOOK)
-            .optional_body("PreviewOf", asked, &json!({ "event": "incident_opened" }))
+            .takes("PreviewOf", asked, false, limits::ENVELOPE_BYTES, &json!({ "event": "incident_opened" }))
             .answers::<PreviewView<'_>>(200, "The request that would be sent.", &previewed()),
         operation("get", "/v1/webhooks/{id}/explain", "explainWebhook", "Explain whether an event matches")
             .describe("Says whether the webhook would receive an event, and if not, which rule excludes it.")

@@ -207,3 +207,21 @@ async fn a_key_that_appears_twice_in_a_body_is_refused() {
     let body = r#"{"url":"https://a.example/","events":["incident_opened"],"events":["incident_resolved"]}"#;
     world.admin().call("POST", "/v1/webhooks", body).await.refused(422, "invalid_fields");
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_an_unsupported_encoding_and_a_byte_order_mark_is_named() {
+    let world = World::new().await;
+    for path in ["/v1/webhooks", "/v1/events"] {
+        for (encoding, status) in [("gzip", 415), ("br", 415), ("identity", 422)] {
+            let request = world.admin().request("POST", path).header("Content-Encoding", encoding);
+            let answer = world.send(request.body(Body::from("{}")).unwrap()).await;
+            assert_eq!(answer.status.as_u16(), status, "{path} {encoding}: {}", answer.text);
+        }
+        let said =
+            |answer: crate::support::Answer| answer.refused(400, "malformed_body")["detail"].to_string();
+        let marked = said(world.admin().call("POST", path, "\u{feff}{}").await);
+        assert!(marked.contains("byte order mark"), "{marked}");
+        let zipped = said(world.admin().call("POST", path, vec![0x1f, 0x8b, 8, 0]).await);
+        assert!(zipped.contains("gzip"), "{zipped}");
+    }
+}
