@@ -17,6 +17,7 @@ mod serve;
 mod system;
 
 use clap::Parser;
+use rustls::crypto::ring;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -26,6 +27,8 @@ use runtimes::{Management, Runtimes};
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
+    // For the clients of the API. It fails only if it was installed before.
+    drop(ring::default_provider().install_default());
     let result = Runtimes::start().map_err(anyhow::Error::from).and_then(|Runtimes { main, management }| {
         let management = Management::on(management.handle());
         main.block_on(async {
