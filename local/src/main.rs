@@ -4,6 +4,7 @@ mod arguments;
 mod clients;
 mod demo;
 mod descriptors;
+mod environment;
 mod host;
 mod keys;
 mod limits;
@@ -16,7 +17,7 @@ mod runtimes;
 mod serve;
 mod system;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use rustls::crypto::ring;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -25,7 +26,7 @@ use arguments::{Arguments, Command};
 use runtimes::{Management, Runtimes};
 
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     log_to_stderr();
     // For the clients of the API. It fails only if it was installed before.
     drop(ring::default_provider().install_default());
@@ -47,6 +48,13 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the command line and the environment. Exits if they are wrong, or to print the help.
+fn arguments() -> Arguments {
+    let mut command = environment::without_blank_variables(Arguments::command());
+    let parsed = Arguments::from_arg_matches(&command.get_matches_mut());
+    parsed.unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
 /// Logs to standard error. `STATUSPULSE_LOG` selects levels and targets (`info`, `statuspulse_core=trace`, ...). The
