@@ -4,6 +4,13 @@ use std::ffi::OsStr;
 
 use clap::Command;
 
+/// The value of an environment variable, without spaces around it. `None` if it is unset or blank.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok()?;
+    let value = value.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
 /// The command line without the variables that are set to nothing.
 pub(crate) fn without_blank_variables(command: Command) -> Command {
     without_variables(command, is_blank)

@@ -43,3 +43,8 @@ pub(crate) const TOO_MANY_WAIT: Duration = Duration::from_millis(100);
 pub(crate) const DISCARDED_BYTES: u64 = 8 * statuspulse_core::limits::ENVELOPE_BYTES as u64;
 /// Time to discard in at most, in case the client stops sending.
 pub(crate) const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a call of the command line may take. A test or a handshake waits for its turn and for a slow endpoint.
+pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(60);
+/// Time between two looks at what a resume has released.
+pub(crate) const RELEASE_POLL: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! The `statuspulse` program: the whole product in one process, on one machine.
 
+mod api;
 mod arguments;
 mod clients;
 mod demo;
@@ -17,6 +18,7 @@ mod runtimes;
 mod serve;
 mod system;
 
+use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches};
 use rustls::crypto::ring;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -35,7 +37,8 @@ fn main() -> std::process::ExitCode {
         main.block_on(async {
             match arguments.command {
                 Command::Serve(options) => serve::run(*options, management).await,
-                Command::Keys(command) => keys::run(command).await,
+                Command::Keys(options) => or_closed(keys::run(options).await),
+                Command::Api(command) => or_closed(api::run(command).await),
                 Command::Demo(options) => demo::run(options, management).await,
                 Command::Receive(options) => receive::run(options).await,
             }
@@ -55,6 +58,12 @@ fn arguments() -> Arguments {
     let mut command = environment::without_blank_variables(Arguments::command());
     let parsed = Arguments::from_arg_matches(&command.get_matches_mut());
     parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// Success if the reader of standard output, such as `head`, has what it wants and has closed it.
+fn or_closed(result: Result<()>) -> Result<()> {
+    let is_closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    result.or_else(|error| if error.downcast_ref().is_some_and(is_closed) { Ok(()) } else { Err(error) })
 }
 
 /// Logs to standard error. `STATUSPULSE_LOG` selects levels and targets (`info`, `statuspulse_core=trace`, ...). The

@@ -7,6 +7,7 @@
 
 mod alertmanager;
 mod clients;
+mod command_line;
 mod crash;
 mod destinations;
 mod few_files;
