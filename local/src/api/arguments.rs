@@ -36,7 +36,7 @@ pub(crate) struct LimitOptions {
 pub(crate) enum ApiCommand {
     /// List, create, test, pause, resume and delete webhooks, over the API.
     Webhooks(WebhooksOptions),
-    /// List and redeliver deliveries, over the API.
+    /// List, follow and redeliver deliveries, over the API.
     Deliveries(DeliveriesOptions),
     /// Publish events, over the API.
     Events(EventsOptions),
@@ -180,6 +180,10 @@ pub(crate) struct ListDeliveriesOptions {
     pub(crate) status: Option<String>,
     #[command(flatten)]
     pub(crate) limit: LimitOptions,
+    /// Then print new deliveries and changes of unfinished ones, newest last, until Ctrl-C. With --json, one document a
+    /// line.
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Args)]

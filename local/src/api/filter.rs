@@ -1,11 +1,13 @@
 //! Which deliveries to list.
 
+use serde_json::Value;
+
 use super::arguments::ListDeliveriesOptions;
 use super::client::Call;
 use super::operations::LIST_DELIVERIES;
 
 /// Which deliveries to list.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
     webhook: Option<String>,
     event: Option<String>,
@@ -30,5 +32,15 @@ impl Filter {
             .query("event_id", self.event.as_deref())
             .query("incident_id", self.incident.as_deref())
             .query("status", self.status.as_deref())
+    }
+
+    /// The same filter with another status.
+    pub(super) fn with_status(&self, status: Option<&str>) -> Self {
+        Self { status: status.map(str::to_owned), ..self.clone() }
+    }
+
+    /// Whether a delivery that passes the rest of the filter also has its status.
+    pub(super) fn wants(&self, delivery: &Value) -> bool {
+        self.status.as_ref().is_none_or(|status| delivery["status"] == **status)
     }
 }

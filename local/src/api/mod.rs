@@ -9,6 +9,7 @@ mod deliveries;
 mod events;
 mod files;
 mod filter;
+mod follow;
 pub(crate) mod keys;
 mod operations;
 mod pages;
@@ -18,6 +19,7 @@ mod session;
 mod table;
 mod terminal;
 mod views;
+mod watch;
 mod webhooks;
 
 use anyhow::Result;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde_json::Value;
+
 use super::client::Answer;
 use super::pages::List;
 use super::table::{self, Table};
@@ -46,6 +48,14 @@ impl Terminal {
         match self {
             Self::Tables => line(text),
             Self::Json => Ok(()),
+        }
+    }
+
+    /// Writes further entries of a table that is continued.
+    pub(super) fn rows(self, table: &mut Table, entries: &[Value]) -> io::Result<()> {
+        match self {
+            Self::Tables => write(&table.rows(entries)),
+            Self::Json => write(&entries.iter().map(|entry| format!("{entry}\n")).collect::<String>()),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions, verify};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{Ended, Home, LONG, Program, eventually, payload, text};
 
@@ -65,6 +66,45 @@ impl Shell {
         let published = self.json(&["events", "publish", file.to_str().unwrap(), "--group", "EU"]).await;
         assert_eq!(published["deliveries"], 1, "{published}");
         sent
+    }
+
+    async fn follow(&self, more: &[&str]) -> Follow {
+        let mut command = self.command(&[&["deliveries", "list", "--follow"], more].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Follow { child, lines }
+    }
+}
+
+/// A running `deliveries list --follow`.
+struct Follow {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Follow {
+    async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(LONG, self.lines.next_line()).await.expect("a line").unwrap();
+        line.expect("it ended")
+    }
+
+    /// Reads lines until one contains all of these words.
+    async fn until(&mut self, words: &[&str]) -> String {
+        loop {
+            let line = self.line().await;
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+        }
+    }
+
+    /// Presses Ctrl-C. It must end with 0 and have printed nothing else.
+    async fn interrupt(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+        let ended = tokio::time::timeout(LONG, self.child.wait()).await.expect("it ends").unwrap();
+        assert_eq!(ended.code(), Some(0));
+        assert_eq!(self.lines.next_line().await.unwrap(), None);
     }
 }
 
@@ -181,6 +221,33 @@ async fn a_resume_waits_unless_it_should_not_and_can_discard() {
 }
 
 #[tokio::test]
+async fn followed_deliveries_are_printed_once_for_each_change() {
+    let shell = Shell::open().await;
+    shell.webhook().await;
+    shell.publish("INC-OLD").await;
+    shell.receiver.behaviour(HOOK, Behaviour::status(500));
+    let delivered = async || shell.json(&["deliveries", "list"]).await["data"][0]["status"] == "delivered";
+    eventually("the first is delivered", delivered).await;
+
+    let mut table = shell.follow(&[]).await;
+    let mut lines = shell.follow(&["--json", "--status", "delivered"]).await;
+    assert!(table.line().await.starts_with("ACCEPTED"));
+    assert!(table.line().await.ends_with("INC-OLD"));
+    assert!(lines.line().await.contains("INC-OLD"));
+    shell.publish("INC-NEW").await;
+    let failed = table.until(&["INC-NEW", "500"]).await;
+    let id = failed.split_whitespace().nth(1).unwrap();
+    shell.receiver.behaviour(HOOK, Behaviour::ok());
+    shell.prints(&["deliveries", "redeliver", id]).await;
+    table.until(&["INC-NEW", "200", "delivered"]).await;
+    let document: Value = serde_json::from_str(&lines.line().await).unwrap();
+    assert_eq!((&document["id"], &document["status"]), (&id.into(), &"delivered".into()));
+    table.interrupt().await;
+    lines.interrupt().await;
+    shell.program.stop().await;
+}
+
+#[tokio::test]
 async fn lists_are_read_page_by_page_and_the_documents_of_the_api_are_printed_as_they_are() {
     let shell = Shell::open().await;
     shell.webhook().await;
@@ -199,7 +266,7 @@ async fn lists_are_read_page_by_page_and_the_documents_of_the_api_are_printed_as
     eventually("both are the same", eventually_same).await;
 
     // The reader of the output goes away.
-    for arguments in [&["webhooks", "list"][..], &["keys", "list"]] {
+    for arguments in [&["webhooks", "list"][..], &["keys", "list"], &["deliveries", "list", "--follow"]] {
         let mut child =
             shell.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
