@@ -9,6 +9,8 @@ use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::Cidr;
 
+use crate::api::arguments::{ApiCommand, ServerOptions};
+
 /// Signed webhooks with retries, on one machine.
 #[derive(Debug, Parser)]
 #[command(name = "statuspulse", version, about)]
@@ -33,13 +35,14 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Run the server: the API, the dashboard and the workers that deliver events.
     Serve(Box<ServeOptions>),
-    /// Create, list and revoke API keys. Also works while the server runs.
-    #[command(subcommand)]
-    Keys(KeysCommand),
+    /// Create, list and revoke API keys: in a server's data folder, or over its API.
+    Keys(KeysOptions),
     /// Copy a data folder to a file. Also works while the server runs.
     Backup(BackupOptions),
     /// Make a data folder from a backup.
     Restore(RestoreOptions),
+    #[command(flatten)]
+    Api(ApiCommand),
     /// Run a demonstration: a server and a receiver on loopback, with real requests.
     Demo(DemoOptions),
     /// Run a receiver for development: it prints each request and verifies the signature.
@@ -87,38 +90,41 @@ pub(crate) struct ServeOptions {
     pub(crate) egress_ips: Vec<std::net::IpAddr>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct KeysOptions {
+    /// The server's data folder, for example /var/lib/statuspulse. It needs no key, and also works while the server
+    /// runs. Without it, the command calls the API.
+    #[arg(long, env = "STATUSPULSE_DATA", value_name = "FOLDER", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Create a key and print it on standard output, and nothing else. The key is shown only once.
     Create {
-        /// The server's data folder.
-        #[arg(long, env = "STATUSPULSE_DATA")]
-        data: PathBuf,
-        /// The name of the account. It is created if it is new. Omit for the role operator.
+        /// The name of the account, for example acme. It is created if it is new. Only with --data, and not for the
+        /// role operator.
         #[arg(long)]
         account: Option<String>,
         /// What the key may do.
         #[arg(long)]
         role: RoleArgument,
-        /// What the key is for, as lists show it.
+        /// What the key is for, as lists show it, for example "deploy job".
         #[arg(long)]
         name: Option<String>,
         /// Make the data folder, if no server has used it yet.
         #[arg(long)]
         new: bool,
     },
-    /// List all keys: id, prefix, role, state, last use, account, name.
-    List {
-        /// The server's data folder.
-        #[arg(long, env = "STATUSPULSE_DATA")]
-        data: PathBuf,
-    },
+    /// List keys: id, prefix, role, state, last use, account, name. With --data, those of all accounts.
+    List,
     /// Revoke a key. It is refused from the next call on.
     Revoke {
-        /// The server's data folder.
-        #[arg(long, env = "STATUSPULSE_DATA")]
-        data: PathBuf,
-        /// The key's id or prefix, as shown by `statuspulse keys list`.
+        /// The key's id, as shown by `statuspulse keys list`. With --data, also its prefix.
         key: String,
     },
 }

@@ -1,6 +1,6 @@
-//! `statuspulse keys`: creates, lists and revokes API keys in the server's data folder.
+//! `statuspulse keys`: creates, lists and revokes API keys in the server's data folder, or over the API if there is none.
 //!
-//! It needs no API key, only access to the folder, so it can create the first keys of an installation.
+//! With a folder it needs no API key, so it can create the first keys of an installation.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,13 +15,23 @@ use statuspulse_core::ids::AccountId;
 use statuspulse_core::ports::{Accounts, Clock, Deliveries};
 use statuspulse_embedded::{Embedded, Purpose};
 
-use crate::arguments::KeysCommand;
+use crate::api;
+use crate::arguments::{KeysCommand, KeysOptions};
 use crate::system::{SystemClock, SystemRandomness};
 
-pub(crate) async fn run(command: KeysCommand) -> Result<()> {
+pub(crate) async fn run(options: KeysOptions) -> Result<()> {
+    let Some(data) = options.data else {
+        ensure!(
+            options.server.url.is_some(),
+            "neither a data folder nor a server: set STATUSPULSE_DATA or use --data, or set STATUSPULSE_URL and \
+             STATUSPULSE_KEY"
+        );
+        return api::keys::run(&options.server, options.command).await;
+    };
+    ensure!(!options.server.json, "--json is only for the API: omit --data, and unset STATUSPULSE_DATA");
     let mut out = std::io::stdout();
-    match command {
-        KeysCommand::Create { data, account, role, name, new } => {
+    match options.command {
+        KeysCommand::Create { account, role, name, new } => {
             ensure!(
                 new || statuspulse_embedded::database_in(&data).exists(),
                 "no database in {}; check --data, or make the folder with --new",
@@ -30,13 +40,13 @@ pub(crate) async fn run(command: KeysCommand) -> Result<()> {
             let key = create(&data, account.as_deref(), role.into(), name.as_deref()).await?;
             writeln!(out, "{}", key.reveal())?;
         }
-        KeysCommand::List { data } => {
+        KeysCommand::List => {
             let store = open_existing(&data)?;
             for (key, account) in store.all_keys()? {
                 writeln!(out, "{}", line(&key, account.as_deref()))?;
             }
         }
-        KeysCommand::Revoke { data, key } => {
+        KeysCommand::Revoke { key } => {
             let store = open_existing(&data)?;
             if !store.revoke_any_key(&key, SystemClock::start().now()).await? {
                 bail!(

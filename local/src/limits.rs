@@ -48,3 +48,16 @@ pub(crate) const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) const CLOCK_CHECKED_EVERY: Duration = Duration::from_secs(10);
 /// By how many milliseconds a clock is set, at least. Less is what keeps it in step with others.
 pub(crate) const CLOCK_SET_BY: u64 = 1_000;
+
+/// How long a call of the command line may take. A test or a handshake waits for its turn and for a slow endpoint.
+pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(60);
+/// Time between two looks at what a resume has released.
+pub(crate) const RELEASE_POLL: Duration = Duration::from_secs(1);
+/// Time between two lists of `deliveries list --follow`.
+pub(crate) const FOLLOW_POLL: Duration = Duration::from_secs(1);
+/// How far such a list goes back behind the newest delivery. On AWS, deliveries are created after their event was
+/// accepted: after two minutes if the first function that tries is lost.
+pub(crate) const FOLLOW_OVERLAP: Duration = Duration::from_secs(180);
+/// How many calls `--follow` makes between two lists, to look again at older deliveries that are unfinished. The account
+/// has 12,000 calls a minute.
+pub(crate) const FOLLOW_LOOKS: usize = 4;

@@ -1,10 +1,12 @@
 //! The `statuspulse` program: the whole product in one process, on one machine.
 
+mod api;
 mod arguments;
 mod backup;
 mod clients;
 mod demo;
 mod descriptors;
+mod environment;
 mod host;
 mod keys;
 mod limits;
@@ -19,7 +21,9 @@ mod runtimes;
 mod serve;
 mod system;
 
-use clap::Parser;
+use anyhow::Result;
+use clap::{CommandFactory, FromArgMatches};
+use rustls::crypto::ring;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -27,16 +31,19 @@ use arguments::{Arguments, Command, LogFormat};
 use runtimes::{Management, Runtimes};
 
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     log_to_stderr(arguments.log_format);
+    // For the clients of the API. It fails only if it was installed before.
+    drop(ring::default_provider().install_default());
     let result = Runtimes::start().map_err(anyhow::Error::from).and_then(|Runtimes { main, management }| {
         let management = Management::on(management.handle());
         main.block_on(async {
             match arguments.command {
                 Command::Serve(options) => serve::run(*options, management).await,
-                Command::Keys(command) => keys::run(command).await,
+                Command::Keys(options) => or_closed(keys::run(options).await),
                 Command::Backup(options) => backup::backup(&options),
                 Command::Restore(options) => backup::restore(&options),
+                Command::Api(command) => or_closed(api::run(command).await),
                 Command::Demo(options) => demo::run(options, management).await,
                 Command::Receive(options) => receive::run(options).await,
             }
@@ -49,6 +56,19 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the command line and the environment. Exits if they are wrong, or to print the help.
+fn arguments() -> Arguments {
+    let mut command = environment::without_blank_variables(Arguments::command());
+    let parsed = Arguments::from_arg_matches(&command.get_matches_mut());
+    parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// Success if the reader of standard output, such as `head`, has what it wants and has closed it.
+fn or_closed(result: Result<()>) -> Result<()> {
+    let is_closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    result.or_else(|error| if error.downcast_ref().is_some_and(is_closed) { Ok(()) } else { Err(error) })
 }
 
 /// Logs to standard error. `STATUSPULSE_LOG` selects levels and targets (`info`, `statuspulse_core=trace`, ...). The

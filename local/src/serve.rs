@@ -45,6 +45,9 @@ pub(crate) struct Server {
 pub(crate) async fn run(options: ServeOptions, management: Management) -> Result<()> {
     // Before the ready line is printed, because its reader may send a signal at once.
     let stop = StopSignals::listen()?;
+    if !options.dev_allow_cidr.is_empty() {
+        tracing::warn!("--dev-allow-cidr is set: use it for development only");
+    }
     let server = Server::start(options, management).await?;
     let mut out = std::io::stdout();
     writeln!(out, "ready http://{}", server.address).and_then(|()| out.flush()).context("standard output")?;
@@ -150,7 +153,6 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
     let policy = if options.dev_allow_cidr.is_empty() {
         TargetPolicy::deployed()
     } else {
-        tracing::warn!("--dev-allow-cidr is set: use it for development only");
         TargetPolicy::development(options.dev_allow_cidr.clone())
     };
     let slack = options.slack_url.as_ref().map(|url| EndpointUrl::parse(url, &policy));

@@ -239,10 +239,11 @@ fn every_flag_of_the_program_in_a_sample_exists() {
         for line in joined.iter().flat_map(|text| text.lines()) {
             let mut words = line.split_whitespace().skip_while(|word| !word.ends_with("statuspulse"));
             let (Some(_), Some(subcommand)) = (words.next(), words.next()) else { continue };
-            if !["serve", "demo", "keys", "receive"].contains(&subcommand) {
+            let has_actions = ["keys", "webhooks", "deliveries", "events"].contains(&subcommand);
+            if !has_actions && !["serve", "demo", "receive", "backup", "restore"].contains(&subcommand) {
                 continue;
             }
-            let action = words.clone().next().filter(|word| subcommand == "keys" && !word.starts_with('-'));
+            let action = words.clone().next().filter(|word| has_actions && !word.starts_with('-'));
             let subcommands: Vec<&str> = [Some(subcommand), action].into_iter().flatten().collect();
             let known = flags(&help(&subcommands));
             let used = flags(&words.take_while(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" "));

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use statuspulse_kit::Receiver;
+use statuspulse_kit::api::client;
 use tokio::process::{Child, Command};
 
 use crate::support::{Home, LONG, eventually, say};
@@ -37,7 +38,7 @@ impl Alertmanager {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let started = Self { _child: command.spawn().unwrap(), origin: format!("http://{address}") };
         eventually("Alertmanager is ready", async || {
-            let ready = reqwest::get(format!("{}/-/ready", started.origin)).await;
+            let ready = client().get(format!("{}/-/ready", started.origin)).send().await;
             ready.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
@@ -54,14 +55,15 @@ impl Alertmanager {
         if let Some(end) = ends_at {
             alert["endsAt"] = json!(end);
         }
-        let client = reqwest::Client::new();
+        let client = client();
         let answer = client.post(format!("{}/api/v2/alerts", self.origin)).json(&json!([alert])).send().await;
         assert_eq!(answer.unwrap().status(), 200);
     }
 
     /// How many notifications it has sent to webhooks.
     async fn notified(&self) -> u64 {
-        let text = reqwest::get(format!("{}/metrics", self.origin)).await.unwrap().text().await.unwrap();
+        let text =
+            client().get(format!("{}/metrics", self.origin)).send().await.unwrap().text().await.unwrap();
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix("alertmanager_notifications_total{integration=\"webhook\"} "));

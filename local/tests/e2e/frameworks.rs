@@ -126,7 +126,7 @@ impl Framework {
         let child = command.env("STATUSPULSE_SECRET", secret).spawn().unwrap();
         let url = format!("http://127.0.0.1:{port}{}", self.path);
         let is_up = async {
-            let client = reqwest::Client::new();
+            let client = statuspulse_kit::api::client();
             // It answers, and refuses what is not signed.
             loop {
                 let forged = client.post(&url).header("X-StatusPulse-Signature", "0".repeat(64));

@@ -116,7 +116,7 @@ async fn the_audit_log_tells_what_the_command_line_did_and_where_calls_came_from
         let keys = admin.get("/v1/keys").await.expect(200);
         let found = keys["data"].as_array().unwrap().iter().find(|key| key["prefix"] == prefix).unwrap();
         let url = format!("http://{}/v1/keys/{}", program.address(), found["id"].as_str().unwrap());
-        let call = reqwest::Client::new().delete(url).bearer_auth(key.trim());
+        let call = statuspulse_kit::api::client().delete(url).bearer_auth(key.trim());
         let sent = call.header("x-forwarded-for", "198.51.100.9, 203.0.113.7").send().await.unwrap();
         assert_eq!(sent.status(), 204);
     }

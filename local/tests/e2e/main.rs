@@ -8,6 +8,7 @@
 mod alertmanager;
 mod backups;
 mod clients;
+mod command_line;
 mod crash;
 mod destinations;
 mod few_files;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use statuspulse_kit::api::client;
 use statuspulse_kit::{Behaviour, Receiver, ReceiverOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -131,7 +132,7 @@ async fn it_is_ready_until_the_database_cannot_be_written() {
     let home = Home::new();
     let program = home.serve(&["--metrics-listen", "127.0.0.1:0"]).await;
     let get = async |path: &str| {
-        let answer = reqwest::get(format!("{}{path}", program.origin)).await.unwrap();
+        let answer = client().get(format!("{}{path}", program.origin)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(get("/readyz").await, (200, "ready\n".to_owned()));
@@ -153,7 +154,7 @@ async fn it_is_ready_until_the_database_cannot_be_written() {
         assert!(n < 1_000, "the disk is never full");
     }
     eventually("it says so", async || {
-        let answer = reqwest::get(format!("{}/readyz", program.origin)).await.unwrap();
+        let answer = client().get(format!("{}/readyz", program.origin)).send().await.unwrap();
         let status = answer.status().as_u16();
         (status, answer.text().await.unwrap()) == (503, "the database cannot be written\n".to_owned())
     })

@@ -130,6 +130,18 @@ async fn a_stop_finishes_the_attempt_that_is_in_flight() {
     program.stop().await;
 }
 
+/// As compose files and service managers set variables that are left out.
+#[tokio::test]
+async fn blank_environment_variables_count_as_unset() {
+    let home = Home::new();
+    let mut command = home.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
+    for blank in ["LADDER", "RETRY_EARLY", "SLACK_URL", "PUBLIC_URL", "TRUSTED_PROXY", "EGRESS_IPS", "LOG"] {
+        command.env(format!("STATUSPULSE_{blank}"), "");
+    }
+    command.env("STATUSPULSE_DEV_EXTRA_CA", " ").env("STATUSPULSE_PAGERDUTY_URL", " ");
+    Program::start(command).await.stop().await;
+}
+
 /// Clients that keep an idle connection, send nothing, or stop in the middle of a request.
 #[tokio::test]
 async fn idle_and_half_open_clients_do_not_hold_up_a_stop() {

@@ -58,7 +58,7 @@ impl Home {
     /// Starts a server that may call loopback addresses.
     pub(crate) async fn serve(&self, more: &[&str]) -> Program {
         let mut command = self.serve_command(&["--dev-allow-cidr", "127.0.0.0/8"]);
-        command.args(more);
+        command.args(more).env("STATUSPULSE_LOG", "error");
         Program::start(command).await
     }
 

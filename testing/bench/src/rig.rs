@@ -72,8 +72,9 @@ impl Rig {
         if scheme == Scheme::Https {
             options.certificate = Some(authority.issue(CertificateSpec::Good)?);
         }
+        let running = Program::start(program, &folder)?;
         let operator_key = operator_key(program, &folder)?;
-        let program = Program::start(program, &folder)?;
+        let program = running;
         let api = Api::new(&program.origin);
         Self::assemble(Some(Running { program, folder, operator_key }), options, api)
     }
