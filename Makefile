@@ -1,8 +1,9 @@
 # Without a target, `make` lists the targets.
 .DEFAULT_GOAL := help
 CARGO ?= cargo
+CARGO_DEB := 3.8.0
 
-.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz build sim mutants test-upgrade upgrade-files bench venv libraries clients generated-clients test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
+.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz build deb sim mutants test-upgrade upgrade-files bench venv libraries clients generated-clients test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -169,6 +170,15 @@ openapi: ## generate docs/openapi.json from the types
 api-fuzz: venv ## fuzz the running program with thousands of calls from docs/openapi.json (SEED=7 for other calls)
 	$(CARGO) build --locked -p statuspulse
 	target/venv-fuzz/bin/python local/tests/fuzz/fuzz.py target/debug/statuspulse $(SEED)
+
+deb: build ## make a Debian package below target/debian
+	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_DEB) cargo-deb
+	mkdir -p target/packaging
+	target/release/statuspulse completions bash >target/packaging/statuspulse.bash
+	target/release/statuspulse completions zsh >target/packaging/_statuspulse
+	target/release/statuspulse completions fish >target/packaging/statuspulse.fish
+	target/release/statuspulse man target/packaging/man
+	target/tools/bin/cargo-deb --no-build --locked -p statuspulse
 
 build: ## build the release program: target/release/statuspulse
 	$(CARGO) build --locked --release -p statuspulse

@@ -43,6 +43,16 @@ pub(crate) enum Command {
     Restore(RestoreOptions),
     #[command(flatten)]
     Api(ApiCommand),
+    /// Print what a shell needs to complete commands and flags, for example: statuspulse completions bash.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a folder.
+    Man {
+        /// The folder. It is made if it is missing.
+        folder: PathBuf,
+    },
     /// Run a demonstration: a server and a receiver on loopback, with real requests.
     Demo(DemoOptions),
     /// Run a receiver for development: it prints each request and verifies the signature.

@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod limits;
 mod listener;
+mod manual;
 mod metrics;
 mod monitoring;
 mod probes;
@@ -32,7 +33,9 @@ use runtimes::{Management, Runtimes};
 
 fn main() -> std::process::ExitCode {
     let arguments = arguments();
-    log_to_stderr(arguments.log_format);
+    // What the story of the demo brings about on purpose needs no warning.
+    let is_demo = matches!(arguments.command, Command::Demo(_));
+    log_to_stderr(arguments.log_format, if is_demo { LevelFilter::ERROR } else { LevelFilter::WARN });
     // For the clients of the API. It fails only if it was installed before.
     drop(ring::default_provider().install_default());
     let result = Runtimes::start().map_err(anyhow::Error::from).and_then(|Runtimes { main, management }| {
@@ -41,6 +44,8 @@ fn main() -> std::process::ExitCode {
             match arguments.command {
                 Command::Serve(options) => serve::run(*options, management).await,
                 Command::Keys(options) => or_closed(keys::run(options).await),
+                Command::Completions { shell } => or_closed(manual::completions(shell)),
+                Command::Man { folder } => manual::pages(&folder),
                 Command::Backup(options) => backup::backup(&options),
                 Command::Restore(options) => backup::restore(&options),
                 Command::Api(command) => or_closed(api::run(command).await),
@@ -73,18 +78,18 @@ fn or_closed(result: Result<()>) -> Result<()> {
 
 /// Logs to standard error. `STATUSPULSE_LOG` selects levels and targets (`info`, `statuspulse_core=trace`, ...). The
 /// default is `warn`.
-fn log_to_stderr(format: LogFormat) {
-    let warnings = Targets::new().with_default(LevelFilter::WARN);
+fn log_to_stderr(format: LogFormat, default: LevelFilter) {
+    let by_default = Targets::new().with_default(default);
     let targets = match std::env::var("STATUSPULSE_LOG").ok().filter(|wanted| !wanted.trim().is_empty()) {
-        None => warnings,
+        None => by_default,
         Some(wanted) => match wanted.parse::<Targets>() {
             Ok(targets) if targets.default_level().is_some() => targets,
-            Ok(targets) => targets.with_default(LevelFilter::WARN),
+            Ok(targets) => targets.with_default(default),
             Err(error) => {
                 eprintln!(
                     "statuspulse: STATUSPULSE_LOG={wanted:?}: {error}; logging warnings and errors only"
                 );
-                warnings
+                by_default
             }
         },
     };

@@ -355,3 +355,46 @@ fn citations_are_recognised() {
     assert_eq!(cited_invariants("I4, I5: `I64` and AI3"), ["I4", "I5"]);
     assert_eq!(anchor("5 Retries, and `Retry-After`"), "5-retries-and-retry-after");
 }
+
+/// The unit, the image and the package set only what the program knows, and SQLite's folder is theirs.
+#[test]
+fn the_packaging_names_variables_of_serve_and_a_unit_that_systemd_accepts() {
+    let packaging = root().join("packaging");
+    let help = help(&["serve"]);
+    for file in ["statuspulse.service", "Dockerfile"] {
+        let text = std::fs::read_to_string(packaging.join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+        let used: BTreeSet<&str> = words.filter(|word| word.starts_with("STATUSPULSE_")).collect();
+        assert!(used.contains("STATUSPULSE_DATA"), "{file}: {used:?}");
+        let unknown: Vec<_> = used.iter().filter(|name| !help.contains(&format!("[env: {name}="))).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?} are not variables of serve");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let unit = std::fs::read_to_string(packaging.join("statuspulse.service")).unwrap();
+    let unit = unit.replace("/usr/bin/statuspulse", env!("CARGO_BIN_EXE_statuspulse"));
+    std::fs::write(folder.path().join("statuspulse.service"), unit).unwrap();
+    match Command::new("systemd-analyze")
+        .args(["verify", "./statuspulse.service"])
+        .current_dir(&folder)
+        .output()
+    {
+        Ok(verified) => assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr)),
+        Err(_) => eprintln!("the unit was NOT verified: systemd-analyze is not installed"),
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_have_every_command() {
+    let program = || Command::new(env!("CARGO_BIN_EXE_statuspulse"));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(program().arg("man").arg(folder.path()).status().unwrap().success());
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = program().args(["completions", shell]).output().unwrap();
+        let text = String::from_utf8(printed.stdout).unwrap();
+        for command in ["serve", "backup", "webhooks"] {
+            assert!(text.contains(command), "{shell} knows no {command}");
+            let page = folder.path().join(format!("statuspulse-{command}.1"));
+            assert!(page.exists(), "there is no {}", page.display());
+        }
+    }
+}
