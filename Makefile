@@ -173,11 +173,11 @@ api-fuzz: venv ## fuzz the running program with thousands of calls from docs/ope
 
 deb: build ## make a Debian package below target/debian
 	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_DEB) cargo-deb
-	mkdir -p target/packaging
-	target/release/statuspulse completions bash >target/packaging/statuspulse.bash
-	target/release/statuspulse completions zsh >target/packaging/_statuspulse
-	target/release/statuspulse completions fish >target/packaging/statuspulse.fish
-	target/release/statuspulse man target/packaging/man
+	mkdir -p target/release/packaging
+	target/release/statuspulse completions bash >target/release/packaging/statuspulse.bash
+	target/release/statuspulse completions zsh >target/release/packaging/_statuspulse
+	target/release/statuspulse completions fish >target/release/packaging/statuspulse.fish
+	target/release/statuspulse man target/release/packaging/man
 	target/tools/bin/cargo-deb --no-build --locked -p statuspulse
 
 build: ## build the release program: target/release/statuspulse
