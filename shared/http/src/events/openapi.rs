@@ -79,7 +79,8 @@ fn notification(sender: Sender) -> Operation {
 }
 
 fn notification_body() -> Value {
-    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let texts = json!({ "type": ["object", "null"], "description": "Texts by name." });
+    let link = json!({ "type": ["string", "null"] });
     let alert = json!({
         "type": "object",
         "required": ["status", "fingerprint", "startsAt"],
@@ -87,10 +88,9 @@ fn notification_body() -> Value {
             "status": { "type": "string", "enum": ["firing", "resolved"] },
             "fingerprint": { "type": "string", "pattern": "^[0-9A-Za-z]+$", "minLength": 1, "maxLength": limits::FINGERPRINT_CHARS },
             "startsAt": reference::<wire::AnyTime>(),
-            "endsAt": { "type": "string", "description": "When it was resolved." },
+            "endsAt": { "type": ["string", "null"], "description": "When it was resolved." },
             "labels": texts, "annotations": texts,
-            "generatorURL": { "type": "string" }, "dashboardURL": { "type": "string" },
-            "panelURL": { "type": "string" }, "silenceURL": { "type": "string" },
+            "generatorURL": link, "dashboardURL": link, "panelURL": link, "silenceURL": link,
         },
     });
     json!({
