@@ -34,7 +34,7 @@ export const chromium = {
 /** Starts the program with its own folder and a ladder in seconds. `api` uses an admin key by default. */
 export async function startProgram({ ladder = "1s,1s,2s,2s", pagerduty } = {}) {
   const data = await mkdtemp(join(tmpdir(), "statuspulse-"));
-  const { stdout } = await run(PROGRAM, ["keys", "create", "--data", data, "--account", "Acme", "--role", "admin"]);
+  const { stdout } = await run(PROGRAM, ["keys", "create", "--new", "--data", data, "--account", "Acme", "--role", "admin"]);
   const key = stdout.trim();
   const flags = ["--listen", "127.0.0.1:0", "--data", data, "--ladder", ladder];
   if (pagerduty) flags.push("--pagerduty-url", pagerduty);
