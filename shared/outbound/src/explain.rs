@@ -12,7 +12,7 @@ use statuspulse_core::attempt::{Class, Failure};
 use statuspulse_core::ports::Unavailable;
 
 use crate::meter::Flood;
-use crate::tls::SelfSigned;
+use crate::tls::{SelfSigned, unnamed};
 
 /// Why a call has no reply.
 #[derive(Debug)]
@@ -149,10 +149,12 @@ fn tls(error: &TlsError) -> &'static str {
         | TlsError::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
             "The endpoint supports only TLS versions older than 1.2. Enable TLS 1.2 or 1.3."
         }
-        TlsError::AlertReceived(
-            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
-        )
-        | TlsError::PeerIncompatible(_) => {
+        // With TLS 1.2, this alert also answers a client that sends no certificate.
+        TlsError::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "The endpoint refused the TLS handshake. Either it requires a client certificate, which we do not send, or it \
+             and we have no modern cipher suite or signature algorithm in common (P-521 is not among ours)."
+        }
+        TlsError::AlertReceived(AlertDescription::InsufficientSecurity) | TlsError::PeerIncompatible(_) => {
             "The endpoint and we have no modern cipher suite or signature algorithm in common."
         }
         TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
@@ -176,6 +178,9 @@ fn certificate(error: &CertificateError) -> &'static str {
     match error {
         C::Expired | C::ExpiredContext { .. } => "The endpoint's certificate has expired.",
         C::NotValidYet | C::NotValidYetContext { .. } => "The endpoint's certificate is not valid yet.",
+        C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "The endpoint's certificate has no subject alternative name. A common name alone is not enough."
+        }
         C::NotValidForName | C::NotValidForNameContext { .. } => {
             "The endpoint's certificate was issued for another name than the URL's host."
         }
@@ -185,6 +190,14 @@ fn certificate(error: &CertificateError) -> &'static str {
         C::UnknownIssuer => {
             "The issuer of the endpoint's certificate is not trusted. Use a public certificate authority, \
              and send the intermediate certificates, too."
+        }
+        C::UnsupportedSignatureAlgorithmContext { .. }
+        | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "The endpoint's certificate is signed with an algorithm that we do not know, such as P-521. Use RSA, P-256, \
+             P-384 or Ed25519."
+        }
+        other if matches!(unnamed(other), Some(webpki::Error::UnsupportedCriticalExtension)) => {
+            "The endpoint's certificate has an extension that is marked as critical, and that we do not know."
         }
         C::Revoked => "The endpoint's certificate has been revoked.",
         _ => "The endpoint's certificate is not valid.",

@@ -75,11 +75,8 @@ impl ServerCertVerifier for Explaining {
                 Ok(verified) => return Ok(verified),
                 Err(refused) => refused,
             };
-        let unknown = matches!(
-            refused,
-            Error::InvalidCertificate(CertificateError::UnknownIssuer)
-                | Error::InvalidCertificate(CertificateError::Other(_)) // such as a CA used as a server
-        );
+        let unknown = matches!(refused, Error::InvalidCertificate(CertificateError::UnknownIssuer))
+            || is_a_ca_used_as_a_server(&refused);
         if unknown && intermediates.is_empty() && is_self_signed(end_entity, server_name, now) {
             return Err(CertificateError::Other(OtherError(Arc::new(SelfSigned))).into());
         }
@@ -109,6 +106,18 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
+/// webpki's own error, for which rustls has no name.
+pub(crate) fn unnamed(error: &CertificateError) -> Option<&webpki::Error> {
+    let CertificateError::Other(OtherError(error)) = error else { return None };
+    error.downcast_ref()
+}
+
+/// Many self-signed certificates are authorities.
+fn is_a_ca_used_as_a_server(error: &Error) -> bool {
+    let Error::InvalidCertificate(error) = error else { return false };
+    matches!(unnamed(error), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
 /// Whether the certificate would be valid if it were a trusted root.
 fn is_self_signed(end_entity: &CertificateDer<'_>, server_name: &ServerName<'_>, now: UnixTime) -> bool {
     let mut itself = RootCertStore::empty();
@@ -122,11 +131,10 @@ fn is_self_signed(end_entity: &CertificateDer<'_>, server_name: &ServerName<'_>,
     match verifier.verify_server_cert(end_entity, &[], server_name, &[], now) {
         Ok(_) => true,
         // These are checked after the signature, so the signature is valid.
+        Err(refused) if is_a_ca_used_as_a_server(&refused) => true,
         Err(Error::InvalidCertificate(reason)) => matches!(
             reason,
-            CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. }
-                | CertificateError::Other(_)
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
         ),
         Err(_) => false,
     }
@@ -142,6 +150,24 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
+
+    /// rustls' own server does not start with such a certificate.
+    #[test]
+    fn an_extension_that_nobody_knows_is_not_taken_for_a_self_signature() {
+        let authority = Authority::fresh().unwrap();
+        let root = CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let trusted = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let certificate = authority.issue(CertificateSpec::UnknownExtension).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let verified =
+            Explaining { trusted }.verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now());
+        let refused = std::io::Error::other(verified.unwrap_err());
+        let reason = crate::explain::io(&refused).reason;
+        assert!(reason.contains("marked as critical"), "{reason}");
+    }
 
     #[tokio::test]
     async fn the_second_connection_to_a_host_resumes_the_session_of_the_first() {

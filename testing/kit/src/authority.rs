@@ -5,8 +5,8 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -27,6 +27,10 @@ pub enum CertificateSpec {
     NotYetValid,
     /// For the right names and valid now, but signed with its own key.
     SelfSigned,
+    /// With an extension that is critical and that nobody knows.
+    UnknownExtension,
+    /// Its common name is `localhost`, and it has no other name.
+    CommonNameAlone,
 }
 
 /// A certificate and its private key, for [`crate::ReceiverOptions::tls`].
@@ -36,6 +40,11 @@ pub struct ServerCertificate {
 }
 
 impl ServerCertificate {
+    /// The certificate itself.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.chain[0]
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (self.chain, self.key)
     }
@@ -91,20 +100,25 @@ impl Authority {
         let before = |days: u32| self.now.checked_sub(days * DAY);
         let after = |days: u32| self.now.checked_add(days * DAY);
         let (from, until) = match spec {
-            CertificateSpec::Good | CertificateSpec::WrongHost | CertificateSpec::SelfSigned => {
-                (before(1), after(30))
-            }
             CertificateSpec::Expired => (before(30), before(1)),
             CertificateSpec::NotYetValid => (after(1), after(30)),
+            _ => (before(1), after(30)),
         };
         let mut params = valid_between(from, until)?;
         let names = match spec {
             CertificateSpec::WrongHost => vec!["elsewhere.invalid".to_owned()],
+            CertificateSpec::CommonNameAlone => vec![],
             _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         };
-        params.distinguished_name.push(DnType::CommonName, names.join(", "));
+        let common_name = if names.is_empty() { "localhost".to_owned() } else { names.join(", ") };
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.subject_alt_names = CertificateParams::new(names).map_err(io::Error::other)?.subject_alt_names;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        if spec == CertificateSpec::UnknownExtension {
+            let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+            unknown.set_criticality(true);
+            params.custom_extensions = vec![unknown];
+        }
 
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let certificate = match spec {

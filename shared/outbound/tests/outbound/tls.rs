@@ -75,6 +75,16 @@ async fn a_receiver_of_tls_1_0_or_1_1_is_refused_before_a_byte_of_the_payload() 
     }
 }
 
+/// A server of TLS 1.2 that wants a client certificate ends the handshake like one without a common cipher suite.
+#[tokio::test]
+async fn a_refused_handshake_names_both_of_its_possible_causes() {
+    let alert = vec![21, 3, 3, 0, 2, 2, 40]; // fatal, handshake_failure
+    let stage = Stage::new();
+    let (url, _heard) = old_server(alert).await;
+    let reason = failure(stage.post(&url).await, Class::Tls).reason;
+    assert!(reason.contains("client certificate") && reason.contains("in common"), "{reason}");
+}
+
 #[tokio::test]
 async fn every_fault_of_a_certificate_has_its_own_sentence() {
     let faults = [
@@ -82,6 +92,7 @@ async fn every_fault_of_a_certificate_has_its_own_sentence() {
         (CertificateSpec::Expired, "expired"),
         (CertificateSpec::NotYetValid, "not valid yet"),
         (CertificateSpec::WrongHost, "another name"),
+        (CertificateSpec::CommonNameAlone, "no subject alternative name"),
     ];
     for (spec, word) in faults {
         let reason = with_certificate(spec).await;
