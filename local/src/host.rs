@@ -195,7 +195,7 @@ async fn prune(worker: Arc<Worker>, store: Arc<Embedded>) {
     }
 }
 
-/// Logs it when somebody sets the machine's clock, because the times of records no longer agree with it.
+/// Warns when the machine's clock is changed: from then on, recorded times differ from what the clock shows.
 async fn watch_the_clock(clock: Arc<dyn Clock>) {
     let mut ahead = 0;
     loop {
@@ -205,7 +205,7 @@ async fn watch_the_clock(clock: Arc<dyn Clock>) {
             tracing::warn!(
                 seconds,
                 ahead,
-                "the machine's clock was set; waits and the times of records go on as before until the next start"
+                "the machine's clock was changed; until the next start, waits and recorded times ignore the change"
             );
         }
         pause(crate::limits::CLOCK_CHECKED_EVERY).await;

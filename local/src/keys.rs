@@ -32,11 +32,9 @@ pub(crate) async fn run(options: KeysOptions) -> Result<()> {
     let mut out = std::io::stdout();
     match options.command {
         KeysCommand::Create { account, role, name, new } => {
-            ensure!(
-                new || statuspulse_embedded::database_in(&data).exists(),
-                "no database in {}; check --data, or make the folder with --new",
-                data.display()
-            );
+            if !new {
+                exists(&data).context("nothing was created; --new makes the folder")?;
+            }
             let key = create(&data, account.as_deref(), role.into(), name.as_deref()).await?;
             writeln!(out, "{}", key.reveal())?;
         }
@@ -66,13 +64,13 @@ pub(crate) async fn create(
     name: Option<&str>,
 ) -> Result<KeyText> {
     let name = name.map(checked_name).transpose().context("--name")?;
-    let store = open(data)?;
     let account = match (account, role) {
         (Some(_), Role::Operator) => bail!("an operator key belongs to no account: omit --account"),
         (None, Role::Operator) => None,
         (None, _) => bail!("--account is required with the role {}", role.name()),
         (Some(account), _) => Some(account),
     };
+    let store = open(data)?;
     let key = match account {
         None => new_key(&store, None, role, name).await?,
         Some(account) => match store.accounts_by_name(account)?.as_slice() {
@@ -118,9 +116,17 @@ fn open(data: &Path) -> Result<Arc<Embedded>> {
 
 /// Opens a store that exists already, so that a misspelt folder is an error and not a new, empty store.
 fn open_existing(data: &Path) -> Result<Arc<Embedded>> {
-    let database = statuspulse_embedded::database_in(data);
-    ensure!(database.exists(), "no database at {}; check --data", database.display());
+    exists(data)?;
     open(data)
+}
+
+fn exists(data: &Path) -> Result<()> {
+    ensure!(
+        statuspulse_embedded::database_in(data).exists(),
+        "no database in {}; check --data",
+        data.display()
+    );
+    Ok(())
 }
 
 fn line(key: &ApiKey, account: Option<&str>) -> String {

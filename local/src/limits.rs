@@ -44,9 +44,9 @@ pub(crate) const DISCARDED_BYTES: u64 = 8 * statuspulse_core::limits::ENVELOPE_B
 /// Time to discard in at most, in case the client stops sending.
 pub(crate) const DISCARDED_WITHIN: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether somebody has set the machine's clock.
+/// How often the machine's clock is compared with the steady one.
 pub(crate) const CLOCK_CHECKED_EVERY: Duration = Duration::from_secs(10);
-/// By how many milliseconds a clock is set, at least. Less is what keeps it in step with others.
+/// A smaller difference, in milliseconds, is a correction by NTP and not a change of the clock.
 pub(crate) const CLOCK_SET_BY: u64 = 1_000;
 
 /// How long a call of the command line may take. A test or a handshake waits for its turn and for a slow endpoint.
@@ -61,3 +61,7 @@ pub(crate) const FOLLOW_OVERLAP: Duration = Duration::from_secs(180);
 /// How many calls `--follow` makes between two lists, to look again at older deliveries that are unfinished. The account
 /// has 12,000 calls a minute.
 pub(crate) const FOLLOW_LOOKS: usize = 4;
+
+/// How long a count of the store is served again. Prometheus asks every 15 seconds or more rarely; a stranger may ask all
+/// the time.
+pub(crate) const CENSUS_KEPT: Duration = Duration::from_secs(5);

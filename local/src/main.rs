@@ -80,7 +80,7 @@ fn or_closed(result: Result<()>) -> Result<()> {
 /// default is `warn`.
 fn log_to_stderr(format: LogFormat, default: LevelFilter) {
     let by_default = Targets::new().with_default(default);
-    let targets = match std::env::var("STATUSPULSE_LOG").ok().filter(|wanted| !wanted.trim().is_empty()) {
+    let targets = match environment::variable("STATUSPULSE_LOG") {
         None => by_default,
         Some(wanted) => match wanted.parse::<Targets>() {
             Ok(targets) if targets.default_level().is_some() => targets,

@@ -1,18 +1,20 @@
 //! `GET /metrics` and `GET /readyz`. They need no API key, so they contain only counts and no customer data.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::prometheus_text;
-use statuspulse_embedded::Embedded;
+use statuspulse_core::ports::PortResult;
+use statuspulse_embedded::{Census, Embedded};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use crate::limits::CENSUS_KEPT;
 use crate::metrics::Counters;
 
 /// Whether the server can do its work: the database can be written, and the queues move.
@@ -24,10 +26,11 @@ pub(crate) fn readiness(store: Arc<Embedded>) -> Router {
     Router::new().route("/readyz", get(check))
 }
 
-/// The metrics.
+/// The metrics. Counting the store reads whole indexes, and anybody may ask, so a count is served for a few seconds.
 pub(crate) fn metrics(metrics: Arc<Counters>, store: Arc<Embedded>) -> Router {
+    let kept = Arc::new(Mutex::new(None));
     let page = async move || -> Response {
-        match store.census().await {
+        match counted(&kept, &store).await {
             Ok(census) => {
                 let text = metrics.text(&census, store.accepted());
                 ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response()
@@ -41,14 +44,23 @@ pub(crate) fn metrics(metrics: Arc<Counters>, store: Arc<Embedded>) -> Router {
     Router::new().route("/metrics", get(page))
 }
 
-/// Serves these routes on an address of their own, until the program ends. Returns the address.
-pub(crate) async fn serve_apart(address: SocketAddr, routes: Router) -> Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    let address = listener.local_addr()?;
+async fn counted(kept: &Mutex<Option<(Instant, Census)>>, store: &Embedded) -> PortResult<Census> {
+    let mut kept = kept.lock().await;
+    if let Some((at, census)) = &*kept
+        && at.elapsed() < CENSUS_KEPT
+    {
+        return Ok(census.clone());
+    }
+    let census = store.census().await?;
+    *kept = Some((Instant::now(), census.clone()));
+    Ok(census)
+}
+
+/// Serves these routes on an address of their own, until the program ends.
+pub(crate) fn serve_apart(tcp: TcpListener, routes: Router) {
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
+        if let Err(error) = axum::serve(tcp, routes).await {
             tracing::error!(%error, "the metrics are no longer served");
         }
     });
-    Ok(address)
 }

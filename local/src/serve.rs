@@ -59,19 +59,22 @@ impl Server {
     /// Opens the data folder, starts the workers and listens. Returns when calls are accepted. `management`
     /// serves every call except publishing.
     pub(crate) async fn start(options: ServeOptions, management: Management) -> Result<Self> {
-        let tcp = TcpListener::bind(options.listen)
-            .await
-            .with_context(|| format!("listening on {}", options.listen))?;
+        let tcp = bind(options.listen).await?;
         let address = tcp.local_addr()?;
         let descriptors = Descriptors::available();
         let clock = Arc::new(SystemClock::start());
+        // Before the folder is made and attempts begin: wrong options leave nothing behind.
+        let deployment = deployment(&options, address)?;
+        let sender = outbound(&options, &deployment.policy, &descriptors, clock.clone())?;
+        let apart = match options.metrics_listen {
+            None => None,
+            Some(address) => Some(bind(address).await.context("--metrics-listen")?),
+        };
         let store = Embedded::open(&options.data, Purpose::Serve, clock.clone())?;
         for (queue, slots) in descriptors.slots {
             store.limit_slots(queue, slots);
         }
         let metrics = Arc::new(Counters::default());
-        let deployment = deployment(&options, address)?;
-        let sender = outbound(&options, &deployment.policy, &descriptors, clock.clone())?;
         let random = Arc::new(SystemRandomness(SystemRandom::new()));
         let cursor_key = cursor_key(&*random);
         let probes = Probes::new(sender.clone(), descriptors.probes);
@@ -81,12 +84,11 @@ impl Server {
         let router = statuspulse_http::all(admin.clone(), publisher, cursor_key)
             .merge(statuspulse_dashboard::pages(admin.clone()))
             .merge(monitoring::readiness(store.clone()));
-        let apart = monitoring::metrics(metrics.clone(), store.clone());
-        let router = match options.metrics_listen {
-            None => router.merge(apart),
-            Some(address) => {
-                let routes = apart.merge(monitoring::readiness(store));
-                tracing::info!(address = %monitoring::serve_apart(address, routes).await?, "metrics");
+        let page = monitoring::metrics(metrics.clone(), store.clone());
+        let router = match apart {
+            None => router.merge(page),
+            Some(tcp) => {
+                monitoring::serve_apart(tcp, page.merge(monitoring::readiness(store)));
                 router
             }
         };
@@ -116,6 +118,10 @@ impl Server {
         }
         self.admin.deliveries.durable().await.context("syncing the database to disk")
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
 }
 
 /// Returns when SIGTERM, SIGINT or SIGHUP arrives.

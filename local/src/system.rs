@@ -9,12 +9,12 @@ use statuspulse_core::ports::{Clock, Random};
 
 /// The system clock, in whole milliseconds.
 ///
-/// The clock on the wall is read once, at the start. From there time is counted with a clock that cannot be set, and that
-/// goes on while the machine sleeps. So no wait becomes longer or shorter when somebody sets the clock.
+/// The wall clock is read once, at the start. From then on a monotonic clock counts, which nobody can change and which keeps
+/// running while the machine is suspended. So changing the wall clock makes no wait longer or shorter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemClock {
     began: Timestamp,
-    /// What the clock that cannot be set showed then.
+    /// What the monotonic clock showed then.
     began_steady: Duration,
 }
 
@@ -48,8 +48,8 @@ fn steady() -> Duration {
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
-/// By how many milliseconds the clock on the wall was set since it was `known` milliseconds ahead of the steady one; `None`
-/// if it was not set, but runs a little faster or slower.
+/// By how many milliseconds the wall clock was changed since it was `known` milliseconds ahead of the steady one; `None` if
+/// it was not changed, but only drifts.
 pub(crate) fn clock_was_set(clock: &dyn Clock, known: i64) -> Option<i64> {
     let moment = clock.moment();
     let by = moment.wall.as_millisecond() - moment.now.as_millisecond() - known;

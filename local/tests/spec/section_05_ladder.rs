@@ -26,7 +26,7 @@ async fn a_failed_first_attempt_is_retried_1m_5m_15m_and_60m_after_the_attempt_b
     assert_eq!(world.seconds(URL), [0, 60, 360, 1260, 4860]);
 }
 
-/// Waits are counted with a clock that nobody can set. Receivers compare a signature with the time of day.
+/// Waits follow the steady clock. Signatures follow the wall clock, because receivers compare their timestamp with it.
 #[tokio::test]
 async fn a_clock_that_is_set_moves_no_retry_and_signatures_follow_it() {
     for ahead in [-7200, 7200] {

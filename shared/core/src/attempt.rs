@@ -137,7 +137,7 @@ pub struct Attempt {
     pub trigger: Trigger,
     /// When the connect began, or the write on a kept connection.
     pub at: Timestamp,
-    /// When it was signed, which is before the name was looked up, by the clock on the wall.
+    /// When it was signed, which is before the name was looked up, in wall-clock time.
     pub signed_at: Timestamp,
     /// The status of the answer, if there was one.
     pub status_code: Option<u16>,

@@ -115,5 +115,5 @@ pub(crate) const BUSY_FOR: Duration = Duration::from_secs(5);
 /// Pages that a backup copies at a time, before it says how far it is.
 pub(crate) const BACKUP_PAGES: i32 = 2_000;
 
-/// A store stands still if a message has been due for so long.
+/// A message that is this overdue means that the queues have stalled.
 pub(crate) const LATE: Duration = Duration::from_secs(30);

@@ -27,7 +27,7 @@ pub enum CertificateSpec {
     NotYetValid,
     /// For the right names and valid now, but signed with its own key.
     SelfSigned,
-    /// With an extension that is critical and that nobody knows.
+    /// For the right names and valid now, but with an unknown critical extension.
     UnknownExtension,
     /// Its common name is `localhost`, and it has no other name.
     CommonNameAlone,

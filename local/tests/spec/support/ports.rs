@@ -24,7 +24,7 @@ use statuspulse_embedded::Embedded;
 /// A clock that only the test moves.
 pub(crate) struct VirtualClock {
     now: AtomicI64,
-    /// By how many milliseconds the clock on the wall is ahead.
+    /// By how many milliseconds the wall clock is ahead.
     ahead: AtomicI64,
 }
 
@@ -38,7 +38,7 @@ impl VirtualClock {
         self.now.fetch_max(time.as_millisecond(), Ordering::SeqCst);
     }
 
-    /// Sets the clock on the wall: it is ahead by so many seconds from now on.
+    /// Changes the wall clock: from now on it is ahead by this many seconds.
     pub(crate) fn set_wall(&self, ahead_s: i64) {
         self.ahead.store(ahead_s * 1000, Ordering::SeqCst);
     }

@@ -7,8 +7,7 @@ pub trait Clock: Send + Sync {
     /// The current time in whole milliseconds, so that it equals the stored value.
     fn now(&self) -> Timestamp;
 
-    /// What the machine's clock on the wall shows. It may be set while the program runs, and [`now`](Self::now) goes on
-    /// steadily.
+    /// The wall-clock time. It may jump while the program runs; [`now`](Self::now) never does.
     fn wall(&self) -> Timestamp {
         self.now()
     }

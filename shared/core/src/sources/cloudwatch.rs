@@ -96,13 +96,14 @@ pub fn alert(event: &[u8]) -> Result<Option<Alert>> {
     let Some(event_type) = change.event_type() else { return Ok(None) };
     let wrong = |pointer| move |why| Error::invalid(pointer, why);
     let at = change.detail.state.at().map_err(wrong("/detail/state/timestamp"))?;
-    let since = change.detail.previous_state.at().map_err(wrong("/detail/previousState/timestamp"))?;
     let alarm = change.resources.first().ok_or_else(|| Error::invalid("/resources", "is empty"))?;
     let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(alarm));
     let key = format!("cloudwatch:{digest}:{}:{}", at.as_millisecond(), change.detail.state.value);
     let mut words = change.words(incident_id(alarm, &digest));
     if event_type == EventType::IncidentResolved {
         if change.detail.previous_state.value == "ALARM" {
+            let since =
+                change.detail.previous_state.at().map_err(wrong("/detail/previousState/timestamp"))?;
             let seconds = at.as_second().saturating_sub(since.as_second());
             words.details.insert("downtime_duration_seconds".to_owned(), json!(seconds));
         }

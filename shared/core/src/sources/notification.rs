@@ -27,7 +27,7 @@ use crate::fields::{Fields, parse_time};
 use crate::limits;
 use crate::surrogates::Readable;
 
-/// Who sends notifications.
+/// The system that sent a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// Prometheus' Alertmanager.
@@ -79,7 +79,7 @@ struct Notified {
     is_resolved: bool,
     fingerprint: String,
     starts_at: Timestamp,
-    /// A time before the start stands for none.
+    /// Senders use a time before the start for "not resolved yet".
     ends_at: Option<Timestamp>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
