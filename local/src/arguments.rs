@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use statuspulse_core::access::Role;
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
+use statuspulse_core::moving::Recipient;
 use statuspulse_core::retry::Ladder;
 use statuspulse_core::target::Cidr;
 
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Make a data folder from a backup.
     Restore(RestoreOptions),
+    /// Write what a data folder owes its customers to a file, for another deployment. No server may use the folder.
+    Export(ExportOptions),
+    /// Take the file of an export into another data folder, or into a deployment on AWS.
+    Import(ImportOptions),
     #[command(flatten)]
     Api(ApiCommand),
     /// Print what a shell needs to complete commands and flags, for example: statuspulse completions bash.
@@ -180,6 +185,41 @@ pub(crate) struct RestoreOptions {
     pub(crate) key: Option<PathBuf>,
     /// The backup.
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    /// The data folder, for example /var/lib/statuspulse. Afterwards no server starts on it.
+    #[arg(long, env = "STATUSPULSE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The deployment that secrets are sealed for, as printed by `statuspulse import --recipient`.
+    #[arg(long)]
+    pub(crate) recipient: Recipient,
+    /// The new file, such as moved.jsonl. It can be read by its owner only.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportOptions {
+    /// The data folder to import into, for example /var/lib/statuspulse. No server may use it.
+    #[arg(long, env = "STATUSPULSE_DATA", required_unless_present = "lambda")]
+    pub(crate) data: Option<PathBuf>,
+    /// Make the data folder, if no server has used it yet.
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// The registration function of the deployment on AWS to import into, by name or ARN, instead of a folder. It is
+    /// called with the AWS command line, `aws`.
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) lambda: Option<String>,
+    /// Print the recipient to export for, and import nothing.
+    #[arg(long, conflicts_with_all = ["file", "dry_run"])]
+    pub(crate) recipient: bool,
+    /// Check the file and the deployment, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The file of an export.
+    #[arg(required_unless_present = "recipient")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -120,7 +120,7 @@ fn open_existing(data: &Path) -> Result<Arc<Embedded>> {
     open(data)
 }
 
-fn exists(data: &Path) -> Result<()> {
+pub(crate) fn exists(data: &Path) -> Result<()> {
     ensure!(
         statuspulse_embedded::database_in(data).exists(),
         "no database in {}; check --data",

@@ -65,3 +65,8 @@ pub(crate) const FOLLOW_LOOKS: usize = 4;
 /// How long a count of the store is served again. Prometheus asks every 15 seconds or more rarely; a stranger may ask all
 /// the time.
 pub(crate) const CENSUS_KEPT: Duration = Duration::from_secs(5);
+
+/// The lines of an export that are imported together, at most ...
+pub(crate) const IMPORT_LINES: usize = 200;
+/// ... and their bytes. Lambda takes 6 MB, and JSON in JSON may be twice as long.
+pub(crate) const IMPORT_BYTES: usize = 2 * 1024 * 1024;

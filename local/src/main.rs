@@ -14,6 +14,7 @@ mod listener;
 mod manual;
 mod metrics;
 mod monitoring;
+mod moving;
 mod probes;
 mod process;
 mod receive;
@@ -48,6 +49,8 @@ fn main() -> std::process::ExitCode {
                 Command::Man { folder } => manual::pages(&folder),
                 Command::Backup(options) => backup::backup(&options),
                 Command::Restore(options) => backup::restore(&options),
+                Command::Export(options) => moving::export(&options),
+                Command::Import(options) => moving::import(options).await,
                 Command::Api(command) => or_closed(api::run(command).await),
                 Command::Demo(options) => demo::run(options, management).await,
                 Command::Receive(options) => receive::run(options).await,

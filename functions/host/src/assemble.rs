@@ -12,6 +12,7 @@ use statuspulse_core::check::Reconciled;
 use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::limiter::Limiter;
 use statuspulse_core::limits;
+use statuspulse_core::moving::import::Importer;
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Clock, EventPublisher, Figures, Random, Sender};
 use statuspulse_core::target::{EndpointUrl, TargetPolicy};
@@ -201,6 +202,20 @@ impl Host {
     /// Connects to SQS, for a function that sends messages for every event.
     pub async fn connect_to_queues(&self) {
         self.messages.connect().await;
+    }
+
+    /// The service that takes what is exported from another deployment.
+    ///
+    /// # Errors
+    /// Fails if the data key cannot be opened.
+    pub async fn importer(&self) -> Result<Importer, Error> {
+        Ok(Importer {
+            arrivals: self.store.clone(),
+            accounts: self.store.clone(),
+            outbox: self.outbox(),
+            opener: self.data_key.opener().await?.clone(),
+            clock: self.clock.clone(),
+        })
     }
 
     fn outbox(&self) -> Outbox {

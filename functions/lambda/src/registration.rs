@@ -1,10 +1,13 @@
-//! The HTTP API except publishing: webhooks, handshakes, secrets, pause and resume, deliveries, accounts and keys. A
-//! direct invocation with `{"operator_key": {}}` creates an operator key, such as the first key of a deployment.
+//! The HTTP API except publishing: webhooks, handshakes, secrets, pause and resume, deliveries, accounts and keys.
+//!
+//! The owner of the deployment invokes the function directly: `{"operator_key": {}}` creates an operator key, such as the
+//! first key of a deployment. `{"recipient": {}}` and `{"import": …}` are what `statuspulse import` calls.
 
 use lambda_runtime::{Error, service_fn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use statuspulse_core::access::{ApiKey, Role};
+use statuspulse_core::moving::import::Part;
 use statuspulse_core::ports::Accounts;
 use statuspulse_function_host::{Host, Payload, SqsQueue, answer_http};
 use statuspulse_http::CursorKey;
@@ -13,6 +16,8 @@ use statuspulse_http::CursorKey;
 #[derive(Deserialize)]
 struct OwnersCall {
     operator_key: Option<Empty>,
+    recipient: Option<Empty>,
+    import: Option<Part>,
 }
 
 #[derive(Deserialize)]
@@ -25,9 +30,15 @@ pub(crate) async fn run() -> Result<(), Error> {
     let cursor_key = CursorKey::new(host.data_key.cursor_key().await?);
     let router = statuspulse_http::registration(host.admin()?, cursor_key);
     lambda_runtime::run(service_fn(async |event: Payload| {
-        match serde_json::from_str::<OwnersCall>(event.payload.get())?.operator_key {
-            Some(Empty {}) => make_operator_key(&host).await,
-            None => answer_http(&host, router.clone(), event).await,
+        match serde_json::from_str::<OwnersCall>(event.payload.get())? {
+            OwnersCall { operator_key: Some(Empty {}), .. } => make_operator_key(&host).await,
+            OwnersCall { recipient: Some(Empty {}), .. } => {
+                Ok(json!({"recipient": host.data_key.opener().await?.recipient().to_string()}))
+            }
+            OwnersCall { import: Some(part), .. } => {
+                Ok(serde_json::to_value(host.importer().await?.take(&part).await?)?)
+            }
+            OwnersCall { .. } => answer_http(&host, router.clone(), event).await,
         }
     }))
     .await

@@ -17,6 +17,7 @@ mod frameworks;
 mod hang_ups;
 mod keys;
 mod metrics;
+mod moving;
 mod neighbours;
 mod refusing;
 mod serving;

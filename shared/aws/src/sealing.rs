@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use sha2::{Digest, Sha256};
+use statuspulse_core::moving::Opener;
 use statuspulse_core::ports::{PortResult, Unavailable};
 use statuspulse_core::sealing::Sealer;
 use tokio::sync::OnceCell;
@@ -38,6 +39,7 @@ struct Inner {
 struct Opened {
     sealer: Sealer,
     cursor_key: [u8; 32],
+    opener: Opener,
 }
 
 impl std::fmt::Debug for DataKey {
@@ -77,6 +79,11 @@ impl DataKey {
         Ok(self.existing().await?.cursor_key)
     }
 
+    /// Opens what was sealed for this deployment by an export of another one.
+    pub async fn opener(&self) -> PortResult<&Opener> {
+        Ok(&self.existing().await?.opener)
+    }
+
     pub(crate) async fn sealer(&self) -> PortResult<&Sealer> {
         Ok(&self.existing().await?.sealer)
     }
@@ -109,7 +116,7 @@ impl DataKey {
         let key = answer.plaintext.unwrap_or_else(|| Blob::new([])).into_inner();
         let sealer = Sealer::new(&key).map_err(failed(DOING))?;
         let cursor_key = Sha256::new().chain_update(b"cursors of lists").chain_update(&key).finalize().into();
-        Ok(Opened { sealer, cursor_key })
+        Ok(Opened { sealer, cursor_key, opener: Opener::of_key(&key) })
     }
 
     /// Creates the key. If two environments do so at the same time, the first to write wins.

@@ -138,6 +138,9 @@ pub enum Action {
     /// The account was created.
     #[strum(serialize = "account.created")]
     AccountCreated,
+    /// The account arrived from another deployment.
+    #[strum(serialize = "account.imported")]
+    AccountImported,
     /// A setting of the account was changed.
     #[strum(serialize = "account.updated")]
     AccountUpdated,

@@ -16,6 +16,7 @@
 //! | what alerts of other systems become | [`sources`] |
 //! | every limit | [`limits`] |
 //! | what an account may use | [`quota`], [`limiter`] |
+//! | what moves to another deployment | [`moving`] |
 //! | what is saved, sent and repaired | [`outbox`], [`reconcile`] |
 
 pub mod access;
@@ -38,6 +39,7 @@ pub mod ids;
 pub mod limiter;
 pub mod limits;
 pub mod message;
+pub mod moving;
 pub mod notification;
 mod notification_text;
 pub mod once;

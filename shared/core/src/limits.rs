@@ -316,3 +316,7 @@ pub const DISCORD_FIELD_CHARS: usize = 1024;
 pub const DISCORD_EMBED_CHARS: usize = 6000;
 /// Monitor name, status or incident id in a Discord message, in characters. It is escaped after it is cut.
 pub const DISCORD_NAME_CHARS: usize = 150;
+
+/// An export has the events of this time even if all their deliveries are finished, so that a publisher that repeats a
+/// call at the new deployment is recognised.
+pub const MOVED_HISTORY: Duration = Duration::from_secs(24 * 3600);

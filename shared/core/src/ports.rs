@@ -12,6 +12,7 @@
 //!
 //! Saving a record also sends the messages it calls for: see [`Records`].
 
+pub mod arrivals;
 pub mod environment;
 
 use std::time::Duration;

@@ -60,8 +60,7 @@ impl Outbox {
     }
 
     /// Holds or releases an unfinished delivery as its webhook's state requires. The webhook may have changed since it
-    /// was read, and the job that changed its other deliveries may have ended. A delete needs no check here: its job
-    /// looks again when every worker and call that read the webhook before has ended.
+    /// was read, and the job that changed its other deliveries may have ended.
     async fn follow_webhook(&self, delivery: Delivery) -> Result<Delivery> {
         let mut delivery = delivery;
         while !delivery.is_finished()
@@ -124,10 +123,10 @@ impl Outbox {
         Ok(idle && !self.deliveries.query(webhook.id, DeliveryQuery::Held, 1).await?.is_empty())
     }
 
-    /// Starts a release of the deliveries that an active webhook still holds. If a job is running, it checks this at
-    /// its end.
+    /// Starts a job for the deliveries that a webhook still holds although it is active or deleted. If a job is running,
+    /// it checks this at its end.
     pub(crate) async fn release_held(&self, id: WebhookId) -> Result<()> {
-        match self.change_webhook(id, |webhook| webhook.with_release(self.clock.now())).await? {
+        match self.change_webhook(id, |webhook| webhook.with_job_for_held(self.clock.now())).await? {
             Some(latest) => self.send_unsent(&latest.webhook).await,
             None => Ok(()),
         }
@@ -192,15 +191,9 @@ impl Outbox {
         let now = self.clock.now();
         let long_ago = now.checked_sub(limits::OVERDUE).unwrap_or(Timestamp::MIN);
         self.send_unsent(webhook).await?;
-        let mut found = 0;
-        if let Some(job) = webhook.job.filter(|job| job.leased_until.unwrap_or(job.due) < long_ago) {
-            self.send(vec![webhook.page_message(&job)]).await?;
-            found += 1;
-        }
-        if let Some(overdue) = webhook.notification.as_ref().filter(|known| known.was_due(long_ago)) {
-            self.send(vec![webhook.notify_message(overdue, now)]).await?;
-            found += 1;
-        }
+        let lost = webhook.messages_due_before(long_ago, now);
+        let mut found = lost.len() as u64;
+        self.send(lost).await?;
         if self.is_idle_and_holds(webhook).await? {
             self.release_held(webhook.id).await?;
             found += 1;

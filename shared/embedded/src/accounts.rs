@@ -25,17 +25,7 @@ impl Accounts for Embedded {
         let slack = self.sealed_slack(account);
         let (account, key, entry, owner) = (account.clone(), key.clone(), entry.clone(), account.id);
         let work = move |connection: &Connection| {
-            connection
-                .prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?
-                .execute((
-                    account.id.to_bytes(),
-                    &account.name,
-                    domains_text(&account),
-                    millis(account.created_at),
-                    version(account.version),
-                    slack,
-                    quotas_text(&account)?,
-                ))?;
+            insert_account(connection, &account, slack)?;
             insert_key(connection, &key)?;
             insert_entry(connection, &entry)
         };
@@ -182,7 +172,7 @@ impl Usage for Embedded {
 }
 
 impl Embedded {
-    fn sealed_slack(&self, account: &Account) -> Option<Vec<u8>> {
+    pub(crate) fn sealed_slack(&self, account: &Account) -> Option<Vec<u8>> {
         account.slack.as_ref().map(|url| self.sealer.seal(account.id.to_bytes(), url.as_str()))
     }
 
@@ -236,7 +226,24 @@ impl Embedded {
     }
 }
 
-fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
+pub(crate) fn insert_account(
+    connection: &Connection,
+    account: &Account,
+    sealed_slack: Option<Vec<u8>>,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?.execute((
+        account.id.to_bytes(),
+        &account.name,
+        domains_text(account),
+        millis(account.created_at),
+        version(account.version),
+        sealed_slack,
+        quotas_text(account)?,
+    ))?;
+    Ok(())
+}
+
+pub(crate) fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
     connection.prepare_cached("INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute((
         key.id.to_bytes(),
         key.account_id.map(AccountId::to_bytes),
@@ -255,7 +262,7 @@ fn insert_key(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
+pub(crate) fn account_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Account> {
     let domains: String = row.get("allowed_domains")?;
     let id = bytes16(row, "id")?;
     let slack = match row.get_ref("slack")?.as_blob_or_null()? {
@@ -306,7 +313,7 @@ fn version(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-fn key_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+pub(crate) fn key_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     let role: String = row.get("role")?;
     let account: Option<[u8; 16]> = row.get("account_id")?;
     let moment = |name| row.get::<_, Option<i64>>(name)?.map(from_millis).transpose().map_err(bad);

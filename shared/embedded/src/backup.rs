@@ -210,10 +210,10 @@ fn close(copy: Connection, path: &Path) -> Result<()> {
 }
 
 /// A file under another name, which is removed unless it gets its own.
-struct Draft(PathBuf);
+pub(crate) struct Draft(PathBuf);
 
 impl Draft {
-    fn new(file: &Path) -> Result<Self> {
+    pub(crate) fn new(file: &Path) -> Result<Self> {
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let draft = Self(file.with_file_name(name));
@@ -221,12 +221,12 @@ impl Draft {
         Ok(draft)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Gives it its name. Fails if a file with this name was made in the meantime.
-    fn becomes(self, file: &Path) -> Result<()> {
+    pub(crate) fn becomes(self, file: &Path) -> Result<()> {
         let in_file = |error| BackupError::File(file.to_owned(), error);
         std::fs::hard_link(&self.0, file).map_err(in_file)?;
         let folder =

@@ -1,13 +1,14 @@
 //! The ports on one SQLite file, for one machine: store, delay queues, dead letters.
 //!
 //! The data folder contains `statuspulse.db` (the database, with its write-ahead log beside it), `secret.key` (the
-//! key that seals secrets) and `lock` (held by the server that uses the folder). A copy of its files while
-//! a server runs is torn; [`backup`] makes a whole one.
+//! key that seals secrets), `lock` (held by the server that uses the folder) and, after an [`export()`], `exported`. A
+//! copy of its files while a server runs is torn; [`backup()`] makes a whole one.
 //!
 //! Writes that have returned survive the death of the process. Messages that became due while the process was down
 //! are processed when it starts.
 
 mod accounts;
+mod arrivals;
 mod audit;
 mod backup;
 mod census;
@@ -16,6 +17,7 @@ mod deliveries;
 mod delivery_rows;
 mod draws;
 mod entry;
+mod export;
 mod fair_queue;
 mod figures;
 mod limits;
@@ -43,6 +45,7 @@ use statuspulse_core::ports::Clock;
 
 pub use backup::{BackupError, Contents, backup, restore};
 pub use census::Census;
+pub use export::{ExportError, export};
 pub use limits::{PRUNE_EVERY, RECEIVES_MAX, slots};
 pub use queue::{Received, queues};
 
@@ -73,6 +76,8 @@ pub enum Purpose {
     Serve,
     /// To run a command, which creates or revokes keys. A server may run at the same time.
     Administer,
+    /// To export it, or to import into it. Takes the lock, and leaves messages alone.
+    Move,
 }
 
 /// Why a folder cannot be opened.
@@ -93,6 +98,12 @@ pub enum OpenError {
     /// The key file does not open what is sealed in the database.
     #[error("the key file {0} does not match the database: it is missing, or belongs to another data folder")]
     Key(PathBuf),
+    /// What it owes was exported to another deployment, which delivers it.
+    #[error(
+        "the data folder was exported, and what it owes is delivered elsewhere: remove the file {0} only if the export \
+         was never imported"
+    )]
+    Exported(PathBuf),
     /// Another version of this program created the database.
     #[error("the database {0} has format {1}, which this version of the program cannot read")]
     OtherFormat(PathBuf, i64),
@@ -121,9 +132,13 @@ impl Embedded {
         let in_folder = |error| OpenError::Folder(folder.to_owned(), error);
         make_folder(folder).map_err(in_folder)?;
         let lock = match purpose {
-            Purpose::Serve => Some(lock(folder)?),
+            Purpose::Serve | Purpose::Move => Some(lock(folder)?),
             Purpose::Administer => None,
         };
+        let exported = export::mark_in(folder);
+        if purpose == Purpose::Serve && exported.exists() {
+            return Err(OpenError::Exported(exported));
+        }
         let path = database_in(folder);
         make_file(&path).map_err(in_folder)?;
         let in_file = |error| OpenError::Database(path.clone(), error);
@@ -131,7 +146,7 @@ impl Embedded {
         if let Err(other) = schema::prepare(&connection).map_err(in_file)? {
             return Err(OpenError::OtherFormat(path, other.found));
         }
-        if purpose == Purpose::Serve
+        if purpose != Purpose::Administer
             && let Some(damage) = schema::damage(&connection).map_err(in_file)?
         {
             return Err(OpenError::Damaged(path, damage));

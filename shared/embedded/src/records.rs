@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use statuspulse_core::audit::AccountEntry;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::event::Event;
@@ -31,7 +31,8 @@ impl Records for Embedded {
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
         let (event, owner) = (event.clone(), event.account_id);
         let work = move |connection: &Connection, outgoing: &mut Outgoing| {
-            if !insert_event(connection, &event, &deliveries)? {
+            let webhooks: Vec<_> = deliveries.iter().map(|delivery| delivery.webhook_id).collect();
+            if !insert_event(connection, &event, &webhooks)? {
                 return Ok((accepted_before(connection, &event)?, false));
             }
             let kept = deliveries.into_iter().map(|delivery| insert_delivery(connection, delivery));
@@ -83,10 +84,14 @@ impl Records for Embedded {
 // --- Accepting -------------------------------------------------------------------------------------------
 
 /// Stores the event and the ids of the webhooks it goes to. Returns `false` if an event with this id exists.
-fn insert_event(connection: &Connection, event: &Event, deliveries: &[Delivery]) -> rusqlite::Result<bool> {
+pub(crate) fn insert_event(
+    connection: &Connection,
+    event: &Event,
+    webhooks: &[WebhookId],
+) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO events (id, account_id, event_type, incident_id, monitor_groups, body, fingerprint,
                accepted_at, webhooks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
-    let webhooks: Vec<u8> = deliveries.iter().flat_map(|delivery| delivery.webhook_id.to_bytes()).collect();
+    let ids: Vec<u8> = webhooks.iter().flat_map(|webhook| webhook.to_bytes()).collect();
     let groups = serde_json::to_string(&event.monitor_groups).map_err(bad)?;
     let changed = connection.prepare_cached(sql)?.execute((
         event.id.to_bytes(),
@@ -97,11 +102,11 @@ fn insert_event(connection: &Connection, event: &Event, deliveries: &[Delivery])
         &event.body[..],
         event.fingerprint,
         millis(event.accepted_at),
-        webhooks,
+        ids,
     ))?;
     if changed == 1 {
         let body_bytes = u64::try_from(event.body.len()).unwrap_or(u64::MAX);
-        count_kept(connection, event.account_id, body_bytes, deliveries.len(), 1)?;
+        count_kept(connection, event.account_id, body_bytes, webhooks.len(), 1)?;
     }
     Ok(changed == 1)
 }
@@ -112,28 +117,40 @@ fn insert_delivery(connection: &Connection, delivery: Delivery) -> rusqlite::Res
     } else {
         delivery
     };
-    let sql =
-        "INSERT INTO deliveries (id, event_id, event_type, incident_id, account_id, webhook_id, accepted_at,
-               round, state, number, due, timing, ladder_due, attempts, trigger, version, delayed)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, '[]', ?14, 0, 0)";
+    insert_row(connection, &delivery)?;
+    Ok(delivery)
+}
+
+/// Stores a delivery as it is. Returns `false` if one with this id exists.
+pub(crate) fn insert_row(connection: &Connection, delivery: &Delivery) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO deliveries (id, event_id, event_type, incident_id, account_id, webhook_id, accepted_at,
+               round, first_outage, last_outage, state, number, due, timing, ladder_due, attempts, trigger, version,
+               delayed)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+               ON CONFLICT (id) DO NOTHING";
     let (number, due, timing, ladder_due) = due_columns(delivery.state);
-    connection.prepare_cached(sql)?.execute((
+    let changed = connection.prepare_cached(sql)?.execute(params![
         delivery.id.to_bytes(),
         delivery.event_id.to_bytes(),
         delivery.event_type.name(),
-        &delivery.incident_id,
+        delivery.incident_id,
         delivery.account_id.to_bytes(),
         delivery.webhook_id.to_bytes(),
         millis(delivery.accepted_at),
         delivery.round,
+        delivery.failed_in.map(|failed| failed.first),
+        delivery.failed_in.map(|failed| failed.last),
         state_number(delivery.status()),
         number,
         due,
         timing,
         ladder_due,
+        write_attempts(&delivery.attempts).map_err(bad)?,
         delivery.trigger.name(),
-    ))?;
-    Ok(delivery)
+        i64::try_from(delivery.version).unwrap_or(i64::MAX),
+        delivery.delayed,
+    ])?;
+    Ok(changed == 1)
 }
 
 /// The answer for an event id that is already stored: the deliveries it has, if its content is the same.

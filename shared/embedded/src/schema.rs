@@ -94,6 +94,9 @@ CREATE INDEX IF NOT EXISTS audit_by_time ON audit_log (at);
 CREATE TABLE IF NOT EXISTS draws (
     id BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, seed BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS arriving (
+    account_id BLOB PRIMARY KEY, export TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS all_keys AS
     SELECT keys.*, key_facts.name, key_facts.last_used_at FROM keys LEFT JOIN key_facts ON key_facts.hash = keys.hash;
 ";

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
+use statuspulse_core::moving::Opener;
 use statuspulse_core::ports::Random;
 use statuspulse_core::sealing::{self, DoesNotOpen, KEY_BYTES};
 
@@ -12,6 +13,7 @@ use statuspulse_core::sealing::{self, DoesNotOpen, KEY_BYTES};
 #[derive(Debug)]
 pub(crate) struct Sealer {
     sealer: sealing::Sealer,
+    opener: Opener,
     random: Nonces,
 }
 
@@ -42,7 +44,17 @@ impl Sealer {
         };
         let sealer = sealing::Sealer::new(&key)
             .map_err(|_| std::io::Error::other(format!("the key file must have {KEY_BYTES} bytes")))?;
-        Ok(Self { sealer, random: Nonces(random) })
+        Ok(Self { sealer, opener: Opener::of_key(&key), random: Nonces(random) })
+    }
+
+    /// Opens what was sealed for this folder by an export of another deployment.
+    pub(crate) fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
+    /// The randomness of the operating system.
+    pub(crate) fn random(&self) -> &dyn Random {
+        &self.random
     }
 
     /// Seals a text, bound to its owner's id.

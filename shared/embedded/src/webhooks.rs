@@ -124,7 +124,8 @@ impl Embedded {
         };
         self.write_and_send(Some(webhook.account_id), "changing a webhook", work, after).await
     }
-    fn columns_of(&self, webhook: &Webhook) -> PortResult<(String, Vec<u8>)> {
+
+    pub(crate) fn columns_of(&self, webhook: &Webhook) -> PortResult<(String, Vec<u8>)> {
         let parts = write_webhook(webhook)
             .map_err(|error| Unavailable { doing: "writing a webhook", source: error.into() })?;
         Ok((parts.record, self.sealer.seal(webhook.id.to_bytes(), &parts.secrets)))
@@ -160,7 +161,7 @@ pub(crate) fn any_sealed(connection: &Connection) -> rusqlite::Result<Option<([u
         .optional()
 }
 
-fn webhook_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Webhook> {
+pub(crate) fn webhook_row(row: &Row<'_>, sealer: &Sealer) -> rusqlite::Result<Webhook> {
     let id = bytes16(row, "id")?;
     let parts = WebhookParts {
         id: WebhookId::from_bytes(id),

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a case is a test, which may panic")]
 
 mod accounts;
+mod arrivals;
 mod claims;
 mod events;
 mod figures;
@@ -91,6 +92,10 @@ fn cases() -> Vec<Case> {
         case!(accounts::a_change_of_an_account_or_a_key_stands_in_its_audit_log),
         case!(accounts::a_repeated_call_finds_what_the_first_one_has_drawn),
         case!(webhooks::a_change_of_a_webhook_stands_in_the_audit_log),
+        case!(arrivals::an_account_is_arriving_until_it_has_arrived),
+        case!(arrivals::keys_webhooks_and_entries_arrive_as_they_are_and_once),
+        case!(arrivals::deliveries_arrive_in_their_states_and_once),
+        case!(arrivals::a_lane_that_arrived_goes_on_in_its_order),
     ]
 }
 

@@ -13,6 +13,7 @@ use statuspulse_core::destination::Destination;
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{AccountId, EventId, WebhookId};
 use statuspulse_core::message::AttemptKey;
+use statuspulse_core::ports::arrivals::Arrivals;
 use statuspulse_core::ports::{
     Acceptance, Accounts, Claim, Clock, Deliveries, Figures, Random, RateLimits, Records, Saved, Sessions,
     Usage, Webhooks,
@@ -24,11 +25,14 @@ use statuspulse_core::webhook::{self, Headers, Settings, Webhook};
 
 /// The ports of a store that the cases test.
 pub trait Store:
-    Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage + Figures
+    Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage + Figures + Arrivals
 {
 }
 
-impl<T: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage + Figures> Store for T {}
+impl<T: Accounts + Sessions + Webhooks + Records + Deliveries + RateLimits + Usage + Figures + Arrivals> Store
+    for T
+{
+}
 
 /// A location of a store's records, such as a folder or a table.
 #[async_trait]

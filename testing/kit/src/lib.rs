@@ -9,6 +9,7 @@
 //! - [`Behaviour`]: how it responds on a path, from `200 ok` to a body that never ends;
 //! - [`Received`] and [`Mark`]: a record of each request, complete for tests, or 40 bytes for the bench;
 //! - [`api`]: a client of the API, and events to publish;
+//! - [`household`]: what moves to another deployment;
 //! - [`services`]: mocks of PagerDuty, Slack and Discord that check requests strictly;
 //! - [`verify`]: both signature schemes, written from their specifications and not from our signer, so that the
 //!   signer and the check cannot share a mistake.
@@ -27,6 +28,7 @@ pub mod api;
 mod authority;
 mod behaviour;
 mod clock;
+pub mod household;
 mod ledger;
 mod perform;
 mod receiver;

@@ -200,7 +200,10 @@ impl Usage for Table {
 }
 
 impl Table {
-    fn key_writes(&self, key: &ApiKey) -> PortResult<Vec<aws_sdk_dynamodb::types::TransactWriteItem>> {
+    pub(super) fn key_writes(
+        &self,
+        key: &ApiKey,
+    ) -> PortResult<Vec<aws_sdk_dynamodb::types::TransactWriteItem>> {
         Ok(vec![
             self.put_write(Key::Credential(key.hash), key_item(key), Condition::IS_NEW)?,
             self.put_write(
@@ -213,7 +216,7 @@ impl Table {
 }
 
 impl Table {
-    async fn sealed_slack(&self, account: &Account) -> PortResult<Option<AttributeValue>> {
+    pub(super) async fn sealed_slack(&self, account: &Account) -> PortResult<Option<AttributeValue>> {
         let Some(url) = &account.slack else { return Ok(None) };
         let sealer = self.data_key.sealer().await?;
         Ok(Some(binary(sealer.seal(account.id.to_bytes(), url.as_str(), &*self.random))))

@@ -34,7 +34,8 @@ impl Records for Table {
     }
 
     async fn accept(&self, event: &Event, deliveries: Vec<Delivery>) -> PortResult<Acceptance> {
-        let accepted: Vec<Delivery> = match self.keep_event(event, &deliveries).await? {
+        let webhooks: Vec<_> = deliveries.iter().map(|delivery| delivery.webhook_id).collect();
+        let accepted: Vec<Delivery> = match self.keep_event(event, &webhooks).await? {
             None => self.begin_all(deliveries).await?,
             Some(kept) if kept.event.fingerprint != event.fingerprint => return Ok(Acceptance::Different),
             // Its webhooks may have changed since. It keeps the deliveries of the first acceptance.
@@ -320,7 +321,7 @@ impl Table {
         Ok(Change { key, update, condition: condition.into(), values })
     }
 
-    fn mark_item(&self, mark: Mark) -> Item {
+    pub(super) fn mark_item(&self, mark: Mark) -> Item {
         match mark {
             // Expires together with its delivery.
             Mark::Failed => {
@@ -364,7 +365,7 @@ impl Holder {
 const FIXED: [&str; 7] =
     ["id", "event_id", "event_type", "incident_id", "account_id", "webhook_id", "accepted_at"];
 
-fn mark_of(delivery: &Delivery) -> Option<Mark> {
+pub(super) fn mark_of(delivery: &Delivery) -> Option<Mark> {
     match delivery.state {
         State::Held => Some(Mark::Held),
         State::Waiting => Some(Mark::Moving),

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use statuspulse_core::delivery::Delivery;
 use statuspulse_core::event::{Event, EventType};
 use statuspulse_core::ids::{EventId, WebhookId};
 use statuspulse_core::limits;
@@ -25,13 +24,9 @@ pub(super) struct Kept {
 
 impl Table {
     /// Stores the event. If an event with this id exists already, returns the stored one.
-    pub(super) async fn keep_event(
-        &self,
-        event: &Event,
-        deliveries: &[Delivery],
-    ) -> PortResult<Option<Kept>> {
+    pub(super) async fn keep_event(&self, event: &Event, webhooks: &[WebhookId]) -> PortResult<Option<Kept>> {
         let doing = "accepting an event";
-        let found = self.put_if_new(event_item(event, deliveries), doing).await?;
+        let found = self.put_if_new(event_item(event, webhooks), doing).await?;
         readable(found.map(|item| read_event(&item)).transpose(), doing)
     }
 
@@ -60,8 +55,8 @@ pub(super) fn later(at: Timestamp, wait: std::time::Duration) -> Timestamp {
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-pub(super) fn event_item(event: &Event, deliveries: &[Delivery]) -> Item {
-    let webhooks: Vec<u8> = deliveries.iter().flat_map(|delivery| delivery.webhook_id.to_bytes()).collect();
+pub(super) fn event_item(event: &Event, webhooks: &[WebhookId]) -> Item {
+    let webhooks: Vec<u8> = webhooks.iter().flat_map(|webhook| webhook.to_bytes()).collect();
     let groups = serde_json::Value::from(event.monitor_groups.clone()).to_string();
     let mut item = Key::Event(event.id).item();
     item.extend([

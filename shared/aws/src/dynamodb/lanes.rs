@@ -94,6 +94,14 @@ impl Table {
         Err(Unavailable { doing: "waiting in a lane", source: "too many concurrent changes".into() })
     }
 
+    /// Makes sure that the end of the delivery ahead promotes this one, which is stored as waiting.
+    pub(super) async fn follow(&self, waiting: &Delivery, places: Places) -> PortResult<()> {
+        match self.nearest_unfinished(waiting, places).await? {
+            Some(ahead) => self.flag(&ahead).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Sets `followed`, so that the write that finishes this delivery learns that another one waits. Returns `false`
     /// if it is already finished.
     async fn flag(&self, delivery: &Delivery) -> PortResult<bool> {

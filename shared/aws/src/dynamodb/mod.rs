@@ -14,6 +14,7 @@
 //! conflict. So each such write stores a `token`, and if it then finds its own token, it has succeeded.
 
 mod accounts;
+mod arrivals;
 mod audit;
 mod claims;
 mod deliveries;

@@ -284,7 +284,7 @@ impl Table {
             .set_expression_attribute_names(Some(names_in([update.as_str(), &condition])))
             .update_expression(update)
             .condition_expression(condition)
-            .set_expression_attribute_values(Some(values))
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
             .build();
         Ok(TransactWriteItem::builder().update(update.map_err(failed("writing"))?).build())
     }

@@ -129,7 +129,7 @@ fn written() -> Value {
         "account": to_json(&account_item),
         "key": to_json(&key_item(&key())),
         "session": to_json(&session),
-        "event": to_json(&event_item(&event(), &[delivery()])),
+        "event": to_json(&event_item(&event(), &[delivery().webhook_id])),
         "delivery": to_json(&delivery_item(&delivery()).unwrap()),
     })
 }

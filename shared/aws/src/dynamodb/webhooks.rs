@@ -116,7 +116,7 @@ impl Table {
         self.transact(writes, "changing a webhook").await
     }
 
-    async fn webhook_item(&self, webhook: &Webhook, version: u64) -> PortResult<Item> {
+    pub(super) async fn webhook_item(&self, webhook: &Webhook, version: u64) -> PortResult<Item> {
         let parts = readable(write_webhook(webhook), "writing a webhook")?;
         let sealed = self.data_key.sealer().await?.seal(parts.id.to_bytes(), &parts.secrets, &*self.random);
         let mut item = HashMap::from([

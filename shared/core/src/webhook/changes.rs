@@ -162,15 +162,20 @@ impl Webhook {
         self.notification = None;
     }
 
-    /// Starts a release of held deliveries. Returns `None` if the webhook is not active, or if a job is running, which
-    /// checks for held deliveries at its end.
+    /// Starts the job that held deliveries call for: a release if the webhook is active, a cancel if it is deleted. Returns
+    /// `None` if it is paused, or if a job is running, which checks for held deliveries at its end.
     #[must_use]
-    pub(crate) fn with_release(&self, now: Timestamp) -> Option<Self> {
-        if !self.is_active() || self.job.is_some() {
+    pub(crate) fn with_job_for_held(&self, now: Timestamp) -> Option<Self> {
+        let kind = match self.state {
+            State::Active => JobKind::Release,
+            State::Deleted => JobKind::Cancel,
+            State::Pending | State::Paused(_) => return None,
+        };
+        if self.job.is_some() {
             return None;
         }
         let mut next = Self { generation: self.generation + 1, ..self.clone() };
-        next.begin_job(JobKind::Release, 0, now);
+        next.begin_job(kind, 0, now);
         Some(next)
     }
 
@@ -240,6 +245,15 @@ impl Webhook {
         let Self { id: webhook_id, account_id, generation, .. } = *self;
         let message = JobMessage { account_id, webhook_id, generation, page: job.page };
         ScheduledMessage { message: Message::Job(message), due: job.due }
+    }
+
+    /// The messages for the page of its job and for its notification, if they were due before this time.
+    pub(crate) fn messages_due_before(&self, time: Timestamp, now: Timestamp) -> Vec<ScheduledMessage> {
+        let job = self.job.filter(|job| job.leased_until.unwrap_or(job.due) < time);
+        let due = |known: &&Notification| known.was_due(time) && !self.is_holding_for(known);
+        let notification = self.notification.as_ref().filter(due);
+        let page = job.map(|job| self.page_message(&job));
+        page.into_iter().chain(notification.map(|due| self.notify_message(due, now))).collect()
     }
 
     /// Ends the job, and raises the notification that waited for its end.

@@ -7,6 +7,7 @@ mod accounts;
 mod durability;
 mod fairness;
 mod lists;
+mod moving;
 mod outbox;
 
 mod prune;

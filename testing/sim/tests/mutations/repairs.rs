@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 37] = [
+pub(crate) const REPAIRS: [Mutation; 38] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
@@ -34,6 +34,12 @@ pub(crate) const REPAIRS: [Mutation; 37] = [
         file: "reconcile.rs",
         from: "if delivery.state == State::Held {",
         to: "if false {",
+    },
+    Mutation {
+        name: "repair: a delivery that is held too late for a cancel stays held",
+        file: "webhook/changes.rs",
+        from: "State::Deleted => JobKind::Cancel,",
+        to: "State::Deleted => return None,",
     },
     Mutation {
         name: "repair: a delivery that is put on the ladder too late for a hold stays there",

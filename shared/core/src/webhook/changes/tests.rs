@@ -248,13 +248,22 @@ fn a_handshake_makes_a_pending_webhook_active_once() {
 #[test]
 fn what_an_active_webhook_holds_is_released_by_one_job() {
     let webhook = active_webhook();
-    let released = webhook.with_release(at(1)).unwrap();
+    let released = webhook.with_job_for_held(at(1)).unwrap();
     assert_eq!(calls_for(&released), ["release page 0"]);
     assert_eq!(released.generation, webhook.generation + 1, "no message of an earlier job is for this one");
-    assert!(kept(released).with_release(at(2)).is_none());
+    assert!(kept(released).with_job_for_held(at(2)).is_none());
     let mut paused = active_webhook();
     paused.pause(PauseReason::Manual, None, Actor::OWNER, at(1));
-    assert!(job_ended(&paused, 0).with_release(at(2)).is_none(), "a resume will release them");
+    assert!(job_ended(&paused, 0).with_job_for_held(at(2)).is_none(), "a resume will release them");
+}
+
+#[test]
+fn what_a_deleted_webhook_holds_is_cancelled_by_one_job() {
+    let mut webhook = active_webhook();
+    webhook.delete(Actor::OWNER, at(1));
+    assert!(webhook.with_job_for_held(at(2)).is_none(), "the job of the delete finds it");
+    let cancelled = job_ended(&kept(webhook), 0).with_job_for_held(at(3)).unwrap();
+    assert_eq!(calls_for(&cancelled), ["cancel page 0"]);
 }
 
 fn notified(webhook: &Webhook) -> Webhook {
