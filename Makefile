@@ -19,12 +19,12 @@ test: venv libraries generated-clients lint-infra api-fuzz ## all tests, includi
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory browser
 
-# Python environments for the emulator, the linters of the template, the fuzzer of the API, a library of docs/verify and the
-# receivers of docs/receivers, from lock files with hashes.
+# Python environments for the emulator, the linters of the template, the fuzzer of the API, a library of docs/verify, the
+# receivers of docs/receivers and the AWS command line, from lock files with hashes.
 venv: $(VENV)/.installed
-$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-review.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt docs/receivers/requirements.txt
-	rm -rf $(VENV) target/venv-lint target/venv-review target/venv-fuzz target/venv-receivers
-	for folder in $(VENV) target/venv-lint target/venv-review target/venv-fuzz target/venv-receivers; do $(PYTHON) -m venv $$folder || exit 1; done
+$(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.txt infra/requirements-review.txt infra/requirements-invoke.txt local/tests/fuzz/requirements.txt docs/verify/with-library/requirements.txt docs/receivers/requirements.txt functions/e2e/requirements.txt
+	rm -rf $(VENV) target/venv-lint target/venv-review target/venv-fuzz target/venv-receivers target/venv-aws
+	for folder in $(VENV) target/venv-lint target/venv-review target/venv-fuzz target/venv-receivers target/venv-aws; do $(PYTHON) -m venv $$folder || exit 1; done
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r testing/emulator/requirements.txt
 	target/venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-lint.txt
 	target/venv-review/bin/pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-review.txt
@@ -32,6 +32,7 @@ $(VENV)/.installed: testing/emulator/requirements.txt infra/requirements-lint.tx
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r infra/requirements-invoke.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/verify/with-library/requirements.txt
 	target/venv-receivers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/receivers/requirements.txt
+	target/venv-aws/bin/pip install --quiet --disable-pip-version-check --require-hashes -r functions/e2e/requirements.txt
 	touch $@
 
 # The Node libraries that docs/verify and docs/receivers use, from their lock files. Without Node the tests print that

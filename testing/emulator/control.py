@@ -7,6 +7,8 @@
     GET  /clock             {"offset_ms"}
     POST /clock             {"advance_ms": n}; returns {"offset_ms"}
     POST /purge-log         clears the request log; the numbers of entries continue
+    POST /aws-event         puts an event of an AWS service on the default bus, which no caller may do:
+                            {"Source", "DetailType", "Resources", "Detail"}
 """
 
 import json
@@ -15,17 +17,19 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class ControlServer(ThreadingHTTPServer):
-    """`functions` lists the running bootstraps, `work` describes work in progress, and `advance` moves the clock."""
+    """`functions` lists the running bootstraps, `work` describes work in progress, `advance` moves the clock, and `emit`
+    puts an event of an AWS service on the default bus."""
 
     daemon_threads = True
 
-    def __init__(self, log, clock, functions, work, advance):
+    def __init__(self, log, clock, functions, work, advance, emit):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.log = log
         self.clock = clock
         self.functions = functions
         self.work = work
         self.advance = advance
+        self.emit = emit
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -51,6 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/clock":
             self._answer_json({"offset_ms": self.server.advance(int(json.loads(body)["advance_ms"]))})
+        elif self.path == "/aws-event":
+            self.server.emit(json.loads(body))
+            self._answer_json({})
         elif self.path == "/purge-log":
             self.server.log.purge()
             self._answer_json({})

@@ -191,7 +191,8 @@ impl Outbox {
         let now = self.clock.now();
         let long_ago = now.checked_sub(limits::OVERDUE).unwrap_or(Timestamp::MIN);
         self.send_unsent(webhook).await?;
-        let lost = webhook.messages_due_before(long_ago, now);
+        let lost = [webhook.page_due_before(long_ago), webhook.notification_due_before(long_ago, now)];
+        let lost: Vec<_> = lost.into_iter().flatten().collect();
         let mut found = lost.len() as u64;
         self.send(lost).await?;
         if self.is_idle_and_holds(webhook).await? {

@@ -11,17 +11,19 @@ pub const FUNCTIONS: [&str; 6] = ["registration", "dashboard", "fanout", "delive
 /// # Errors
 /// Fails if they do not compile. The compiler's errors are on stderr.
 pub fn build() -> Result<PathBuf, String> {
+    build_package("statuspulse-functions")
+}
+
+/// Builds a package and returns the folder with its binary.
+///
+/// # Errors
+/// Fails if it does not compile. The compiler's errors are on stderr.
+pub fn build_package(package: &str) -> Result<PathBuf, String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(crate::root()).args([
-        "build",
-        "--locked",
-        "--quiet",
-        "--package",
-        "statuspulse-functions",
-    ]);
+    cargo.current_dir(crate::root()).args(["build", "--locked", "--quiet", "--package", package]);
     match cargo.status() {
         Ok(status) if status.success() => Ok(crate::root().join("target/debug")),
-        Ok(status) => Err(format!("the functions do not compile: {status}")),
+        Ok(status) => Err(format!("{package} does not compile: {status}")),
         Err(error) => Err(format!("cargo cannot be started: {error}")),
     }
 }

@@ -103,6 +103,11 @@ impl Emulator {
         assert_eq!(answer["FailedEntryCount"], 0, "{answer}");
     }
 
+    /// Puts an event of an AWS service on the default bus, as an entry of `PutEvents`.
+    pub fn put_aws_event(&self, event: &Value) {
+        post(&format!("{}/aws-event", self.control), &[], &event.to_string());
+    }
+
     /// Sends a text to a queue.
     pub fn send(&self, queue_url: &str, text: &str) {
         self.sqs("SendMessage", &json!({"QueueUrl": queue_url, "MessageBody": text}));

@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde::Deserialize;
 
-pub use bootstraps::{FUNCTIONS, build};
+pub use bootstraps::{FUNCTIONS, build, build_package};
 pub use control::{Call, Process, Work};
 
 /// A running emulator.

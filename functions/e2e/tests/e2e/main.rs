@@ -7,6 +7,7 @@ mod bill;
 mod dashboard;
 mod kills;
 mod messages;
+mod moving;
 mod permissions;
 mod stack;
 mod story;

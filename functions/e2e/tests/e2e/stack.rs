@@ -19,7 +19,7 @@ pub(crate) struct Stack {
     pub(crate) receiver: Receiver,
     pub(crate) admin: Api,
     pub(crate) account: String,
-    _files: TempDir,
+    files: TempDir,
 }
 
 /// Builds the bootstraps once for all tests.
@@ -31,6 +31,11 @@ fn bootstraps() -> PathBuf {
 impl Stack {
     /// Starts a stack with an account. `ladder` are the waits of the retries in seconds.
     pub(crate) async fn start(ladder: [u32; 4]) -> Self {
+        Self::start_with(ladder, &[]).await
+    }
+
+    /// The same with more parameters of the template.
+    pub(crate) async fn start_with(ladder: [u32; 4], more: &[(&str, &str)]) -> Self {
         let files = tempfile::tempdir().unwrap();
         let authority = Authority::fresh().unwrap();
         let certificate = authority.issue(CertificateSpec::Good).unwrap();
@@ -41,6 +46,7 @@ impl Stack {
             .zip(ladder)
             .map(|(rung, seconds)| (format!("RetryDelay{rung}"), seconds.to_string()))
             .collect();
+        parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         parameters.push(("Architecture".to_owned(), "x86_64".to_owned()));
         parameters.push(("SlackUrl".to_owned(), receiver.url(SLACK)));
         parameters.push(("PagerDutyUrl".to_owned(), receiver.url(PAGERDUTY)));
@@ -59,7 +65,12 @@ impl Stack {
         let made = operator.post("/v1/accounts", &json!({"name": "Acme & Sons"})).await.expect(201);
         let admin = operator.with_key(made["key"].as_str().unwrap());
         let account = made["id"].as_str().unwrap().to_owned();
-        Self { emulator, receiver, admin, account, _files: files }
+        Self { emulator, receiver, admin, account, files }
+    }
+
+    /// The file of the authority that the receiver's certificate is from.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.files.path().join("ca.pem")
     }
 
     /// Waits for `n` requests on a path, and returns them.

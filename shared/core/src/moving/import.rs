@@ -189,7 +189,7 @@ impl Importer {
 
     async fn start_webhook(&self, id: WebhookId) -> Result<()> {
         let Some(webhook) = self.outbox.webhooks.webhook(id).await? else { return Ok(()) };
-        self.outbox.send(webhook.messages_due_before(jiff::Timestamp::MAX, self.clock.now())).await?;
+        self.outbox.send(webhook.messages_to_start_with(self.clock.now())).await?;
         self.outbox.reconcile_webhook(&webhook).await
     }
 
@@ -228,5 +228,40 @@ fn is_there(account: AccountId, arriving: Option<ExportId>) -> Refusal {
     match arriving {
         None => format!("the account {account} is there already"),
         Some(other) => format!("the account {account} is there already: it is arriving with {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{active_webhook, at};
+    use crate::message::{Message, ScheduledMessage};
+    use crate::notification::{Notification, NotificationKind};
+    use crate::webhook::{PauseReason, Webhook};
+
+    #[test]
+    fn a_webhook_without_messages_gets_those_of_its_job_and_of_its_notification() {
+        let kinds = |webhook: &Webhook| -> Vec<&str> {
+            let message = |sent: &ScheduledMessage| match sent.message {
+                Message::Job(_) => "page",
+                Message::Notify(_) => "notification",
+                _ => "other",
+            };
+            webhook.messages_to_start_with(at(1)).iter().map(message).collect()
+        };
+        assert!(kinds(&active_webhook()).is_empty());
+        let failing = Notification::new(NotificationKind::Failing { last_error: "503".to_owned() }, 1, at(0));
+        let failing = Webhook { notification: Some(failing), ..active_webhook() };
+        assert_eq!(kinds(&failing), ["notification"]);
+        let kind = NotificationKind::Paused { reason: PauseReason::Failures, last_error: "503".to_owned() };
+        let mut paused = active_webhook();
+        paused.pause(PauseReason::Failures, None, Actor::OWNER, at(0));
+        paused.notification = Some(Notification::new(kind, 2, at(0)));
+        assert_eq!(
+            kinds(&paused),
+            ["page"],
+            "its end sends the notification, with the count of what is held"
+        );
+        assert_eq!(kinds(&Webhook { job: None, ..paused }), ["notification"]);
     }
 }

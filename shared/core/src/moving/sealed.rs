@@ -18,8 +18,8 @@ use crate::ports::Random;
 use crate::sealing::DoesNotOpen;
 
 const INFO: &[u8] = b"statuspulse export";
-/// Length of an encapsulated key in bytes.
-const ENCAPSULATED: usize = 32;
+
+type EncapsulatedKey = <X25519HkdfSha256 as Kem>::EncappedKey;
 
 /// The public key that secrets are sealed with: `recipient_` and 43 characters.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Opener {
 
     /// Opens a text that was sealed for the owner with this id.
     pub fn open(&self, owner: [u8; 16], sealed: &[u8]) -> Result<String, DoesNotOpen> {
-        let (encapsulated, sealed) = sealed.split_at_checked(ENCAPSULATED).ok_or(DoesNotOpen)?;
+        let (encapsulated, sealed) = sealed.split_at_checked(EncapsulatedKey::size()).ok_or(DoesNotOpen)?;
         let encapsulated = Deserializable::from_bytes(encapsulated).map_err(|_| DoesNotOpen)?;
         let text = single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
             &OpModeR::Base,
@@ -170,7 +170,7 @@ mod tests {
             let mut damaged = sealed.clone();
             damaged[at] ^= 1;
             // The encapsulated key's last bit does not count in X25519; every other change is seen.
-            assert!(new.open([9; 16], &damaged).is_err() || at == ENCAPSULATED - 1, "byte {at}");
+            assert!(new.open([9; 16], &damaged).is_err() || at == EncapsulatedKey::size() - 1, "byte {at}");
         }
     }
 

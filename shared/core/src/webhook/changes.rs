@@ -247,13 +247,28 @@ impl Webhook {
         ScheduledMessage { message: Message::Job(message), due: job.due }
     }
 
-    /// The messages for the page of its job and for its notification, if they were due before this time.
-    pub(crate) fn messages_due_before(&self, time: Timestamp, now: Timestamp) -> Vec<ScheduledMessage> {
-        let job = self.job.filter(|job| job.leased_until.unwrap_or(job.due) < time);
-        let due = |known: &&Notification| known.was_due(time) && !self.is_holding_for(known);
-        let notification = self.notification.as_ref().filter(due);
-        let page = job.map(|job| self.page_message(&job));
-        page.into_iter().chain(notification.map(|due| self.notify_message(due, now))).collect()
+    /// The message for the page of its job, if it was due before this time.
+    pub(crate) fn page_due_before(&self, time: Timestamp) -> Option<ScheduledMessage> {
+        let job = self.job.filter(|job| job.leased_until.unwrap_or(job.due) < time)?;
+        Some(self.page_message(&job))
+    }
+
+    /// The message for its notification, if it was due before this time.
+    pub(crate) fn notification_due_before(
+        &self,
+        time: Timestamp,
+        now: Timestamp,
+    ) -> Option<ScheduledMessage> {
+        let notification = self.notification.as_ref().filter(|known| known.was_due(time))?;
+        Some(self.notify_message(notification, now))
+    }
+
+    /// The messages of a webhook that has none, because it was moved here without them. A notification that waits for
+    /// the end of its job is sent then.
+    pub(crate) fn messages_to_start_with(&self, now: Timestamp) -> Vec<ScheduledMessage> {
+        let waits = self.notification.as_ref().is_some_and(|known| self.is_holding_for(known));
+        let notification = self.notification_due_before(Timestamp::MAX, now).filter(|_| !waits);
+        self.page_due_before(Timestamp::MAX).into_iter().chain(notification).collect()
     }
 
     /// Ends the job, and raises the notification that waited for its end.

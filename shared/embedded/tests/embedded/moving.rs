@@ -33,9 +33,9 @@ struct Exported {
 }
 
 /// A folder to import into, which has its key before the export is made.
-struct New(TempDir);
+struct Target(TempDir);
 
-impl New {
+impl Target {
     fn new() -> Self {
         let stage = Stage::new();
         let Stage { store, folder, .. } = stage;
@@ -109,7 +109,7 @@ impl Exported {
         }
     }
 
-    async fn has_arrived(&self, stage: &Stage, new: &New) {
+    async fn has_arrived(&self, stage: &Stage, new: &Target) {
         {
             let store = Embedded::open(new.0.path(), Purpose::Serve, stage.clock.clone()).unwrap();
             assert_eq!(store.arriving(self.account.id).await.unwrap(), None);
@@ -138,7 +138,7 @@ impl Exported {
     }
 }
 
-async fn messages_in(stage: &Stage, new: &New) -> BTreeSet<DeliveryId> {
+async fn messages_in(stage: &Stage, new: &Target) -> BTreeSet<DeliveryId> {
     let store = Embedded::open(new.0.path(), Purpose::Serve, stage.clock.clone()).unwrap();
     store.make_due_ready().await.unwrap();
     let mut all = BTreeSet::new();
@@ -156,11 +156,11 @@ async fn messages_in(stage: &Stage, new: &New) -> BTreeSet<DeliveryId> {
 
 #[tokio::test]
 async fn an_import_that_stops_after_any_line_of_any_pass_goes_on() {
-    let first = New::new();
+    let first = Target::new();
     let lines = exported(&first.recipient(&Stage::new())).await.1.lines.len();
     for pass in [Pass::Take, Pass::Start] {
         for cut in 1..=lines {
-            let new = New::new();
+            let new = Target::new();
             let (stage, exported) = exported(&new.recipient(&Stage::new())).await;
             {
                 let (_store, importer) = new.importer(&stage);
@@ -184,7 +184,7 @@ async fn an_import_that_stops_after_any_line_of_any_pass_goes_on() {
 
 #[tokio::test]
 async fn what_was_done_since_the_import_is_not_undone_by_another_one() {
-    let new = New::new();
+    let new = Target::new();
     let (stage, exported) = exported(&new.recipient(&Stage::new())).await;
     let (store, importer) = new.importer(&stage);
     exported.done(&importer, Pass::Take, 1..exported.lines.len()).await;
@@ -205,7 +205,7 @@ async fn why(importer: &Importer, part: &Part) -> (u64, String) {
 
 #[tokio::test]
 async fn what_is_there_already_and_what_cannot_be_read_is_refused_before_anything_is_written() {
-    let new = New::new();
+    let new = Target::new();
     let (stage, exported) = exported(&new.recipient(&Stage::new())).await;
     let all = 1..exported.lines.len();
     let (store, importer) = new.importer(&stage);
@@ -243,7 +243,7 @@ async fn what_is_there_already_and_what_cannot_be_read_is_refused_before_anythin
         assert!(line == 2 && words.contains("is there already"), "{words}");
     }
     // A key that another account has.
-    let other = New::new();
+    let other = Target::new();
     let (store, importer) = other.importer_with(&stage, &importer);
     let (key, _) = ApiKey::generate(None, Role::Operator, None, stage.now(), &*stage.dice);
     store.create_key(&ApiKey { hash: exported.key.hash, ..key }, None).await.unwrap();
@@ -251,7 +251,7 @@ async fn what_is_there_already_and_what_cannot_be_read_is_refused_before_anythin
     assert!(words.contains("the key") && words.contains("is there already"), "{words}");
 }
 
-impl New {
+impl Target {
     /// An importer into this folder that opens what the other one opens.
     fn importer_with(&self, stage: &Stage, other: &Importer) -> (Arc<Embedded>, Importer) {
         let (store, importer) = self.importer(stage);
@@ -261,7 +261,7 @@ impl New {
 
 #[tokio::test]
 async fn a_file_that_is_not_whole_is_found_before_it_is_imported() {
-    let new = New::new();
+    let new = Target::new();
     let lines = exported(&new.recipient(&Stage::new())).await.1.lines;
     let survey = |lines: &[String]| {
         let mut survey = Survey::default();
@@ -281,7 +281,7 @@ async fn a_file_that_is_not_whole_is_found_before_it_is_imported() {
 
 #[tokio::test]
 async fn an_exported_folder_is_not_served_and_a_served_one_is_not_exported() {
-    let new = New::new();
+    let new = Target::new();
     let recipient = new.recipient(&Stage::new());
     let serving = Stage::new();
     let to = |folder: &std::path::Path, file: &std::path::Path| {

@@ -13,9 +13,8 @@ pub(crate) const REPAIRS: [Mutation; 38] = [
         name: "repair: the check does not send a webhook's outbox",
         file: "reconcile.rs",
         from: r#"        self.send_unsent(webhook).await?;
-        let mut found = 0;
-"#,
-        to: "        let mut found = 0;\n",
+        let lost = ["#,
+        to: "        let lost = [",
     },
     Mutation {
         name: "repair: the other deliveries of a burst are not checked again",
@@ -177,14 +176,14 @@ pub(crate) const REPAIRS: [Mutation; 38] = [
     Mutation {
         name: "repair: the check misses a job whose message is lost",
         file: "reconcile.rs",
-        from: "self.send(vec![webhook.page_message(&job)]).await?;",
-        to: "let _ = job;",
+        from: "let lost = [webhook.page_due_before(long_ago), ",
+        to: "let lost = [None, ",
     },
     Mutation {
         name: "repair: the check misses a notification whose message is lost",
         file: "reconcile.rs",
-        from: "self.send(vec![webhook.notify_message(overdue, now)]).await?;",
-        to: "let _ = overdue;",
+        from: "webhook.notification_due_before(long_ago, now)];",
+        to: "None];",
     },
     Mutation {
         name: "repair: the check misses an attempt whose message is lost",
