@@ -90,7 +90,8 @@ pub(crate) struct ServeOptions {
     /// The incoming webhook of the engineers' Slack channel, for accounts without one.
     #[arg(long, env = "STATUSPULSE_SLACK_URL", hide_env_values = true)]
     pub(crate) slack_url: Option<String>,
-    /// The URL at which browsers reach the API, used in links. By default the address it listens on.
+    /// The URL at which browsers reach the API, used in links, for example https://webhooks.example.com. It may have a
+    /// path, if a proxy serves other programs under the same host name. By default the address it listens on.
     #[arg(long, env = "STATUSPULSE_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
     /// The addresses of reverse proxies in front of the server, separated by commas. Their X-Forwarded-For is believed,

@@ -70,3 +70,6 @@ pub(crate) const CENSUS_KEPT: Duration = Duration::from_secs(5);
 pub(crate) const IMPORT_LINES: usize = 200;
 /// ... and their bytes. Lambda takes 6 MB, and JSON in JSON may be twice as long.
 pub(crate) const IMPORT_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bytes of an answer into which the path of the public URL is put. The API description is the longest.
+pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;

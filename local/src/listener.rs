@@ -36,6 +36,7 @@ use tower::ServiceExt;
 use crate::clients::{Clients, Place};
 use crate::limits;
 use crate::metrics::Counters;
+use crate::prefix::Prefix;
 use crate::rest;
 use crate::runtimes::Management;
 
@@ -47,6 +48,7 @@ pub(crate) struct Listener {
     pub(crate) connections: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
+    pub(crate) prefix: Prefix,
     pub(crate) metrics: Arc<Counters>,
     /// Serves every call except publishing.
     pub(crate) management: Management,
@@ -59,6 +61,7 @@ struct TooMany;
 struct Shared {
     router: Router,
     trusted_proxies: Vec<Cidr>,
+    prefix: Prefix,
     clients: Arc<Clients>,
     metrics: Arc<Counters>,
     management: Management,
@@ -69,12 +72,13 @@ struct Shared {
 impl Listener {
     /// Serves the router until `stop` returns, and then finishes the calls in progress.
     pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
-        let Self { tcp, connections, trusted_proxies, metrics, management } = self;
+        let Self { tcp, connections, trusted_proxies, prefix, metrics, management } = self;
         metrics.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
         let permits = Arc::new(Semaphore::new(connections));
         let clients = Clients::new((connections / limits::CLIENT_SHARE).max(1));
         let stopping = CancellationToken::new();
-        let shared = Arc::new(Shared { router, trusted_proxies, clients, metrics, management, stopping });
+        let shared =
+            Arc::new(Shared { router, trusted_proxies, prefix, clients, metrics, management, stopping });
         let open = TaskTracker::new();
         let mut complaints = Complaints::default();
         let mut stop = pin!(stop);
@@ -155,8 +159,10 @@ impl Shared {
         let Ok(place) = self.enter(behind) else {
             return too_many_calls();
         };
+        let request = self.prefix.take_from(request);
+        let path = request.uri().path().to_owned();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let publishes = request.uri().path() == statuspulse_http::PUBLISH_PATH;
+        let publishes = path == statuspulse_http::PUBLISH_PATH;
         let (mut head, body) = request.into_parts();
         head.extensions.insert(ClientAddress(behind.unwrap_or(peer).to_canonical()));
         let (body, rest) = rest::shared(Body::new(TimedBody::new(body)));
@@ -168,7 +174,7 @@ impl Shared {
             (false, false) => self.management.change(call).await,
         };
         let response = match answer {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => self.prefix.put_into(response, &path).await,
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         };
         rest.discard().await;

@@ -15,6 +15,7 @@ mod manual;
 mod metrics;
 mod monitoring;
 mod moving;
+mod prefix;
 mod probes;
 mod process;
 mod receive;

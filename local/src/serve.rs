@@ -27,6 +27,7 @@ use crate::host::{Services, Workers};
 use crate::listener::Listener;
 use crate::metrics::Counters;
 use crate::monitoring;
+use crate::prefix::Prefix;
 use crate::probes::Probes;
 use crate::runtimes::Management;
 use crate::system::{SystemClock, SystemRandomness};
@@ -64,7 +65,7 @@ impl Server {
         let descriptors = Descriptors::available();
         let clock = Arc::new(SystemClock::start());
         // Before the folder is made and attempts begin: wrong options leave nothing behind.
-        let deployment = deployment(&options, address)?;
+        let (deployment, prefix) = deployment(&options, address)?;
         let sender = outbound(&options, &deployment.policy, &descriptors, clock.clone())?;
         let apart = match options.metrics_listen {
             None => None,
@@ -94,8 +95,14 @@ impl Server {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let connections = descriptors.connections;
-        let listener =
-            Listener { tcp, connections, trusted_proxies: options.trusted_proxy, metrics, management };
+        let listener = Listener {
+            tcp,
+            connections,
+            trusted_proxies: options.trusted_proxy,
+            prefix,
+            metrics,
+            management,
+        };
         let api = tokio::spawn(listener.serve(router, async { drop(stopped.await) }));
         Ok(Self { address, workers, admin, api, stop })
     }
@@ -155,7 +162,7 @@ impl StopSignals {
     }
 }
 
-fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment> {
+fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<(Deployment, Prefix)> {
     let policy = if options.dev_allow_cidr.is_empty() {
         TargetPolicy::deployed()
     } else {
@@ -164,17 +171,17 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
     let slack = options.slack_url.as_ref().map(|url| EndpointUrl::parse(url, &policy));
     let slack = slack.transpose().context("--slack-url")?;
     let pagerduty = EndpointUrl::parse(&options.pagerduty_url, &policy).context("--pagerduty-url")?;
-    let public_url = match &options.public_url {
+    let (public_url, prefix) = match &options.public_url {
         Some(url) => checked_public_url(url).context("--public-url")?,
         None => {
             ensure!(
                 !address.ip().is_unspecified(),
                 "--listen {address} is no address that a link can lead to: give --public-url"
             );
-            format!("http://{address}")
+            (format!("http://{address}"), Prefix::default())
         }
     };
-    Ok(Deployment {
+    let deployment = Deployment {
         ladder: options.ladder,
         policy,
         slack,
@@ -182,27 +189,22 @@ fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<Deployment>
         pagerduty,
         public_url,
         egress_ips: options.egress_ips.iter().map(ToString::to_string).collect(),
-    })
+    };
+    Ok((deployment, prefix))
 }
 
-/// What links begin with: without a slash at the end.
-fn checked_public_url(text: &str) -> Result<String> {
+/// What links begin with, without a slash at the end, and its path.
+fn checked_public_url(text: &str) -> Result<(String, Prefix)> {
     let url = url::Url::parse(text)
         .with_context(|| format!("{text:?} is not a URL such as https://webhooks.example.com"))?;
     ensure!(matches!(url.scheme(), "http" | "https"), "{text:?} must begin with https:// or http://");
-    ensure!(
-        url.path() == "/",
-        "{text:?} has a path: the API and the dashboard need a host name of their own"
-    );
-    ensure!(
-        url.query().is_none() && url.fragment().is_none(),
-        "{text:?} must end after the host and the port"
-    );
+    ensure!(url.query().is_none() && url.fragment().is_none(), "{text:?} must have no query and no fragment");
     ensure!(
         url.username().is_empty() && url.password().is_none(),
         "{text:?} must have no user and no password"
     );
-    Ok(text.trim_end_matches('/').to_owned())
+    let prefix = Prefix::parse(url.path()).with_context(|| format!("{text:?}"))?;
+    Ok((text.trim_end_matches('/').to_owned(), prefix))
 }
 
 fn outbound(

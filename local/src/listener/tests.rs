@@ -42,7 +42,8 @@ async fn listen(connections: usize, trusted_proxies: &[&str]) -> (SocketAddr, Ar
     let trusted_proxies = trusted_proxies.iter().map(|cidr| cidr.parse().unwrap()).collect();
     let handlers = Arc::<Handlers>::default();
     let (metrics, management) = (Arc::default(), Management::on(&Handle::current()));
-    let listener = Listener { tcp, connections, trusted_proxies, metrics, management };
+    let prefix = Prefix::default();
+    let listener = Listener { tcp, connections, trusted_proxies, prefix, metrics, management };
     tokio::spawn(listener.serve(router(&handlers), std::future::pending()));
     (address, handlers)
 }
@@ -174,8 +175,14 @@ async fn only_publishing_is_served_outside_of_the_management_runtime() {
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = tcp.local_addr().unwrap();
     let management = Management::on(runtime.handle());
-    let listener =
-        Listener { tcp, connections: 100, trusted_proxies: vec![], metrics: Arc::default(), management };
+    let listener = Listener {
+        tcp,
+        connections: 100,
+        trusted_proxies: vec![],
+        prefix: Prefix::default(),
+        metrics: Arc::default(),
+        management,
+    };
     let router = Router::new().route("/", get(thread).post(thread)).route("/v1/events", post(thread));
     tokio::spawn(listener.serve(router, std::future::pending()));
     assert!(rest(sent(server, GET).await).await.ends_with("its own"));

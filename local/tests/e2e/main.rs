@@ -19,6 +19,7 @@ mod keys;
 mod metrics;
 mod moving;
 mod neighbours;
+mod prefix;
 mod refusing;
 mod serving;
 mod story;
