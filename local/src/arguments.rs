@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Serve(Box<ServeOptions>),
     /// Create, list and revoke API keys: in a server's data folder, or over its API.
     Keys(KeysOptions),
+    /// Look for what is wrong: with the folder, the options, the machine, the network and endpoints. Takes the options and
+    /// variables of `serve`, and changes nothing.
+    Doctor(Box<DoctorOptions>),
     /// Copy a data folder to a file. Also works while the server runs.
     Backup(BackupOptions),
     /// Make a data folder from a backup.
@@ -104,6 +107,18 @@ pub(crate) struct ServeOptions {
     /// The addresses that requests come from, as listed by GET /v1/egress-ips. Separated by commas.
     #[arg(long, env = "STATUSPULSE_EGRESS_IPS", value_delimiter = ',')]
     pub(crate) egress_ips: Vec<std::net::IpAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorOptions {
+    #[command(flatten)]
+    pub(crate) serve: ServeOptions,
+    /// A page that answers with the address it is called from, as text, to compare with --egress-ips. For example
+    /// https://checkip.amazonaws.com. Without it nobody outside is asked.
+    #[arg(long)]
+    pub(crate) echo_url: Option<String>,
+    /// Endpoints, such as https://hooks.example.com/in, to look up and connect to. Nothing is sent to them.
+    pub(crate) urls: Vec<String>,
 }
 
 #[derive(Debug, Args)]

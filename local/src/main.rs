@@ -6,6 +6,7 @@ mod backup;
 mod clients;
 mod demo;
 mod descriptors;
+mod doctor;
 mod environment;
 mod host;
 mod keys;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
                 Command::Keys(options) => or_closed(keys::run(options).await),
                 Command::Completions { shell } => or_closed(manual::completions(shell)),
                 Command::Man { folder } => manual::pages(&folder),
+                Command::Doctor(options) => or_closed(doctor::run(*options).await),
                 Command::Backup(options) => backup::backup(&options),
                 Command::Restore(options) => backup::restore(&options),
                 Command::Export(options) => moving::export(&options),

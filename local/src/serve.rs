@@ -162,7 +162,7 @@ impl StopSignals {
     }
 }
 
-fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<(Deployment, Prefix)> {
+pub(crate) fn deployment(options: &ServeOptions, address: SocketAddr) -> Result<(Deployment, Prefix)> {
     let policy = if options.dev_allow_cidr.is_empty() {
         TargetPolicy::deployed()
     } else {
@@ -207,7 +207,7 @@ fn checked_public_url(text: &str) -> Result<(String, Prefix)> {
     Ok((text.trim_end_matches('/').to_owned(), prefix))
 }
 
-fn outbound(
+pub(crate) fn outbound(
     options: &ServeOptions,
     policy: &TargetPolicy,
     descriptors: &Descriptors,

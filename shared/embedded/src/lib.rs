@@ -20,6 +20,7 @@ mod entry;
 mod export;
 mod fair_queue;
 mod figures;
+mod inspect;
 mod limits;
 mod lists;
 mod prune;
@@ -46,6 +47,7 @@ use statuspulse_core::ports::Clock;
 pub use backup::{BackupError, Contents, backup, restore};
 pub use census::Census;
 pub use export::{ExportError, export};
+pub use inspect::{Inspection, inspect};
 pub use limits::{PRUNE_EVERY, RECEIVES_MAX, slots};
 pub use queue::{Received, queues};
 
@@ -196,7 +198,7 @@ pub fn database_in(folder: &Path) -> PathBuf {
 }
 
 /// The path of the key file in a data folder.
-fn key_file_in(folder: &Path) -> PathBuf {
+pub fn key_file_in(folder: &Path) -> PathBuf {
     folder.join("secret.key")
 }
 

@@ -47,7 +47,7 @@ mod socket;
 mod tls;
 mod vetting;
 
-pub use outbound::{Outbound, OutboundConfig};
+pub use outbound::{Outbound, OutboundConfig, Reached};
 pub use resolve::{Resolve, SystemResolver, Unresolved};
 pub use rustls::pki_types::CertificateDer;
 pub use tls::BadRoot;

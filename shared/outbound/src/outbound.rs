@@ -1,6 +1,7 @@
 //! The sender: vets, connects or reuses a connection, and exchanges.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,29 @@ impl Outbound {
         or_not_made(self.vetting.vet(url, by.connected).await.map(drop))
     }
 
+    /// Looks up the URL's host and connects to it, with TLS, as a call would. Sends nothing.
+    ///
+    /// # Errors
+    /// Fails if that cannot be tried for a reason on our side. The result is the failure that a call would have.
+    pub async fn reach(
+        &self,
+        account_id: AccountId,
+        url: &EndpointUrl,
+    ) -> PortResult<Result<Reached, Failure>> {
+        let _turn = self.vetting.turn(account_id, url).await?;
+        let started = clock::now();
+        let by = Deadlines::new(started, CONNECT_TIMEOUT);
+        let reach = async {
+            let addresses = self.vetting.vet(url, by.connected).await?;
+            let looked_up = started.elapsed();
+            let in_order = self.answered.in_order(url.origin(), &addresses);
+            let connection = connect(url, &in_order, &self.tls, by.connected).await?;
+            let connected = started.elapsed().saturating_sub(looked_up);
+            Ok(Reached { address: connection.address(), looked_up, connected })
+        };
+        or_not_made(reach.await)
+    }
+
     /// Makes the call to one of the vetted addresses.
     async fn call(&self, call: &Call, addresses: &Vetted, by: Deadlines) -> Result<Reply, NoReply> {
         // First, so that no connection is opened for a request that cannot be built.
@@ -164,6 +188,17 @@ fn or_not_made<T>(result: Result<T, NoReply>) -> PortResult<Result<T, Failure>> 
         Err(NoReply::Failed(failure)) => Ok(Err(failure)),
         Err(NoReply::NotMade(unavailable)) => Err(unavailable),
     }
+}
+
+/// An endpoint that can be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// The address of the connection.
+    pub address: IpAddr,
+    /// How long the look-up took.
+    pub looked_up: Duration,
+    /// How long it took to connect, with TLS.
+    pub connected: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -110,8 +110,20 @@ impl SystemResolver {
         found.flat_map(|found| found.iter().collect::<Vec<_>>()).collect()
     }
 
+    /// The name servers of the system's configuration.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read.
+    pub fn configured_servers() -> io::Result<Vec<SocketAddr>> {
+        let (config, _) = read_system_conf().map_err(io::Error::other)?;
+        let address = |server: &NameServerConfig| {
+            server.connections.first().map(|connection| SocketAddr::new(server.ip, connection.port))
+        };
+        Ok(config.name_servers().iter().filter_map(address).collect())
+    }
+
     /// Whether the resolver answers at all: it is asked for the root, unless it has just answered that.
-    async fn is_alive(&self) -> bool {
+    pub async fn is_alive(&self) -> bool {
         let answered_at = *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner);
         if answered_at.is_some_and(|at| at.elapsed() < RESOLVER_ALIVE_FOR) {
             return true;

@@ -154,7 +154,8 @@ fn end_well(driver: &mut Driver, world: &World, outside: impl Fn() -> Outside) -
         inner.receivers.poison.clear();
         inner.history.note(inner.now, "world", || "no more faults from here on".to_owned());
     });
-    let quiet = |inner: &Inner| inner.queue.is_empty();
+    // A slow worker may still have a message that another one has finished, and send what it calls for.
+    let quiet = |inner: &Inner| inner.queue.is_empty() && inner.began.is_empty();
     lose_the_queue(world);
     if world.with(|inner| inner.ledger.needs_reconciling) {
         reconcile_repeatedly(driver, world, &outside)?;

@@ -60,6 +60,7 @@ fn seeds_that_once_failed_hold() {
         18_513_292_754_263,
         904_218_678_190,
         341_527_769_934,
+        591_592_606_774,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");
