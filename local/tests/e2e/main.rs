@@ -11,6 +11,7 @@ mod clients;
 mod command_line;
 mod crash;
 mod destinations;
+mod doctor;
 mod few_files;
 mod folders;
 mod frameworks;
