@@ -78,7 +78,7 @@ pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) const FREE_BYTES: u64 = 1024 * 1024 * 1024;
 /// ... and that must be.
 pub(crate) const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
-/// By how much the clock may be wrong. Receivers refuse signatures that are five minutes old.
-pub(crate) const CLOCK_WRONG_BY: u64 = 60;
+/// By how many seconds the clock may be wrong. Receivers refuse signatures that are five minutes old.
+pub(crate) const CLOCK_WRONG_BY: i64 = 60;
 /// How long `doctor` waits for the page that says which address it is called from.
 pub(crate) const ECHO_WITHIN: Duration = Duration::from_secs(10);

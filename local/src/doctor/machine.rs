@@ -29,7 +29,7 @@ pub(super) fn examine_descriptors(findings: &mut Findings) -> Result<()> {
 /// right.
 pub(super) async fn examine_clock(findings: &mut Findings, newest: Option<Timestamp>) -> Result<()> {
     let (subject, now) = ("clock", SystemClock::start().now());
-    if let Some(newest) = newest.filter(|newest| newest.as_second() > now.as_second() + SECONDS_WRONG) {
+    if let Some(newest) = newest.filter(|newest| newest.as_second() > now.as_second() + limits::CLOCK_WRONG_BY) {
         let words = format!("it shows {now:.0}, and the newest event in the folder is from {newest:.0}");
         return findings.problem(subject, &words);
     }
@@ -46,8 +46,6 @@ pub(super) async fn examine_clock(findings: &mut Findings, newest: Option<Timest
         }
     }
 }
-
-const SECONDS_WRONG: i64 = limits::CLOCK_WRONG_BY.cast_signed();
 
 async fn is_synchronised() -> Option<bool> {
     let mut command = Command::new("timedatectl");
