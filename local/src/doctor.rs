@@ -1,5 +1,6 @@
 //! `statuspulse doctor`: looks for what is wrong, and says what helps.
 
+mod findings;
 mod folder;
 mod machine;
 mod network;
@@ -12,48 +13,11 @@ use statuspulse_core::deployment::Deployment;
 use crate::arguments::{DoctorOptions, ServeOptions};
 use crate::serve;
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Ok,
-    /// The server runs, but not as it should.
-    Warning,
-    /// The server does not start, or does not deliver.
-    Problem,
-}
-
-/// What was found.
-#[derive(Debug)]
-struct Findings(Vec<Level>);
-
-impl Findings {
-    /// Prints a finding.
-    fn add(&mut self, level: Level, subject: &str, words: &str) -> Result<()> {
-        let name = match level {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Problem => "PROBLEM",
-        };
-        self.0.push(level);
-        Ok(writeln!(std::io::stdout(), "{name:<8} {subject:<12} {words}")?)
-    }
-
-    fn ok(&mut self, subject: &str, words: &str) -> Result<()> {
-        self.add(Level::Ok, subject, words)
-    }
-
-    fn warning(&mut self, subject: &str, words: &str) -> Result<()> {
-        self.add(Level::Warning, subject, words)
-    }
-
-    fn problem(&mut self, subject: &str, words: &str) -> Result<()> {
-        self.add(Level::Problem, subject, words)
-    }
-}
+use findings::Findings;
 
 pub(crate) async fn run(options: DoctorOptions) -> Result<()> {
     let DoctorOptions { serve: options, echo_url, urls } = options;
-    let mut findings = Findings(vec![]);
+    let mut findings = Findings::default();
     let folder = folder::examine(&mut findings, &options.data)?;
     let served = folder.as_ref().is_some_and(|folder| folder.in_use);
     let deployment = configuration(&mut findings, &options)?;
@@ -65,11 +29,11 @@ pub(crate) async fn run(options: DoctorOptions) -> Result<()> {
     if let Some(deployment) = deployment {
         network::examine_urls(&mut findings, &options, &deployment, &urls).await?;
     }
-    let count = |level| findings.0.iter().filter(|found| **found == level).count();
-    match count(Level::Problem) {
-        0 => Ok(writeln!(std::io::stdout(), "no problems, {} warnings", count(Level::Warning))?),
-        problems => bail!("{problems} problems, {} warnings", count(Level::Warning)),
+    let (problems, warnings) = findings.counts();
+    if problems > 0 {
+        bail!("{problems} problems, {warnings} warnings");
     }
+    Ok(writeln!(std::io::stdout(), "no problems, {warnings} warnings")?)
 }
 
 /// What the server would be told. `None` if it would not start.
@@ -81,7 +45,7 @@ fn configuration(findings: &mut Findings, options: &ServeOptions) -> Result<Opti
             return Ok(None);
         }
     };
-    let before = findings.0.len();
+    let before = findings.count();
     if !options.dev_allow_cidr.is_empty() {
         findings.warning("options", "--dev-allow-cidr lets webhooks call addresses that are not public")?;
     }
@@ -100,7 +64,7 @@ fn configuration(findings: &mut Findings, options: &ServeOptions) -> Result<Opti
         let words = "no --slack-url: only accounts with a channel of their own are notified";
         findings.warning("options", words)?;
     }
-    if findings.0.len() == before {
+    if findings.count() == before {
         findings.ok("options", &format!("links begin with {}", deployment.public_url))?;
     }
     Ok(Some(deployment))

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use statuspulse_embedded::{Inspection, database_in, inspect, key_file_in};
 
-use super::Findings;
+use super::findings::Findings;
 use crate::limits;
 
 const SUBJECT: &str = "folder";

@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 use statuspulse_core::ports::Clock;
 use tokio::process::Command;
 
-use super::Findings;
+use super::findings::Findings;
 use crate::limits;
 use crate::system::SystemClock;
 
@@ -29,7 +29,9 @@ pub(super) fn examine_descriptors(findings: &mut Findings) -> Result<()> {
 /// right.
 pub(super) async fn examine_clock(findings: &mut Findings, newest: Option<Timestamp>) -> Result<()> {
     let (subject, now) = ("clock", SystemClock::start().now());
-    if let Some(newest) = newest.filter(|newest| newest.as_second() > now.as_second() + limits::CLOCK_WRONG_BY) {
+    if let Some(newest) =
+        newest.filter(|newest| newest.as_second() > now.as_second() + limits::CLOCK_WRONG_BY)
+    {
         let words = format!("it shows {now:.0}, and the newest event in the folder is from {newest:.0}");
         return findings.problem(subject, &words);
     }

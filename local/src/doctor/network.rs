@@ -11,7 +11,7 @@ use statuspulse_outbound::SystemResolver;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::Findings;
+use super::findings::Findings;
 use crate::arguments::ServeOptions;
 use crate::descriptors::Descriptors;
 use crate::limits;
