@@ -217,13 +217,15 @@ async fn a_form_of_another_site_changes_nothing() {
     let world = World::new().await;
     let (hook, delivery) = with_a_delivery(&world).await;
     let browser = world.browser().await;
-    let others: [Origin<'_>; 6] = [
+    let others: [Origin<'_>; 7] = [
         &[],
         &[("Sec-Fetch-Site", "cross-site")],
         &[("Sec-Fetch-Site", "same-site")],
         &[("Sec-Fetch-Site", "cross-site"), ("Origin", "https://here"), ("Host", "here")],
         &[("Origin", "https://evil.example"), ("Host", "here")],
         &[("Origin", "null"), ("Host", "here")],
+        // Whoever can change http can write any page of it.
+        &[("Origin", "http://here"), ("Host", "here")],
     ];
     for form in forms_of(&hook, &delivery) {
         for from in others {

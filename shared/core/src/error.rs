@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::ids::WebhookId;
+use crate::limits::ERRORS_SHOWN;
 use crate::record::values::Unreadable;
 
 /// The adapter failed: a disk is full, or a service does not answer. Whether anything was written is unknown. The call
@@ -55,23 +56,36 @@ impl FieldError {
 
 /// The refused fields of an input, which are reported together. A command carries the fields that could not be parsed
 /// to the code that checks the others.
+///
+/// Only [`ERRORS_SHOWN`](crate::limits::ERRORS_SHOWN) are kept. The others are counted, so that an input cannot make an
+/// answer that is many times as long.
 #[derive(Debug, Clone, Default)]
-pub struct Refusals(Vec<FieldError>);
+pub struct Refusals {
+    shown: Vec<FieldError>,
+    more: usize,
+}
 
 impl Refusals {
     /// One refused field.
     pub fn of(pointer: &str, detail: &str) -> Self {
-        Self(vec![FieldError::new(pointer, detail)])
+        Self { shown: vec![FieldError::new(pointer, detail)], more: 0 }
     }
 
     /// Refuses the field at the pointer.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError::new(pointer, detail));
+        if self.shown.len() < ERRORS_SHOWN {
+            self.shown.push(FieldError::new(pointer, detail));
+        } else {
+            self.more += 1;
+        }
     }
 
     /// Adds the refusals of another list.
     pub fn extend(&mut self, others: Refusals) {
-        self.0.extend(others.0);
+        self.more += others.more;
+        for error in others.shown {
+            self.add(error.pointer, error.detail);
+        }
     }
 
     /// Returns the value of a check, or refuses the field with the check's error.
@@ -81,7 +95,7 @@ impl Refusals {
 
     /// Returns the value. If there is none, refuses the field as missing, unless it was refused already.
     pub fn require<T>(&mut self, pointer: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() && !self.0.iter().any(|error| error.is_at(pointer)) {
+        if value.is_none() && !self.shown.iter().any(|error| error.is_at(pointer)) {
             self.add(pointer, "is required");
         }
         value
@@ -89,15 +103,18 @@ impl Refusals {
 
     /// Whether nothing was refused.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shown.is_empty()
     }
 
     /// Returns the value if nothing was refused. A missing value must have been refused before. The refusals are sorted
     /// by their place in `order`; all others come last.
     pub fn accept<T>(mut self, value: Option<T>, order: &[&str]) -> Result<T> {
         let place = |error: &FieldError| order.iter().position(|pointer| error.is_at(pointer));
-        self.0.sort_by_key(|error| place(error).unwrap_or(order.len()));
-        value.filter(|_| self.is_empty()).ok_or(Error::Invalid(self.0))
+        self.shown.sort_by_key(|error| place(error).unwrap_or(order.len()));
+        if self.more > 0 {
+            self.shown.push(FieldError::new("", format!("and {} more errors", self.more)));
+        }
+        value.filter(|_| self.is_empty()).ok_or(Error::Invalid(self.shown))
     }
 }
 

@@ -138,7 +138,7 @@ pub(crate) async fn outer(State(dashboard): State<Dashboard>, request: Request, 
     let sent = request.headers().clone();
     let asked = asked_for(&request);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = if reads || is_ours(request.headers()) {
+    let mut response = if reads || is_ours(request.headers(), &dashboard.admin.deployment.public_url) {
         next.run(request).await
     } else {
         Refused::OtherSite.into_response()
@@ -169,15 +169,17 @@ fn asked_for(request: &Request) -> Option<String> {
 }
 
 /// Whether a form comes from this site. Browsers report it in `Sec-Fetch-Site`; older ones send the `Origin`, which
-/// must match the `Host`.
-fn is_ours(headers: &HeaderMap) -> bool {
+/// must have the scheme of the public URL and match the `Host`.
+fn is_ours(headers: &HeaderMap, public_url: &str) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if call::is_from_a_webhook(headers.get(USER_AGENT).map(HeaderValue::as_bytes)) {
         return false;
     }
     match (text(&FETCH_SITE), text(&ORIGIN), text(&HOST)) {
         (Some(site), ..) => site == "same-origin",
-        (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, from)| from == host),
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(scheme, from)| {
+            from == host && public_url.split_once("://").is_some_and(|(own, _)| own == scheme)
+        }),
         _ => false,
     }
 }

@@ -91,6 +91,12 @@ fn retry_after(headers: &HeaderMap) -> Option<String> {
     headers.get(RETRY_AFTER)?.to_str().ok().map(str::to_owned)
 }
 
+/// A value as text that is safe to show: what is no UTF-8, and control characters, become U+FFFD.
+fn visible(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// The headers that fit into the limit. A header that is too long is skipped; later ones may still fit.
 fn kept_headers(headers: &HeaderMap) -> ResponseHeaders {
     let mut room = RESPONSE_HEADERS_KEPT_BYTES;
@@ -99,7 +105,7 @@ fn kept_headers(headers: &HeaderMap) -> ResponseHeaders {
         let bytes = name.as_str().len() + value.len();
         if bytes <= room {
             room -= bytes;
-            kept.push((name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+            kept.push((name.to_string(), visible(value.as_bytes())));
         }
     }
     kept

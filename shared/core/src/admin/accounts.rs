@@ -81,6 +81,7 @@ impl Admin {
             if let Some(slack) = &slack {
                 next.slack.clone_from(slack);
             }
+            check_slack_domain(&next, slack.as_ref().is_some_and(Option::is_some))?;
             let made = (self.clock.now(), by.actor());
             let fields = changes_of_account(&before, &next);
             let entry = AccountEntry::new(account, made, Action::AccountUpdated, &account, fields);
@@ -118,6 +119,8 @@ impl Admin {
     pub async fn connect_slack(&self, by: Manager, url: &str) -> Result<TestResult> {
         let slack = EndpointUrl::parse(url, &self.deployment.policy)
             .map_err(|refused| Error::invalid("/slack_url", refused.to_string()))?;
+        let account = self.account(by.account_id).await?;
+        check_slack_domain(&Account { slack: Some(slack.clone()), ..account }, true)?;
         let result = self.try_slack(by.account_id, slack).await?;
         if result.ok {
             let patch = AccountPatch { slack_url: Some(Some(url.to_owned())), ..AccountPatch::default() };
@@ -182,6 +185,21 @@ impl Admin {
         }
         self.tell(&entry).await;
         Ok(())
+    }
+}
+
+/// Checks that the account's list of domains has that of its Slack channel, which is new or was there before.
+fn check_slack_domain(account: &Account, is_new: bool) -> Result<()> {
+    match &account.slack {
+        Some(slack) if !account.allowed_domains.admits(slack.host_text()) => Err(if is_new {
+            Error::invalid("/slack_url", "its domain is not on the account's list of allowed domains")
+        } else {
+            Error::Conflict {
+                code: "slack_url_outside_domains",
+                detail: format!("slack_url uses {}, which is not on the list", slack.host_text()),
+            }
+        }),
+        _ => Ok(()),
     }
 }
 

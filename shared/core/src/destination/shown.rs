@@ -150,6 +150,11 @@ fn became(event_type: EventType) -> &'static str {
     }
 }
 
+/// A text without line breaks and other control characters, so that it stays where it is put.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// The text, or its start with `…` if it is too long. Its length is in UTF-16 units, as Slack may count it.
 pub(crate) fn shortened(text: &str, units: usize) -> String {
     if text.encode_utf16().count() <= units {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::format::{Address, Consequence, Format, Outgoing, Probe, ProbeTarget, RateLimited, Verdict, body};
-use super::shown::{Counted, ShownFields, shortened};
+use super::shown::{Counted, ShownFields, on_one_line, shortened};
 use crate::attempt::{Class, Failure, Reply, judge};
 use crate::event::EventType;
 use crate::limits;
@@ -120,11 +120,14 @@ impl Headline {
         let happened = match event_type {
             EventType::IncidentOpened => "is down".to_owned(),
             EventType::IncidentUpdated => {
-                format!("is being worked on: {}", shortened(&shown.status, limits::SLACK_NAME_CHARS))
+                format!(
+                    "is being worked on: {}",
+                    shortened(&on_one_line(&shown.status), limits::SLACK_NAME_CHARS)
+                )
             }
             EventType::IncidentResolved => "is up again".to_owned(),
         };
-        let monitor = shortened(&shown.monitor_name, limits::SLACK_NAME_CHARS);
+        let monitor = shortened(&on_one_line(&shown.monitor_name), limits::SLACK_NAME_CHARS);
         Self { sign: sign(event_type), monitor, happened }
     }
 }
@@ -192,11 +195,15 @@ pub(crate) enum Line {
 /// The message for a notification. Slack shows the blocks in the channel, and the text in a phone's notification.
 pub(crate) fn notice(notice: &Notice) -> Bytes {
     let Notice { sign, headline, lines, link: (page, action) } = notice;
-    let mut text = format!("{sign} {}", escaped(headline));
+    let headline = on_one_line(headline);
+    let mut text = format!("{sign} {}", escaped(&headline));
     let mut blocks = vec![plain(&format!("{sign} {headline}"))];
     for line in lines {
         let (words, block) = match line {
-            Line::Words(words) => (escaped(words), plain(words)),
+            Line::Words(words) => {
+                let words = on_one_line(words);
+                (escaped(&words), plain(&words))
+            }
             Line::Time(name, at) => {
                 let line = format!("{name}: {}", date(&at.to_string()));
                 (line.clone(), verbatim(&line))
@@ -273,5 +280,29 @@ fn verdict(reply: &Reply) -> Verdict {
             });
             Verdict::Failed(failure, Consequence::Retry)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A description may have line breaks, and a receiver's words anything. Neither adds a line of its own to a message.
+    #[test]
+    fn words_of_others_stay_on_their_line() {
+        let said = "503\n\u{85}*All webhooks are resumed*\u{9b}31m\u{7}<!channel>";
+        let news = Notice {
+            sign: ":warning:",
+            headline: format!("{said} fails"),
+            lines: vec![Line::Words(said.to_owned())],
+            link: ("https://here/dashboard".to_owned(), "See"),
+        };
+        let message: Value = serde_json::from_slice(&notice(&news)).unwrap();
+        let mut texts = vec![message["text"].as_str().unwrap().replace('\n', " ")];
+        for block in message["blocks"].as_array().unwrap() {
+            texts.push(block["text"]["text"].as_str().unwrap().to_owned());
+        }
+        assert!(texts.iter().all(|text| !text.chars().any(char::is_control)), "{texts:#?}");
+        assert_eq!(message["text"].as_str().unwrap().lines().count(), 3, "{message:#}");
     }
 }

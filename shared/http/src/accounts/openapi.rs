@@ -52,8 +52,8 @@ pub(crate) fn operations() -> Vec<Operation> {
             )
             .answers::<AccountView<'_>>(200, "The changed account.", &account())
             .conflicts(
-                &["webhook_outside_domains"],
-                "A registered webhook has a domain that is not on the new list.",
+                &["webhook_outside_domains", "slack_url_outside_domains"],
+                "A registered webhook or the Slack channel has a domain that is not on the new list.",
             ),
         operation("post", "/v1/account/slack/test", "testSlack", "Send a test message to the Slack channel")
             .by(Action::Manage)

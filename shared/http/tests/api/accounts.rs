@@ -82,3 +82,18 @@ async fn a_restriction_that_leaves_a_webhook_outside_is_a_conflict() {
     let body = json!({ "allowed_domains": ["elsewhere.net"] });
     world.admin().patch("/v1/account", &body).await.refused(409, "webhook_outside_domains");
 }
+
+#[tokio::test]
+async fn the_restriction_binds_the_slack_channel_too() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let slack = |host: &str| json!({ "slack_url": format!("https://{host}/services/T/B/x") });
+    admin.patch("/v1/account", &json!({ "allowed_domains": ["example.com"] })).await.expect(StatusCode::OK);
+    admin.patch("/v1/account", &slack("hooks.slack.com")).await.names(&["/slack_url"]);
+    let both = json!({ "allowed_domains": ["hooks.slack.com"], "slack_url": "https://hooks.slack.com/services/T/B/x" });
+    admin.patch("/v1/account", &both).await.expect(StatusCode::OK);
+    let without = json!({ "allowed_domains": ["example.com"] });
+    admin.patch("/v1/account", &without).await.refused(409, "slack_url_outside_domains");
+    let moved = json!({ "allowed_domains": ["example.com"], "slack_url": null });
+    admin.patch("/v1/account", &moved).await.expect(StatusCode::OK);
+}

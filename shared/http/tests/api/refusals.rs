@@ -225,3 +225,27 @@ async fn a_compressed_body_is_an_unsupported_encoding_and_a_byte_order_mark_is_n
         assert!(zipped.contains("gzip"), "{zipped}");
     }
 }
+
+/// 62 KiB of wrong fields once got an answer of 1.6 MiB.
+#[tokio::test]
+async fn the_errors_of_an_answer_are_bounded() {
+    let world = World::new().await;
+    let unknown: Vec<String> = (0..7_000).map(|n| format!("\"{n}\":0")).collect();
+    let many = format!("{{{}}}", unknown.join(","));
+    let groups: Vec<String> = (0..500).map(|_| "\"\"".to_owned()).collect();
+    let lists = format!("{{\"url\":\"x\",\"events\":[{0}],\"monitor_groups\":[{0}]}}", groups.join(","));
+    for (method, path, body) in [
+        ("POST", "/v1/webhooks", &many),
+        ("POST", "/v1/webhooks", &lists),
+        ("PATCH", "/v1/account", &many),
+        ("POST", "/v1/keys", &many),
+    ] {
+        let problem = world.admin().call(method, path, body.clone()).await.refused(422, "invalid_fields");
+        let errors = problem["errors"].as_array().unwrap();
+        assert!(errors.len() <= limits::ERRORS_SHOWN + 1, "{path}: {} errors", errors.len());
+        if body == &many {
+            let last = errors.last().unwrap()["detail"].as_str().unwrap();
+            assert!(last.contains("more"), "{last}");
+        }
+    }
+}

@@ -87,7 +87,7 @@ async fn headers_are_kept_as_text_where_they_fit() {
     let head = "HTTP/1.1 503 Slow\r\nX-Request-Id: 7f3a\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n";
     let long =
         format!("X-Long: {}\r\nX-Fits: {}\r\n", "x".repeat(RESPONSE_HEADERS_KEPT_BYTES), "y".repeat(900));
-    let rest = "X-Too-Long-By-Now: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\nX-E: \u{e9}\r\nContent-Length: 0\r\n\r\n";
+    let rest = "X-Too-Long-By-Now: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\nX-E: \u{e9}\r\nX-C1: a\u{c2}\u{9b}b\r\nContent-Length: 0\r\n\r\n";
     let mut words = format!("{head}{long}").into_bytes();
     words.extend(rest.chars().map(|c| c as u8));
     let kept = reply(with_words(words.leak()).await).headers;
@@ -99,6 +99,8 @@ async fn headers_are_kept_as_text_where_they_fit() {
         ("set-cookie", "b=2"),
         ("x-fits", &fits),
         ("x-e", "\u{fffd}"),
+        // A control character of C1, which a terminal would obey.
+        ("x-c1", "a\u{fffd}b"),
         ("content-length", "0"),
     ];
     assert_eq!(kept, expected);
