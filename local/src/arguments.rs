@@ -127,6 +127,10 @@ pub(crate) struct KeysOptions {
     /// runs. Without it, the command calls the API.
     #[arg(long, env = "STATUSPULSE_DATA", value_name = "FOLDER", global = true)]
     pub(crate) data: Option<PathBuf>,
+    /// The account. With --data: of a new key, by name or id, for example acme; a new name makes a new account. Over the
+    /// API: the id of any account, with an operator's key. By default the account of the key.
+    #[arg(long, global = true)]
+    pub(crate) account: Option<String>,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
     #[command(subcommand)]
@@ -137,10 +141,6 @@ pub(crate) struct KeysOptions {
 pub(crate) enum KeysCommand {
     /// Create a key and print it on standard output, and nothing else. The key is shown only once.
     Create {
-        /// The name of the account, for example acme. It is created if it is new. Only with --data, and not for the
-        /// role operator.
-        #[arg(long)]
-        account: Option<String>,
         /// What the key may do.
         #[arg(long)]
         role: RoleArgument,

@@ -26,16 +26,19 @@ pub(crate) async fn run(options: KeysOptions) -> Result<()> {
             "neither a data folder nor a server: set STATUSPULSE_DATA or use --data, or set STATUSPULSE_URL and \
              STATUSPULSE_KEY"
         );
-        return api::keys::run(&options.server, options.command).await;
+        return api::keys::run(&options.server, options.account.as_deref(), options.command).await;
     };
     ensure!(!options.server.json, "--json is only for the API: omit --data, and unset STATUSPULSE_DATA");
     let mut out = std::io::stdout();
+    if !matches!(options.command, KeysCommand::Create { .. }) {
+        ensure!(options.account.is_none(), "with --data, --account is only for `keys create`");
+    }
     match options.command {
-        KeysCommand::Create { account, role, name, new } => {
+        KeysCommand::Create { role, name, new } => {
             if !new {
                 exists(&data).context("nothing was created; --new makes the folder")?;
             }
-            let key = create(&data, account.as_deref(), role.into(), name.as_deref()).await?;
+            let key = create(&data, options.account.as_deref(), role.into(), name.as_deref()).await?;
             writeln!(out, "{}", key.reveal())?;
         }
         KeysCommand::List => {
@@ -73,16 +76,24 @@ pub(crate) async fn create(
     let store = open(data)?;
     let key = match account {
         None => new_key(&store, None, role, name).await?,
-        Some(account) => match store.accounts_by_name(account)?.as_slice() {
+        Some(account) => match accounts(&store, account).await?.as_slice() {
             [] => new_account(&store, account, role, name).await?,
             [known] => new_key(&store, Some(known.id), role, name).await?,
             several => {
-                bail!("{} accounts are named {account:?}; create the key through the API", several.len())
+                let ids: Vec<_> = several.iter().map(|one| one.id.to_string()).collect();
+                bail!("several accounts are named {account:?}; give one of their ids: {}", ids.join(", "))
             }
         },
     };
     store.durable().await?;
     Ok(key)
+}
+
+/// The accounts with this name, or the one with this id.
+async fn accounts(store: &Embedded, name_or_id: &str) -> Result<Vec<Account>> {
+    let Ok(id) = name_or_id.parse() else { return Ok(store.accounts_by_name(name_or_id)?) };
+    let found = store.account(id).await?;
+    found.map(|account| vec![account]).with_context(|| format!("there is no account {id}"))
 }
 
 async fn new_key(

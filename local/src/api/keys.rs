@@ -6,35 +6,44 @@ use statuspulse_core::access::Role;
 
 use super::arguments::ServerOptions;
 use super::client::Call;
-use super::operations::{CREATE_KEY, LIST_KEYS, REVOKE_KEY};
+use super::operations::{
+    CREATE_KEY, CREATE_KEY_OF_ACCOUNT, LIST_KEYS, LIST_KEYS_OF_ACCOUNT, Operation, REVOKE_KEY,
+    REVOKE_KEY_OF_ACCOUNT,
+};
 use super::session::Session;
 use super::terminal::{Terminal, line};
 use crate::arguments::KeysCommand;
 
-/// Runs the command for the account of the key that the environment names.
-pub(crate) async fn run(server: &ServerOptions, command: KeysCommand) -> Result<()> {
+/// Runs the command for the account of the key that the environment names, or for any account with an operator's key.
+pub(crate) async fn run(server: &ServerOptions, account: Option<&str>, command: KeysCommand) -> Result<()> {
     let session = Session::new(server)?;
     match command {
-        KeysCommand::Create { account, role, name, new } => {
+        KeysCommand::Create { role, name, new } => {
             ensure!(!new, "--new needs --data: it makes a data folder");
-            ensure!(
-                account.is_none(),
-                "--account needs --data: over the API a key is of the account that creates it"
-            );
-            create(&session, Role::from(role), name.as_deref()).await
+            let call = either(account, &CREATE_KEY, &CREATE_KEY_OF_ACCOUNT);
+            create(&session, call, Role::from(role), name.as_deref()).await
         }
-        KeysCommand::List => session.list(|| Call::to(&LIST_KEYS), None).await,
+        KeysCommand::List => session.list(|| either(account, &LIST_KEYS, &LIST_KEYS_OF_ACCOUNT), None).await,
         KeysCommand::Revoke { key } => {
-            session.client.send(Call::to(&REVOKE_KEY).of(&key)).await?;
+            let call = either(account, &REVOKE_KEY, &REVOKE_KEY_OF_ACCOUNT);
+            session.client.send(call.of(&key)).await?;
             Ok(session.terminal.done(&format!("{key} is revoked"))?)
         }
     }
 }
 
+/// A call of the operation for the key's own account, or of the one for any account.
+fn either<'a>(account: Option<&'a str>, of_own: &'static Operation, of_any: &'static Operation) -> Call<'a> {
+    match account {
+        None => Call::to(of_own),
+        Some(account) => Call::to(of_any).of(account),
+    }
+}
+
 /// Prints the key alone, as with a data folder.
-async fn create(session: &Session, role: Role, name: Option<&str>) -> Result<()> {
+async fn create(session: &Session, call: Call<'_>, role: Role, name: Option<&str>) -> Result<()> {
     let body = json!({ "role": role.name(), "name": name }).to_string();
-    let answer = session.client.send(Call::to(&CREATE_KEY).body(body)).await?;
+    let answer = session.client.send(call.body(body)).await?;
     let text = match session.terminal {
         Terminal::Json => &answer.text,
         Terminal::Tables => answer.value["key"].as_str().context("the answer has no key")?,

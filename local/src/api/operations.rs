@@ -50,6 +50,9 @@ pub(super) static PUBLISH: Operation = post("/v1/events", &views::PUBLISHED);
 pub(super) static LIST_KEYS: Operation = get("/v1/keys", &views::KEYS);
 pub(super) static CREATE_KEY: Operation = post("/v1/keys", &views::CREATED_KEY);
 pub(super) static REVOKE_KEY: Operation = delete("/v1/keys/{id}");
+pub(super) static LIST_KEYS_OF_ACCOUNT: Operation = get("/v1/accounts/{id}/keys", &views::KEYS);
+pub(super) static CREATE_KEY_OF_ACCOUNT: Operation = post("/v1/accounts/{id}/keys", &views::CREATED_KEY);
+pub(super) static REVOKE_KEY_OF_ACCOUNT: Operation = delete("/v1/accounts/{id}/keys/{key_id}");
 
 #[cfg(test)]
 mod tests;

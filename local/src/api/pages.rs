@@ -28,9 +28,9 @@ impl List {
 }
 
 /// Reads pages until there are `limit` entries, or all of them. `call` makes the call of a page.
-pub(super) async fn read(
+pub(super) async fn read<'a>(
     client: &Client,
-    call: impl Fn() -> Call<'static>,
+    call: impl Fn() -> Call<'a>,
     limit: Option<usize>,
 ) -> Result<List> {
     let limit = limit.unwrap_or(usize::MAX);

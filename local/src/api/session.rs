@@ -31,7 +31,7 @@ impl Session {
     }
 
     /// Reads and shows the first `limit` entries of a list, or all. `call` makes the call of a page.
-    pub(super) async fn list(&self, call: impl Fn() -> Call<'static>, limit: Option<usize>) -> Result<()> {
+    pub(super) async fn list<'a>(&self, call: impl Fn() -> Call<'a>, limit: Option<usize>) -> Result<()> {
         let list = pages::read(&self.client, &call, limit).await?;
         if let Some(view) = call().view() {
             self.terminal.list(view, &list)?;

@@ -381,8 +381,28 @@ async fn keys_are_managed_over_the_api_without_a_data_folder() {
     let created = shell.json(&["keys", "create", "--role", "publisher"]).await;
     assert!(text(&created, "key").starts_with("spk_"), "{created}");
 
-    let refused = shell.run(&["keys", "create", "--role", "viewer", "--account", "Acme"]).await.refused();
-    assert!(refused.contains("--data"), "{refused}");
+    // An operator does the same for any account.
+    let account = text(&shell.program.api(&shell.key).get("/v1/account").await.expect(200), "id");
+    let operator = shell.home.operator_key().await;
+    let operated = async |arguments: &[&str]| {
+        let mut command = shell.command(&["keys", "--account", &account]);
+        command.args(arguments).env("STATUSPULSE_KEY", &operator);
+        Ended::of(command).await.succeeded()
+    };
+    let made = operated(&["create", "--role", "admin", "--name", "owner"]).await;
+    shell.program.api(made.trim()).get("/v1/webhooks").await.expect(200);
+    let listed = operated(&["list"]).await;
+    let id = listed
+        .lines()
+        .find(|line| line.ends_with("owner"))
+        .expect(&listed)
+        .split_whitespace()
+        .next()
+        .unwrap();
+    assert_eq!(operated(&["revoke", id]).await, format!("{id} is revoked\n"));
+    shell.program.api(made.trim()).get("/v1/webhooks").await.expect(401);
+    let refused = shell.run(&["keys", "list", "--account", &account]).await.refused();
+    assert!(refused.contains("403") || refused.contains("may not do this"), "{refused}");
     let data = shell.home.data();
     let refused = shell.run(&["keys", "list", "--json", "--data", data.to_str().unwrap()]).await.refused();
     assert!(refused.contains("STATUSPULSE_DATA"), "{refused}");

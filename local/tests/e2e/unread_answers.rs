@@ -36,10 +36,12 @@ type Case = (&'static str, &'static str, Before);
 const ALERT: &str =
     r#"{"alerts":[{"status":"firing","fingerprint":"aa","startsAt":"2026-01-01T00:00:00Z"}]}"#;
 
-const API: [Case; 25] = [
+const API: [Case; 27] = [
     ("POST /v1/accounts", r#"{"name":"Made by {url}"}"#, Delivered),
     ("PATCH /v1/account", r#"{"slack_url":null}"#, Delivered),
     ("PATCH /v1/accounts/{id}/quotas", r#"{"webhooks_per_host":7}"#, Delivered),
+    ("POST /v1/accounts/{id}/keys", r#"{"role":"viewer"}"#, Delivered),
+    ("DELETE /v1/accounts/{id}/keys/{key_id}", "", Delivered),
     ("POST /v1/account/slack/test", "{}", Delivered),
     ("POST /v1/dashboard-sessions", "{}", Delivered),
     ("POST /v1/keys", r#"{"role":"viewer"}"#, Delivered),
@@ -226,12 +228,13 @@ impl Account {
     async fn call(&self, stage: &Stage<'_>, (route, body, _): Case, caller: Caller) {
         let (method, path) = route.split_once(' ').unwrap();
         let id = match path {
-            path if path.contains("/keys/") => &self.spare,
             path if path.contains("/accounts/") => &self.account,
+            path if path.contains("/keys/") => &self.spare,
             _ => &self.webhook,
         };
         let path = path
             .replace("{id}", id)
+            .replace("{key_id}", &self.spare)
             .replace("{delivery_id}", &self.delivery)
             .replace("{delivery}", &self.delivery);
         let is_page = path.starts_with("/dashboard/");

@@ -282,3 +282,52 @@ async fn lists_are_paged_by_cursors_that_are_good_for_their_own_list_alone() {
         assert_eq!(world.get(&format!("{path}?limit={limit}")).await.refused(), ["limit"]);
     }
 }
+
+/// A thief has an admin key, and uses it first.
+#[tokio::test]
+async fn a_stolen_admin_key_that_revokes_all_others_is_evicted_by_the_operator() {
+    let world = World::new().await;
+    let hook = world.register(URL).await;
+    let account = text(&world.get("/v1/account").await.expect(200)["id"]).to_owned();
+    let made = world.post("/v1/keys", &json!({"role": "admin", "name": "laptop"})).await.expect(201);
+    let (thief, stolen) = (world.with_key(text(&made["key"])), text(&made["id"]).to_owned());
+    let keys = thief.get("/v1/keys").await.expect(200);
+    for key in keys["data"].as_array().unwrap().iter().filter(|key| key["id"] != stolen.as_str()) {
+        thief.delete(&format!("/v1/keys/{}", text(&key["id"]))).await.expect(204);
+    }
+    assert_eq!(world.get("/v1/account").await.problem(401), "unauthenticated");
+    world.clock.pass(SECOND);
+    // The thief cannot shut the door behind itself.
+    assert_eq!(thief.delete(&format!("/v1/keys/{stolen}")).await.problem(409), "last_admin_key");
+
+    let of_account = format!("/v1/accounts/{account}/keys");
+    let listed = world.operator.get(&of_account).await.expect(200);
+    let is_valid = |key: &&Value| key["revoked_at"].is_null();
+    let left: Vec<_> = listed["data"].as_array().unwrap().iter().filter(is_valid).collect();
+    assert_eq!((left.len(), &left[0]["name"]), (1, &json!("laptop")), "it is the stolen one");
+    let fresh =
+        world.operator.post(&of_account, &json!({"role": "admin", "name": "owner"})).await.expect(201);
+    world.clock.pass(SECOND);
+    world.operator.delete(&format!("{of_account}/{stolen}")).await.expect(204);
+    assert_eq!(thief.get("/v1/account").await.problem(401), "unauthenticated");
+
+    let owner = world.with_key(text(&fresh["key"]));
+    assert_eq!(owner.get(&format!("/v1/webhooks/{}", hook.id)).await.expect(200)["status"], "active");
+    let event =
+        json!({"account_id": account, "payload": serde_json::from_str::<Value>(&opened("A")).unwrap()});
+    world.operator.post("/v1/events", &event).await.expect(202);
+    world.run_until_idle().await;
+    assert_eq!(world.attempts(URL).len(), 1, "nothing was lost");
+    let log = owner.get("/v1/audit-log?limit=3").await.expect(200);
+    let said: Vec<_> = log["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (&entry["action"], &entry["by"]["kind"]))
+        .collect();
+    assert_eq!(
+        said[..2],
+        [(&json!("key.revoked"), &json!("operator")), (&json!("key.created"), &json!("operator"))]
+    );
+    assert_eq!(said[2].1, "key", "the thief's last act");
+}

@@ -76,8 +76,8 @@ pub enum Role {
     Publisher,
     /// Only reads an account.
     Viewer,
-    /// Belongs to no account. Creates accounts, sets their quotas, and publishes for any of them, but cannot read their
-    /// data.
+    /// Belongs to no account. Creates accounts, sets their quotas, manages their keys, and publishes for any of them, but
+    /// cannot read their data.
     Operator,
 }
 
@@ -103,7 +103,10 @@ impl Role {
             }
             Role::Publisher => matches!(action, Action::Publish | Action::PublishAlerts),
             Role::Viewer => action == Action::Read,
-            Role::Operator => matches!(action, Action::Publish | Action::CreateAccount | Action::SetQuotas),
+            Role::Operator => matches!(
+                action,
+                Action::Publish | Action::CreateAccount | Action::SetQuotas | Action::ManageKeys
+            ),
         }
     }
 }
@@ -258,6 +261,8 @@ pub enum Action {
     CreateAccount,
     /// Set what an account may use.
     SetQuotas,
+    /// Create, list and revoke the keys of any account.
+    ManageKeys,
 }
 
 /// The caller: the holder of a valid key.

@@ -107,8 +107,14 @@ pub trait Accounts: Send + Sync {
     /// The account's keys, oldest first.
     async fn keys(&self, account: AccountId) -> PortResult<Vec<ApiKey>>;
     /// Marks the key of the entry's account as revoked at its time, and stores the entry if it was not revoked before.
-    /// Returns `false` if the account has no key with this id.
-    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool>;
+    /// Returns `false` if the account has no key with this id. With the version of the account that was read, this is a
+    /// compare-and-set of the account, whose version it increments.
+    async fn revoke_key(
+        &self,
+        key: KeyId,
+        entry: &AccountEntry,
+        version: Option<u64>,
+    ) -> PortResult<Result<bool, Conflict>>;
     /// Remembers that the key was used. Of several calls at almost the same time one may count.
     async fn remember_use(&self, key: &ApiKey, now: Timestamp) -> PortResult<()>;
     /// Stores what a call has drawn. If an equal call has stored a draw that is not [over](Draw::is_over), returns that one.

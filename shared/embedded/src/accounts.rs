@@ -105,19 +105,30 @@ impl Accounts for Embedded {
         self.readers.long(account, "listing keys", read).await
     }
 
-    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool> {
+    async fn revoke_key(
+        &self,
+        key: KeyId,
+        entry: &AccountEntry,
+        read: Option<u64>,
+    ) -> PortResult<Result<bool, Conflict>> {
         let (entry, account) = (entry.clone(), entry.account_id);
         let work = move |connection: &Connection| {
+            if let Some(read) = read {
+                let sql = "UPDATE accounts SET version = version + 1 WHERE id = ?1 AND version = ?2";
+                if connection.prepare_cached(sql)?.execute((account.to_bytes(), version(read)))? == 0 {
+                    return Ok(Err(Conflict));
+                }
+            }
             let sql =
                 "UPDATE keys SET revoked_at = ?3 WHERE account_id = ?1 AND id = ?2 AND revoked_at IS NULL";
             let (owner, id) = (account.to_bytes(), key.to_bytes());
             let changed = connection.prepare_cached(sql)?.execute((owner, id, millis(entry.at)))?;
             if changed == 1 {
                 insert_entry(connection, &entry)?;
-                return Ok(true);
+                return Ok(Ok(true));
             }
             let known = "SELECT 1 FROM keys WHERE account_id = ?1 AND id = ?2";
-            connection.prepare_cached(known)?.exists((owner, id))
+            connection.prepare_cached(known)?.exists((owner, id)).map(Ok)
         };
         self.writer.write(Some(account), "revoking a key", work, |_| {}).await
     }

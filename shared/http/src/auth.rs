@@ -31,6 +31,9 @@ pub(crate) struct CreatesAccounts(pub(crate) Caller);
 /// A caller with the right to set what accounts may use.
 pub(crate) struct SetsQuotas(pub(crate) Caller);
 
+/// A caller with the right to manage the keys of any account.
+pub(crate) struct ManagesKeys(pub(crate) Caller);
+
 /// The caller's key as text, not yet checked; the use case checks it.
 pub(crate) struct KeyOf(pub(crate) String);
 
@@ -99,6 +102,19 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
         let caller = caller(parts, state).await?;
         caller.may(Action::SetQuotas)?;
+        Ok(Self(caller))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ManagesKeys
+where
+    Arc<Admin>: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
+        let caller = caller(parts, state).await?;
+        caller.may(Action::ManageKeys)?;
         Ok(Self(caller))
     }
 }

@@ -86,7 +86,11 @@ fn how_many_fit(deliveries: &[Delivery]) -> usize {
     deliveries.iter().take_while(fits).count().max(1).min(deliveries.len())
 }
 
-async fn show(State(api): State<Api>, Reads(account): Reads, Ids(webhook, id): Ids) -> Answer {
+async fn show(
+    State(api): State<Api>,
+    Reads(account): Reads,
+    Ids(webhook, id): Ids<WebhookId, DeliveryId>,
+) -> Answer {
     let delivery = api.admin.delivery(account, webhook, id).await?;
     Ok(Json(DeliveryView::of(&delivery)).into_response())
 }
@@ -99,7 +103,7 @@ async fn show_by_id(State(api): State<Api>, Reads(account): Reads, Id(id): Id<De
 async fn redeliver(
     State(api): State<Api>,
     Manages(by): Manages,
-    Ids(webhook, id): Ids,
+    Ids(webhook, id): Ids<WebhookId, DeliveryId>,
     body: Body,
 ) -> Answer {
     api.admin.delivery(by.account_id, webhook, id).await?;

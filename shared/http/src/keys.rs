@@ -1,32 +1,37 @@
-//! `/v1/keys`: the API keys of an account. The key itself is only in the answer that creates it.
+//! `/v1/keys`: the API keys of the caller's account; `/v1/accounts/{id}/keys`: those of any account, for operators. The key
+//! itself is only in the answer that creates it.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
-use statuspulse_core::access::ApiKey;
+use statuspulse_core::access::{ApiKey, KeyText};
 use statuspulse_core::admin::commands::NewKey;
 use statuspulse_core::error::Result;
 use statuspulse_core::fields::Fields;
-use statuspulse_core::ids::KeyId;
+use statuspulse_core::ids::{AccountId, KeyId};
 use utoipa::ToSchema;
 
-use crate::auth::{Manages, Reads};
+use crate::auth::{Manages, ManagesKeys, Reads};
 use crate::idempotency::once;
 use crate::openapi::wire;
 use crate::page::List;
-use crate::path::Id;
+use crate::path::{Id, Ids};
 use crate::query::Query;
 use crate::{Answer, Api, body};
 
 pub(crate) mod openapi;
 
 pub(crate) fn routes() -> Router<Api> {
-    Router::new().route("/v1/keys", post(create).get(list)).route("/v1/keys/{id}", delete(revoke))
+    Router::new()
+        .route("/v1/keys", post(create).get(list))
+        .route("/v1/keys/{id}", delete(revoke))
+        .route("/v1/accounts/{id}/keys", post(create_of).get(list_of))
+        .route("/v1/accounts/{id}/keys/{key_id}", delete(revoke_of))
 }
 
 async fn create(State(api): State<Api>, Manages(by): Manages, headers: HeaderMap, body: Body) -> Answer {
@@ -35,17 +40,55 @@ async fn create(State(api): State<Api>, Manages(by): Manages, headers: HeaderMap
     let once = once(&api, by.account_id.to_bytes(), "POST /v1/keys", &headers, &body).await?;
     let asked = NewKey { once, ..asked };
     let (key, text) = api.admin.create_key(by, asked).await?;
-    let view = CreatedView { key: text.reveal(), shown: KeyView::of(&key) };
-    Ok((StatusCode::CREATED, Json(view)).into_response())
+    Ok(created(&key, &text))
+}
+
+async fn create_of(
+    State(api): State<Api>,
+    ManagesKeys(caller): ManagesKeys,
+    Id(account): Id<AccountId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = body::read(body).await?;
+    let asked = new_key(&body)?;
+    let operator = caller.key_id.map_or([0; 16], KeyId::to_bytes);
+    let call = format!("POST /v1/accounts/{account}/keys");
+    let once = once(&api, operator, &call, &headers, &body).await?;
+    let (key, text) = api.admin.create_key_of(caller, account, NewKey { once, ..asked }).await?;
+    Ok(created(&key, &text))
+}
+
+fn created(key: &ApiKey, text: &KeyText) -> Response {
+    let view = CreatedView { key: text.reveal(), shown: KeyView::of(key) };
+    (StatusCode::CREATED, Json(view)).into_response()
 }
 
 /// Oldest first. The list is paged, because it includes revoked keys, whose number is not limited.
 async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
-    let mut query = Query::of(query.as_deref());
+    page(&api, account, query.as_deref(), api.admin.keys(account)).await
+}
+
+async fn list_of(
+    State(api): State<Api>,
+    ManagesKeys(caller): ManagesKeys,
+    Id(account): Id<AccountId>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    page(&api, account, query.as_deref(), api.admin.keys_of(caller, account)).await
+}
+
+async fn page(
+    api: &Api,
+    account: AccountId,
+    query: Option<&str>,
+    keys: impl Future<Output = Result<Vec<ApiKey>>>,
+) -> Answer {
+    let mut query = Query::of(query);
     let list = List::new(&api.cursor_key, account, "keys");
     let requested = list.page_request(&mut query);
     query.finish()?;
-    let keys = api.admin.keys(account).await?;
+    let keys = keys.await?;
     let after = requested.after.map(KeyId::from_bytes);
     let mut rest = keys.iter().filter(|key| after.is_none_or(|after| key.id > after));
     let data: Vec<_> = rest.by_ref().take(requested.limit).map(KeyView::of).collect();
@@ -55,6 +98,15 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
 
 async fn revoke(State(api): State<Api>, Manages(by): Manages, Id(id): Id<KeyId>) -> Answer {
     api.admin.revoke_key(by, id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn revoke_of(
+    State(api): State<Api>,
+    ManagesKeys(caller): ManagesKeys,
+    Ids(account, id): Ids<AccountId, KeyId>,
+) -> Answer {
+    api.admin.revoke_key_of(caller, account, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -12,8 +12,8 @@ use crate::problem::Refusal;
 /// The id in a path with one id.
 pub(crate) struct Id<T>(pub(crate) T);
 
-/// The ids in a path with a webhook and a delivery.
-pub(crate) struct Ids(pub(crate) WebhookId, pub(crate) DeliveryId);
+/// The ids in a path with two, such as a webhook and a delivery.
+pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
 
 /// The name of the object that an id identifies, for error texts.
 pub(crate) trait Named: FromStr {
@@ -46,13 +46,13 @@ impl<S: Sync + Send, T: Named> FromRequestParts<S> for Id<T> {
     }
 }
 
-impl<S: Sync + Send> FromRequestParts<S> for Ids {
+impl<S: Sync + Send, A: Named, B: Named> FromRequestParts<S> for Ids<A, B> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let Path((webhook, delivery)) = path.map_err(|_| unknown::<WebhookId>())?;
-        Ok(Self(parse(&webhook)?, parse(&delivery)?))
+        let Path((first, second)) = path.map_err(|_| unknown::<A>())?;
+        Ok(Self(parse(&first)?, parse(&second)?))
     }
 }
 

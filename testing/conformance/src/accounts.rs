@@ -90,31 +90,35 @@ pub(crate) async fn a_revoked_key_is_still_found_and_says_since_when(stage: Stag
     assert!(
         !stage
             .store
-            .revoke_key(viewer.id, &revoked_key(stranger, viewer.id, (first, Actor::OWNER)))
+            .revoke_key(viewer.id, &revoked_key(stranger, viewer.id, (first, Actor::OWNER)), None)
             .await
+            .unwrap()
             .unwrap()
     );
     let unknown = KeyId::new(first, stage.dice());
     assert!(
         !stage
             .store
-            .revoke_key(unknown, &revoked_key(account.id, unknown, (first, Actor::OWNER)))
+            .revoke_key(unknown, &revoked_key(account.id, unknown, (first, Actor::OWNER)), None)
             .await
+            .unwrap()
             .unwrap()
     );
     assert!(
         stage
             .store
-            .revoke_key(viewer.id, &revoked_key(account.id, viewer.id, (first, Actor::OWNER)))
+            .revoke_key(viewer.id, &revoked_key(account.id, viewer.id, (first, Actor::OWNER)), None)
             .await
+            .unwrap()
             .unwrap()
     );
     stage.pass(Duration::from_secs(60));
     assert!(
         stage
             .store
-            .revoke_key(viewer.id, &revoked_key(account.id, viewer.id, (stage.now(), Actor::OWNER)))
+            .revoke_key(viewer.id, &revoked_key(account.id, viewer.id, (stage.now(), Actor::OWNER)), None)
             .await
+            .unwrap()
             .unwrap()
     );
 
@@ -157,8 +161,9 @@ pub(crate) async fn a_key_has_a_name_and_the_time_of_its_last_use(stage: Stage) 
     // A revocation leaves it as it is, and a use does not undo the revocation.
     stage
         .store
-        .revoke_key(key.id, &revoked_key(account.id, key.id, (stage.now(), Actor::OWNER)))
+        .revoke_key(key.id, &revoked_key(account.id, key.id, (stage.now(), Actor::OWNER)), None)
         .await
+        .unwrap()
         .unwrap();
     stage.pass(limits::KEY_USE_EVERY);
     stage.store.remember_use(&key, stage.now()).await.unwrap();
@@ -210,7 +215,7 @@ pub(crate) async fn a_change_of_an_account_or_a_key_stands_in_its_audit_log(stag
     for again in [false, true] {
         stage.pass(Duration::from_secs(1));
         let revoked = revoked_key(account.id, key.id, (stage.now(), by));
-        assert!(stage.store.revoke_key(key.id, &revoked).await.unwrap());
+        assert!(stage.store.revoke_key(key.id, &revoked, None).await.unwrap().unwrap());
         if !again {
             expected.push(revoked);
         }
@@ -333,4 +338,24 @@ fn updated(account: &Account) -> AccountEntry {
         &account.id,
         vec![],
     )
+}
+
+pub(crate) async fn a_revocation_that_depends_on_other_keys_is_refused_after_a_change(stage: Stage) {
+    let account = stage.account("acme");
+    let (one, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), stage.dice());
+    let (two, _) = ApiKey::generate(Some(account.id), Role::Admin, None, stage.now(), stage.dice());
+    stage.store.create_account(&account, &one, &created_account(&account, &one, Actor::OWNER)).await.unwrap();
+    stage.store.create_key(&two, None).await.unwrap();
+    let entry = |key: &ApiKey| revoked_key(account.id, key.id, (stage.now(), Actor::OWNER));
+    let revoke = async |key: &ApiKey, version| {
+        stage.store.revoke_key(key.id, &entry(key), Some(version)).await.unwrap()
+    };
+    // Each revokes the other, after both have read that there are two.
+    assert_eq!(revoke(&one, account.version).await, Ok(true));
+    assert_eq!(revoke(&two, account.version).await, Err(Conflict));
+    let kept = stage.store.key_by_hash(&two.hash).await.unwrap().unwrap();
+    assert_eq!(kept.revoked_at, None, "nothing was written");
+    let version = stage.store.account(account.id).await.unwrap().unwrap().version;
+    assert_eq!(version, account.version + 1);
+    assert_eq!(revoke(&two, version).await, Ok(true));
 }

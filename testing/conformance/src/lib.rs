@@ -91,6 +91,7 @@ fn cases() -> Vec<Case> {
         case!(accounts::a_key_has_a_name_and_the_time_of_its_last_use),
         case!(accounts::a_change_of_an_account_or_a_key_stands_in_its_audit_log),
         case!(accounts::a_repeated_call_finds_what_the_first_one_has_drawn),
+        case!(accounts::a_revocation_that_depends_on_other_keys_is_refused_after_a_change),
         case!(webhooks::a_change_of_a_webhook_stands_in_the_audit_log),
         case!(arrivals::an_account_is_arriving_until_it_has_arrived),
         case!(arrivals::keys_webhooks_and_entries_arrive_as_they_are_and_once),

@@ -43,8 +43,13 @@ impl Accounts for Ports {
     async fn keys(&self, _: AccountId) -> PortResult<Vec<ApiKey>> {
         Ok(vec![])
     }
-    async fn revoke_key(&self, _: KeyId, _: &AccountEntry) -> PortResult<bool> {
-        Ok(false)
+    async fn revoke_key(
+        &self,
+        _: KeyId,
+        _: &AccountEntry,
+        _: Option<u64>,
+    ) -> PortResult<Result<bool, Conflict>> {
+        Ok(Ok(false))
     }
     async fn remember_use(&self, _: &ApiKey, _: Timestamp) -> PortResult<()> {
         Ok(())

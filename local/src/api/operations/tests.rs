@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::api::views::Column;
 
-const ALL: [&Operation; 20] = [
+const ALL: [&Operation; 23] = [
     &LIST_WEBHOOKS,
     &SHOW_WEBHOOK,
     &CREATE_WEBHOOK,
@@ -26,6 +26,9 @@ const ALL: [&Operation; 20] = [
     &LIST_KEYS,
     &CREATE_KEY,
     &REVOKE_KEY,
+    &LIST_KEYS_OF_ACCOUNT,
+    &CREATE_KEY_OF_ACCOUNT,
+    &REVOKE_KEY_OF_ACCOUNT,
 ];
 
 fn document() -> Value {

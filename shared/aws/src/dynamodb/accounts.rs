@@ -154,7 +154,12 @@ impl Accounts for Table {
         self.read_audit_log(account, webhook, after, limit).await
     }
 
-    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool> {
+    async fn revoke_key(
+        &self,
+        key: KeyId,
+        entry: &AccountEntry,
+        version: Option<u64>,
+    ) -> PortResult<Result<bool, Conflict>> {
         let doing = "revoking a key";
         let (account, now) = (entry.account_id, entry.at);
         let revoked = |key| {
@@ -167,20 +172,33 @@ impl Accounts for Table {
         };
         for _ in 0..crate::limits::REVOKE_TRIES {
             let Some(item) = self.get(Key::CredentialOfAccount(Some(account), key), doing).await? else {
-                return Ok(false);
+                return Ok(Ok(false));
             };
             // Whatever else the record has, which only another version may know.
             let hash = KeyHash(readable(item.array("hash"), doing)?);
             self.key_cache.forget(&hash);
             if item.contains_key("revoked_at") {
-                return Ok(true);
+                return Ok(Ok(true));
             }
             let mut writes =
                 vec![revoked(Key::CredentialOfAccount(Some(account), key))?, revoked(Key::Credential(hash))?];
             writes.extend(self.audit_writes(entry)?);
+            if let Some(version) = version {
+                writes.push(self.update_write(Change {
+                    key: Key::Account(account),
+                    update: "SET #version = :next".to_owned(),
+                    condition: "#version = :version".into(),
+                    values: HashMap::from([
+                        (":version".to_owned(), number(version)),
+                        (":next".to_owned(), number(version + 1)),
+                    ]),
+                })?);
+            }
             // Refused: another call revoked it, or a transaction conflicted. Read it again.
-            if self.transact(writes, doing).await?.is_ok() {
-                return Ok(true);
+            match self.transact(writes, doing).await? {
+                Ok(()) => return Ok(Ok(true)),
+                Err(Conflict) if version.is_some() => return Ok(Err(Conflict)),
+                Err(Conflict) => {}
             }
         }
         Err(Unavailable { doing, source: "too many concurrent changes".into() })

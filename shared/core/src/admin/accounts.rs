@@ -137,9 +137,23 @@ impl Admin {
         Ok(TestResult::of(&Slack, &sent))
     }
 
-    /// Creates a key for the account.
+    /// Creates a key for the caller's account.
     pub async fn create_key(&self, by: Manager, asked: NewKey) -> Result<(ApiKey, KeyText)> {
-        let account = by.account_id;
+        self.make_key(by.account_id, by.actor(), asked).await
+    }
+
+    /// Creates a key for any account. Only operators do it.
+    pub async fn create_key_of(
+        &self,
+        caller: Caller,
+        account: AccountId,
+        asked: NewKey,
+    ) -> Result<(ApiKey, KeyText)> {
+        self.check_manages_keys(caller, account).await?;
+        self.make_key(account, caller.actor(), asked).await
+    }
+
+    async fn make_key(&self, account: AccountId, by: Actor, asked: NewKey) -> Result<(ApiKey, KeyText)> {
         let now = self.clock.now();
         let NewKey { role, name, expires_at, once, mut refused } = asked;
         let drawn = self.drawn(once);
@@ -166,7 +180,7 @@ impl Admin {
             return Err(Error::Conflict { code: "too_many_keys", detail });
         }
         let key = ApiKey { name, ..key };
-        let entry = created_key(account, &key, by.actor());
+        let entry = created_key(account, &key, by);
         self.accounts.create_key(&key, Some(&entry)).await?;
         self.tell(&entry).await;
         Ok((key, text))
@@ -177,14 +191,63 @@ impl Admin {
         Ok(self.accounts.keys(account).await?)
     }
 
-    /// Revokes a key. It is refused from the next call on.
+    /// The keys of any account, for operators.
+    pub async fn keys_of(&self, caller: Caller, account: AccountId) -> Result<Vec<ApiKey>> {
+        self.check_manages_keys(caller, account).await?;
+        self.keys(account).await
+    }
+
+    /// Revokes a key of the caller's account. It is refused from the next call on. The last admin key can only be revoked
+    /// by an operator: without one, nobody of the account could make another.
     pub async fn revoke_key(&self, by: Manager, key: KeyId) -> Result<()> {
-        let entry = revoked_key(by.account_id, key, (self.clock.now(), by.actor()));
-        if !self.accounts.revoke_key(key, &entry).await? {
+        let account = by.account_id;
+        loop {
+            // Read before the keys. Each revocation of an admin key changes it, so two cannot take each other for the
+            // one that is left.
+            let version = self.account(account).await?.version;
+            let now = self.clock.now();
+            let (mut is_admin, mut others) = (false, 0);
+            for known in self.accounts.keys(account).await? {
+                if known.role == Role::Admin && known.is_valid(now) {
+                    is_admin |= known.id == key;
+                    others += usize::from(known.id != key);
+                }
+            }
+            if is_admin && others == 0 {
+                let detail = "this is the last valid admin key of the account: create another one first, or ask the operator \
+                              of the deployment";
+                return Err(Error::Conflict { code: "last_admin_key", detail: detail.to_owned() });
+            }
+            let entry = revoked_key(account, key, (now, by.actor()));
+            if let Ok(is_known) = self.accounts.revoke_key(key, &entry, is_admin.then_some(version)).await? {
+                return self.revoked(is_known, &entry).await;
+            }
+        }
+    }
+
+    /// Revokes a key of any account. Only operators do it.
+    pub async fn revoke_key_of(&self, caller: Caller, account: AccountId, key: KeyId) -> Result<()> {
+        self.check_manages_keys(caller, account).await?;
+        let entry = revoked_key(account, key, (self.clock.now(), caller.actor()));
+        loop {
+            if let Ok(is_known) = self.accounts.revoke_key(key, &entry, None).await? {
+                return self.revoked(is_known, &entry).await;
+            }
+        }
+    }
+
+    async fn revoked(&self, is_known: bool, entry: &AccountEntry) -> Result<()> {
+        if !is_known {
             return Err(Error::NotFound("key"));
         }
-        self.tell(&entry).await;
+        self.tell(entry).await;
         Ok(())
+    }
+
+    async fn check_manages_keys(&self, caller: Caller, account: AccountId) -> Result<()> {
+        caller.may(access::Action::ManageKeys)?;
+        let found = self.accounts.account(account).await?;
+        found.map(drop).ok_or(Error::NotFound("account"))
     }
 }
 

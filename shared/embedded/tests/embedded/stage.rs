@@ -77,7 +77,8 @@ impl Stage {
     /// Waits until all submitted writes of the [account] are committed. The writer runs them in order.
     pub(crate) async fn flushed(&self) {
         let key = KeyId::new(self.now(), &*self.dice);
-        self.store.revoke_key(key, &revoked_key(account(), key, (self.now(), Actor::OWNER))).await.unwrap();
+        let entry = revoked_key(account(), key, (self.now(), Actor::OWNER));
+        self.store.revoke_key(key, &entry, None).await.unwrap().unwrap();
     }
 
     pub(crate) fn now(&self) -> Timestamp {

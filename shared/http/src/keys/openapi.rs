@@ -7,7 +7,7 @@ use statuspulse_core::limits;
 use super::{CreatedView, KeyView};
 use crate::idempotency::parameter;
 use crate::openapi::operation::Operation;
-use crate::openapi::wire::{self, KEY, closed, described, or_null, short_text};
+use crate::openapi::wire::{self, ACCOUNT, KEY, closed, described, or_null, short_text};
 
 pub(crate) fn operations() -> Vec<Operation> {
     let operation = |method, path, id, summary| Operation::new("keys", method, path, id, summary);
@@ -37,28 +37,20 @@ pub(crate) fn operations() -> Vec<Operation> {
     });
     let mut shown = key.clone();
     shown["key"] = "spk_p3Xw9Lq0Vb2HsyQe6mJ8cX1rTfLwKd4nPgUaZi7oBx3".into();
+    let wanted = json!({ "role": "publisher", "name": "status page", "expires_at": "2099-12-31T23:59:59Z" });
+    let full = format!(
+        "The account has {} valid keys, which is the maximum; revoke one first. Or the Idempotency-Key was used before \
+         with a different body.",
+        limits::KEYS_PER_ACCOUNT
+    );
     vec![
         operation("post", "/v1/keys", "createKey", "Create a key")
             .describe("The answer contains the key itself, which is not shown again.")
             .by(Action::Manage)
             .parameter(parameter())
-            .body(
-                "NewKey",
-                new,
-                limits::REQUEST_BYTES,
-                &json!({
-                    "role": "publisher", "name": "status page", "expires_at": "2099-12-31T23:59:59Z",
-                }),
-            )
+            .body("NewKey", new.clone(), limits::REQUEST_BYTES, &wanted)
             .answers::<CreatedView<'_>>(201, "The new key.", &shown)
-            .conflicts(
-                &["too_many_keys", "idempotency_key_reused"],
-                &format!(
-                    "The account has {} valid keys, which is the maximum; revoke one first. Or the Idempotency-Key was used \
-                     before with a different body.",
-                    limits::KEYS_PER_ACCOUNT
-                ),
-            ),
+            .conflicts(&["too_many_keys", "idempotency_key_reused"], &full),
         operation("get", "/v1/keys", "listKeys", "List keys")
             .describe("Oldest first, revoked ones included.")
             .by(Action::Read)
@@ -70,6 +62,37 @@ pub(crate) fn operations() -> Vec<Operation> {
             )
             .by(Action::Manage)
             .id::<wire::KeyId>("id", KEY)
-            .answers_nothing("The key was revoked."),
+            .answers_nothing("The key was revoked.")
+            .conflicts(
+                &["last_admin_key"],
+                "It is the last valid admin key of the account. An operator can revoke it.",
+            ),
+        operation("post", "/v1/accounts/{id}/keys", "createKeyOfAccount", "Create a key of any account")
+            .describe("For operators. The answer contains the key itself, which is not shown again.")
+            .by(Action::ManageKeys)
+            .id::<wire::AccountId>("id", ACCOUNT)
+            .parameter(parameter())
+            .body("NewKey", new, limits::REQUEST_BYTES, &wanted)
+            .answers::<CreatedView<'_>>(201, "The new key.", &shown)
+            .conflicts(&["too_many_keys", "idempotency_key_reused"], &full),
+        operation("get", "/v1/accounts/{id}/keys", "listKeysOfAccount", "List the keys of any account")
+            .describe("For operators, who see which keys there are, and nothing else of the account.")
+            .by(Action::ManageKeys)
+            .id::<wire::AccountId>("id", ACCOUNT)
+            .paged()
+            .lists::<KeyView<'_>>("A page of keys.", &key),
+        operation(
+            "delete",
+            "/v1/accounts/{id}/keys/{key_id}",
+            "revokeKeyOfAccount",
+            "Revoke a key of any account",
+        )
+        .describe(
+            "For operators. The last admin key can be revoked, too: create another one for the account.",
+        )
+        .by(Action::ManageKeys)
+        .id::<wire::AccountId>("id", ACCOUNT)
+        .id::<wire::KeyId>("key_id", KEY)
+        .answers_nothing("The key was revoked."),
     ]
 }

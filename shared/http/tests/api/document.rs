@@ -68,6 +68,7 @@ impl Stage {
         let mut path = operation
             .path
             .replace("{id}", id)
+            .replace("{key_id}", &self.key)
             .replace("{delivery_id}", &self.delivery)
             .replace("{page}", "errors");
         for parameter in operation.parameters().iter().filter(|one| one["in"] == "query") {

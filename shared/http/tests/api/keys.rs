@@ -91,3 +91,64 @@ async fn another_accounts_key_cannot_be_revoked() {
     world.admin().delete("/v1/keys/key_none").await.refused(404, "not_found");
     world.with_key(made["key"].as_str().unwrap()).get("/v1/account").await.expect(StatusCode::OK);
 }
+
+#[tokio::test]
+async fn the_last_admin_key_is_revoked_by_operators_alone() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let listed = admin.get("/v1/keys").await.expect(StatusCode::OK);
+    let keys = listed["data"].as_array().unwrap();
+    let admins: Vec<_> = keys.iter().filter(|key| key["role"] == "admin").collect();
+    let [only] = admins[..] else { panic!("one admin key: {keys:?}") };
+    let path = format!("/v1/keys/{}", only["id"].as_str().unwrap());
+    admin.delete(&path).await.refused(409, "last_admin_key");
+    // A key that has expired, or that may do less, is none that is left.
+    let second = admin.post("/v1/keys", &json!({ "role": "admin" })).await.expect(StatusCode::CREATED);
+    admin.post("/v1/keys", &json!({ "role": "viewer" })).await.expect(StatusCode::CREATED);
+    let second = format!("/v1/keys/{}", second["id"].as_str().unwrap());
+    admin.delete(&second).await.expect(StatusCode::NO_CONTENT);
+    admin.delete(&path).await.refused(409, "last_admin_key");
+
+    let account = admin.get("/v1/account").await.expect(StatusCode::OK)["id"].as_str().unwrap().to_owned();
+    let of_account = format!("/v1/accounts/{account}{}", path.strip_prefix("/v1").unwrap());
+    world.operator().delete(&of_account).await.expect(StatusCode::NO_CONTENT);
+    admin.get("/v1/account").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn an_operator_manages_the_keys_of_any_account_and_reads_nothing_else() {
+    let world = World::new().await;
+    let account =
+        world.admin().get("/v1/account").await.expect(StatusCode::OK)["id"].as_str().unwrap().to_owned();
+    let keys = format!("/v1/accounts/{account}/keys");
+    let made = world.operator().post(&keys, &json!({ "role": "viewer", "name": "for support" })).await;
+    let made = made.expect(StatusCode::CREATED);
+    let listed = world.operator().get(&keys).await.expect(StatusCode::OK);
+    assert!(listed["data"].as_array().unwrap().iter().any(|key| key["id"] == made["id"]));
+    assert!(!listed.to_string().contains(made["key"].as_str().unwrap()), "a key is shown once");
+    world.operator().get("/v1/keys").await.refused(403, "forbidden");
+    world.operator().get("/v1/webhooks").await.refused(403, "forbidden");
+    world.operator().post(&keys, &json!({ "role": "operator" })).await.names(&["/role"]);
+    world
+        .operator()
+        .delete(&format!("{keys}/{}", made["id"].as_str().unwrap()))
+        .await
+        .expect(StatusCode::NO_CONTENT);
+    for (client, path) in [
+        (world.operator(), "/v1/accounts/acc_01ARZ3NDEKTSV4RRFFQ69G5FAV/keys".to_owned()),
+        (world.operator(), "/v1/accounts/x/keys".to_owned()),
+    ] {
+        client.get(&path).await.refused(404, "not_found");
+        client.post(&path, &json!({ "role": "viewer" })).await.refused(404, "not_found");
+    }
+    for client in [world.admin(), world.viewer(), world.publisher(), world.stranger()] {
+        client.get(&keys).await.refused(403, "forbidden");
+        client.post(&keys, &json!({ "role": "viewer" })).await.refused(403, "forbidden");
+        client.delete(&format!("{keys}/{}", made["id"].as_str().unwrap())).await.refused(403, "forbidden");
+    }
+    world.nobody().get(&keys).await.refused(401, "unauthenticated");
+    let log = world.admin().get("/v1/audit-log").await.expect(StatusCode::OK);
+    let by: Vec<_> =
+        log["data"].as_array().unwrap().iter().take(2).map(|entry| &entry["by"]["kind"]).collect();
+    assert_eq!(by, ["operator", "operator"], "{log}");
+}

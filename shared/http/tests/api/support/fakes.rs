@@ -140,12 +140,23 @@ impl Accounts for Store {
         Ok(self.tables().keys.values().filter(|key| key.account_id == Some(account)).cloned().collect())
     }
 
-    async fn revoke_key(&self, key: KeyId, entry: &AccountEntry) -> PortResult<bool> {
+    async fn revoke_key(
+        &self,
+        key: KeyId,
+        entry: &AccountEntry,
+        version: Option<u64>,
+    ) -> PortResult<Result<bool, Conflict>> {
         let mut tables = self.tables();
+        if let Some(account) = tables.accounts.get_mut(&entry.account_id) {
+            if version.is_some_and(|version| version != account.version) {
+                return Ok(Err(Conflict));
+            }
+            account.version += u64::from(version.is_some());
+        }
         let key = tables.keys.get_mut(&key).filter(|key| key.account_id == Some(entry.account_id));
         let is_known = key.map(|key| key.revoked_at = Some(entry.at)).is_some();
         tables.audit.extend(is_known.then(|| entry.clone()));
-        Ok(is_known)
+        Ok(Ok(is_known))
     }
 
     async fn keep_draw(&self, draw: &Draw) -> PortResult<Draw> {
