@@ -100,6 +100,12 @@ pub enum OpenError {
     /// The key file does not open what is sealed in the database.
     #[error("the key file {0} does not match the database: it is missing, or belongs to another data folder")]
     Key(PathBuf),
+    /// Others than its owner can read the key file, so the key may be known.
+    #[error(
+        "others can read the key file {0}: chmod 600 {0}, and if somebody may have read it, rotate the secrets of all \
+         webhooks"
+    )]
+    OpenKey(PathBuf),
     /// What it owes was exported to another deployment, which delivers it.
     #[error(
         "the data folder was exported, and what it owes is delivered elsewhere: remove the file {0} only if the export \
@@ -230,11 +236,27 @@ fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sea
     if sealed.is_some() && !file.exists() {
         return Err(OpenError::Key(file));
     }
+    if is_open_to_others(&file) {
+        return Err(OpenError::OpenKey(file));
+    }
     let sealer = sealing::Sealer::open(&file).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
     match sealed {
         Some((owner, sealed)) if sealer.unseal(owner, &sealed).is_err() => Err(OpenError::Key(file)),
         _ => Ok(sealer),
     }
+}
+
+/// Whether others than its owner can read the file or write it.
+#[cfg(unix)]
+fn is_open_to_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::metadata(file).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
 }
 
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {

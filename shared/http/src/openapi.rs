@@ -122,7 +122,9 @@ fn roles() -> String {
         Role::Admin => "manages an account and publishes for it",
         Role::Publisher => "only publishes events for an account",
         Role::Viewer => "reads an account",
-        Role::Operator => "belongs to no account; creates accounts, manages their keys and publishes for any of them",
+        Role::Operator => {
+            "belongs to no account; creates accounts, manages their keys and publishes for any of them"
+        }
     };
     let line = |role: &Role| format!("- `{}` {}", role.name(), of(*role));
     let lines: Vec<String> = Role::ALL.iter().map(line).collect();

@@ -13,9 +13,9 @@ use statuspulse_core::secret::Secret;
 use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::Webhook;
-use statuspulse_embedded::{OpenError, Purpose};
+use statuspulse_embedded::{Embedded, OpenError, Purpose};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, write_key};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -164,7 +164,7 @@ async fn a_wrong_or_missing_key_file_is_refused_before_anything_is_served() {
     let open = |purpose| statuspulse_embedded::Embedded::open(folder.path(), purpose, clock.clone());
     let before = all_bytes(folder.path());
 
-    fs::write(&file, [0x5a; 32]).unwrap();
+    write_key(&file, &[0x5a; 32]);
     for purpose in [Purpose::Serve, Purpose::Administer] {
         let error = open(purpose).unwrap_err();
         assert!(matches!(error, OpenError::Key(_)), "{error:?}");
@@ -173,11 +173,11 @@ async fn a_wrong_or_missing_key_file_is_refused_before_anything_is_served() {
     fs::remove_file(&file).unwrap();
     assert!(matches!(open(Purpose::Serve).unwrap_err(), OpenError::Key(_)));
     assert!(!file.exists(), "a new key was created that cannot open the secrets");
-    fs::write(&file, &right[..31]).unwrap();
+    write_key(&file, &right[..31]);
     let OpenError::Folder(_, why) = open(Purpose::Serve).unwrap_err() else { panic!("the key is too short") };
     assert!(why.to_string().contains("32 bytes"), "{why}");
 
-    fs::write(&file, &right).unwrap();
+    write_key(&file, &right);
     assert!(all_bytes(folder.path()) == before, "a refusal changed the files");
     let store = open(Purpose::Serve).unwrap();
     assert_eq!(store.webhook(webhook.id).await.unwrap().as_deref(), Some(&webhook));
@@ -192,4 +192,24 @@ fn updated(account: &Account) -> AccountEntry {
         &account.id,
         vec![],
     )
+}
+
+/// A backup or a careless copy may have left it so.
+#[test]
+fn a_key_file_that_others_can_read_is_refused() {
+    let stage = Stage::new();
+    let Stage { store, folder, clock, .. } = stage;
+    drop(store);
+    let key = folder.path().join("secret.key");
+    for open in [0o604, 0o640, 0o620, 0o601] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(open)).unwrap();
+        for purpose in [Purpose::Serve, Purpose::Administer, Purpose::Move] {
+            let refused = Embedded::open(folder.path(), purpose, clock.clone()).unwrap_err();
+            assert!(matches!(refused, OpenError::OpenKey(_)), "{open:o}: {refused}");
+        }
+    }
+    for closed in [0o600, 0o400] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(closed)).unwrap();
+        Embedded::open(folder.path(), Purpose::Serve, clock.clone()).unwrap();
+    }
 }

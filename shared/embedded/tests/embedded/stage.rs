@@ -1,6 +1,7 @@
 //! A store in a temporary folder with a clock that tests control, and records to store in it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,4 +240,10 @@ pub(crate) fn account() -> AccountId {
 /// Waits for at most a minute, so that a test fails instead of hanging.
 pub(crate) async fn within_a_minute<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what).await.expect("nothing came within a minute")
+}
+
+/// Writes a key file that only its owner can read.
+pub(crate) fn write_key(file: &Path, key: &[u8]) {
+    fs::write(file, key).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -13,7 +13,7 @@ use statuspulse_core::quota::Quota;
 use statuspulse_core::webhook::Webhook;
 use tempfile::TempDir;
 
-use crate::stage::{Stage, account, attempt};
+use crate::stage::{Stage, account, attempt, write_key};
 
 const NAME: &str = "Acme";
 const SESSION: KeyHash = KeyHash([6; 32]);
@@ -26,7 +26,7 @@ fn files() -> PathBuf {
 async fn write_current() {
     let to = files().join(env!("CARGO_PKG_VERSION"));
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("secret.key"), [7; 32]).unwrap();
+    write_key(&folder.path().join("secret.key"), &[7; 32]);
     let stage = Stage::in_folder(folder);
     let mut owner = stage.account(NAME);
     owner.id = account();
@@ -64,7 +64,8 @@ async fn write_current() {
 fn copied(release: &Path) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(release.join("store.db"), folder.path().join("statuspulse.db")).unwrap();
-    fs::copy(release.join("secret.key"), folder.path().join("secret.key")).unwrap();
+    // Git keeps no modes.
+    write_key(&folder.path().join("secret.key"), &fs::read(release.join("secret.key")).unwrap());
     folder
 }
 
