@@ -180,6 +180,24 @@ fn every_rule_section_and_invariant_that_is_cited_exists() {
     assert!(unknown.is_empty(), "cited, but not in docs/behaviour.md: {unknown:#?}");
 }
 
+/// A threat that no test shows any more must not look as if one did.
+#[test]
+fn every_test_that_the_threat_model_points_at_exists() {
+    let sources: Vec<String> = files(".rs").iter().map(|path| read(path)).collect();
+    let document = Document::of(&root().join("SECURITY.md"));
+    let is_name = |code: &&String| {
+        code.len() > 24
+            && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+    };
+    let named: Vec<&String> = document.codes.iter().filter(is_name).collect();
+    assert!(named.len() > 30, "{named:?}");
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|name| !sources.iter().any(|source| source.contains(&format!("fn {name}("))))
+        .collect();
+    assert_eq!(missing, Vec::<&String>::new(), "named in SECURITY.md, but there is no such test");
+}
+
 #[test]
 fn every_make_target_in_the_documents_exists() {
     let makefile = read(&root().join("Makefile"));

@@ -274,7 +274,7 @@ pub const CONNECT_DELAY: Duration = Duration::from_millis(250);
 pub const CONNECTS_AT_ONCE: u32 = 3;
 /// Origins whose last answering address is remembered.
 pub const ANSWERED_KEPT: usize = 1024;
-/// Idle connections per origin. Many webhooks may share one, and a new TLS session costs ten times as much as a POST
+/// Idle connections of an account to an origin. Many webhooks may share one, and a new TLS session costs ten times as much as a POST
 /// ...
 pub const IDLE_PER_ORIGIN: usize = 256;
 /// ... and in total: about 30 KiB each with TLS.

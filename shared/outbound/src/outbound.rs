@@ -23,7 +23,7 @@ use crate::connect::connect;
 use crate::connection::{Connection, NoAnswer};
 use crate::exchange::{self, exchange, request};
 use crate::explain::NoReply;
-use crate::pool::Pool;
+use crate::pool::{Peer, Pool};
 use crate::resolve::Resolve;
 use crate::tls::{self, BadRoot};
 use crate::vetting::{Vetted, Vetting};
@@ -125,7 +125,7 @@ impl Outbound {
         // First, so that no connection is opened for a request that cannot be built.
         let mut request = request(call)?;
         let mut connected_by = by.connected;
-        if let Some(kept) = self.pool.take(call.url.origin(), addresses).await {
+        if let Some(kept) = self.pool.take(&Peer::of(call), addresses).await {
             let asked = clock::now();
             kept.begin_reuse();
             match self.exchange_on(kept, request, call, addresses, by.answer).await {
@@ -157,7 +157,7 @@ impl Outbound {
         self.answered.record(call.url.origin(), addresses, connection.address(), answer.is_ok());
         let (reply, reusable) = answer?;
         if reusable {
-            self.pool.put(call.url.origin(), connection);
+            self.pool.put(Peer::of(call), connection);
         }
         Ok(reply)
     }

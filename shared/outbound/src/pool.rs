@@ -1,4 +1,7 @@
-//! Keeps connections for later requests to the same origin.
+//! Keeps connections for later requests of the same account to the same origin.
+//!
+//! Accounts share origins such as Slack's. What comes on a connection that one of them has used is never taken for the
+//! answer to another's request.
 //!
 //! A connection is reused only if its address is among those vetted for the new attempt. So when a name moves to other
 //! addresses, its old connections are no longer used.
@@ -13,8 +16,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
+use statuspulse_core::ids::AccountId;
 use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN};
-use statuspulse_core::ports::Clock;
+use statuspulse_core::ports::{Call, Clock};
 
 use crate::clock::{self, Instant};
 use crate::connection::Connection;
@@ -29,11 +33,24 @@ pub(crate) struct Pool {
 /// The idle connections. They are not polled; [`Pool::take`] checks whether a connection is still alive.
 #[derive(Default)]
 struct Idle {
-    /// By origin, oldest first. No queue is empty.
-    origins: HashMap<Box<str>, VecDeque<Kept>>,
+    /// Oldest first. No queue is empty.
+    peers: HashMap<Peer, VecDeque<Kept>>,
     count: usize,
     /// Whether the task that closes expired connections is running.
     swept: bool,
+}
+
+/// Whose connections they are, and to which origin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Peer {
+    account_id: AccountId,
+    origin: Box<str>,
+}
+
+impl Peer {
+    pub(crate) fn of(call: &Call) -> Self {
+        Self { account_id: call.account_id, origin: Box::from(call.url.origin()) }
+    }
 }
 
 struct Kept {
@@ -47,11 +64,11 @@ impl Pool {
         Self { idle: Mutex::default(), wall, most }
     }
 
-    /// Takes a usable connection to this origin and to one of these addresses. Prefers the most recently used, which is
+    /// Takes a usable connection to this peer and to one of these addresses. Prefers the most recently used, which is
     /// the most likely to be alive.
-    pub(crate) async fn take(&self, origin: &str, addresses: &[IpAddr]) -> Option<Connection> {
+    pub(crate) async fn take(&self, peer: &Peer, addresses: &[IpAddr]) -> Option<Connection> {
         loop {
-            let Kept { since_by_the_wall, mut connection, .. } = self.lock().take(origin, addresses)?;
+            let Kept { since_by_the_wall, mut connection, .. } = self.lock().take(peer, addresses)?;
             if clock::between(since_by_the_wall, self.wall.now()) < IDLE_FOR && connection.is_usable().await {
                 return Some(connection);
             }
@@ -59,10 +76,10 @@ impl Pool {
     }
 
     /// Keeps a connection that can be reused.
-    pub(crate) fn put(self: &Arc<Self>, origin: &str, connection: Connection) {
+    pub(crate) fn put(self: &Arc<Self>, peer: Peer, connection: Connection) {
         let kept = Kept { since: clock::now(), since_by_the_wall: self.wall.now(), connection };
         let mut idle = self.lock();
-        idle.put(origin, kept, self.most);
+        idle.put(peer, kept, self.most);
         if !idle.swept {
             idle.swept = true;
             drop(idle);
@@ -76,25 +93,22 @@ impl Pool {
 }
 
 impl Idle {
-    fn take(&mut self, origin: &str, addresses: &[IpAddr]) -> Option<Kept> {
-        let all = self.origins.get_mut(origin)?;
+    fn take(&mut self, peer: &Peer, addresses: &[IpAddr]) -> Option<Kept> {
+        let all = self.peers.get_mut(peer)?;
         let at = all.iter().rposition(|kept| addresses.contains(&kept.connection.address()))?;
         let taken = all.remove(at)?;
         if all.is_empty() {
-            self.origins.remove(origin);
+            self.peers.remove(peer);
         }
         self.count -= 1;
         Some(taken)
     }
 
-    fn put(&mut self, origin: &str, new: Kept, most: usize) {
+    fn put(&mut self, peer: Peer, new: Kept, most: usize) {
         if self.count >= most {
             self.drop_oldest();
         }
-        if !self.origins.contains_key(origin) {
-            self.origins.insert(Box::from(origin), VecDeque::new());
-        }
-        let Some(kept) = self.origins.get_mut(origin) else { return };
+        let kept = self.peers.entry(peer).or_default();
         kept.push_back(new);
         self.count += 1;
         if kept.len() > IDLE_PER_ORIGIN {
@@ -104,17 +118,14 @@ impl Idle {
     }
 
     fn drop_oldest(&mut self) {
-        let oldest = self
-            .origins
-            .iter()
-            .filter_map(|(origin, kept)| Some((kept.front()?.since, origin.clone())))
-            .min();
-        let Some((_, origin)) = oldest else { return };
-        if let Some(kept) = self.origins.get_mut(&origin) {
+        let oldest =
+            self.peers.iter().filter_map(|(peer, kept)| Some((kept.front()?.since, peer.clone()))).min();
+        let Some((_, peer)) = oldest else { return };
+        if let Some(kept) = self.peers.get_mut(&peer) {
             kept.pop_front();
             self.count -= 1;
             if kept.is_empty() {
-                self.origins.remove(&origin);
+                self.peers.remove(&peer);
             }
         }
     }
@@ -123,7 +134,7 @@ impl Idle {
     fn expire(&mut self) -> Option<Instant> {
         let now = clock::now();
         let mut next = None;
-        self.origins.retain(|_, kept| {
+        self.peers.retain(|_, kept| {
             while kept.front().is_some_and(|oldest| oldest.since + IDLE_FOR <= now) {
                 kept.pop_front();
                 self.count -= 1;

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use statuspulse_core::attempt::Class;
+use statuspulse_core::ids::AccountId;
 use statuspulse_core::limits::{IDLE_FOR, IDLE_PER_ORIGIN, LOOKUP_REUSE, UNACKED_FOR};
+use statuspulse_core::ports::{Call, Sender};
 use statuspulse_kit::{Answer, Behaviour, CertificateSpec, Receiver, ReceiverOptions, TlsVersions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Barrier;
 
 use crate::stage::{
-    AMPLE, SHORT, Stage, drop_all_packets, failure, found, pass, read_request, reply, server, server_at,
+    AMPLE, SHORT, Stage, call, drop_all_packets, failure, found, pass, read_request, reply, server, server_at,
 };
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -41,6 +43,19 @@ async fn a_body_below_the_limit_is_read_to_its_end_so_that_the_connection_is_kep
         reply(stage.post(&receiver.url("/")).await);
     }
     assert_eq!(receiver.connections(), 3, "a connection whose body exceeds the limit is not kept");
+}
+
+/// Accounts share the origin of Slack and others. What comes on a connection of one must never be another's answer.
+#[tokio::test]
+async fn a_connection_is_kept_for_its_account_alone() {
+    let stage = Stage::new();
+    let receiver = stage.receiver();
+    for (account, connections) in [(1, 1), (2, 2), (1, 2), (2, 2), (3, 3)] {
+        let account_id = AccountId::from_bytes([account; 16]);
+        let sent = stage.outbound.send(Call { account_id, ..call(&receiver.url("/"), AMPLE) }).await.unwrap();
+        assert_eq!(reply(sent).status, 200);
+        assert_eq!(receiver.connections(), connections, "account {account}");
+    }
 }
 
 #[tokio::test]
