@@ -113,9 +113,10 @@ def main(program, seed=SEED):
             call(f"{api}/v1/accounts/{account}/quotas", operator, {"webhooks_per_url": 500}, "PATCH")
             other = call(f"{api}/v1/accounts", operator, {"name": "Quotas"})["id"]
             environment = {**clean, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1",
-                           "FUZZ_API": api, "FUZZ_KEY": admin, "FUZZ_TARGET": target, "FUZZ_OTHER": other, "FUZZ_SEEN": f"{folder}/seen"}
+                           "FUZZ_API": api, "FUZZ_KEY": admin, "FUZZ_TARGET": target, "FUZZ_OTHER": other, "FUZZ_OPERATOR": operator,
+                           "FUZZ_SEEN": f"{folder}/seen"}
             # Each operation is called with a role that may call it. The tests in shared/http cover the other roles.
-            of_operators = ["createAccount", "getQuotas", "setQuotas"]
+            of_operators = ["createAccount", "getQuotas", "setQuotas", "createKeyOfAccount", "listKeysOfAccount", "revokeKeyOfAccount"]
             not_these = [word for one in of_operators for word in ("--exclude-operation-id", one)]
             only_these = [word for one in [*of_operators, "publishEvent"] for word in ("--include-operation-id", one)]
             failed = fuzz(api, seed, admin, folder, environment, *not_these)

@@ -15,9 +15,9 @@ API, KEY, TARGET = os.environ["FUZZ_API"], os.environ["FUZZ_KEY"], os.environ["F
 STATUSES = [200, 200, 200, 200, 500, 410, 204, 302]
 
 
-def call(method, path, body=None):
+def call(method, path, body=None, key=KEY):
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(API + path, data, {"Authorization": f"Bearer {KEY}"}, method=method)
+    request = urllib.request.Request(API + path, data, {"Authorization": f"Bearer {key}"}, method=method)
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
@@ -65,6 +65,15 @@ def rotating_webhook():
     return WEBHOOKS[1]
 
 
+def new_key_of_other():
+    """A key of the account that operators' calls are about, to be revoked."""
+    path = f"/v1/accounts/{os.environ['FUZZ_OTHER']}/keys"
+    try:
+        return call("POST", path, {"role": "viewer"}, os.environ["FUZZ_OPERATOR"])["id"]
+    except urllib.error.HTTPError:
+        return UNKNOWN.format("key")  # It has as many as it may.
+
+
 def chosen(values, text):
     """One of the values; the same for the same text."""
     return values[zlib.crc32(text.encode()) % len(values)]
@@ -81,6 +90,8 @@ def known(operation, name, value, parameters, phase):
         return UNKNOWN.format(value[:3])
     if value.startswith("acc_"):
         return os.environ["FUZZ_OTHER"]
+    if operation == "revokeKeyOfAccount":
+        return new_key_of_other()
     if operation in ("finishRotation", "cancelRotation"):
         return rotating_webhook()
     if operation == "deleteWebhook":
