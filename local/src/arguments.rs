@@ -72,7 +72,7 @@ pub(crate) struct ServeOptions {
     /// The address and port to listen on. Port 0 picks a free port.
     #[arg(long, env = "STATUSPULSE_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// The folder that holds all data: the database and the encryption key.
+    /// The folder that holds all data, the database and the encryption key: for example /var/lib/statuspulse.
     #[arg(long, env = "STATUSPULSE_DATA")]
     pub(crate) data: PathBuf,
     /// The waits between the five attempts, separated by commas.
@@ -84,13 +84,15 @@ pub(crate) struct ServeOptions {
     /// The URL of PagerDuty's Events API. Use https://events.eu.pagerduty.com/v2/enqueue for the EU region.
     #[arg(long, env = "STATUSPULSE_PAGERDUTY_URL", default_value = PAGERDUTY_EVENTS)]
     pub(crate) pagerduty_url: String,
-    /// For development only: address ranges, separated by commas, that may be called although they are not public.
+    /// For development only: address ranges, separated by commas, that may be called although they are not public. For
+    /// example 127.0.0.0/8.
     #[arg(long, env = "STATUSPULSE_DEV_ALLOW_CIDR", value_delimiter = ',')]
     pub(crate) dev_allow_cidr: Vec<Cidr>,
-    /// For development only: a PEM file with additional certificate authorities to trust.
+    /// For development only: a PEM file with additional certificate authorities to trust, for example ca.pem.
     #[arg(long, env = "STATUSPULSE_DEV_EXTRA_CA")]
     pub(crate) dev_extra_ca: Option<PathBuf>,
-    /// The incoming webhook of the engineers' Slack channel, for accounts without one.
+    /// The incoming webhook of the engineers' Slack channel, for accounts without one. For example
+    /// https://hooks.slack.com/services/T0/B0/abc. It is a secret: prefer the variable, as a command line can be seen.
     #[arg(long, env = "STATUSPULSE_SLACK_URL", hide_env_values = true)]
     pub(crate) slack_url: Option<String>,
     /// The URL at which browsers reach the API, used in links, for example https://webhooks.example.com. It may have a
@@ -98,13 +100,14 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "STATUSPULSE_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
     /// The addresses of reverse proxies in front of the server, separated by commas. Their X-Forwarded-For is believed,
-    /// so that limits apply to each client and not to the proxy.
+    /// so that limits apply to each client and not to the proxy. For example 10.0.0.7/32.
     #[arg(long, env = "STATUSPULSE_TRUSTED_PROXY", value_delimiter = ',')]
     pub(crate) trusted_proxy: Vec<Cidr>,
     /// An address and port of its own for GET /metrics, such as 127.0.0.1:9464. By default it is served beside the API.
     #[arg(long, env = "STATUSPULSE_METRICS_LISTEN")]
     pub(crate) metrics_listen: Option<SocketAddr>,
-    /// The addresses that requests come from, as listed by GET /v1/egress-ips. Separated by commas.
+    /// The addresses that requests come from, as listed by GET /v1/egress-ips. Separated by commas, for example
+    /// 203.0.113.7,203.0.113.8.
     #[arg(long, env = "STATUSPULSE_EGRESS_IPS", value_delimiter = ',')]
     pub(crate) egress_ips: Vec<std::net::IpAddr>,
 }
@@ -266,11 +269,28 @@ pub(crate) struct ReceiveOptions {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    /// What can be typed is shown: by an example, a default or the list of possible values.
+    #[test]
+    fn every_option_of_serve_has_a_variable_and_an_example() {
+        let command = Arguments::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let options: Vec<_> = serve.get_arguments().filter(|one| one.get_long().is_some()).collect();
+        assert!(options.len() >= 12, "{}", options.len());
+        for option in options {
+            let (name, help) = (option.get_id(), option.get_help().unwrap().to_string());
+            assert!(option.get_env().is_some(), "--{name} has no variable");
+            let is_shown = !option.get_default_values().is_empty()
+                || ["such as", "or example", "Use http"].iter().any(|words| help.contains(words));
+            assert!(is_shown, "--{name} has no example: {help}");
+        }
     }
 }
