@@ -117,7 +117,7 @@ pub(crate) struct DoctorOptions {
     #[command(flatten)]
     pub(crate) serve: ServeOptions,
     /// A page that answers with the address it is called from, as text, to compare with --egress-ips. For example
-    /// https://checkip.amazonaws.com. Without it nobody outside is asked.
+    /// https://checkip.amazonaws.com. Without it, no outside service is called.
     #[arg(long)]
     pub(crate) echo_url: Option<String>,
     /// Endpoints, such as https://hooks.example.com/in, to look up and connect to. Nothing is sent to them.

@@ -50,7 +50,7 @@ fn configuration(findings: &mut Findings, options: &ServeOptions) -> Result<Opti
         findings.warning("options", "--dev-allow-cidr lets webhooks call addresses that are not public")?;
     }
     if options.dev_extra_ca.is_some() {
-        findings.warning("options", "--dev-extra-ca trusts certificates that nobody else does")?;
+        findings.warning("options", "--dev-extra-ca trusts an additional certificate authority")?;
     }
     let is_open = !options.listen.ip().is_loopback();
     if is_open && options.trusted_proxy.is_empty() {

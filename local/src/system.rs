@@ -9,8 +9,8 @@ use statuspulse_core::ports::{Clock, Random};
 
 /// The system clock, in whole milliseconds.
 ///
-/// The wall clock is read once, at the start. From then on a monotonic clock counts, which nobody can change and which keeps
-/// running while the machine is suspended. So changing the wall clock makes no wait longer or shorter.
+/// The wall clock is read once, at the start. From then on a monotonic clock counts: it cannot be set, and it keeps running
+/// while the machine is suspended. So changing the wall clock makes no wait longer or shorter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemClock {
     began: Timestamp,

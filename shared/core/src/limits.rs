@@ -320,5 +320,5 @@ pub const DISCORD_NAME_CHARS: usize = 150;
 /// An export has the events of this time even if all their deliveries are finished, so that a publisher that repeats a
 /// call at the new deployment is recognised.
 pub const MOVED_HISTORY: Duration = Duration::from_secs(24 * 3600);
-/// Errors of an answer. How many more there are is told, and not which.
+/// Errors listed in an answer. Any others are only counted.
 pub const ERRORS_SHOWN: usize = 50;

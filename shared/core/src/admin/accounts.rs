@@ -198,7 +198,7 @@ impl Admin {
     }
 
     /// Revokes a key of the caller's account. It is refused from the next call on. The last admin key can only be revoked
-    /// by an operator: without one, nobody of the account could make another.
+    /// by an operator: without it, the account could not create another one.
     pub async fn revoke_key(&self, by: Manager, key: KeyId) -> Result<()> {
         let account = by.account_id;
         loop {
