@@ -29,7 +29,7 @@ pub(crate) async fn run(options: DoctorOptions) -> Result<()> {
     if let Some(deployment) = deployment {
         network::examine_urls(&mut findings, &options, &deployment, &urls).await?;
     }
-    let (problems, warnings) = findings.counts();
+    let (problems, warnings) = findings.problems_and_warnings();
     if problems > 0 {
         bail!("{problems} problems, {warnings} warnings");
     }
@@ -45,26 +45,28 @@ fn configuration(findings: &mut Findings, options: &ServeOptions) -> Result<Opti
             return Ok(None);
         }
     };
-    let before = findings.count();
+    let mut warnings = vec![];
     if !options.dev_allow_cidr.is_empty() {
-        findings.warning("options", "--dev-allow-cidr lets webhooks call addresses that are not public")?;
+        warnings.push("--dev-allow-cidr lets webhooks call addresses that are not public");
     }
     if options.dev_extra_ca.is_some() {
-        findings.warning("options", "--dev-extra-ca trusts an additional certificate authority")?;
+        warnings.push("--dev-extra-ca trusts an additional certificate authority");
     }
-    let is_open = !options.listen.ip().is_loopback();
-    if is_open && options.trusted_proxy.is_empty() {
-        let words = "it listens beyond this machine, without TLS: put a proxy in front, and name it by --trusted-proxy";
-        findings.warning("options", words)?;
+    if !options.listen.ip().is_loopback() && options.trusted_proxy.is_empty() {
+        warnings.push(
+            "it listens beyond this machine, without TLS: put a proxy in front, and name it by --trusted-proxy",
+        );
     }
     if options.public_url.is_some() && !deployment.public_url.starts_with("https://") {
-        findings.warning("options", "--public-url is http: people cannot sign in with a key")?;
+        warnings.push("--public-url is http: people cannot sign in with a key");
     }
     if deployment.slack.is_none() {
-        let words = "no --slack-url: only accounts with a channel of their own are notified";
+        warnings.push("no --slack-url: only accounts with a channel of their own are notified");
+    }
+    for words in &warnings {
         findings.warning("options", words)?;
     }
-    if findings.count() == before {
+    if warnings.is_empty() {
         findings.ok("options", &format!("links begin with {}", deployment.public_url))?;
     }
     Ok(Some(deployment))

@@ -160,9 +160,9 @@ impl Shared {
             return too_many_calls();
         };
         let request = self.prefix.take_from(request);
-        let path = request.uri().path().to_owned();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let publishes = path == statuspulse_http::PUBLISH_PATH;
+        let publishes = request.uri().path() == statuspulse_http::PUBLISH_PATH;
+        let is_description = request.uri().path() == "/openapi.json";
         let (mut head, body) = request.into_parts();
         head.extensions.insert(ClientAddress(behind.unwrap_or(peer).to_canonical()));
         let (body, rest) = rest::shared(Body::new(TimedBody::new(body)));
@@ -174,7 +174,7 @@ impl Shared {
             (false, false) => self.management.change(call).await,
         };
         let response = match answer {
-            Ok(Ok(response)) => self.prefix.put_into(response, &path).await,
+            Ok(Ok(response)) => self.prefix.put_into(response, is_description).await,
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         };
         rest.discard().await;

@@ -64,8 +64,8 @@ impl Prefix {
         Request::from_parts(head, body)
     }
 
-    /// The answer to a request for this path, with the prefix before what it leads to.
-    pub(crate) async fn put_into(&self, answer: Response, path: &str) -> Response {
+    /// The answer, with the prefix before what it leads to. In JSON only the API's description leads anywhere.
+    pub(crate) async fn put_into(&self, answer: Response, is_description: bool) -> Response {
         if self.0.is_empty() {
             return answer;
         }
@@ -80,7 +80,7 @@ impl Prefix {
         let before: &[&str] = match kind.split(';').next().unwrap_or_default() {
             "text/html" => &[" href=\"", " action=\"", " formaction=\"", " src=\""],
             "application/problem+json" => &["\"type\":\""],
-            "application/json" if path == "/openapi.json" => &["\"url\": \""],
+            "application/json" if is_description => &["\"url\": \""],
             _ => return Response::from_parts(head, body),
         };
         // An answer to HEAD has no body, and one of ours is never too long.

@@ -42,13 +42,8 @@ impl Findings {
         self.add(Level::Problem, subject, words)
     }
 
-    /// How many findings there are.
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// The numbers of problems and of warnings.
-    pub(super) fn counts(&self) -> (usize, usize) {
+    pub(super) fn problems_and_warnings(&self) -> (usize, usize) {
         let of = |level| self.0.iter().filter(|found| **found == level).count();
         (of(Level::Problem), of(Level::Warning))
     }

@@ -9,7 +9,7 @@ mod audit;
 pub(crate) mod values;
 mod webhook;
 
-pub use attempt::{read_attempts, read_trigger, write_attempts};
+pub use attempt::{read_attempts, read_state, read_trigger, write_attempts};
 pub use audit::{read_audit_entry, write_audit_entry};
 pub use values::{Unreadable, from_millis, millis};
 pub use webhook::{WebhookParts, read_webhook, write_webhook};

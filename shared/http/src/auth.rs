@@ -87,9 +87,7 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        let caller = caller(parts, state).await?;
-        caller.may(Action::CreateAccount)?;
-        Ok(Self(caller))
+        Ok(Self(caller_who_may(Action::CreateAccount, parts, state).await?))
     }
 }
 
@@ -100,9 +98,7 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        let caller = caller(parts, state).await?;
-        caller.may(Action::SetQuotas)?;
-        Ok(Self(caller))
+        Ok(Self(caller_who_may(Action::SetQuotas, parts, state).await?))
     }
 }
 
@@ -113,10 +109,17 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        let caller = caller(parts, state).await?;
-        caller.may(Action::ManageKeys)?;
-        Ok(Self(caller))
+        Ok(Self(caller_who_may(Action::ManageKeys, parts, state).await?))
     }
+}
+
+async fn caller_who_may<S>(action: Action, parts: &Parts, state: &S) -> Result<Caller>
+where
+    Arc<Admin>: FromRef<S>,
+{
+    let caller = caller(parts, state).await?;
+    caller.may(action)?;
+    Ok(caller)
 }
 
 async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller>

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use statuspulse_core::attempt::Trigger;
 use statuspulse_core::audit::AccountEntry;
-use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Status, Timing};
+use statuspulse_core::delivery::{Delivery, DeliveryFilter, FailedIn, State, Timing};
 use statuspulse_core::event::Event;
 use statuspulse_core::ids::{DeliveryId, EventId, WebhookId};
 use statuspulse_core::limits;
@@ -17,7 +17,7 @@ use statuspulse_core::message::AttemptKey;
 use statuspulse_core::ports::{
     Acceptance, Claim, Conflict, Deliveries, DeliveryQuery, Page, PortResult, Records, Saved, Unavailable,
 };
-use statuspulse_core::record::{Unreadable, read_attempts, read_trigger, write_attempts};
+use statuspulse_core::record::{Unreadable, read_attempts, read_state, read_trigger, write_attempts};
 use statuspulse_core::webhook::Webhook;
 
 use super::Table;
@@ -430,18 +430,9 @@ fn failed_in(item: &Item) -> Result<Option<FailedIn>, Unreadable> {
 }
 
 pub(super) fn read_delivery(item: &Item) -> Result<Delivery, Unreadable> {
-    let state = item.text("state")?;
-    let state = match Status::from_name(state).ok_or_else(|| Unreadable::unknown("state", state))? {
-        Status::Waiting => State::Waiting,
-        Status::Retrying => {
-            State::Scheduled { number: item.small("number")?, at: item.time("due")?, timing: timing(item)? }
-        }
-        Status::Held => State::Held,
-        Status::Delivered => State::Delivered,
-        Status::Failed => State::Failed,
-        Status::Discarded => State::Discarded,
-        Status::Cancelled => State::Cancelled,
-    };
+    let state = read_state(item.text("state")?, || {
+        Ok(State::Scheduled { number: item.small("number")?, at: item.time("due")?, timing: timing(item)? })
+    })?;
     Ok(Delivery {
         id: item.parsed("id")?,
         event_id: item.parsed("event_id")?,

@@ -95,7 +95,7 @@ impl Importer {
                 Ok(moved) => match part.pass {
                     Pass::Check => self.check(&header, moved).await?.map(|()| false),
                     Pass::Take => self.store(&mut accounts, moved).await?,
-                    Pass::Start => self.start(&header, moved).await?.map(|()| false),
+                    Pass::Start => self.start(&header, moved).await.map(|()| Ok(false))?,
                 },
             };
             match taken {
@@ -163,7 +163,7 @@ impl Importer {
         Ok(Ok(new))
     }
 
-    async fn start(&self, header: &Header, moved: Moved) -> Result<std::result::Result<(), Refusal>> {
+    async fn start(&self, header: &Header, moved: Moved) -> Result<()> {
         match moved {
             Moved::Delivery(delivery) => self.start_delivery(&delivery).await?,
             Moved::Webhook(webhook) => self.start_webhook(webhook.id).await?,
@@ -176,7 +176,7 @@ impl Importer {
             }
             Moved::Account(_) | Moved::Event(..) | Moved::Entry(_) | Moved::Key(_) => {}
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Has a worker look at the delivery now. It makes the attempt when it is due, and holds what is to be held.

@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 use super::{ExportId, Opener, Recipient};
 use crate::access::{Account, ApiKey, KeyHash, Role};
 use crate::audit::AccountEntry;
-use crate::delivery::{Delivery, FailedIn, State, Status, Timing};
+use crate::delivery::{Delivery, FailedIn, State, Timing};
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use crate::ports::Random;
 use crate::quota::Quotas;
 use crate::record::{
-    Unreadable, WebhookParts, read_attempts, read_audit_entry, read_trigger, read_webhook, write_attempts,
-    write_audit_entry, write_webhook,
+    Unreadable, WebhookParts, read_attempts, read_audit_entry, read_state, read_trigger, read_webhook,
+    write_attempts, write_audit_entry, write_webhook,
 };
 use crate::target::{AllowedDomains, EndpointUrl};
 use crate::webhook::Webhook;
@@ -73,7 +73,7 @@ pub struct End {
     pub keys: u64,
 }
 
-/// What a line has, read.
+/// The record of a line.
 #[expect(missing_debug_implementations, reason = "a webhook has secrets")]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Moved {
@@ -396,25 +396,16 @@ pub fn read(text: &str, opener: &Opener) -> Result<Moved, Unreadable> {
 }
 
 fn delivery(line: DeliveryLine) -> Result<Delivery, Unreadable> {
-    let status = Status::from_name(&line.state).ok_or_else(|| Unreadable::unknown("state", &line.state))?;
-    let state = match status {
-        Status::Waiting => State::Waiting,
-        Status::Retrying => {
-            let incomplete = || Unreadable::because("a delivery that is retrying has number, due and timing");
-            let name = line.timing.as_deref().ok_or_else(incomplete)?;
-            State::Scheduled {
-                number: line.number.ok_or_else(incomplete)?,
-                at: line.due.ok_or_else(incomplete)?,
-                timing: Timing::from_parts(name, line.ladder_due)
-                    .ok_or_else(|| Unreadable::unknown("timing", name))?,
-            }
-        }
-        Status::Held => State::Held,
-        Status::Delivered => State::Delivered,
-        Status::Failed => State::Failed,
-        Status::Discarded => State::Discarded,
-        Status::Cancelled => State::Cancelled,
-    };
+    let state = read_state(&line.state, || {
+        let incomplete = || Unreadable::because("a delivery that is retrying has number, due and timing");
+        let name = line.timing.as_deref().ok_or_else(incomplete)?;
+        let timing = Timing::from_parts(name, line.ladder_due);
+        Ok(State::Scheduled {
+            number: line.number.ok_or_else(incomplete)?,
+            at: line.due.ok_or_else(incomplete)?,
+            timing: timing.ok_or_else(|| Unreadable::unknown("timing", name))?,
+        })
+    })?;
     Ok(Delivery {
         id: line.id,
         event_id: line.event_id,

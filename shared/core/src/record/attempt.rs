@@ -1,4 +1,4 @@
-//! A delivery's attempts as JSON.
+//! A delivery's attempts as JSON, and its state.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{Unreadable, from_millis, micros, millis};
 use crate::attempt::{Attempt, Class, Failure, ResponseHeaders, Trigger};
+use crate::delivery::{State, Status};
 
 #[derive(Serialize, Deserialize)]
 struct AttemptRecord {
@@ -79,4 +80,20 @@ fn restore(record: AttemptRecord) -> Result<Attempt, Unreadable> {
 /// Reads a trigger.
 pub fn read_trigger(name: &str) -> Trigger {
     Trigger::from_name(name).unwrap_or(Trigger::Unknown)
+}
+
+/// Reads the state of a delivery by its name. `scheduled` reads what only a scheduled delivery has.
+pub fn read_state(
+    name: &str,
+    scheduled: impl FnOnce() -> Result<State, Unreadable>,
+) -> Result<State, Unreadable> {
+    Ok(match Status::from_name(name).ok_or_else(|| Unreadable::unknown("state", name))? {
+        Status::Waiting => State::Waiting,
+        Status::Retrying => return scheduled(),
+        Status::Held => State::Held,
+        Status::Delivered => State::Delivered,
+        Status::Failed => State::Failed,
+        Status::Discarded => State::Discarded,
+        Status::Cancelled => State::Cancelled,
+    })
 }
