@@ -69,7 +69,7 @@ impl Outbox {
             delivery = held;
         }
         if delivery.state == State::Held {
-            self.release_held(delivery.webhook_id).await?;
+            self.start_job_for_held(delivery.webhook_id).await?;
         }
         Ok(delivery)
     }
@@ -109,23 +109,24 @@ impl Outbox {
         }
     }
 
-    /// Sends a webhook's unsent messages, and releases its held deliveries if it is active and has no job.
+    /// Sends a webhook's unsent messages, and starts a job for held deliveries that nothing will move.
     pub(crate) async fn reconcile_webhook(&self, webhook: &Webhook) -> Result<()> {
         self.send_unsent(webhook).await?;
-        if self.is_idle_and_holds(webhook).await? {
-            self.release_held(webhook.id).await?;
+        if self.holds_too_much(webhook).await? {
+            self.start_job_for_held(webhook.id).await?;
         }
         Ok(())
     }
 
-    async fn is_idle_and_holds(&self, webhook: &Webhook) -> Result<bool> {
-        let idle = webhook.is_active() && webhook.job.is_none();
-        Ok(idle && !self.deliveries.query(webhook.id, DeliveryQuery::Held, 1).await?.is_empty())
+    /// Whether the webhook holds deliveries that nothing will move.
+    async fn holds_too_much(&self, webhook: &Webhook) -> Result<bool> {
+        Ok(webhook.job_for_held().is_some()
+            && !self.deliveries.query(webhook.id, DeliveryQuery::Held, 1).await?.is_empty())
     }
 
     /// Starts a job for the deliveries that a webhook still holds although it is active or deleted. If a job is running,
     /// it checks this at its end.
-    pub(crate) async fn release_held(&self, id: WebhookId) -> Result<()> {
+    pub(crate) async fn start_job_for_held(&self, id: WebhookId) -> Result<()> {
         match self.change_webhook(id, |webhook| webhook.with_job_for_held(self.clock.now())).await? {
             Some(latest) => self.send_unsent(&latest.webhook).await,
             None => Ok(()),
@@ -195,8 +196,8 @@ impl Outbox {
         let lost: Vec<_> = lost.into_iter().flatten().collect();
         let mut found = lost.len() as u64;
         self.send(lost).await?;
-        if self.is_idle_and_holds(webhook).await? {
-            self.release_held(webhook.id).await?;
+        if self.holds_too_much(webhook).await? {
+            self.start_job_for_held(webhook.id).await?;
             found += 1;
         }
         let moving = self.deliveries.query(webhook.id, DeliveryQuery::Moving, limits::JOB_PAGE).await?;

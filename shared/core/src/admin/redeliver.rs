@@ -141,7 +141,7 @@ impl Admin {
                 }
             }
         }
-        self.outbox.release_held(webhook.id).await?;
+        self.outbox.start_job_for_held(webhook.id).await?;
         Ok(count)
     }
 

@@ -162,18 +162,21 @@ impl Webhook {
         self.notification = None;
     }
 
-    /// Starts the job that held deliveries call for: a release if the webhook is active, a cancel if it is deleted. Returns
-    /// `None` if it is paused, or if a job is running, which checks for held deliveries at its end.
+    /// The job that held deliveries call for: a release if the webhook is active, a cancel if it is deleted. `None` if it is
+    /// paused, or if a job is running, which checks for held deliveries at its end.
+    pub(crate) fn job_for_held(&self) -> Option<JobKind> {
+        match self.state {
+            _ if self.job.is_some() => None,
+            State::Active => Some(JobKind::Release),
+            State::Deleted => Some(JobKind::Cancel),
+            State::Pending | State::Paused(_) => None,
+        }
+    }
+
+    /// Starts that job, if there is one to start.
     #[must_use]
     pub(crate) fn with_job_for_held(&self, now: Timestamp) -> Option<Self> {
-        let kind = match self.state {
-            State::Active => JobKind::Release,
-            State::Deleted => JobKind::Cancel,
-            State::Pending | State::Paused(_) => return None,
-        };
-        if self.job.is_some() {
-            return None;
-        }
+        let kind = self.job_for_held()?;
         let mut next = Self { generation: self.generation + 1, ..self.clone() };
         next.begin_job(kind, 0, now);
         Some(next)

@@ -37,8 +37,8 @@ pub(crate) const REPAIRS: [Mutation; 38] = [
     Mutation {
         name: "repair: a delivery that is held too late for a cancel stays held",
         file: "webhook/changes.rs",
-        from: "State::Deleted => JobKind::Cancel,",
-        to: "State::Deleted => return None,",
+        from: "State::Deleted => Some(JobKind::Cancel),",
+        to: "State::Deleted => None,",
     },
     Mutation {
         name: "repair: a delivery that is put on the ladder too late for a hold stays there",
@@ -206,7 +206,7 @@ pub(crate) const REPAIRS: [Mutation; 38] = [
     Mutation {
         name: "repair: the check misses held deliveries of an active webhook",
         file: "reconcile.rs",
-        from: r#"            self.release_held(webhook.id).await?;
+        from: r#"            self.start_job_for_held(webhook.id).await?;
             found += 1;"#,
         to: "",
     },
