@@ -19,7 +19,7 @@ use crate::message::AttemptKey;
 use crate::outbox::Outbox;
 use crate::ports::{Accounts, DeliveryQuery, Metrics, Random};
 use crate::time::later;
-use crate::webhook::{self, Webhook};
+use crate::webhook::{self, JobKind, Webhook};
 use crate::worker::Handled;
 
 impl Outbox {
@@ -109,19 +109,20 @@ impl Outbox {
         }
     }
 
-    /// Sends a webhook's unsent messages, and starts a job for held deliveries that nothing will move.
+    /// Sends a webhook's unsent messages, and releases its held deliveries if it is active and has no job.
     pub(crate) async fn reconcile_webhook(&self, webhook: &Webhook) -> Result<()> {
         self.send_unsent(webhook).await?;
-        if self.holds_too_much(webhook).await? {
+        if self.holds_unreleased(webhook).await? {
             self.start_job_for_held(webhook.id).await?;
         }
         Ok(())
     }
 
-    /// Whether the webhook holds deliveries that nothing will move.
-    async fn holds_too_much(&self, webhook: &Webhook) -> Result<bool> {
-        Ok(webhook.job_for_held().is_some()
-            && !self.deliveries.query(webhook.id, DeliveryQuery::Held, 1).await?.is_empty())
+    /// Whether the webhook is active and holds deliveries that no job will release. For one that is deleted, the job of its
+    /// delete waits until every job before it has ended.
+    async fn holds_unreleased(&self, webhook: &Webhook) -> Result<bool> {
+        let is_idle = webhook.job_for_held() == Some(JobKind::Release);
+        Ok(is_idle && !self.deliveries.query(webhook.id, DeliveryQuery::Held, 1).await?.is_empty())
     }
 
     /// Starts a job for the deliveries that a webhook still holds although it is active or deleted. If a job is running,
@@ -196,7 +197,7 @@ impl Outbox {
         let lost: Vec<_> = lost.into_iter().flatten().collect();
         let mut found = lost.len() as u64;
         self.send(lost).await?;
-        if self.holds_too_much(webhook).await? {
+        if self.holds_unreleased(webhook).await? {
             self.start_job_for_held(webhook.id).await?;
             found += 1;
         }
