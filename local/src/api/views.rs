@@ -127,6 +127,7 @@ pub(super) static WEBHOOK: View = view(&[
     Column::new("handshake at", "/handshake/at"),
     Column::new("to fix", "/handshake/reason"),
     Column::new("old secret until", "/secret_window_ends_at"),
+    Column::new("signature header", "/rotation/header"),
     Column::new("created", "/created_at"),
     Column::new("updated", "/updated_at"),
 ]);
@@ -154,8 +155,12 @@ pub(super) static RESUMED: View =
 pub(super) static RELEASE: View =
     view(&[Column::new("delivered", "/resume/delivered"), Column::new("given up", "/resume/given_up")]);
 
-pub(super) static ROTATED: View =
-    view(&[Column::new("secret", "/secret"), Column::new("old secret until", "/window_ends_at")]);
+pub(super) static ROTATED: View = view(&[
+    Column::new("secret", "/secret"),
+    Column::new("old secret until", "/window_ends_at"),
+    Column::new("style", "/style"),
+    Column::new("why", "/reason"),
+]);
 
 pub(super) static REDELIVERED: View = view(&[Column::new("deliveries", "/deliveries")]);
 

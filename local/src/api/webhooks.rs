@@ -104,7 +104,7 @@ async fn rotate(session: &Session, options: &RotateOptions) -> Result<()> {
     let call = Call::to(operation).of(&options.id).once(options.idempotency_key.as_deref());
     let answer = session.show(call).await?;
     if answer.value.get("secret").is_some() {
-        remark("The secret is shown only this once.");
+        remark("The secret is shown only this once. Install it at any time while the old one signs, too.");
     }
     Ok(())
 }

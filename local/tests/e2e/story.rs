@@ -209,6 +209,8 @@ async fn rotated_it_is_signed_with_both_secrets(story: &mut Story) {
     let rotated = story.act("rotate-secret", &json!({})).await;
     let new = text(&rotated, "secret");
     assert_ne!(new, story.secret);
+    assert_eq!(header(&story.next(1).await[0], "x-statuspulse-event"), "handshake");
+    assert_eq!(rotated["style"], "joined");
     story.api.published(&["EU"], &payload("opened", "INC-3", 3), 1).await;
     let received = story.next(1).await.remove(0);
     assert!(is_signed(&received, &new) && is_signed(&received, &story.secret));

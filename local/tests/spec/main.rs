@@ -20,6 +20,7 @@ mod section_05_retry_now;
 mod section_06_pause;
 mod section_06_resume;
 mod section_07_order;
+mod section_08_receivers_in_a_rotation;
 mod section_08_secrets_and_rotation;
 mod section_09_network_controls;
 mod section_10_access;

@@ -50,6 +50,7 @@ pub mod quota;
 pub mod reconcile;
 pub mod record;
 pub mod retry;
+pub mod rotation;
 pub mod sealing;
 pub mod secret;
 pub mod signature;

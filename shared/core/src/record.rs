@@ -6,6 +6,7 @@
 
 mod attempt;
 mod audit;
+mod rotation;
 pub(crate) mod values;
 mod webhook;
 

@@ -17,12 +17,13 @@ use sha2::Sha256;
 
 use crate::limits;
 use crate::ports::environment::Moment;
+use crate::rotation::{Digests, Outgoing, StyleChoice};
 use crate::secret::Secret;
 use crate::time::later;
 
 /// The header of the product page's recipe.
 pub const SIGNATURE: &str = "X-StatusPulse-Signature";
-/// The new secret's digest, during a rotation with the style [`RotationStyle::Split`].
+/// The new secret's digest during a rotation, if [`SIGNATURE`] does not have both.
 pub const SIGNATURE_NEXT: &str = "X-StatusPulse-Signature-Next";
 /// Standard Webhooks: the event's id.
 pub const WEBHOOK_ID: &str = "webhook-id";
@@ -30,27 +31,6 @@ pub const WEBHOOK_ID: &str = "webhook-id";
 pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 /// Standard Webhooks: the signatures, separated by spaces.
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
-
-/// How `X-StatusPulse-Signature` shows two digests during a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RotationStyle {
-    /// `X-StatusPulse-Signature: <new>,<old>`.
-    #[default]
-    Joined,
-    /// The header has only the old digest, for receivers that compare strictly. The new one has its own header.
-    Split,
-}
-
-/// The old secret during a rotation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// The secret from before the rotation.
-    pub secret: Secret,
-    /// When it stops signing.
-    pub until: Timestamp,
-    /// How the two digests are shown.
-    pub style: RotationStyle,
-}
 
 /// The secrets of a webhook: one, or two during a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +78,7 @@ impl SigningKeys {
     pub fn rotate(
         &mut self,
         new: Secret,
-        style: RotationStyle,
+        choice: StyleChoice,
         now: Timestamp,
     ) -> Result<Timestamp, WindowOpen> {
         if let Some(outgoing) = self.outgoing(now) {
@@ -106,7 +86,7 @@ impl SigningKeys {
         }
         let until = later(now, limits::ROTATION_WINDOW);
         let old = std::mem::replace(&mut self.current, new);
-        self.outgoing = Some(Outgoing { secret: old, until, style });
+        self.outgoing = Some(Outgoing { secret: old, until, choice, accepted: None });
         self.rotated_at = Some(now);
         Ok(until)
     }
@@ -125,6 +105,36 @@ impl SigningKeys {
         true
     }
 
+    /// The same keys with these digests in `X-StatusPulse-Signature`, if a rotation is in progress.
+    #[must_use]
+    pub fn showing(mut self, digests: Digests) -> Self {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.accepted = Some(digests);
+        }
+        self
+    }
+
+    /// The keys that remember which digests got through, in a call with the keys `used`, after others had been refused.
+    /// `None` if that was another rotation, or if the receiver was further on before.
+    pub fn remembering(&self, used: &Self, got_through: Digests) -> Option<Self> {
+        let is_news = self.is_same_rotation(used) && self.outgoing.as_ref()?.digests() < got_through;
+        is_news.then(|| self.clone().showing(got_through))
+    }
+
+    /// The keys for another receiver, of which it is only known which digests got through after others, if any.
+    #[must_use]
+    pub fn for_another_receiver(mut self, used: &Self, got_through: Option<Digests>) -> Self {
+        let known = if self.is_same_rotation(used) { got_through } else { None };
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.accepted = known;
+        }
+        self
+    }
+
+    fn is_same_rotation(&self, other: &Self) -> bool {
+        self.rotated_at == other.rotated_at && self.current == other.current
+    }
+
     /// The keys as they will be when the window that is open at `now` has ended; `None` if none is open.
     pub fn after_window(&self, now: Timestamp) -> Option<Self> {
         self.outgoing(now)?;
@@ -137,11 +147,13 @@ impl SigningKeys {
         let new_digest = body_digest(&self.current, body);
         let mut headers = match outgoing {
             None => vec![(SIGNATURE, new_digest)],
-            Some(Outgoing { secret, style: RotationStyle::Joined, .. }) => {
-                vec![(SIGNATURE, format!("{new_digest},{}", body_digest(secret, body)))]
-            }
-            Some(Outgoing { secret, style: RotationStyle::Split, .. }) => {
-                vec![(SIGNATURE, body_digest(secret, body)), (SIGNATURE_NEXT, new_digest)]
+            Some(outgoing) => {
+                let old_digest = body_digest(&outgoing.secret, body);
+                match outgoing.digests() {
+                    Digests::Both => vec![(SIGNATURE, format!("{new_digest},{old_digest}"))],
+                    Digests::Old => vec![(SIGNATURE, old_digest), (SIGNATURE_NEXT, new_digest)],
+                    Digests::New => vec![(SIGNATURE, new_digest.clone()), (SIGNATURE_NEXT, new_digest)],
+                }
             }
         };
         let timestamp = at.wall.as_second();

@@ -36,10 +36,12 @@ use jiff::Timestamp;
 
 use crate::attempt::ResponseHeaders;
 use crate::audit::{AccountEntry, AuditLog, Change};
+use crate::destination::Address;
 use crate::event::{Event, EventType};
 use crate::ids::{AccountId, WebhookId};
 use crate::message::ScheduledMessage;
 use crate::notification::{Notification, NotificationKind};
+use crate::rotation::Digests;
 use crate::signature::SigningKeys;
 
 pub use job::{BulkJob, JobKind};
@@ -246,6 +248,22 @@ impl Webhook {
     /// Whether it was slow a while ago, so that it probably still is.
     pub(crate) fn is_slow(&self, now: Timestamp) -> bool {
         self.slow_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether its receiver may check signatures: it is a customer's own.
+    pub(crate) fn checks_signatures(&self) -> bool {
+        self.settings.destination.format().address() == Address::Url
+    }
+
+    /// Remembers that a repeated call, with the keys `used` and at this time, got through with these digests. Returns
+    /// whether this was news.
+    pub(crate) fn remember(&mut self, used: &SigningKeys, digests: Digests, at: Timestamp) -> bool {
+        let keys = self.keys.remembering(used, digests);
+        let is_news = keys.is_some();
+        if let Some(keys) = keys {
+            (self.keys, self.requests_since) = (keys, at);
+        }
+        is_news
     }
 
     /// Whether its owner has paused it.

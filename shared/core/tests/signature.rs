@@ -8,8 +8,9 @@ use base64::Engine as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use statuspulse_core::ports::{Moment, Random};
+use statuspulse_core::rotation::{Digests, Outgoing, Rehearsal, RotationStyle, StyleChoice};
 use statuspulse_core::secret::Secret;
-use statuspulse_core::signature::{RotationStyle, SigningKeys, WindowOpen, body_digest};
+use statuspulse_core::signature::{SigningKeys, WindowOpen, body_digest};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -76,7 +77,7 @@ fn a_secret_is_whsec_and_the_base64_of_24_to_64_bytes_and_nothing_else_is_one() 
 fn a_secrets_debug_output_says_nothing() {
     let secret = Secret::generate(&Same(7));
     let mut keys = SigningKeys::new(secret.clone());
-    keys.rotate(Secret::generate(&Same(8)), RotationStyle::Split, at(0)).unwrap();
+    keys.rotate(Secret::generate(&Same(8)), StyleChoice::Asked(RotationStyle::Split), at(0)).unwrap();
     for shown in [format!("{secret:?}"), format!("{keys:?}"), format!("{keys:#?}")] {
         assert!(!shown.contains("whsec") && !shown.contains("BwcH") && !shown.contains("CAgI"), "{shown}");
     }
@@ -88,7 +89,7 @@ fn both_secrets_sign_until_the_window_ends_and_the_new_one_alone_from_that_momen
     for style in [RotationStyle::Joined, RotationStyle::Split] {
         let mut keys = SigningKeys::new(old.clone());
         let rotated_at = at(1_710_512_521);
-        let until = keys.rotate(new.clone(), style, rotated_at).unwrap();
+        let until = keys.rotate(new.clone(), StyleChoice::Asked(style), rotated_at).unwrap();
         assert_eq!(until, rotated_at.checked_add(DAY).unwrap());
         let (old_digest, new_digest) = (body_digest(&old, b"{}"), body_digest(&new, b"{}"));
         let during = match style {
@@ -116,12 +117,13 @@ fn both_secrets_sign_until_the_window_ends_and_the_new_one_alone_from_that_momen
 #[test]
 fn a_second_rotation_has_to_wait_for_the_windows_end() {
     let mut keys = SigningKeys::new(Secret::generate(&Same(1)));
-    let until = keys.rotate(Secret::generate(&Same(2)), RotationStyle::Joined, at(0)).unwrap();
+    let until =
+        keys.rotate(Secret::generate(&Same(2)), StyleChoice::Asked(RotationStyle::Joined), at(0)).unwrap();
     let third = Secret::generate(&Same(3));
-    let early = keys.rotate(third.clone(), RotationStyle::Joined, at(24 * 3600 - 1));
+    let early = keys.rotate(third.clone(), StyleChoice::Asked(RotationStyle::Joined), at(24 * 3600 - 1));
     assert_eq!(early, Err(WindowOpen { until }));
     assert_eq!(keys.current(), &Secret::generate(&Same(2)), "nothing was rotated");
-    keys.rotate(third.clone(), RotationStyle::Joined, until).unwrap();
+    keys.rotate(third.clone(), StyleChoice::Asked(RotationStyle::Joined), until).unwrap();
     assert_eq!(
         (keys.current(), &keys.outgoing(until).unwrap().secret),
         (&third, &Secret::generate(&Same(2)))
@@ -132,9 +134,69 @@ fn a_second_rotation_has_to_wait_for_the_windows_end() {
 fn finishing_ends_the_window_and_says_whether_there_was_one() {
     let mut keys = SigningKeys::new(Secret::generate(&Same(1)));
     assert!(!keys.finish(at(0)));
-    keys.rotate(Secret::generate(&Same(2)), RotationStyle::Joined, at(0)).unwrap();
+    keys.rotate(Secret::generate(&Same(2)), StyleChoice::Asked(RotationStyle::Joined), at(0)).unwrap();
     assert!(keys.finish(at(1)));
     assert_eq!(keys.outgoing(at(1)), None);
-    keys.rotate(Secret::generate(&Same(3)), RotationStyle::Joined, at(2)).unwrap();
+    keys.rotate(Secret::generate(&Same(3)), StyleChoice::Asked(RotationStyle::Joined), at(2)).unwrap();
     assert!(!keys.finish(at(2 + 24 * 3600)), "it was over by itself");
+}
+
+#[test]
+fn what_a_receiver_accepted_comes_first_and_only_goes_forward() {
+    let (old, new) = (Secret::generate(&Same(1)), Secret::generate(&Same(2)));
+    let mut keys = SigningKeys::new(old.clone());
+    keys.rotate(new.clone(), StyleChoice::Asked(RotationStyle::Split), at(0)).unwrap();
+    let first = |keys: &SigningKeys| {
+        let headers = keys.headers("evt_1", b"{}", Moment::at(at(1)));
+        assert_eq!(header(&headers, "X-StatusPulse-Signature-Next"), Some(&*body_digest(&new, b"{}")));
+        header(&headers, "X-StatusPulse-Signature").unwrap().to_owned()
+    };
+    assert_eq!(first(&keys), body_digest(&old, b"{}"));
+    let moved_on = keys.remembering(&keys, Digests::New).unwrap();
+    assert_eq!(first(&moved_on), body_digest(&new, b"{}"));
+    // Some of its servers have the old secret still.
+    assert_eq!(moved_on.remembering(&keys, Digests::Old), None);
+    // What a call of an earlier rotation has shown says nothing about this one.
+    let mut later = keys.clone();
+    later.finish(at(2));
+    later.rotate(Secret::generate(&Same(3)), StyleChoice::Asked(RotationStyle::Split), at(3)).unwrap();
+    assert_eq!(later.remembering(&keys, Digests::New), None);
+    // Nothing is remembered of another receiver.
+    let other = moved_on.clone().for_another_receiver(&keys, None);
+    assert_eq!(first(&other), body_digest(&old, b"{}"));
+}
+
+#[test]
+fn the_answer_decides_which_digests_are_tried_next() {
+    let rehearsed = |status_code, refused: bool| {
+        let refusal = refused.then(|| "It refused.".to_owned());
+        StyleChoice::Rehearsed(Rehearsal { status_code, refusal })
+    };
+    let (both, old, new) = (Digests::Both, Digests::Old, Digests::New);
+    // The style, what was accepted, the status of the answer, and the tries.
+    let table = [
+        (StyleChoice::Asked(RotationStyle::Split), None, 401, &[new][..]),
+        (StyleChoice::Asked(RotationStyle::Split), None, 400, &[new]),
+        (StyleChoice::Asked(RotationStyle::Split), None, 403, &[new]),
+        (StyleChoice::Asked(RotationStyle::Split), Some(new), 401, &[old]),
+        (StyleChoice::Asked(RotationStyle::Split), None, 500, &[]),
+        (StyleChoice::Asked(RotationStyle::Joined), None, 401, &[old, new]),
+        (StyleChoice::Asked(RotationStyle::Joined), None, 404, &[]),
+        (StyleChoice::Unchecked, None, 401, &[]),
+        (rehearsed(Some(200), false), None, 401, &[old, new]),
+        (rehearsed(Some(200), false), None, 500, &[]),
+        (rehearsed(Some(401), true), None, 500, &[]),
+        (rehearsed(Some(422), true), None, 422, &[new]),
+        (rehearsed(Some(422), true), None, 404, &[]),
+        (rehearsed(Some(500), true), None, 500, &[new]),
+        (rehearsed(Some(502), true), None, 500, &[new]),
+        (rehearsed(None, true), None, 500, &[new]),
+        (rehearsed(None, true), None, 404, &[]),
+    ];
+    for (choice, accepted, status, tries) in table {
+        let what = format!("{choice:?} {accepted:?} {status}");
+        let outgoing = Outgoing { secret: Secret::generate(&Same(1)), until: at(9), choice, accepted };
+        assert_eq!(outgoing.next_tries(status), tries, "{what}");
+        assert!(both < old && old < new);
+    }
 }

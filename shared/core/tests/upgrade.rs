@@ -20,8 +20,9 @@ use statuspulse_core::message::{
 use statuspulse_core::notification::{Notification, NotificationKind, NotificationState};
 use statuspulse_core::ports::Random;
 use statuspulse_core::record::{WebhookParts, read_attempts, read_webhook, write_attempts, write_webhook};
+use statuspulse_core::rotation::{RotationStyle, StyleChoice};
 use statuspulse_core::secret::Secret;
-use statuspulse_core::signature::{RotationStyle, SigningKeys};
+use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::{
     BulkJob, Headers, Health, JobKind, Pause, PauseReason, Settings, State, Webhook,
@@ -104,7 +105,7 @@ fn webhook() -> Webhook {
         headers: Headers([("X-Api-Key".to_owned(), "k1".to_owned())].into()),
     };
     let mut keys = SigningKeys::new(Secret::generate(&Sevens));
-    keys.rotate(Secret::generate(&Sevens), RotationStyle::Split, at(1)).unwrap();
+    keys.rotate(Secret::generate(&Sevens), StyleChoice::Asked(RotationStyle::Split), at(1)).unwrap();
     let mut webhook = Webhook::new(id, account, settings, keys, at(0));
     webhook.state = State::Paused(Pause {
         reason: PauseReason::Failures,

@@ -30,6 +30,7 @@ pub fn openapi() -> String {
     wire::collect::<problem::Document<'_>>(&mut schemas);
     wire::collect::<wire::AnyTime>(&mut schemas);
     wire::collect::<wire::RotationStyle>(&mut schemas);
+    wire::collect::<wire::AskedStyle>(&mut schemas);
     wire::collect::<wire::HeldDeliveries>(&mut schemas);
     wire::collect::<wire::TestSecrets>(&mut schemas);
     let mut paths = BTreeMap::<&str, Map<String, Value>>::new();

@@ -15,6 +15,7 @@ use serde::Serialize;
 use statuspulse_core::admin::commands::{NewSecret, NewWebhook};
 use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::admin::query::WebhookPage;
+use statuspulse_core::admin::rotate::Rotated;
 use statuspulse_core::error::Result;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::limits;
@@ -147,8 +148,14 @@ async fn rotate_secret(
     let call = format!("POST /v1/webhooks/{id}/rotate-secret");
     let once = once(&api, by.account_id.to_bytes(), &call, &headers, &body).await?;
     let asked = NewSecret { once, ..asked };
-    let (secret, window_ends_at) = api.admin.rotate_secret(by, id, asked).await?;
-    Ok(Json(RotatedView { secret: secret.reveal(), window_ends_at }).into_response())
+    let Rotated { secret, until, choice } = api.admin.rotate_secret(by, id, asked).await?;
+    let view = RotatedView {
+        secret: secret.reveal(),
+        window_ends_at: until,
+        style: choice.style().name(),
+        reason: choice.reason(),
+    };
+    Ok(Json(view).into_response())
 }
 
 async fn finish_rotation(
@@ -303,6 +310,11 @@ struct RotatedView<'a> {
     /// When the old secret stops signing.
     #[schema(value_type = wire::Time)]
     window_ends_at: Timestamp,
+    /// How both secrets sign until then.
+    #[schema(value_type = wire::RotationStyle)]
+    style: &'static str,
+    /// Why it is this style, as sentences.
+    reason: String,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -10,8 +10,8 @@ use statuspulse_core::ids::KeyId;
 use statuspulse_core::message::{DomainEventKind, EventMessage, JobMessage, Message, ScheduledMessage};
 use statuspulse_core::notification::{Notification, NotificationKind, NotificationState};
 use statuspulse_core::ports::Conflict;
+use statuspulse_core::rotation::{Digests, Rehearsal, StyleChoice};
 use statuspulse_core::secret::Secret;
-use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::webhook::{
     BulkJob, Headers, Health, JobKind, Pause, PauseReason, Settings, State, Webhook,
 };
@@ -31,7 +31,9 @@ fn eventful(stage: &Stage) -> Webhook {
         description: Some("On-call, \u{1f525}".to_owned()),
         headers: Headers([("X-Api-Key".to_owned(), "k1".to_owned())].into()),
     };
-    webhook.keys.rotate(Secret::generate(stage.dice()), RotationStyle::Split, now).unwrap();
+    let rehearsal = Rehearsal { status_code: Some(401), refusal: Some("It answered 401.".to_owned()) };
+    webhook.keys.rotate(Secret::generate(stage.dice()), StyleChoice::Rehearsed(rehearsal), now).unwrap();
+    webhook.keys = webhook.keys.showing(Digests::New);
     webhook.state = State::Paused(Pause {
         reason: PauseReason::Failures,
         since: now,

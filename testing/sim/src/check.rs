@@ -16,7 +16,8 @@ use statuspulse_core::webhook::{self, BulkJob, JobKind, PauseReason, Webhook};
 use crate::accepted::Accepted;
 use crate::clock::SKEW_MS_MAX;
 use crate::history::short;
-use crate::receivers::{is_for_content, refused_together};
+use crate::receivers::{Post, is_for_content, refused_together};
+use crate::signatures::Signatures;
 use crate::store::Store;
 use crate::task::TaskId;
 
@@ -104,9 +105,9 @@ pub(crate) struct Ledger {
     pub(crate) asked_for_all: BTreeSet<WebhookId>,
     /// When an outage of each webhook last ended.
     recovered: BTreeMap<WebhookId, Timestamp>,
-    /// Whether something was started that only the quarter-hourly check completes: its caller got no answer and did not
-    /// repeat the call, or its message was lost.
+    /// Whether something was started that only the quarter-hourly check completes: its caller gave up, or a message was lost.
     pub(crate) needs_reconciling: bool,
+    pub(crate) signatures: Signatures,
     /// The errors that workers logged.
     pub(crate) errors: Vec<String>,
     pub(crate) attempts: usize,
@@ -119,11 +120,13 @@ impl Ledger {
 
     pub(crate) fn begins(&mut self, task: TaskId) {
         self.tasks.insert(task, TaskState::default());
+        self.signatures.begins(task);
     }
 
     /// A worker has finished its message. A delivery that it has put on the ladder must not be left there by a pause.
     pub(crate) fn is_done(&mut self, task: TaskId, store: &Store, now: Timestamp) {
         let Some(ended) = self.tasks.remove(&task) else { return };
+        self.signatures.ended(task, ended.struck, now);
         // A delivery that is due soon is held by its own message.
         let soon = now.checked_add(limits::CLAIM + SKEW).unwrap_or(now);
         for kept in ended.put_on_ladder.iter().filter_map(|id| store.deliveries.get(id)) {
@@ -263,11 +266,15 @@ impl Ledger {
         // An early attempt is followed by the ladder's own attempt, whose wait counts from the record before it.
         let one_more = matches!(delivery.state, State::Scheduled { timing: Timing::Early { .. }, .. });
         let post = (delivery.id, key.round, key.number, one_more);
+        if self.signatures.is_repeat(task, delivery) {
+            return;
+        }
         self.tasks.entry(task).or_default().called.push(post);
+        let asked = self.asked.get(&id).copied().filter(|_| one_more).unwrap_or_default();
         let posts = self.posts.entry(post).or_default();
         posts.count += 1;
-        let asked = self.asked.get(&id).copied().filter(|_| one_more).unwrap_or_default();
-        if posts.count > 1 + posts.excuses + asked + refused_together(delivery) {
+        let refused = refused_together(delivery) + self.signatures.not_repeated(id);
+        if posts.count > 1 + posts.excuses + asked + refused {
             let (count, AttemptKey { round, number }) = (posts.count, key);
             self.violated(format!("I7: {name} round {round} number {number} is posted {count} times"));
         }
@@ -370,6 +377,7 @@ impl Ledger {
                 self.violated(format!("I7: {} went from {before} to {after}", short(saved.id)));
             }
         }
+        self.violations.extend(Signatures::recorded(saved));
         self.begins_afresh(before, saved);
         let climbs = saved.state == State::Failed && !is_for_content(saved);
         let last = saved.attempts.last().map(|attempt| attempt.number);
@@ -489,12 +497,4 @@ impl Ledger {
             }
         }
     }
-}
-
-/// A POST of an attempt.
-pub(crate) struct Post<'a> {
-    pub(crate) delivery: DeliveryId,
-    pub(crate) event: &'a str,
-    pub(crate) number: u8,
-    pub(crate) body: Bytes,
 }

@@ -6,6 +6,7 @@ use statuspulse_core::admin::commands::{NewSecret, WebhookPatch};
 use statuspulse_core::admin::pause::HeldDeliveries;
 use statuspulse_core::delivery::{Delivery, State};
 use statuspulse_core::ids::{DeliveryId, WebhookId};
+use statuspulse_core::rotation::RotationStyle;
 use statuspulse_core::webhook;
 
 use crate::actors::{LONG, Outside, SHORT, Work, wanting};
@@ -31,7 +32,8 @@ pub(crate) async fn customer(outside: Outside, acts: usize) {
 
 async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
     let by = outside.manager;
-    let is_impatient = outside.world.with(|inner| inner.is_impatient);
+    let (is_impatient, is_rotated) =
+        outside.world.with(|inner| (inner.is_impatient, inner.checks_signatures));
     match act {
         0..=2 => pause(outside, webhook).await,
         3..=6 => resume(outside, webhook, HeldDeliveries::Deliver).await,
@@ -40,12 +42,16 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
             outside.world.with(|inner| inner.ledger.discarded.insert(webhook));
             resume(outside, webhook, HeldDeliveries::Discard).await;
         }
+        // Another owner does it.
+        8..=9 if is_rotated => {}
         8 => drop(
             outside
                 .ask(|| {
                     Box::new(move |services| {
                         Box::pin(async move {
-                            services.admin.rotate_secret(by, webhook, NewSecret::default()).await.map(drop)
+                            let joined =
+                                NewSecret { style: Some(RotationStyle::Joined), ..NewSecret::default() };
+                            services.admin.rotate_secret(by, webhook, joined).await.map(drop)
                         })
                     })
                 })
@@ -80,6 +86,8 @@ async fn act_on(outside: &Outside, webhook: WebhookId, act: usize) {
                     })
                     .await,
             );
+            // What another URL accepts is not known.
+            outside.world.with(|inner| inner.ledger.signatures.changed(webhook));
         }
         11 => drop(
             outside

@@ -18,7 +18,9 @@ mod history;
 mod ports;
 mod queue;
 mod receivers;
+mod rotation;
 mod sender;
+mod signatures;
 mod store;
 mod task;
 mod world;
@@ -109,6 +111,10 @@ pub fn run(seed: u64, keep_history: bool) -> Outcome {
         let name = format!("customer {n}");
         let acts = world.with(|inner| 1 + inner.dice.below(6));
         outsiders.push(world.spawn(immortal(&name), customer::customer(outside(&name), acts)));
+    }
+    if world.with(|inner| inner.checks_signatures) {
+        let rotations = world.with(|inner| 1 + inner.dice.below(3));
+        outsiders.push(world.spawn(immortal("owner"), rotation::owner(outside("owner"), rotations)));
     }
     let changes = world.with(|inner| inner.dice.below(7));
     outsiders.push(world.spawn(immortal("weather"), actors::weather(outside("weather"), changes)));
@@ -228,7 +234,14 @@ fn furnish(world: &World) -> Manager {
     let webhooks = 1 + world.with(|inner| inner.dice.below(3));
     for n in 0..webhooks {
         let webhook = webhook(&ports, &account, n);
-        world.with(|inner| inner.store.webhooks.insert(webhook.id, Arc::new(webhook)));
+        world.with(|inner| {
+            if inner.checks_signatures && webhook.settings.destination.format().limit().is_none() {
+                let secret = webhook.keys.current().clone();
+                let verifier = signatures::Verifier::new(secret, &mut inner.dice);
+                inner.receivers.verifiers.insert(webhook.id, verifier);
+            }
+            inner.store.webhooks.insert(webhook.id, Arc::new(webhook));
+        });
     }
     let id = account.id;
     let by = Manager { account_id: id, key_id: KeyId::from_bytes([1; 16]), address: None };

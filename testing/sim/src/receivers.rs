@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use statuspulse_core::attempt::{Class, Failure, Reply};
 use statuspulse_core::delivery::{Delivery, State};
+use statuspulse_core::ids::{DeliveryId, WebhookId};
 
 use crate::dice::Dice;
 use crate::history::short;
+use crate::signatures::Verifier;
 
 /// How an endpoint answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,16 @@ pub(crate) struct Receivers {
     pub(crate) ever_poison: BTreeSet<String>,
     /// Whether channels refuse them for what is in them. Otherwise they answer as endpoints do.
     pub(crate) channels_read: bool,
+    /// Those that check signatures, by webhook.
+    pub(crate) verifiers: BTreeMap<WebhookId, Verifier>,
+}
+
+/// A POST of an attempt.
+pub(crate) struct Post<'a> {
+    pub(crate) delivery: DeliveryId,
+    pub(crate) event: &'a str,
+    pub(crate) number: u8,
+    pub(crate) body: Bytes,
 }
 
 /// Whether a channel refused the last message of this delivery for what is in it.

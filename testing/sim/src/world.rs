@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     /// Whether the check of all webhooks has time for one webhook only, and its next run goes on there. Decided without the
     /// dice, too.
     pub(crate) is_hurried: bool,
+    /// Whether receivers check signatures, and their owner rotates secrets. Decided without the dice, too.
+    pub(crate) checks_signatures: bool,
     /// Whether everything has ended, so that nothing is left to repair.
     pub(crate) is_over: bool,
     /// A worker or a call dies in 1 of this many polls.
@@ -94,6 +96,7 @@ impl World {
             is_cut_short: seed % 8 == 7,
             is_impatient: seed % 8 == 1,
             is_hurried: seed % 8 == 3,
+            checks_signatures: seed % 8 == 5,
             is_over: false,
             deadliness: 250,
             points: BTreeSet::new(),

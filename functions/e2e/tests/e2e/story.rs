@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use statuspulse_kit::api::{LONG, eventually, payload, text};
-use statuspulse_kit::{Answer, Behaviour, Received, verify};
+use statuspulse_kit::{Answer, Behaviour, Per, Received, verify};
 
 use crate::stack::{PAGERDUTY, SLACK, Stack};
 use crate::{dashboard, permissions};
@@ -31,6 +31,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     what_an_owner_does_takes_effect(&stack).await;
     from_a_call_of_the_api_to_a_signed_post_through_ladder_pause_slack_resume_and_drain(&stack).await;
     an_incident_reaches_pagerduty_and_slack_and_the_account_is_notified_in_its_own_channel(&stack).await;
+    a_rotation_that_its_receiver_does_not_notice(&stack).await;
     a_slow_webhook_has_a_queue_of_its_own(&stack).await;
     an_environment_that_was_frozen_uses_no_connection_from_before(&stack).await;
     dashboard::shows_and_does_the_same(&stack).await;
@@ -215,6 +216,34 @@ pub(crate) fn no_message_is_dead(stack: &Stack) {
     }
 }
 
+/// A receiver that takes one digest refuses the rehearsal. It gets the new secret before the first event.
+async fn a_rotation_that_its_receiver_does_not_notice(stack: &Stack) {
+    let (api, path) = (&stack.admin, "/hooks/strict");
+    let steps = [200, 401, 401, 200, 200].map(|status| Answer::status(status).into()).to_vec();
+    stack.receiver.behaviour(path, Behaviour::Sequence { per: Per::Path, steps });
+    let (webhook, old) = api.webhook(&stack.receiver.url(path), &["strict"]).await;
+    let rotated = api.post(&format!("/v1/webhooks/{webhook}/rotate-secret"), &json!({})).await.expect(200);
+    assert_eq!(rotated["style"], "split", "{rotated}");
+    for incident in ["INC-81", "INC-82"] {
+        api.published(&["strict"], &payload("opened", incident, 1), 2).await;
+        stack.quiet().await;
+    }
+    let calls = deliveries(stack.arrived(path, 5).await);
+    let new = text(&rotated, "secret");
+    for (call, secret) in calls.iter().zip([&old, &new, &new]) {
+        let digest = verify::statuspulse_digest(secret, &call.body);
+        assert_eq!(call.header("x-statuspulse-signature"), Some(&*digest));
+    }
+    let shown = api.shown(&webhook).await;
+    assert_eq!((&shown["rotation"]["header"], &shown["failing_since"]), (&json!("new"), &Value::Null));
+    for delivery in api.deliveries(&webhook).await {
+        assert_eq!(
+            (&delivery["status"], delivery["attempts"].as_array().unwrap().len()),
+            (&json!("delivered"), 1)
+        );
+    }
+}
+
 async fn what_an_owner_does_takes_effect(stack: &Stack) {
     let api = &stack.admin;
     let (webhook, _) = api.webhook(&stack.receiver.url(OWNERS), &[]).await;
@@ -225,7 +254,7 @@ async fn what_an_owner_does_takes_effect(stack: &Stack) {
     api.get(&format!("{path}/explain?event=incident_opened")).await.expect(200);
     api.post(&format!("{path}/rotate-secret"), &json!({})).await.expect(200);
     api.published(&[], &payload("opened", "INC-1", 1), 1).await;
-    let signed = deliveries(stack.arrived(OWNERS, 3).await);
+    let signed = deliveries(stack.arrived(OWNERS, 4).await);
     assert!(signed[0].header("x-statuspulse-signature").unwrap().contains(','), "both secrets sign");
     api.post(&format!("{path}/rotate-secret/finish"), &json!({})).await.expect(200);
     api.patch(&path, &json!({"description": "On-call"})).await.expect(200);

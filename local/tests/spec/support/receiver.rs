@@ -108,8 +108,12 @@ impl Seen {
     }
 }
 
+/// The software of a receiver: answers by what is in the request.
+type Software = Arc<dyn Fn(&Seen) -> u16 + Send + Sync>;
+
 #[derive(Default)]
 struct Endpoint {
+    software: Option<Software>,
     standing: Option<Reply>,
     next: VecDeque<Reply>,
     handshakes: Option<Reply>,
@@ -122,6 +126,9 @@ struct Endpoint {
 
 impl Endpoint {
     fn reply(&mut self, seen: &Seen) -> Reply {
+        if let Some(software) = &self.software {
+            return Reply::from(software(seen));
+        }
         let reply = if seen.event() == "handshake" {
             self.handshakes.clone()
         } else if let Some(reply) = self.by_event.get(seen.event_id()) {
@@ -172,6 +179,16 @@ impl Receivers {
     /// Sets the answer to all requests that no other answer is set for.
     pub(crate) fn answers(&self, url: &str, reply: impl Into<Reply>) {
         self.change(url, |endpoint| endpoint.standing = Some(reply.into()));
+    }
+
+    /// Runs this software at the endpoint, which answers all requests.
+    pub(crate) fn runs(&self, url: &str, software: impl Fn(&Seen) -> u16 + Send + Sync + 'static) {
+        self.change(url, |endpoint| endpoint.software = Some(Arc::new(software)));
+    }
+
+    /// Stops that software.
+    pub(crate) fn runs_nothing(&self, url: &str) {
+        self.change(url, |endpoint| endpoint.software = None);
     }
 
     /// Sets the answers to the next requests, in order.

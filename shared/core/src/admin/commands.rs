@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::error::Refusals;
 use crate::once::Once;
-use crate::signature::RotationStyle;
+use crate::rotation::RotationStyle;
 
 /// Registers a webhook.
 #[derive(Clone, Default)]
@@ -51,8 +51,8 @@ pub struct WebhookPatch {
 /// Rotates a webhook's secret.
 #[derive(Clone, Default)]
 pub struct NewSecret {
-    /// How both secrets sign during the window.
-    pub style: RotationStyle,
+    /// How both secrets sign during the window; `None` for the style that suits the receiver.
+    pub style: Option<RotationStyle>,
     /// The new secret, if its owner brings it.
     pub secret: Option<String>,
     /// What an earlier equal call has drawn, if the call can be repeated.

@@ -11,7 +11,7 @@ use super::rotate::no_rotation;
 use crate::access::Manager;
 use crate::attempt::{Class, Failure, response_text};
 use crate::audit::Change;
-use crate::call::{About, signed_call};
+use crate::call::{About, Answered, SignedCall};
 use crate::destination::{Format, Probe, Verdict};
 use crate::error::{Error, Result};
 use crate::event::EventType;
@@ -19,6 +19,7 @@ use crate::ids::{AccountId, DeliveryId, EventId, WebhookId};
 use crate::limits;
 use crate::ports::Sent;
 use crate::quota::Quota;
+use crate::rotation::{Digests, Rehearsal};
 use crate::webhook::{Answer, Handshake, State, Webhook};
 
 /// Which secrets sign a test event.
@@ -73,19 +74,17 @@ pub(super) struct HandshakeOutcome {
     pub(super) handshake: Handshake,
     /// Set if the target must not be called at all: the URL is wrong, not the endpoint.
     pub(super) refused_target: Option<String>,
+    /// Set during a rotation, if the endpoint accepted only a repeat: what the header of that had.
+    pub(super) repeated_with: Option<Digests>,
 }
 
 impl Admin {
     /// Sends a handshake to the webhook's endpoint, which has 5 seconds to answer. Fails if it cannot be sent for a
     /// reason on our side.
     pub(super) async fn handshake(&self, webhook: &Webhook) -> Result<HandshakeOutcome> {
-        let moment = self.clock.moment();
+        let Answered { moment, sent, repeated_with } =
+            self.send_handshake(webhook, Some(Timestamp::MAX)).await?;
         let at = moment.now;
-        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, at).await?;
-        let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, at);
-        let about = self.about_now(webhook, Probe::Handshake.name(), at);
-        let sent =
-            self.sender.send(signed_call(webhook, &about, body, limits::HANDSHAKE_TIMEOUT, moment)).await?;
         let status_code = sent.result.as_ref().ok().map(|reply| reply.status);
         let reason = webhook.settings.destination.handshake_refusal(&sent.result);
         let refused_target = match &sent.result {
@@ -100,7 +99,30 @@ impl Admin {
         };
         let ok = reason.is_none();
         let handshake = Handshake { ok, status_code, reason, at, duration: sent.duration, answer };
-        Ok(HandshakeOutcome { handshake, refused_target })
+        let repeated_with = repeated_with.filter(|_| ok);
+        Ok(HandshakeOutcome { handshake, refused_target, repeated_with })
+    }
+
+    /// Sends a handshake that shows how the receiver takes the keys of this webhook. Fails if it cannot be sent for a reason
+    /// on our side.
+    pub(super) async fn rehearse(&self, webhook: &Webhook) -> Result<Rehearsal> {
+        let sent = self.send_handshake(webhook, None).await?.sent;
+        let refusal = webhook.settings.destination.handshake_refusal(&sent.result).map(|reason| {
+            format!(
+                "The endpoint did not accept a handshake that had both signatures in one header. {reason}"
+            )
+        });
+        Ok(Rehearsal { status_code: sent.result.ok().map(|reply| reply.status), refusal })
+    }
+
+    async fn send_handshake(&self, webhook: &Webhook, repeats_until: Option<Timestamp>) -> Result<Answered> {
+        let now = self.clock.now();
+        self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, now).await?;
+        let body = webhook.settings.destination.render_probe(Probe::Handshake, webhook.id, now);
+        let about = self.about_now(webhook, Probe::Handshake.name(), now);
+        let timeout = limits::HANDSHAKE_TIMEOUT;
+        let call = SignedCall { webhook, about, body, timeout, repeats_until };
+        Ok(call.send(&*self.sender, &*self.clock).await?)
     }
 
     /// Tries the handshake again. A pending webhook that passes it becomes active.
@@ -117,6 +139,9 @@ impl Admin {
                 return Ok(None);
             }
             latest.handshake = shake.handshake.clone();
+            if let Some(digests) = shake.repeated_with {
+                latest.remember(&webhook.keys, digests, shake.handshake.at);
+            }
             if shake.handshake.ok && latest.verified(now) {
                 latest.audit.add(Change::Verified, by.actor(), now);
             }
@@ -138,8 +163,7 @@ impl Admin {
         if webhook.state == State::Pending {
             return Err(not_verified());
         }
-        let moment = self.clock.moment();
-        let now = moment.now;
+        let now = self.clock.now();
         if secrets == TestSecrets::New {
             webhook.keys = webhook.keys.after_window(now).ok_or_else(no_rotation)?;
         }
@@ -150,10 +174,14 @@ impl Admin {
         };
         self.limiter.take(webhook.account_id, Quota::ProbesPerMinute, 1, now).await?;
         let about = self.about_now(&webhook, event, now);
-        let signatures = webhook.keys.headers(&about.event_id.to_string(), &body, moment);
+        let (timeout, repeats_until) = (limits::ATTEMPT_TIMEOUT, Some(Timestamp::MAX));
+        let call = SignedCall { webhook: &webhook, about, body, timeout, repeats_until };
+        let Answered { moment, sent, repeated_with } = call.send(&*self.sender, &*self.clock).await?;
+        let SignedCall { about, body, .. } = call;
+        let keys = repeated_with.map(|digests| webhook.keys.clone().showing(digests));
+        let keys = keys.as_ref().unwrap_or(&webhook.keys);
+        let signatures = keys.headers(&about.event_id.to_string(), &body, moment);
         let request = shown(&webhook, &about, signatures.into_iter(), &body);
-        let sent =
-            self.sender.send(signed_call(&webhook, &about, body, limits::ATTEMPT_TIMEOUT, moment)).await?;
         Ok(Tested { request, result: TestResult::of(settings.destination.format(), &sent) })
     }
 

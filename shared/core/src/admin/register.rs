@@ -13,6 +13,7 @@ use crate::ids::WebhookId;
 use crate::limits;
 use crate::once;
 use crate::quota::Quota;
+use crate::rotation::Digests;
 use crate::secret::Secret;
 use crate::signature::SigningKeys;
 use crate::webhook::{Handshake, Settings, State, Webhook};
@@ -80,9 +81,10 @@ impl Admin {
             latest.requests_since = now;
             let fields = latest.settings.changes_from(Some(&before));
             latest.audit.add_change(Change::Updated, by.actor(), now, fields);
-            if let Some(handshake) = &handshake {
-                // Failures of the old endpoint do not count for the new one.
+            if let Some((handshake, repeated_with)) = &handshake {
+                // Failures of the old endpoint do not count for the new one, and what it accepted is not known of it.
                 latest.handshake = handshake.clone();
+                latest.keys = latest.keys.clone().for_another_receiver(&asked.keys, *repeated_with);
                 latest.health = latest.health.recovered();
                 latest.verified(now);
             }
@@ -110,11 +112,12 @@ impl Admin {
         self.limiter.check_count(account, Quota::WebhooksPerHost, same_host, now).await
     }
 
-    async fn require_handshake(&self, changed: &Webhook) -> Result<Handshake> {
+    async fn require_handshake(&self, changed: &Webhook) -> Result<(Handshake, Option<Digests>)> {
         let shake = self.handshake(changed).await?;
+        let repeated_with = shake.repeated_with;
         match (shake.refused_target, shake.handshake) {
             (Some(reason), _) => Err(Error::invalid("/url", reason)),
-            (None, handshake) if handshake.ok => Ok(handshake),
+            (None, handshake) if handshake.ok => Ok((handshake, repeated_with)),
             (None, handshake) => Err(Error::HandshakeFailed {
                 reason: handshake.reason.unwrap_or_default(),
                 after: handshake.duration,

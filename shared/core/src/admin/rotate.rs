@@ -11,25 +11,38 @@ use crate::audit::Change;
 use crate::error::{Error, Result};
 use crate::ids::WebhookId;
 use crate::once;
+use crate::rotation::{Rehearsal, RotationStyle, StyleChoice};
 use crate::secret::Secret;
 use crate::signature::{SigningKeys, WindowOpen};
 use crate::webhook::Webhook;
 
+/// A rotation that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// The new secret.
+    pub secret: Secret,
+    /// When the old one stops signing.
+    pub until: Timestamp,
+    /// How both sign until then, and why so.
+    pub choice: StyleChoice,
+}
+
 impl Admin {
-    /// Makes a new secret, or takes the one that the owner brings. For 24 hours the old one signs too. Returns the new
-    /// secret and the end of the window.
-    pub async fn rotate_secret(
-        &self,
-        by: Manager,
-        id: WebhookId,
-        asked: NewSecret,
-    ) -> Result<(Secret, Timestamp)> {
+    /// Makes a new secret, or takes the one that the owner brings. For 24 hours the old one signs too. If no style is asked
+    /// for, the receiver gets a handshake before anything changes, which has up to 5 seconds. If that cannot be sent for a
+    /// reason on our side, nothing changes.
+    pub async fn rotate_secret(&self, by: Manager, id: WebhookId, asked: NewSecret) -> Result<Rotated> {
         let now = self.clock.now();
         let NewSecret { style, secret, once, mut refused } = asked;
         let drawn = self.drawn(once);
         let brought = secret.and_then(|text| refused.check("/secret", Secret::parse(&text)));
         refused.accept(Some(()), &["/style", "/secret"])?;
         let secret = brought.unwrap_or_else(|| Secret::generate(&*drawn.random));
+        let rehearsed = self.webhook(by.account_id, id).await?;
+        let choice = match style {
+            Some(style) => StyleChoice::Asked(style),
+            None => self.suitable_style(&rehearsed, &secret, now).await?,
+        };
         let webhook = self
             .change_webhook(by.account_id, id, |webhook| {
                 let is_done = webhook.keys.rotated_at().is_some_and(|at| at >= drawn.at);
@@ -39,7 +52,10 @@ impl Admin {
                 if *webhook.keys.current() == secret {
                     return Err(Error::invalid("/secret", "is the current secret"));
                 }
-                if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), style, now) {
+                let is_as_rehearsed = webhook.settings.same_endpoint(&rehearsed.settings);
+                let choice = if style.is_some() || is_as_rehearsed { choice.clone() } else { unknown() };
+                let now = self.clock.now();
+                if let Err(WindowOpen { until }) = webhook.keys.rotate(secret.clone(), choice, now) {
                     let detail = format!(
                         "a rotation is in progress, and both secrets are valid until {until}; \
                          POST to /rotate-secret/finish to end the old one now, or to /rotate-secret/cancel to end the new one"
@@ -51,8 +67,30 @@ impl Admin {
                 Ok(Some(()))
             })
             .await?;
-        let until = webhook.keys.outgoing(now).map_or(now, |outgoing| outgoing.until);
-        Ok((secret, until))
+        // A repeated call may come when the window has ended.
+        let outgoing = webhook.keys.outgoing(now);
+        let until = outgoing.map_or(now, |outgoing| outgoing.until);
+        let choice = outgoing.map_or_else(unknown, |outgoing| outgoing.choice.clone());
+        Ok(Rotated { secret, until, choice })
+    }
+
+    /// The style that suits the webhook's receiver.
+    async fn suitable_style(
+        &self,
+        webhook: &Webhook,
+        secret: &Secret,
+        now: Timestamp,
+    ) -> Result<StyleChoice> {
+        if !webhook.checks_signatures() {
+            return Ok(StyleChoice::Unchecked);
+        }
+        let mut rehearsed = webhook.clone();
+        let joined = StyleChoice::Asked(RotationStyle::Joined);
+        // The rotation will be refused, or this call has made it before.
+        if rehearsed.keys.current() == secret || rehearsed.keys.rotate(secret.clone(), joined, now).is_err() {
+            return Ok(unknown());
+        }
+        Ok(StyleChoice::Rehearsed(self.rehearse(&rehearsed).await?))
     }
 
     /// Ends the window now. The old secret no longer signs.
@@ -84,6 +122,12 @@ impl Admin {
         })
         .await
     }
+}
+
+/// The style for a receiver that no rehearsal says anything about.
+fn unknown() -> StyleChoice {
+    let refusal = Some("The endpoint was not tried with other styles.".to_owned());
+    StyleChoice::Rehearsed(Rehearsal { status_code: None, refusal })
 }
 
 /// The error for a repeated rotation whose secret is no longer the current one.

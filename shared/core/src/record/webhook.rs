@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::audit::{EntryRecord, entry_record, restore_audit};
+use super::rotation::OutgoingRecord;
 use super::values::{Unreadable, from_millis, micros, millis, optional_time};
 use crate::attempt::ResponseHeaders;
 use crate::destination::{self, Address, Destination, RoutingKey};
@@ -16,7 +17,7 @@ use crate::ids::{AccountId, WebhookId};
 use crate::message::{Message, ScheduledMessage};
 use crate::notification::{Notification, NotificationKind, NotificationState};
 use crate::secret::Secret;
-use crate::signature::{Outgoing, RotationStyle, SigningKeys};
+use crate::signature::SigningKeys;
 use crate::target::EndpointUrl;
 use crate::webhook::{
     Answer, BulkJob, Handshake, Headers, Health, JobKind, Later, Pause, PauseReason, Settings, State, Webhook,
@@ -203,13 +204,6 @@ struct Secrets {
     routing_key: Option<String>,
     #[serde(flatten)]
     later: Map<String, Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OutgoingRecord {
-    secret: String,
-    until: i64,
-    split: bool,
 }
 
 impl Record {
@@ -447,17 +441,12 @@ impl NotificationRecord {
 
 impl Secrets {
     fn of(webhook: &Webhook) -> Self {
-        // `Timestamp::MIN` is before every window's end, so that an old secret whose window has ended is stored too.
-        let outgoing = webhook.keys.outgoing(Timestamp::MIN).map(|outgoing| OutgoingRecord {
-            secret: outgoing.secret.reveal().to_owned(),
-            until: millis(outgoing.until),
-            split: outgoing.style == RotationStyle::Split,
-        });
         let settings = &webhook.settings;
         let has_secret_url = settings.destination.format().address() == Address::SecretUrl;
         Self {
             current: webhook.keys.current().reveal().to_owned(),
-            outgoing,
+            // `Timestamp::MIN` is before every window's end, so that an old secret whose window has ended is stored too.
+            outgoing: webhook.keys.outgoing(Timestamp::MIN).map(OutgoingRecord::of),
             rotated_at: webhook.keys.rotated_at().map(millis),
             headers: settings.headers.0.clone(),
             url: has_secret_url.then(|| settings.url.as_str().to_owned()),
@@ -473,15 +462,8 @@ impl Secrets {
     }
 
     fn keys(&self) -> Result<SigningKeys, Unreadable> {
-        let secret = |text: &str| Secret::parse(text).map_err(Unreadable::because);
-        let outgoing = match &self.outgoing {
-            None => None,
-            Some(outgoing) => Some(Outgoing {
-                secret: secret(&outgoing.secret)?,
-                until: from_millis(outgoing.until)?,
-                style: if outgoing.split { RotationStyle::Split } else { RotationStyle::Joined },
-            }),
-        };
-        Ok(SigningKeys::restore(secret(&self.current)?, outgoing, optional_time(self.rotated_at)?))
+        let current = Secret::parse(&self.current).map_err(Unreadable::because)?;
+        let outgoing = self.outgoing.as_ref().map(OutgoingRecord::restore).transpose()?;
+        Ok(SigningKeys::restore(current, outgoing, optional_time(self.rotated_at)?))
     }
 }

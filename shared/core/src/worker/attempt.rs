@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::burst::Due;
 use super::{Handled, Worker};
 use crate::attempt::{Attempt, Began, Failure, Trigger, response_text};
-use crate::call::{About, signed_call};
+use crate::call::{About, Answered, SignedCall};
 use crate::delivery::{AfterFailure, Delivery, State};
 use crate::destination::{Consequence, Verdict};
 use crate::error::Result;
@@ -17,8 +17,10 @@ use crate::figures::{Fact, Outcome};
 use crate::ids::WebhookId;
 use crate::limits;
 use crate::message::{AttemptMessage, ScheduledMessage};
-use crate::ports::{Call, Claim, Moment, Sent};
+use crate::ports::{Claim, Moment, Sent};
 use crate::retry;
+use crate::rotation::Digests;
+use crate::signature::SigningKeys;
 use crate::time::{later, since};
 use crate::webhook::changes::FailedAttempt;
 use crate::webhook::{self, Webhook};
@@ -80,13 +82,13 @@ impl Worker {
         due: Vec<Due>,
         body: Bytes,
     ) -> Result<Handled> {
-        let moment = self.clock.moment();
-        let began = moment.now;
+        let began = self.clock.now();
         let is_shared = due.len() > 1;
         let mut due = due.into_iter();
         let Some(first) = due.next() else { return Ok(Handled::Done) };
-        let sent = match self.sender.send(delivery_call(webhook, &first.0, first.1, body, moment)).await {
-            Ok(sent) => sent,
+        let call = delivery_call(webhook, &first.0, first.1, body);
+        let Answered { moment, sent, repeated_with } = match call.send(&*self.sender, &*self.clock).await {
+            Ok(answered) => answered,
             Err(error) => {
                 tracing::error!(webhook.id = %webhook.id, %error, "an attempt could not be made; it is put back");
                 return self.put_back(std::iter::once(first).chain(due)).await;
@@ -94,8 +96,10 @@ impl Worker {
         };
         let verdict = webhook.settings.destination.verdict(&sent.result);
         let verdict = if is_shared { verdict.of_shared_message() } else { verdict };
+        let learned = repeated_with.filter(|_| verdict == Verdict::Accepted);
+        let learned = learned.map(|digests| Learned { used: &webhook.keys, digests, at: moment.now });
         let made = || (moment, sent.clone(), verdict.clone());
-        let handled = self.attempted(first, made()).await;
+        let handled = self.attempted(first, made(), learned).await;
         self.mark_if_slow(webhook, sent.duration).await;
         // The messages of the others may have been lost with the job that released them, and this worker may die between
         // a record and its message. The job no longer looks after a delivery whose outcome is recorded.
@@ -105,7 +109,7 @@ impl Worker {
         self.recheck(rechecks).await;
         for other in due {
             // If one outcome cannot be recorded, only that delivery is attempted again.
-            if let Err(error) = self.attempted(other, made()).await {
+            if let Err(error) = self.attempted(other, made(), None).await {
                 tracing::warn!(webhook.id = %webhook.id, %error, "an outcome may not be recorded");
             }
         }
@@ -145,6 +149,7 @@ impl Worker {
         &self,
         (delivery, number): Due,
         (moment, sent, verdict): (Moment, Sent, Verdict),
+        learned: Option<Learned<'_>>,
     ) -> Result<Handled> {
         let at = later(moment.now, sent.began_after);
         let count = |fact| self.figures.count(delivery.account_id, delivery.webhook_id, at, fact);
@@ -164,7 +169,7 @@ impl Worker {
             Some(_) => count(Fact::FailedAttempt),
         }
         match made.attempt.failure.clone() {
-            None => self.delivered(delivery, made.attempt).await,
+            None => self.delivered(delivery, made.attempt, learned).await,
             Some(failure) => self.failed(delivery, made, failure).await,
         }
     }
@@ -179,9 +184,17 @@ impl Worker {
     }
 
     /// Saves both records before it sends any message, so that a failed send does not cause a second delivery.
-    async fn delivered(&self, delivery: Delivery, attempt: Attempt) -> Result<Handled> {
+    async fn delivered(
+        &self,
+        delivery: Delivery,
+        attempt: Attempt,
+        learned: Option<Learned<'_>>,
+    ) -> Result<Handled> {
         let (recover, now) = (self.deployment.retry_early, self.clock.now());
-        let change = |webhook: &Webhook| webhook.after_success(recover, now);
+        let change = |webhook: &Webhook| match learned {
+            Some(learned) => learned.after_success(webhook, recover, now),
+            None => webhook.after_success(recover, now),
+        };
         let webhook = self.change_health(delivery.webhook_id, change).await?;
         let next = delivery.delivered(attempt);
         let handled = self.outbox.record(&next).await?;
@@ -255,6 +268,23 @@ impl Worker {
     }
 }
 
+/// What an attempt has shown about its receiver during a rotation.
+#[derive(Clone, Copy)]
+struct Learned<'a> {
+    used: &'a SigningKeys,
+    digests: Digests,
+    at: Timestamp,
+}
+
+impl Learned<'_> {
+    /// The webhook after a success that has shown this; `None` if nothing changes.
+    fn after_success(self, webhook: &Webhook, recover: bool, now: Timestamp) -> Option<Webhook> {
+        let mut next = webhook.clone();
+        let is_news = next.remember(self.used, self.digests, self.at);
+        next.after_success(recover, now).or_else(|| is_news.then_some(next))
+    }
+}
+
 /// A finished attempt, and what follows from it.
 struct Made {
     attempt: Attempt,
@@ -294,12 +324,14 @@ impl Made {
     }
 }
 
-fn delivery_call(webhook: &Webhook, delivery: &Delivery, number: u8, body: Bytes, at: Moment) -> Call {
+fn delivery_call<'a>(webhook: &'a Webhook, delivery: &Delivery, number: u8, body: Bytes) -> SignedCall<'a> {
     let about = About {
         event: delivery.event_type.name(),
         event_id: delivery.event_id,
         delivery_id: delivery.id,
         number,
     };
-    signed_call(webhook, &about, body, limits::ATTEMPT_TIMEOUT, at)
+    let claimed_until = delivery.claimed_until.unwrap_or(Timestamp::MAX);
+    let repeats_until = claimed_until.checked_sub(limits::CLOCK_SKEW).ok();
+    SignedCall { webhook, about, body, timeout: limits::ATTEMPT_TIMEOUT, repeats_until }
 }

@@ -27,7 +27,6 @@ pub(super) struct ConfirmPage {
     pub(super) button: String,
     /// What was chosen before, as fields of the form.
     pub(super) chosen: Vec<(&'static str, String)>,
-    pub(super) chooses_style: bool,
 }
 
 impl ConfirmPage {
@@ -49,7 +48,6 @@ impl ConfirmPage {
             action: action.to_owned(),
             button: button.to_owned(),
             chosen: vec![],
-            chooses_style: false,
         }
     }
 
@@ -82,7 +80,6 @@ pub(super) async fn confirm(
     let (title, detail) = about(&name, viewer.admin.held(id).await?);
     let page = ConfirmPage {
         detail,
-        chooses_style: action == "rotate",
         ..ConfirmPage::of_webhook(viewer.frame().await?, (id, &name), title, (action, button))
     };
     Ok(viewer.said(html(&page)))

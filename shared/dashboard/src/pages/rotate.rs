@@ -1,29 +1,29 @@
 //! The rotation of a secret: its beginning, its end, and how it is undone.
 
-use axum::body::Body;
 use statuspulse_core::admin::commands::NewSecret;
-use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::admin::rotate::Rotated;
 
 use super::confirm::confirm;
 use super::webhook::said;
 use crate::Answer;
 use crate::flash::Flash;
-use crate::forms::{Form, Path, id};
+use crate::forms::{Path, id};
 use crate::session::Manager;
 use crate::show::moment;
 
-pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>, body: Body) -> Answer {
+pub(super) async fn rotate(Manager(viewer, by): Manager, path: Path<String>) -> Answer {
     let id = id(&path, "webhook")?;
-    let form = Form::read(body).await?;
-    let style = if form.text("style") == "split" { RotationStyle::Split } else { RotationStyle::Joined };
-    let rotated = viewer.admin.rotate_secret(by, id, NewSecret { style, ..NewSecret::default() }).await;
+    let rotated = viewer.admin.rotate_secret(by, id, NewSecret::default()).await;
     said(
         id,
-        rotated.map(|(secret, until)| {
-            Flash::secret(
-                format!("This is the new secret. The old one also signs until {}.", moment(until)),
-                secret.reveal(),
-            )
+        rotated.map(|Rotated { secret, until, choice }| {
+            let text = format!(
+                "This is the new secret. The old one also signs until {}. Install the new one at any time until then: nothing \
+                 has to be timed. {}",
+                moment(until),
+                choice.reason(),
+            );
+            Flash::secret(text, secret.reveal())
         }),
     )
 }
@@ -44,8 +44,9 @@ pub(super) async fn ask_rotate(manager: Manager, path: Path<String>) -> Answer {
     let about = |name: &str, _| {
         (
             format!("Rotate the secret of {name}?"),
-            "A new secret is created and shown once. For 24 hours both secrets sign, so that you can update your \
-             receiver without missing an event."
+            "A new secret is created and shown once. For 24 hours both secrets sign. Install the new one at any time until \
+             then: no event is missed, and nothing has to be timed. Your endpoint gets a handshake first, which shows how to \
+             send two signatures."
                 .to_owned(),
         )
     };

@@ -15,6 +15,7 @@ use statuspulse_core::figures::OfResume;
 use statuspulse_core::ids::WebhookId;
 use statuspulse_core::limits::{COUNTED, DRAIN_FIRST_PAGE, DRAIN_PAGE_MAX};
 use statuspulse_core::retry::FAILURES_TO_PAUSE;
+use statuspulse_core::rotation::{Digests, Outgoing};
 use statuspulse_core::webhook::{Handshake, JobKind, Settings, State, Webhook};
 
 use super::confirm::{ConfirmPage, confirm, name_even_if_unreadable};
@@ -50,6 +51,8 @@ struct DetailPage {
     old_secret: String,
     window_ends: Option<Markup>,
     window_left: String,
+    /// How both secrets sign, during a rotation.
+    rotation: String,
     egress: Vec<String>,
     types: Vec<&'static str>,
     log: Vec<Entry>,
@@ -275,11 +278,25 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
         secret_since: time(webhook.keys.rotated_at().unwrap_or(webhook.created_at)),
         window_ends: window.map(time),
         window_left: window.map(|until| length(since(now, until))).unwrap_or_default(),
+        rotation: outgoing.map(how_both_sign).unwrap_or_default(),
         egress: viewer.admin.deployment.egress_ips.clone(),
         types: EventType::ALL.iter().map(|each| each.name()).collect(),
         log: log.into_iter().map(Entry::of).collect(),
     };
     Ok(viewer.said(html(&page)))
+}
+
+/// What the owner should know while both secrets sign.
+fn how_both_sign(outgoing: &Outgoing) -> String {
+    let now = match outgoing.digests() {
+        Digests::Both => "Both signatures are in one header.",
+        Digests::Old => "The old signature is sent first, and the new one if the endpoint refuses it.",
+        Digests::New => {
+            "The endpoint has the new secret: it refused the old signature, and accepted the new one. You can end the old \
+             secret."
+        }
+    };
+    format!("{now} {}", outgoing.choice.reason())
 }
 
 /// Redirects to the webhook, with the result of the action.

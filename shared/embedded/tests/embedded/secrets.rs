@@ -9,8 +9,8 @@ use statuspulse_core::admin::accounts::created_account;
 use statuspulse_core::audit::{AccountEntry, Action, Actor};
 use statuspulse_core::destination::{Address, Destination};
 use statuspulse_core::ports::{Accounts, Records, Webhooks};
+use statuspulse_core::rotation::{RotationStyle, StyleChoice};
 use statuspulse_core::secret::Secret;
-use statuspulse_core::signature::RotationStyle;
 use statuspulse_core::target::EndpointUrl;
 use statuspulse_core::webhook::Webhook;
 use statuspulse_embedded::{Embedded, OpenError, Purpose};
@@ -44,7 +44,7 @@ async fn webhook_with_secrets(stage: &Stage) -> (Webhook, Vec<String>) {
     let mut webhook = stage.webhook(stage.account_id());
     let old = webhook.keys.current().reveal().to_owned();
     let new = Secret::generate(&*stage.dice);
-    webhook.keys.rotate(new.clone(), RotationStyle::Joined, stage.now()).unwrap();
+    webhook.keys.rotate(new.clone(), StyleChoice::Asked(RotationStyle::Joined), stage.now()).unwrap();
     let header = "customer-credential-7d1e".to_owned();
     webhook.settings.headers.0 = [("X-Customer-Key".to_owned(), header.clone())].into();
     stage.store.create_webhook(&webhook).await.unwrap();

@@ -97,6 +97,16 @@ named! {
          X-StatusPulse-Signature-Next has the new one.",
         ["joined", "split"],
     );
+    AskedStyle = names(
+        "`auto`: the style that suits the endpoint. Before anything changes, it gets a handshake in the style `joined`; if it \
+         does not accept this with 200, the style is `split`.",
+        ["auto", "joined", "split"],
+    );
+    Digests = names(
+        "`both`: as in the style `joined`. `old`: as in the style `split`. `new`: the new signature alone, because the endpoint \
+         refused the old one and then accepted this.",
+        ["both", "old", "new"],
+    );
     HeldDeliveries = names("What becomes of held deliveries.", ["deliver", "discard"]);
     TestSecrets = names(
         "`valid`: signed like a delivery. `new`: signed with the new secret alone, as after the rotation that is in \

@@ -7,7 +7,7 @@ use statuspulse_core::admin::probe::TestSecrets;
 use statuspulse_core::error::Result;
 use statuspulse_core::event::{EventType, Payload};
 use statuspulse_core::fields::Fields;
-use statuspulse_core::signature::RotationStyle;
+use statuspulse_core::rotation::RotationStyle;
 
 pub(super) fn new_webhook(body: &[u8]) -> Result<NewWebhook> {
     let mut fields = Fields::of_body(body)?;
@@ -53,38 +53,37 @@ fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
 }
 
 pub(super) fn held(body: &[u8]) -> Result<HeldDeliveries> {
-    choice(body, "held", [("deliver", HeldDeliveries::Deliver), ("discard", HeldDeliveries::Discard)])
+    let mut fields = Fields::of_body(body)?;
+    let choices = [("deliver", HeldDeliveries::Deliver), ("discard", HeldDeliveries::Discard)];
+    let held = chosen(&mut fields, "held", &choices);
+    fields.finish()?;
+    Ok(held)
 }
 
 pub(super) fn new_secret(body: &[u8]) -> Result<NewSecret> {
     let mut fields = Fields::of_body(body)?;
-    let style =
-        chosen(&mut fields, "style", [("joined", RotationStyle::Joined), ("split", RotationStyle::Split)]);
+    let [joined, split] =
+        [RotationStyle::Joined, RotationStyle::Split].map(|style| (style.name(), Some(style)));
+    let style = chosen(&mut fields, "style", &[("auto", None), joined, split]);
     let secret = fields.text("secret").map(String::from);
     Ok(NewSecret { style, secret, once: None, refused: fields.into_refused() })
 }
 
-/// Reads a body whose only field, `name`, is one of two choices. An absent field gives the default.
-fn choice<T: Copy + Default>(body: &[u8], name: &str, choices: [(&str, T); 2]) -> Result<T> {
-    let mut fields = Fields::of_body(body)?;
-    let chosen = chosen(&mut fields, name, choices);
-    fields.finish()?;
-    Ok(chosen)
-}
-
-fn chosen<T: Copy + Default>(fields: &mut Fields<'_>, name: &str, choices: [(&str, T); 2]) -> T {
+/// The value of the field `name`, which is one of these choices. An absent field gives the default.
+fn chosen<T: Copy + Default>(fields: &mut Fields<'_>, name: &str, choices: &[(&str, T)]) -> T {
     let chosen = fields.text(name).and_then(|text| {
-        let choice = choices.into_iter().find(|(known, _)| *known == text);
-        fields.check(name, choice.ok_or_else(|| format!("must be {} or {}", choices[0].0, choices[1].0)))
+        let choice = choices.iter().find(|(known, _)| *known == text);
+        let names = || choices.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(" or ");
+        fields.check(name, choice.ok_or_else(|| format!("must be {}", names())))
     });
-    chosen.map_or_else(T::default, |(_, value)| value)
+    chosen.map_or_else(T::default, |(_, value)| *value)
 }
 
 pub(super) fn test(body: &[u8]) -> Result<(Option<EventType>, TestSecrets)> {
     let mut fields = Fields::of_body(body)?;
     let event_type = event_type(&mut fields);
     let choices = [("valid", TestSecrets::AsDeliveries), ("new", TestSecrets::New)];
-    let secrets = chosen(&mut fields, "secrets", choices);
+    let secrets = chosen(&mut fields, "secrets", &choices);
     fields.finish()?;
     Ok((event_type, secrets))
 }

@@ -155,7 +155,7 @@ fn secret() -> Vec<Operation> {
         [
             (
                 "style",
-                or_null(described::<wire::RotationStyle>("How signatures are sent; `joined` by default.")),
+                or_null(described::<wire::AskedStyle>("How both signatures are sent; `auto` by default.")),
             ),
             ("secret", or_null(own_secret("Your own new secret. Without it one is made."))),
         ],
@@ -163,15 +163,19 @@ fn secret() -> Vec<Operation> {
     vec![
         operation("post", "/v1/webhooks/{id}/rotate-secret", "rotateSecret", "Rotate the secret")
             .describe(format!(
-                "For {} hours, attempts are signed with both the old and the new secret.",
+                "For {} hours, attempts are signed with both the old and the new secret. The owner can install the new one at any \
+                 time: an attempt that is answered 400, 401 or 403, or as the handshake of the style `auto` was, is repeated at \
+                 once with another signature in X-StatusPulse-Signature, and only the last answer counts.",
                 limits::ROTATION_WINDOW.as_secs() / 3600
             ))
             .by(Action::Manage)
             .id::<wire::WebhookId>("id", WEBHOOK)
             .parameter(parameter())
-            .optional_body("RotateSecret", asked, &json!({ "style": "joined" }))
+            .optional_body("RotateSecret", asked, &json!({ "style": "auto" }))
             .answers::<RotatedView<'_>>(200, "The new secret.", &json!({
                 "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", "window_ends_at": "2026-11-25T12:00:00Z",
+                "style": "joined",
+                "reason": "The endpoint accepted a handshake that had both signatures in one header.",
             }))
             .conflicts(
                 &["rotation_in_progress", "idempotency_key_reused"],
@@ -386,7 +390,7 @@ fn webhook() -> Value {
         "description": null, "headers": {}, "status": "active", "paused": null, "consecutive_failures": 0,
         "failing_since": null, "held_deliveries": 0,
         "handshake": { "ok": true, "status_code": 200, "reason": null, "at": "2026-11-24T12:00:00Z", "duration_ms": 87 },
-        "secret_window_ends_at": null, "created_at": "2026-11-24T12:00:00Z", "updated_at": "2026-11-24T12:00:00Z",
+        "secret_window_ends_at": null, "rotation": null, "created_at": "2026-11-24T12:00:00Z", "updated_at": "2026-11-24T12:00:00Z",
     })
 }
 

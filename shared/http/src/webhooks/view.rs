@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use statuspulse_core::admin::query::Audited;
 use statuspulse_core::ids::{KeyId, WebhookId};
+use statuspulse_core::rotation::Outgoing;
 use statuspulse_core::target::HIDDEN;
 use statuspulse_core::webhook::{Handshake, Pause, Settings, State, Webhook};
 use utoipa::ToSchema;
@@ -55,6 +56,9 @@ pub(super) struct WebhookView<'a> {
     /// When the old secret stops signing; null unless a rotation is in progress.
     #[schema(value_type = Option<wire::Time>, required = true)]
     secret_window_ends_at: Option<Timestamp>,
+    /// How both secrets sign; null unless a rotation is in progress.
+    #[schema(required = true)]
+    rotation: Option<RotationView>,
     #[schema(value_type = wire::Time)]
     created_at: Timestamp,
     #[schema(value_type = wire::Time)]
@@ -70,6 +74,18 @@ pub(super) struct CreatedView<'a> {
     /// The secret that requests are signed with. It is shown only here.
     #[schema(value_type = wire::Secret)]
     pub(super) secret: &'a str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rotation)]
+struct RotationView {
+    #[schema(value_type = wire::RotationStyle)]
+    style: &'static str,
+    /// Why it is this style, as sentences.
+    reason: String,
+    /// What `X-StatusPulse-Signature` has in the first call of an attempt.
+    #[schema(value_type = wire::Digests)]
+    header: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -147,6 +163,7 @@ impl<'a> WebhookView<'a> {
         // `shown_url` shows the URL.
         let Settings { url: _, destination, events, monitor_groups, description, headers } = settings;
         let pause = pause_of(webhook);
+        let outgoing = webhook.keys.outgoing(now);
         Self {
             id: webhook.id,
             url: settings.shown_url(),
@@ -163,10 +180,18 @@ impl<'a> WebhookView<'a> {
             failing_since: pause.map_or(webhook.health.failing_since, |pause| pause.failing_since),
             held_deliveries,
             handshake: HandshakeView::of(&webhook.handshake),
-            secret_window_ends_at: webhook.keys.outgoing(now).map(|outgoing| outgoing.until),
+            secret_window_ends_at: outgoing.map(|outgoing| outgoing.until),
+            rotation: outgoing.map(RotationView::of),
             created_at: webhook.created_at,
             updated_at: webhook.updated_at,
         }
+    }
+}
+
+impl RotationView {
+    fn of(outgoing: &Outgoing) -> Self {
+        let choice = &outgoing.choice;
+        Self { style: choice.style().name(), reason: choice.reason(), header: outgoing.digests().name() }
     }
 }
 

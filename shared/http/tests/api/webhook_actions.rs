@@ -122,7 +122,14 @@ async fn a_resume_that_says_something_else_is_refused() {
 #[tokio::test]
 async fn a_rotation_answers_with_the_new_secret_and_when_the_old_one_ends() {
     let world = World::new().await;
-    for body in ["", "{}", r#"{"style":"joined"}"#, r#"{"style":"split"}"#] {
+    let table = [
+        ("", "joined"),
+        ("{}", "joined"),
+        (r#"{"style":"auto"}"#, "joined"),
+        (r#"{"style":"joined"}"#, "joined"),
+        (r#"{"style":"split"}"#, "split"),
+    ];
+    for (body, style) in table {
         let made = world.webhook().await;
         let path = format!("/v1/webhooks/{}", made["id"].as_str().unwrap());
         let rotated =
@@ -130,7 +137,8 @@ async fn a_rotation_answers_with_the_new_secret_and_when_the_old_one_ends() {
         assert_eq!(rotated["window_ends_at"], "2026-11-25T12:00:00Z");
         assert!(rotated["secret"].as_str().unwrap().starts_with("whsec_"));
         assert_ne!(rotated["secret"], made["secret"]);
-        assert_eq!(rotated.as_object().unwrap().len(), 2);
+        assert_eq!(rotated["style"], style);
+        assert_eq!(rotated.as_object().unwrap().len(), 4);
         let shown = world.viewer().get(&path).await;
         assert_eq!(shown.expect(StatusCode::OK)["secret_window_ends_at"], "2026-11-25T12:00:00Z");
         assert!(!shown.text.contains("whsec_"));

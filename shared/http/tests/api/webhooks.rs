@@ -6,7 +6,7 @@ use statuspulse_core::attempt::Class;
 
 use crate::support::{START, World, field_names, opened};
 
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 17] = [
     "consecutive_failures",
     "created_at",
     "description",
@@ -19,6 +19,7 @@ const SHOWN: [&str; 16] = [
     "id",
     "monitor_groups",
     "paused",
+    "rotation",
     "secret_window_ends_at",
     "status",
     "updated_at",
@@ -53,7 +54,7 @@ async fn a_registration_answers_with_the_webhook_and_its_secret() {
         "status": "active", "paused": null, "consecutive_failures": 0, "failing_since": null,
         "held_deliveries": 0,
         "handshake": { "ok": true, "status_code": 200, "reason": null, "duration_ms": 42, "at": START },
-        "secret_window_ends_at": null, "created_at": START, "updated_at": START,
+        "secret_window_ends_at": null, "rotation": null, "created_at": START, "updated_at": START,
     });
     assert_eq!(webhook, expected);
 }

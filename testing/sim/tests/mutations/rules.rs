@@ -2,7 +2,31 @@
 
 use crate::Mutation;
 
-pub(crate) const RULES: [Mutation; 45] = [
+pub(crate) const RULES: [Mutation; 49] = [
+    Mutation {
+        name: "rotation: a refused signature is not repeated",
+        file: "rotation.rs",
+        from: "Self::Old => &[Self::New],",
+        to: "Self::Old => &[],",
+    },
+    Mutation {
+        name: "rotation: what got through is forgotten",
+        file: "worker/attempt.rs",
+        from: "let is_news = next.remember(self.used, self.digests, self.at);",
+        to: "let is_news = false;",
+    },
+    Mutation {
+        name: "rotation: how the rehearsal was refused is forgotten",
+        file: "rotation.rs",
+        from: "self.refusal.is_some() && (self.status_code == Some(status) || !is_known && status >= 500)",
+        to: "self.refusal.is_some() && is_known && status >= 1000",
+    },
+    Mutation {
+        name: "rotation: a signature that there is no time to repeat is a refusal",
+        file: "call.rs",
+        from: "if took < self.timeout {",
+        to: "if took > self.timeout * 100 {",
+    },
     Mutation {
         name: "a burst that is refused for one message is given up as a whole",
         file: "worker/attempt.rs",
