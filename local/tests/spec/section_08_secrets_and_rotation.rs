@@ -207,7 +207,8 @@ async fn secrets_are_in_no_answer_list_notice_record_or_debug_output() {
 async fn at_rest_secrets_are_sealed_under_a_key_file_of_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new().await;
-    let hook = world.register_with(URL, json!({"headers": {"X-Token": "customers-own-token"}})).await;
+    let url = format!("{URL}?token=in-the-url");
+    let hook = world.register_with(&url, json!({"headers": {"X-Token": "customers-own-token"}})).await;
     let new = rotate(&world, &hook, Value::Null).await;
     world.flush().await;
     let files = world.files();
@@ -216,7 +217,7 @@ async fn at_rest_secrets_are_sealed_under_a_key_file_of_its_owner_alone() {
     let found = files.iter().any(|(_, bytes)| contains(bytes, "hooks.yourcompany.com"));
     assert!(found, "the search finds what is written");
     for (name, bytes) in &files {
-        for secret in [&hook.secret[6..], &new[6..], "customers-own-token", &world.key] {
+        for secret in [&hook.secret[6..], &new[6..], "customers-own-token", "in-the-url", &world.key] {
             assert!(!contains(bytes, secret), "{secret} is in {name}");
         }
     }
@@ -286,4 +287,51 @@ async fn a_customer_brings_the_next_secret_too() {
     world.publish(&opened("B")).await;
     world.run_until_idle().await;
     verify_all(&world.attempts(URL)[1], own);
+}
+
+/// The path and the query of a URL often contain a token.
+#[tokio::test]
+async fn only_admins_are_shown_more_of_a_url_than_its_host() {
+    let world = World::new().await;
+    let url = "https://hooks.yourcompany.com/in/path-token?key=query-token";
+    let hook = world.register_with(url, json!({"events": ["incident_opened"]})).await;
+    let event = world.publish(&opened("A")).await;
+    world.run_until_idle().await;
+    let delivery = text(&world.delivery(&hook, &event).await["id"]).to_owned();
+    let made = world.post("/v1/keys", &json!({"role": "viewer"})).await.expect(201);
+    let viewer = world.with_key(text(&made["key"]));
+    let (of_admin, of_viewer) = (Browser::signed_in(&world).await, Browser::signed_in(&viewer).await);
+    let id = &hook.id;
+    let paths = ["", "/deliveries", "/audit-log", "/stats", "/explain?event=incident_opened"];
+    let paths = paths.map(|path| format!("/v1/webhooks/{id}{path}"));
+    let others = ["/v1/webhooks", "/v1/deliveries", "/v1/audit-log"].map(str::to_owned);
+    let mut shown = vec![];
+    for path in paths.iter().chain(&others) {
+        shown.push(viewer.get(path).await.expect(200).to_string());
+    }
+    shown.push(viewer.post(&format!("/v1/webhooks/{id}/preview"), &json!({})).await.expect(200).to_string());
+    let pages = [
+        "webhooks".to_owned(),
+        format!("webhooks/{id}"),
+        format!("webhooks/{id}/try"),
+        format!("webhooks/{id}/deliveries/{delivery}"),
+        "deliveries".to_owned(),
+        "audit-log".to_owned(),
+        "webhooks?q=path-token".to_owned(),
+    ];
+    for page in &pages {
+        shown.push(
+            of_viewer.open(&format!("/dashboard/{page}")).await.expect(200).html.replace("q=path-token", ""),
+        );
+    }
+    let last = shown.len() - 1;
+    assert!(!shown[last].contains(id.as_str()), "a search finds only what is shown");
+    shown[last] = shown[last].replace("path-token", "");
+    for text in &shown {
+        assert!(!text.contains("path-token") && !text.contains("query-token"), "{text}");
+    }
+    assert!(shown[0].contains("https://hooks.yourcompany.com/[hidden]"));
+    assert_eq!(world.webhook(&hook).await["url"], url);
+    assert!(of_admin.open(&format!("/dashboard/{}", pages[1])).await.expect(200).html.contains("path-token"));
+    assert!(of_admin.open(&format!("/dashboard/{}", pages[6])).await.expect(200).html.contains(id.as_str()));
 }

@@ -265,6 +265,15 @@ pub enum Action {
     ManageKeys,
 }
 
+/// How URLs of endpoints are shown. Their paths and queries often contain a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urls {
+    /// To those who may change them.
+    Whole,
+    /// To all others: only scheme, host and port.
+    ByHost,
+}
+
 /// The caller: the holder of a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
@@ -302,6 +311,11 @@ impl Caller {
     pub fn account_for(&self, action: Action) -> Result<AccountId> {
         self.may(action)?;
         self.account_id.ok_or_else(|| Error::Forbidden("an operator key belongs to no account".to_owned()))
+    }
+
+    /// How the caller is shown URLs.
+    pub fn urls(&self) -> Urls {
+        if self.role.may(Action::Manage) { Urls::Whole } else { Urls::ByHost }
     }
 
     /// The caller as a manager, if the role may change the account.

@@ -203,13 +203,23 @@ fn read(parts: &Value) -> Webhook {
     read_webhook(&WebhookParts { id, account_id, record, secrets, version: 10 }).unwrap()
 }
 
+/// The record as it is written now: the URL is sealed. Each release reads it there if it is.
+fn with_sealed_url(mut parts: Value) -> Value {
+    if parts["sealed"]["url"].is_null() {
+        let url = EndpointUrl::restore(parts["record"]["url"].as_str().unwrap()).unwrap();
+        parts["sealed"]["url"] = url.as_str().into();
+        parts["record"]["url"] = url.redacted().into();
+    }
+    parts
+}
+
 #[test]
 fn upgrade_webhooks_of_all_releases_are_read_and_written_so_that_they_read_them() {
     for release in releases() {
         let old = file(&release, "webhook.json", &written(&webhook()));
         let webhook = read(&old);
         assert_eq!(webhook.later, Default::default(), "{}", release.display());
-        assert_eq!(written(&webhook), old, "{}", release.display());
+        assert_eq!(written(&webhook), with_sealed_url(old.clone()), "{}", release.display());
         assert_readable_by_the_version_of(&old, &written(&self::webhook()), "webhook");
     }
 }
@@ -247,6 +257,7 @@ fn upgrade_what_only_a_later_version_knows_is_kept() {
     assert_eq!((webhook.job, &webhook.notification, webhook.outbox.len()), (None, &None, 1));
     let State::Paused(pause) = &webhook.state else { panic!("it is paused") };
     assert_eq!(pause.reason, PauseReason::Unknown);
+    let later = with_sealed_url(later);
     assert_eq!(written(&webhook), later);
 
     webhook.settings.description = Some("Changed after the rollback".to_owned());

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use statuspulse_core::access::{self, Action, ClientAddress};
+use statuspulse_core::access::{self, Action, ClientAddress, Urls};
 use statuspulse_core::deployment::DASHBOARD;
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::quota::calls_charged;
@@ -28,6 +28,8 @@ const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(crate) struct Viewer {
     pub(crate) admin: Arc<Admin>,
     pub(crate) account: AccountId,
+    /// How they are shown URLs.
+    pub(crate) urls: Urls,
     /// The right to make changes, if the role has it.
     pub(crate) manages: Option<access::Manager>,
     pub(crate) flash: Option<Flash>,
@@ -77,7 +79,7 @@ impl Viewer {
         // A refresh in the background must not take the message of the page that is being opened.
         let flash = if opens_a_page(headers) { Flash::of(headers) } else { None };
         let manages = caller.manager().ok();
-        Ok(Self { admin: dashboard.admin.clone(), account, manages, flash, token })
+        Ok(Self { admin: dashboard.admin.clone(), account, urls: caller.urls(), manages, flash, token })
     }
 }
 

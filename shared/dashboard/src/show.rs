@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
+use statuspulse_core::access::Urls;
 use statuspulse_core::attempt::{Attempt, Trigger};
 use statuspulse_core::audit::Change;
 use statuspulse_core::delivery::{Delivery, Status};
@@ -51,8 +52,8 @@ pub(crate) fn refreshed_after(changes_soon: bool) -> u128 {
 }
 
 /// The name of a webhook: its description, or else its URL.
-pub(crate) fn name_of(webhook: &Webhook) -> String {
-    webhook.settings.described().map_or_else(|| webhook.settings.shown_url(), str::to_owned)
+pub(crate) fn name_of(webhook: &Webhook, urls: Urls) -> String {
+    webhook.settings.described().map_or_else(|| webhook.settings.shown_url(urls), str::to_owned)
 }
 
 /// A time in UTC as plain text, where HTML is not possible.

@@ -49,7 +49,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-async fn show(State(api): State<Api>, Reads(account): Reads) -> Answer {
+async fn show(State(api): State<Api>, Reads(account, _): Reads) -> Answer {
     let account = api.admin.account(account).await?;
     Ok(Json(AccountView::of(&account)).into_response())
 }

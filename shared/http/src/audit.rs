@@ -25,7 +25,7 @@ pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/audit-log", get(list))
 }
 
-async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+async fn list(State(api): State<Api>, Reads(account, _): Reads, RawQuery(query): RawQuery) -> Answer {
     let mut query = Query::of(query.as_deref());
     let webhook: Option<WebhookId> = query.id("webhook_id");
     let scope = format!("account-audit-log {}", webhook.map(|id| id.to_string()).unwrap_or_default());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use statuspulse_core::access::{Action, Caller, ClientAddress, Manager};
+use statuspulse_core::access::{Action, Caller, ClientAddress, Manager, Urls};
 use statuspulse_core::error::{Error, Result};
 use statuspulse_core::ids::AccountId;
 use statuspulse_core::quota::calls_charged;
@@ -16,8 +16,8 @@ use statuspulse_core::{Admin, Publisher};
 
 use crate::problem::Refusal;
 
-/// The account of a caller with the right to read it.
-pub(crate) struct Reads(pub(crate) AccountId);
+/// The account of a caller with the right to read it, and how they are shown URLs.
+pub(crate) struct Reads(pub(crate) AccountId, pub(crate) Urls);
 
 /// A caller with the right to change the account.
 pub(crate) struct Manages(pub(crate) Manager);
@@ -52,7 +52,8 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Refusal> {
-        Ok(Self(caller(parts, state).await?.account_for(Action::Read)?))
+        let caller = caller(parts, state).await?;
+        Ok(Self(caller.account_for(Action::Read)?, caller.urls()))
     }
 }
 

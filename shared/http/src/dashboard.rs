@@ -24,7 +24,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn create(
     State(api): State<Api>,
-    Reads(account): Reads,
+    Reads(account, _): Reads,
     KeyOf(key): KeyOf,
     headers: HeaderMap,
     body: Body,

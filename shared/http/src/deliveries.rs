@@ -43,7 +43,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn list(
     State(api): State<Api>,
-    Reads(account): Reads,
+    Reads(account, _): Reads,
     Id(webhook): Id<WebhookId>,
     RawQuery(query): RawQuery,
 ) -> Answer {
@@ -53,7 +53,7 @@ async fn list(
     page(&api, account, query, &search).await
 }
 
-async fn search(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+async fn search(State(api): State<Api>, Reads(account, _): Reads, RawQuery(query): RawQuery) -> Answer {
     let mut query = Query::of(query.as_deref());
     let search = DeliverySearch {
         webhook: query.id("webhook_id"),
@@ -88,14 +88,14 @@ fn how_many_fit(deliveries: &[Delivery]) -> usize {
 
 async fn show(
     State(api): State<Api>,
-    Reads(account): Reads,
+    Reads(account, _): Reads,
     Ids(webhook, id): Ids<WebhookId, DeliveryId>,
 ) -> Answer {
     let delivery = api.admin.delivery(account, webhook, id).await?;
     Ok(Json(DeliveryView::of(&delivery)).into_response())
 }
 
-async fn show_by_id(State(api): State<Api>, Reads(account): Reads, Id(id): Id<DeliveryId>) -> Answer {
+async fn show_by_id(State(api): State<Api>, Reads(account, _): Reads, Id(id): Id<DeliveryId>) -> Answer {
     let delivery = api.admin.delivery_by_id(account, id).await?;
     Ok(Json(DeliveryView::of(&delivery)).into_response())
 }

@@ -65,7 +65,7 @@ fn created(key: &ApiKey, text: &KeyText) -> Response {
 }
 
 /// Oldest first. The list is paged, because it includes revoked keys, whose number is not limited.
-async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+async fn list(State(api): State<Api>, Reads(account, _): Reads, RawQuery(query): RawQuery) -> Answer {
     page(&api, account, query.as_deref(), api.admin.keys(account)).await
 }
 

@@ -26,12 +26,12 @@ pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/v1/stats", get(of_account)).route("/v1/webhooks/{id}/stats", get(of_webhook))
 }
 
-async fn of_account(State(api): State<Api>, Reads(account): Reads) -> Answer {
+async fn of_account(State(api): State<Api>, Reads(account, _): Reads) -> Answer {
     let stats = api.admin.stats(account, None).await?;
     Ok(Json(StatsView::of(&stats)).into_response())
 }
 
-async fn of_webhook(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
+async fn of_webhook(State(api): State<Api>, Reads(account, _): Reads, Id(id): Id<WebhookId>) -> Answer {
     let stats = api.admin.stats(account, Some(id)).await?;
     Ok(Json(StatsView::of(&stats)).into_response())
 }

@@ -12,6 +12,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
+use statuspulse_core::access::Urls;
 use statuspulse_core::admin::commands::{NewSecret, NewWebhook};
 use statuspulse_core::admin::preview::Preview;
 use statuspulse_core::admin::query::WebhookPage;
@@ -62,11 +63,14 @@ async fn create(State(api): State<Api>, Manages(by): Manages, headers: HeaderMap
     let asked = NewWebhook { once, ..asked };
     let webhook = api.admin.register(by, asked).await?;
     let location = [(LOCATION, format!("/v1/webhooks/{}", webhook.id))];
-    let view = CreatedView { shown: view(&api, &webhook).await?, secret: webhook.keys.current().reveal() };
+    let view = CreatedView {
+        shown: view(&api, &webhook, Urls::Whole).await?,
+        secret: webhook.keys.current().reveal(),
+    };
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
 }
 
-async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): RawQuery) -> Answer {
+async fn list(State(api): State<Api>, Reads(account, urls): Reads, RawQuery(query): RawQuery) -> Answer {
     let mut query = Query::of(query.as_deref());
     let list = List::new(&api.cursor_key, account, "webhooks");
     let requested = list.page_request(&mut query);
@@ -75,7 +79,7 @@ async fn list(State(api): State<Api>, Reads(account): Reads, RawQuery(query): Ra
         api.admin.webhook_page(account, requested.after.map(WebhookId::from_bytes), requested.limit).await?;
     let mut data = Vec::with_capacity(page.items.len());
     for webhook in &page.items {
-        data.push(view(&api, webhook).await?);
+        data.push(view(&api, webhook, urls).await?);
     }
     let page = list.view(data, page.next.map(WebhookId::to_bytes));
     Ok(Json(ListView { page, unreadable }).into_response())
@@ -90,16 +94,16 @@ struct ListView<'a> {
     unreadable: Vec<WebhookId>,
 }
 
-async fn show(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
+async fn show(State(api): State<Api>, Reads(account, urls): Reads, Id(id): Id<WebhookId>) -> Answer {
     let webhook = api.admin.webhook(account, id).await?;
-    shown(&api, &webhook).await
+    shown(&api, &webhook, urls).await
 }
 
 async fn update(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
     let patch = fields::patch(&body::read(body).await?)?;
     let webhook = api.admin.update(by, id, patch).await?;
-    shown(&api, &webhook).await
+    shown(&api, &webhook, Urls::Whole).await
 }
 
 async fn remove(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>) -> Answer {
@@ -111,14 +115,14 @@ async fn verify(State(api): State<Api>, Manages(by): Manages, Id(id): Id<Webhook
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
     let webhook = api.admin.verify(by, id).await?;
-    shown(&api, &webhook).await
+    shown(&api, &webhook, Urls::Whole).await
 }
 
 async fn pause(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
     let webhook = api.admin.pause(by, id).await?;
-    shown(&api, &webhook).await
+    shown(&api, &webhook, Urls::Whole).await
 }
 
 async fn retry(State(api): State<Api>, Manages(by): Manages, Id(id): Id<WebhookId>, body: Body) -> Answer {
@@ -167,7 +171,7 @@ async fn finish_rotation(
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
     let webhook = api.admin.finish_rotation(by, id).await?;
-    shown(&api, &webhook).await
+    shown(&api, &webhook, Urls::Whole).await
 }
 
 async fn cancel_rotation(
@@ -179,11 +183,11 @@ async fn cancel_rotation(
     known(&api, by.account_id, id).await?;
     body::read_nothing(body).await?;
     let webhook = api.admin.cancel_rotation(by, id).await?;
-    shown(&api, &webhook).await
+    shown(&api, &webhook, Urls::Whole).await
 }
 
 /// The latest entries. There are few, so all are on one page, in the same form as other lists.
-async fn audit_log(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>) -> Answer {
+async fn audit_log(State(api): State<Api>, Reads(account, _): Reads, Id(id): Id<WebhookId>) -> Answer {
     let webhook = api.admin.webhook(account, id).await?;
     let log = api.admin.audit_log(&webhook).await?;
     let list = List::new(&api.cursor_key, account, "audit-log");
@@ -203,18 +207,23 @@ async fn send_test(
     Ok(Json(view).into_response())
 }
 
-async fn preview(State(api): State<Api>, Reads(account): Reads, Id(id): Id<WebhookId>, body: Body) -> Answer {
+async fn preview(
+    State(api): State<Api>,
+    Reads(account, urls): Reads,
+    Id(id): Id<WebhookId>,
+    body: Body,
+) -> Answer {
     known(&api, account, id).await?;
     let body = body::read_optional_up_to(limits::ENVELOPE_BYTES, body).await?;
     let readable = Readable::of(&body);
-    let preview = api.admin.preview(account, id, fields::preview(&readable)?).await?;
+    let preview = api.admin.preview((account, urls), id, fields::preview(&readable)?).await?;
     Ok(Json(PreviewView::of(&preview)).into_response())
 }
 
 /// `monitor_groups` is split at commas; `monitor_group` is a single name that may contain commas.
 async fn explain(
     State(api): State<Api>,
-    Reads(account): Reads,
+    Reads(account, _): Reads,
     Id(id): Id<WebhookId>,
     RawQuery(query): RawQuery,
 ) -> Answer {
@@ -244,16 +253,16 @@ pub(crate) async fn known(api: &Api, account: AccountId, id: WebhookId) -> Resul
     api.admin.webhook(account, id).await.map(drop)
 }
 
-async fn shown(api: &Api, webhook: &Webhook) -> Answer {
-    Ok(Json(view(api, webhook).await?).into_response())
+async fn shown(api: &Api, webhook: &Webhook, urls: Urls) -> Answer {
+    Ok(Json(view(api, webhook, urls).await?).into_response())
 }
 
 /// Reads the number of held deliveries only if there can be any: the webhook is paused or has a job. This saves a
 /// list one query per active webhook.
-async fn view<'a>(api: &Api, webhook: &'a Webhook) -> Result<WebhookView<'a>> {
+async fn view<'a>(api: &Api, webhook: &'a Webhook, urls: Urls) -> Result<WebhookView<'a>> {
     let may_hold = webhook.job.is_some() || view::pause_of(webhook).is_some();
     let held = if may_hold { api.admin.held(webhook.id).await? } else { 0 };
-    Ok(WebhookView::of(webhook, held, api.admin.clock.now()))
+    Ok(WebhookView::of((webhook, urls), held, api.admin.clock.now()))
 }
 
 #[derive(Serialize, ToSchema)]

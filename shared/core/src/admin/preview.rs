@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Admin;
+use crate::access::Urls;
 use crate::attempt::Attempt;
 use crate::call::About;
 use crate::delivery::Delivery;
@@ -53,7 +54,7 @@ impl Admin {
     /// burst.
     pub async fn request_of(
         &self,
-        account: AccountId,
+        (account, urls): (AccountId, Urls),
         delivery: &Delivery,
         attempt: &Attempt,
     ) -> Result<Option<Rebuilt>> {
@@ -72,11 +73,16 @@ impl Admin {
             webhook.keys.headers(&delivery.event_id.to_string(), &body, Moment::at(attempt.signed_at));
         let signatures =
             signatures.into_iter().map(|header| if is_exact { header } else { without_signature(header) });
-        Ok(Some(Rebuilt { request: shown(&webhook, &about, signatures, &body), is_exact }))
+        Ok(Some(Rebuilt { request: shown((&webhook, urls), &about, signatures, &body), is_exact }))
     }
 
     /// Renders a sample or a payload for this webhook.
-    pub async fn preview(&self, account: AccountId, id: WebhookId, of: PreviewOf<'_>) -> Result<Preview> {
+    pub async fn preview(
+        &self,
+        (account, urls): (AccountId, Urls),
+        id: WebhookId,
+        of: PreviewOf<'_>,
+    ) -> Result<Preview> {
         let webhook = self.webhook(account, id).await?;
         let first = webhook.settings.events.first().copied().unwrap_or(EventType::IncidentOpened);
         let (event_type, payload) = match of {
@@ -91,7 +97,7 @@ impl Admin {
         // The payload is not signed: a way to have any payload signed would be worth as much as the secret.
         let signatures = webhook.keys.headers(&about.event_id.to_string(), b"", at).into_iter();
         let rendered = webhook.settings.render(event_type, &payload, id, &self.deployment);
-        Ok(shown(&webhook, &about, signatures.map(without_signature), &rendered))
+        Ok(shown((&webhook, urls), &about, signatures.map(without_signature), &rendered))
     }
 }
 
@@ -104,7 +110,7 @@ fn without_signature((name, value): (&'static str, String)) -> (&'static str, St
 
 /// Shows a request without its secrets.
 pub(super) fn shown(
-    webhook: &Webhook,
+    (webhook, urls): (&Webhook, Urls),
     about: &About,
     signatures: impl Iterator<Item = (&'static str, String)>,
     body: &Bytes,
@@ -116,7 +122,7 @@ pub(super) fn shown(
         Some(key) => text.replace(key.reveal(), HIDDEN),
         None => text.into_owned(),
     };
-    Preview { url: webhook.settings.shown_url(), headers: custom.chain(own).collect(), body }
+    Preview { url: webhook.settings.shown_url(urls), headers: custom.chain(own).collect(), body }
 }
 
 pub(super) fn sample(event_type: EventType) -> Bytes {

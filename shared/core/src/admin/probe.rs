@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Admin;
 use super::preview::{Preview, sample, shown};
 use super::rotate::no_rotation;
-use crate::access::Manager;
+use crate::access::{Manager, Urls};
 use crate::attempt::{Class, Failure, response_text};
 use crate::audit::Change;
 use crate::call::{About, Answered, SignedCall};
@@ -181,7 +181,7 @@ impl Admin {
         let keys = repeated_with.map(|digests| webhook.keys.clone().showing(digests));
         let keys = keys.as_ref().unwrap_or(&webhook.keys);
         let signatures = keys.headers(&about.event_id.to_string(), &body, moment);
-        let request = shown(&webhook, &about, signatures.into_iter(), &body);
+        let request = shown((&webhook, Urls::Whole), &about, signatures.into_iter(), &body);
         Ok(Tested { request, result: TestResult::of(settings.destination.format(), &sent) })
     }
 

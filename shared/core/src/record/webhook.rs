@@ -11,7 +11,7 @@ use super::audit::{EntryRecord, entry_record, restore_audit};
 use super::rotation::OutgoingRecord;
 use super::values::{Unreadable, from_millis, micros, millis, optional_time};
 use crate::attempt::ResponseHeaders;
-use crate::destination::{self, Address, Destination, RoutingKey};
+use crate::destination::{self, Destination, RoutingKey};
 use crate::event::EventType;
 use crate::ids::{AccountId, WebhookId};
 use crate::message::{Message, ScheduledMessage};
@@ -197,7 +197,7 @@ struct Secrets {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rotated_at: Option<i64>,
     headers: BTreeMap<String, String>,
-    /// The whole URL, if it is secret.
+    /// The whole URL. Missing in the record of an earlier version, if it was no secret then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,7 +224,7 @@ impl Record {
         audit.extend(later.audit.iter().cloned());
         audit.sort_by_key(|(at, ..)| *at);
         Self {
-            url: settings.shown_url(),
+            url: settings.url.redacted(),
             destination: settings.destination.name().to_owned(),
             events: known_events.chain(later.events.iter().cloned()).collect(),
             monitor_groups: settings.monitor_groups.clone(),
@@ -442,14 +442,13 @@ impl NotificationRecord {
 impl Secrets {
     fn of(webhook: &Webhook) -> Self {
         let settings = &webhook.settings;
-        let has_secret_url = settings.destination.format().address() == Address::SecretUrl;
         Self {
             current: webhook.keys.current().reveal().to_owned(),
             // `Timestamp::MIN` is before every window's end, so that an old secret whose window has ended is stored too.
             outgoing: webhook.keys.outgoing(Timestamp::MIN).map(OutgoingRecord::of),
             rotated_at: webhook.keys.rotated_at().map(millis),
             headers: settings.headers.0.clone(),
-            url: has_secret_url.then(|| settings.url.as_str().to_owned()),
+            url: Some(settings.url.as_str().to_owned()),
             routing_key: settings.destination.routing_key().map(|key| key.reveal().to_owned()),
             later: webhook.later.sealed.clone(),
         }

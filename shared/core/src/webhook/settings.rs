@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::access::Urls;
 use crate::audit::FieldChange;
 use crate::deployment::Deployment;
 use crate::destination::{Address, Destination, Outgoing};
@@ -113,11 +114,11 @@ impl Settings {
         }
     }
 
-    /// The URL as it may be shown: without its path if that is a secret.
-    pub fn shown_url(&self) -> String {
-        match self.destination.format().address() {
-            Address::Url | Address::RoutingKey => self.url.as_str().to_owned(),
-            Address::SecretUrl => self.url.redacted(),
+    /// The URL as it may be shown. One that is the customer's only secret is shown to nobody.
+    pub fn shown_url(&self, urls: Urls) -> String {
+        match (self.destination.format().address(), urls) {
+            (Address::RoutingKey, _) | (Address::Url, Urls::Whole) => self.url.as_str().to_owned(),
+            (Address::Url, Urls::ByHost) | (Address::SecretUrl, _) => self.url.redacted(),
         }
     }
 }
@@ -161,13 +162,23 @@ mod tests {
 
     #[test]
     fn a_path_that_is_a_secret_is_not_shown() {
-        // Format, URL, what is shown of it.
+        // Format, URL, what admins and others are shown of it.
         let table = [
-            ("json", "https://hooks.example.com/in", "https://hooks.example.com/in"),
-            ("slack", "https://hooks.slack.com/services/T0/B0/abc", "https://hooks.slack.com/[hidden]"),
+            (
+                "json",
+                "https://hooks.example.com:8443/in?token=1",
+                ["https://hooks.example.com:8443/in?token=1", "https://hooks.example.com:8443/[hidden]"],
+            ),
+            ("slack", "https://hooks.slack.com/services/T0/B0/abc", ["https://hooks.slack.com/[hidden]"; 2]),
+            (
+                "pagerduty",
+                "https://events.pagerduty.com/v2/enqueue",
+                ["https://events.pagerduty.com/v2/enqueue"; 2],
+            ),
         ];
         for (format, url, shown) in table {
-            assert_eq!(settings(url, format).shown_url(), shown);
+            let settings = settings(url, format);
+            assert_eq!([Urls::Whole, Urls::ByHost].map(|urls| settings.shown_url(urls)), shown);
         }
     }
 }

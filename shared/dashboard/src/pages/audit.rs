@@ -42,8 +42,12 @@ struct Row {
 pub(super) async fn show(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     let form = Form::of_query(query.as_deref());
     let all = viewer.admin.webhook_page(viewer.account, None, limits::WEBHOOKS_PER_ACCOUNT).await?;
-    let webhooks: Vec<_> =
-        all.page.items.iter().map(|webhook| (webhook.id.to_string(), name_of(webhook))).collect();
+    let webhooks: Vec<_> = all
+        .page
+        .items
+        .iter()
+        .map(|webhook| (webhook.id.to_string(), name_of(webhook, viewer.urls)))
+        .collect();
     let webhook: Option<WebhookId> = form.text("webhook").parse().ok();
     let after = form.text("after").parse().ok();
     let page = viewer

@@ -88,7 +88,7 @@ pub(super) async fn confirm(
 /// The name of a webhook that may be deleted. One that cannot be read has only its id.
 pub(super) async fn name_even_if_unreadable(viewer: &Viewer, id: WebhookId) -> Result<String, Error> {
     match viewer.admin.webhook(viewer.account, id).await {
-        Ok(webhook) => Ok(name_of(&webhook)),
+        Ok(webhook) => Ok(name_of(&webhook, viewer.urls)),
         Err(Error::Unreadable(_)) => Ok(id.to_string()),
         Err(error) => Err(error),
     }

@@ -144,14 +144,18 @@ async fn show(viewer: Viewer, webhooks: &[Arc<Webhook>], one: Option<WebhookId>,
         .admin
         .search_deliveries(viewer.account, &search, after, crate::limits::DELIVERIES_PAGE)
         .await?;
-    let name = |id| webhooks.iter().find(|webhook| webhook.id == id).map(|webhook| name_of(webhook));
+    let name =
+        |id| webhooks.iter().find(|webhook| webhook.id == id).map(|webhook| name_of(webhook, viewer.urls));
     let to = |delivery: &Delivery| if one.is_some() { None } else { name(delivery.webhook_id) };
     let periods: Vec<_> = RANGES.iter().map(|(name, words, _)| (*name, *words)).collect();
     let page = ListPage {
         frame: viewer.frame().await?,
         every: refreshed_after(false),
         webhook: one.and_then(|id| Some((id.to_string(), name(id)?))),
-        webhooks: webhooks.iter().map(|webhook| (webhook.id.to_string(), name_of(webhook))).collect(),
+        webhooks: webhooks
+            .iter()
+            .map(|webhook| (webhook.id.to_string(), name_of(webhook, viewer.urls)))
+            .collect(),
         path: one.map_or_else(
             || "/dashboard/deliveries".to_owned(),
             |id| format!("/dashboard/webhooks/{id}/deliveries"),

@@ -72,14 +72,16 @@ pub(super) async fn show(viewer: Viewer, Path((webhook, delivery)): Path<(String
     let webhook = viewer.admin.webhook(viewer.account, webhook_id).await?;
     let delivery = viewer.admin.delivery(viewer.account, webhook_id, delivery_id).await?;
     let request = match delivery.attempts.last() {
-        Some(last) => viewer.admin.request_of(viewer.account, &delivery, last).await?.map(Request::of),
+        Some(last) => {
+            viewer.admin.request_of((viewer.account, viewer.urls), &delivery, last).await?.map(Request::of)
+        }
         None => None,
     };
     let page = DeliveryPage {
         frame: viewer.frame().await?,
         every: refreshed_after(!delivery.is_finished()),
         webhook: webhook_id.to_string(),
-        name: name_of(&webhook),
+        name: name_of(&webhook, viewer.urls),
         id: delivery_id.to_string(),
         event_id: delivery.event_id.to_string(),
         event: delivery.event_type.name(),

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use http::StatusCode;
+use statuspulse_core::access::Urls;
 use statuspulse_core::admin::commands::{NewWebhook, WebhookPatch};
 use statuspulse_core::destination::{self, Address, Destination, Format};
 use statuspulse_core::error::{Error, FieldError, Refusals};
@@ -159,7 +160,7 @@ pub(super) async fn update(Manager(viewer, by): Manager, path: Path<String>, bod
 /// The URL as shown, for destinations whose URL is not filled in, because it is secret or the deployment's.
 fn kept_url(webhook: &Webhook) -> Option<String> {
     let is_open = webhook.settings.destination.format().address() == Address::Url;
-    (!is_open).then(|| webhook.settings.shown_url())
+    (!is_open).then(|| webhook.settings.shown_url(Urls::Whole))
 }
 
 fn needs_key(format: &dyn Format) -> bool {
@@ -225,7 +226,7 @@ async fn form_page(
     let page = EditPage {
         frame: viewer.frame().await?,
         id: webhook.map(|webhook| webhook.id.to_string()),
-        name: webhook.map(name_of).unwrap_or_default(),
+        name: webhook.map(|webhook| name_of(webhook, viewer.urls)).unwrap_or_default(),
         filled,
         errors: Errors(errors),
         egress: viewer.admin.deployment.egress_ips.clone(),

@@ -53,7 +53,7 @@ pub(super) async fn ask_webhooks(Manager(viewer, _): Manager, RawQuery(query): R
     };
     let (mut concerns, mut held) = (vec![], 0);
     for id in &ids {
-        concerns.push(name_of(&*viewer.admin.webhook(viewer.account, *id).await?));
+        concerns.push(name_of(&*viewer.admin.webhook(viewer.account, *id).await?, viewer.urls));
         held += viewer.admin.held(*id).await?;
     }
     let what = format!("{} {}", act.verb(), counted(ids.len() as u64, "webhook"));
@@ -92,7 +92,11 @@ pub(super) async fn act_on_webhooks(Manager(viewer, by): Manager, body: Body) ->
         match result {
             Ok(()) => done += 1,
             Err(error @ (Error::Conflict { .. } | Error::NotFound(_))) => {
-                let name = viewer.admin.webhook(viewer.account, id).await.map(|webhook| name_of(&webhook));
+                let name = viewer
+                    .admin
+                    .webhook(viewer.account, id)
+                    .await
+                    .map(|webhook| name_of(&webhook, viewer.urls));
                 refused.push(format!("{}: {}", name.unwrap_or_else(|_| id.to_string()), in_words(&error)));
             }
             Err(error) => return Err(error.into()),
@@ -119,7 +123,7 @@ pub(super) async fn ask_deliveries(Manager(viewer, _): Manager, RawQuery(query):
     let mut concerns = vec![];
     for (webhook, delivery) in &selected {
         let found = viewer.admin.delivery(viewer.account, *webhook, *delivery).await?;
-        let to = name_of(&*viewer.admin.webhook(viewer.account, *webhook).await?);
+        let to = name_of(&*viewer.admin.webhook(viewer.account, *webhook).await?, viewer.urls);
         concerns.push(format!("{} of {} to {to}", found.event_type.name(), found.incident_id));
     }
     let count = counted(selected.len() as u64, "delivery");

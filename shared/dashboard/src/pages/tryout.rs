@@ -45,12 +45,13 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>, RawQuery(query): Ra
         });
     }
     if let Some(event_type) = EventType::from_name(&event) {
-        preview = viewer.admin.preview(viewer.account, id, PreviewOf::Type(event_type)).await.ok();
+        preview =
+            viewer.admin.preview((viewer.account, viewer.urls), id, PreviewOf::Type(event_type)).await.ok();
     }
     let page = TryPage {
         frame: viewer.frame().await?,
         id: id.to_string(),
-        name: name_of(&webhook),
+        name: name_of(&webhook, viewer.urls),
         types: EventType::ALL.iter().map(|each| each.name()).collect(),
         event,
         groups: form.text("groups").to_owned(),

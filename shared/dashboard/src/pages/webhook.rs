@@ -148,7 +148,7 @@ impl Standing {
         let outlook = viewer.admin.outlook(webhook).await?;
         Ok(Self {
             id: webhook.id.to_string(),
-            name: name_of(webhook),
+            name: name_of(webhook, viewer.urls),
             may_manage: viewer.manages.is_some(),
             pill: webhook_pill(webhook),
             state: How::of(webhook, held, outlook, resume, viewer.admin.clock.now()),
@@ -257,10 +257,10 @@ pub(super) async fn show(viewer: Viewer, path: Path<String>) -> Answer {
     let page = DetailPage {
         frame: viewer.frame().await?,
         every: refreshed_after(standing.looks_again()),
-        name: name_of(&webhook),
+        name: name_of(&webhook, viewer.urls),
         webhook: Shown {
             id: id.to_string(),
-            url: webhook.settings.shown_url(),
+            url: webhook.settings.shown_url(viewer.urls),
             host_in_unicode: url.host_in_unicode(),
             destination: destination.name(),
             events: events.iter().map(|event| event.name()).collect(),
@@ -411,7 +411,7 @@ pub(super) async fn ask_redeliver(
     let Some((words, since)) = period(&range, viewer.admin.clock.now()) else {
         return Ok(Flash::bad("Choose a period.").on(see(&format!("webhooks/{id}/deliveries"))));
     };
-    let name = name_of(&*viewer.admin.webhook(viewer.account, id).await?);
+    let name = name_of(&*viewer.admin.webhook(viewer.account, id).await?, viewer.urls);
     let count = viewer.admin.failed_since(viewer.account, id, since).await?;
     let at_least = if count == COUNTED as u64 { "At least " } else { "" };
     let page = ConfirmPage {

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::RawQuery;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use statuspulse_core::access::Urls;
 use statuspulse_core::admin::query::{DeliverySearch, Outlook, WebhookPage};
 use statuspulse_core::destination::Destination;
 use statuspulse_core::ids::WebhookId;
@@ -128,8 +129,10 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
     // Stable: of the same kind, the oldest comes first.
     all.sort_by_key(|webhook| Trouble::of(webhook));
     let (search, status) = (form.text("q").to_lowercase(), form.text("status").to_owned());
-    let found: Vec<_> =
-        all.iter().filter(|webhook| is_found(webhook, &search) && stands(webhook, &status)).collect();
+    let found: Vec<_> = all
+        .iter()
+        .filter(|webhook| is_found((webhook, viewer.urls), &search) && stands(webhook, &status))
+        .collect();
     let from = form.text("from").parse().unwrap_or(0).min(found.len());
     let shown = found.iter().skip(from).take(crate::limits::WEBHOOKS_PAGE);
     let rows = try_join_all(shown.map(async |webhook| {
@@ -140,7 +143,7 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
         let held = if may_hold { viewer.admin.held(webhook.id).await? } else { 0 };
         let outlook = viewer.admin.outlook(webhook).await?;
         let last = latest.first().map(|delivery| delivery.accepted_at);
-        Ok::<_, crate::refused::Refused>(Row::of(webhook, (held, outlook), day, last))
+        Ok::<_, crate::refused::Refused>(Row::of((webhook, viewer.urls), (held, outlook), day, last))
     }))
     .await?;
     let next = from + crate::limits::WEBHOOKS_PAGE;
@@ -170,12 +173,17 @@ pub(super) async fn list(viewer: Viewer, RawQuery(query): RawQuery) -> Answer {
 }
 
 impl Row {
-    fn of(webhook: &Webhook, (held, outlook): (u64, Outlook), day: Day, last: Option<Timestamp>) -> Self {
+    fn of(
+        (webhook, urls): (&Webhook, Urls),
+        (held, outlook): (u64, Outlook),
+        day: Day,
+        last: Option<Timestamp>,
+    ) -> Self {
         let settings = &webhook.settings;
         Self {
             id: webhook.id.to_string(),
-            name: name_of(webhook),
-            url: settings.shown_url(),
+            name: name_of(webhook, urls),
+            url: settings.shown_url(urls),
             destination: settings.destination.name(),
             pill: webhook_pill(webhook),
             wrong: Wrong::of(webhook, held, outlook),
@@ -209,10 +217,11 @@ fn counts(all: &[Arc<Webhook>]) -> Vec<(&'static str, String)> {
     occurring.map(|(status, word, count)| (status, format!("{count} {word}"))).collect()
 }
 
-fn is_found(webhook: &Webhook, search: &str) -> bool {
+/// Only what the user is shown is searched.
+fn is_found((webhook, urls): (&Webhook, Urls), search: &str) -> bool {
     let settings = &webhook.settings;
     let id = webhook.id.to_string();
-    let texts = [&settings.shown_url(), settings.description.as_deref().unwrap_or_default(), &id];
+    let texts = [&settings.shown_url(urls), settings.description.as_deref().unwrap_or_default(), &id];
     let mut texts = texts.into_iter().chain(settings.monitor_groups.iter().map(String::as_str));
     texts.any(|text| text.to_lowercase().contains(search))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use statuspulse_core::access::Urls;
 use statuspulse_core::admin::query::Audited;
 use statuspulse_core::ids::{KeyId, WebhookId};
 use statuspulse_core::rotation::Outgoing;
@@ -21,7 +22,7 @@ use crate::openapi::wire;
 pub(super) struct WebhookView<'a> {
     #[schema(value_type = wire::WebhookId)]
     id: WebhookId,
-    /// The URL of the endpoint. If it is a secret, as with Slack, its path is hidden.
+    /// The URL of the endpoint. Only admins see its path; nobody does if it is a secret, as with Slack.
     url: String,
     #[schema(value_type = wire::Destination)]
     destination: &'static str,
@@ -158,7 +159,7 @@ impl<'a> AuditEntryView<'a> {
 }
 
 impl<'a> WebhookView<'a> {
-    pub(super) fn of(webhook: &'a Webhook, held_deliveries: u64, now: Timestamp) -> Self {
+    pub(super) fn of((webhook, urls): (&'a Webhook, Urls), held_deliveries: u64, now: Timestamp) -> Self {
         let settings = &webhook.settings;
         // `shown_url` shows the URL.
         let Settings { url: _, destination, events, monitor_groups, description, headers } = settings;
@@ -166,7 +167,7 @@ impl<'a> WebhookView<'a> {
         let outgoing = webhook.keys.outgoing(now);
         Self {
             id: webhook.id,
-            url: settings.shown_url(),
+            url: settings.shown_url(urls),
             destination: destination.name(),
             routing_key: destination.routing_key().map(|_| HIDDEN),
             events: events.iter().map(|event| event.name()).collect(),
