@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Make a data folder from a backup.
     Restore(RestoreOptions),
+    /// Replace the encryption key of a data folder, and seal all secrets anew. Also works while the server runs; if it is
+    /// interrupted, run it again.
+    Rekey(RekeyOptions),
     /// Write what a data folder owes its customers to a file, for another deployment. No server may use the folder.
     Export(ExportOptions),
     /// Take the file of an export into another data folder, or into a deployment on AWS.
@@ -192,6 +195,13 @@ pub(crate) struct BackupOptions {
     pub(crate) without_key: bool,
     /// The new file, such as /backup/statuspulse-2024-03-15. It can be read by its owner only.
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RekeyOptions {
+    /// The server's data folder.
+    #[arg(long, env = "STATUSPULSE_DATA")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -52,6 +52,7 @@ fn main() -> std::process::ExitCode {
                 Command::Doctor(options) => or_closed(doctor::run(*options).await),
                 Command::Backup(options) => backup::backup(&options),
                 Command::Restore(options) => backup::restore(&options),
+                Command::Rekey(options) => backup::rekey(&options),
                 Command::Export(options) => moving::export(&options),
                 Command::Import(options) => moving::import(options).await,
                 Command::Api(command) => or_closed(api::run(command).await),

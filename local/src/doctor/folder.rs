@@ -37,6 +37,12 @@ pub(super) fn examine(findings: &mut Findings, data: &Path) -> Result<Option<Ins
         }
         None => {}
     }
+    if let Some(Inspection { rekeying: true, .. }) = &found {
+        findings.warning(
+            SUBJECT,
+            "the replacement of its key was interrupted or goes on: run `statuspulse rekey`",
+        )?;
+    }
     examine_modes(findings, data)?;
     examine_room(findings, data)?;
     Ok(found)

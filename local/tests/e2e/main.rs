@@ -22,6 +22,7 @@ mod moving;
 mod neighbours;
 mod prefix;
 mod refusing;
+mod rekey;
 mod serving;
 mod story;
 mod support;

@@ -22,10 +22,10 @@ use crate::sealing::Sealer;
 #[async_trait]
 impl Accounts for Embedded {
     async fn create_account(&self, account: &Account, key: &ApiKey, entry: &AccountEntry) -> PortResult<()> {
-        let slack = self.sealed_slack(account);
         let (account, key, entry, owner) = (account.clone(), key.clone(), entry.clone(), account.id);
+        let sealer = self.sealer.clone();
         let work = move |connection: &Connection| {
-            insert_account(connection, &account, slack)?;
+            insert_account(connection, &account, &sealer)?;
             insert_key(connection, &key)?;
             insert_entry(connection, &entry)
         };
@@ -58,8 +58,8 @@ impl Accounts for Embedded {
         account: &Account,
         entry: &AccountEntry,
     ) -> PortResult<Result<(), Conflict>> {
-        let slack = self.sealed_slack(account);
         let (account, entry, owner) = (account.clone(), entry.clone(), account.id);
+        let sealer = self.sealer.clone();
         let work = move |connection: &Connection| {
             let sql = "UPDATE accounts SET name = ?2, allowed_domains = ?3, slack = ?5, quotas = ?6, version = version + 1
                        WHERE id = ?1 AND version = ?4";
@@ -68,7 +68,7 @@ impl Accounts for Embedded {
                 &account.name,
                 domains_text(&account),
                 version(account.version),
-                &slack,
+                sealed_slack(connection, &account, &sealer),
                 quotas_text(&account)?,
             ))?;
             if changed == 0 {
@@ -183,10 +183,6 @@ impl Usage for Embedded {
 }
 
 impl Embedded {
-    pub(crate) fn sealed_slack(&self, account: &Account) -> Option<Vec<u8>> {
-        account.slack.as_ref().map(|url| self.sealer.seal(account.id.to_bytes(), url.as_str()))
-    }
-
     /// Returns the accounts with this name, for the command line. Names are not unique.
     pub fn accounts_by_name(&self, name: &str) -> PortResult<Vec<Account>> {
         self.readers.read("finding an account", |connection| {
@@ -237,10 +233,14 @@ impl Embedded {
     }
 }
 
+fn sealed_slack(connection: &Connection, account: &Account, sealer: &Sealer) -> Option<Vec<u8>> {
+    account.slack.as_ref().map(|url| sealer.seal(connection, account.id.to_bytes(), url.as_str()))
+}
+
 pub(crate) fn insert_account(
     connection: &Connection,
     account: &Account,
-    sealed_slack: Option<Vec<u8>>,
+    sealer: &Sealer,
 ) -> rusqlite::Result<()> {
     connection.prepare_cached("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?.execute((
         account.id.to_bytes(),
@@ -248,7 +248,7 @@ pub(crate) fn insert_account(
         domains_text(account),
         millis(account.created_at),
         version(account.version),
-        sealed_slack,
+        sealed_slack(connection, account, sealer),
         quotas_text(account)?,
     ))?;
     Ok(())

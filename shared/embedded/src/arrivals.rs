@@ -19,6 +19,7 @@ use crate::accounts::{insert_account, insert_key};
 use crate::audit::insert_entry;
 use crate::columns::bad;
 use crate::records::{insert_event, insert_row};
+use crate::webhooks::parts_of;
 
 #[async_trait]
 impl Arrivals for Embedded {
@@ -34,14 +35,13 @@ impl Arrivals for Embedded {
     }
 
     async fn take_account(&self, account: &Account, export: ExportId) -> PortResult<bool> {
-        let slack = self.sealed_slack(account);
-        let (account, owner) = (account.clone(), account.id);
+        let (account, owner, sealer) = (account.clone(), account.id, self.sealer.clone());
         let work = move |connection: &Connection| {
             let known = "SELECT 1 FROM accounts WHERE id = ?1";
             if connection.prepare_cached(known)?.exists([owner.to_bytes()])? {
                 return Ok(false);
             }
-            insert_account(connection, &account, slack)?;
+            insert_account(connection, &account, &sealer)?;
             let sql = "INSERT INTO arriving VALUES (?1, ?2)";
             connection.prepare_cached(sql)?.execute((owner.to_bytes(), export.to_string()))?;
             Ok(true)
@@ -62,14 +62,15 @@ impl Arrivals for Embedded {
     }
 
     async fn take_webhook(&self, webhook: &Webhook) -> PortResult<bool> {
-        let (record, sealed) = self.columns_of(webhook)?;
+        let (parts, sealer) = (parts_of(webhook)?, self.sealer.clone());
         let (kept, cache) = (Arc::new(webhook.clone()), self.webhook_cache.clone());
         let (id, account) = (webhook.id.to_bytes(), webhook.account_id.to_bytes());
         let version = i64::try_from(webhook.version).unwrap_or(i64::MAX);
         let work = move |connection: &Connection| {
             let sql = "INSERT INTO webhooks VALUES (?1, ?2, 0, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
-            let changed = connection.prepare_cached(sql)?.execute((id, account, version, record, sealed))?;
-            Ok(changed == 1)
+            let sealed = sealer.seal(connection, id, &parts.secrets);
+            let row = (id, account, version, parts.record, sealed);
+            Ok(connection.prepare_cached(sql)?.execute(row)? == 1)
         };
         let after = move |is_new: &bool| {
             if *is_new {
@@ -110,7 +111,7 @@ impl Arrivals for Embedded {
 
 impl Embedded {
     /// Opens what was sealed for this folder by an export of another deployment.
-    pub fn opener(&self) -> &Opener {
+    pub fn opener(&self) -> Opener {
         self.sealer.opener()
     }
 }

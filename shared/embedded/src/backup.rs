@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::sealing::KeyFiles;
 use crate::{
     OpenError, database_in, key_file_in, limits, lock, make_file, make_folder, schema, sealing, webhooks,
 };
@@ -39,6 +40,9 @@ pub enum BackupError {
     /// The backup was made without its key.
     #[error("the backup {0} has no key in it: give the file secret.key of its data folder with --key")]
     KeyMissing(PathBuf),
+    /// The key is being replaced.
+    #[error("the key of {0} is being replaced: let `statuspulse rekey` end, and make the backup then")]
+    Rekeying(PathBuf),
     /// The key does not open what is sealed in the backup.
     #[error("the key does not match the backup {0}")]
     OtherKey(PathBuf),
@@ -82,10 +86,15 @@ pub fn backup(
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
     }
-    let key = key_file_in(folder);
-    let key = std::fs::read(&key).map_err(|error| BackupError::File(key, error))?;
+    let files = KeyFiles::of(folder);
+    let in_key = |error| BackupError::File(files.current.clone(), error);
+    let key = std::fs::read(&files.current).map_err(in_key)?;
     let draft = Draft::new(file)?;
     let copy = copied(&database, draft.path(), told)?;
+    // Some of the copy may be sealed with the next key.
+    if files.next.exists() || std::fs::read(&files.current).map_err(in_key)? != key {
+        return Err(BackupError::Rekeying(folder.to_owned()));
+    }
     let in_copy = |error| BackupError::Copy(file.to_owned(), error);
     let found = described(&copy, now, with_key.then_some(&*key)).map_err(in_copy)?;
     close(copy, draft.path())?;

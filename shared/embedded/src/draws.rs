@@ -13,7 +13,6 @@ use crate::sealing::Sealer;
 impl Embedded {
     pub(crate) async fn store_draw(&self, draw: &Draw) -> PortResult<Draw> {
         let (draw, sealer) = (draw.clone(), self.sealer.clone());
-        let sealed = sealer.seal(draw.owner(), &draw.seed);
         let work =
             move |connection: &Connection| {
                 let known = connection
@@ -23,6 +22,7 @@ impl Embedded {
                 if let Some(known) = known.filter(|known| !known.is_over(draw.at)) {
                     return Ok(known);
                 }
+                let sealed = sealer.seal(connection, draw.owner(), &draw.seed);
                 connection
                     .prepare_cached("INSERT OR REPLACE INTO draws VALUES (?1, ?2, ?3, ?4)")?
                     .execute((draw.id, draw.fingerprint, millis(draw.at), sealed))?;

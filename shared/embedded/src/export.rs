@@ -18,7 +18,7 @@ use crate::accounts::{account_row, key_row};
 use crate::backup::Draft;
 use crate::columns::{bad, bytes16};
 use crate::delivery_rows::{delivery_by_id, event_row};
-use crate::sealing::Sealer;
+use crate::sealing::{Sealer, SystemRandomness};
 use crate::webhooks::webhook_row;
 use crate::{BackupError, Embedded, OpenError, Purpose, database_in};
 
@@ -71,7 +71,7 @@ pub fn export(
     let sealer = &store.sealer;
     let header = Header {
         format: FORMAT.to_owned(),
-        export: ExportId::new(sealer.random()),
+        export: ExportId::new(&SystemRandomness),
         at: now,
         recipient: recipient.clone(),
     };
@@ -101,7 +101,7 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn write(&mut self, moved: &Moved) -> rusqlite::Result<()> {
-        let line = lines::write(moved, self.recipient, self.sealer.random()).map_err(bad)?;
+        let line = lines::write(moved, self.recipient, &SystemRandomness).map_err(bad)?;
         let End { accounts, events, deliveries, webhooks, entries, keys } = &mut self.end;
         match moved {
             Moved::Account(account) => accounts.push(account.id),

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use statuspulse_core::record::from_millis;
 
-use crate::{OpenError, database_in, key_file_in, open_reader, schema, sealing, webhooks};
+use crate::sealing::KeyFiles;
+use crate::{OpenError, database_in, open_reader, schema, webhooks};
 
 /// What a data folder is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Inspection {
     pub in_use: bool,
     /// Whether it was exported.
     pub exported: bool,
+    /// Whether the replacement of its key has begun and has not ended.
+    pub rekeying: bool,
     /// Bytes of the database.
     pub bytes: u64,
     /// Bytes of its write-ahead log.
@@ -42,23 +45,26 @@ pub fn inspect(folder: &Path) -> Result<Option<Inspection>, OpenError> {
     if let Some(damage) = schema::damage(&connection).map_err(in_file)? {
         return Err(OpenError::Damaged(path, damage));
     }
-    let key_file = key_file_in(folder);
-    let key = std::fs::read(&key_file).map_err(|_| OpenError::Key(key_file.clone()))?;
+    let files = KeyFiles::of(folder);
     let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
-    if !sealing::opens(&key, sealed.as_ref()) {
-        return Err(OpenError::Key(key_file));
+    let opens = files
+        .sealer(None)
+        .is_ok_and(|sealer| sealed.is_none_or(|(owner, sealed)| sealer.unseal(owner, &sealed).is_ok()));
+    if !opens {
+        return Err(OpenError::Key(files.current));
     }
     let length = |path: &Path| std::fs::metadata(path).map(|found| found.len());
     Ok(Some(Inspection {
         in_use: is_locked(folder).map_err(in_folder)?,
         exported: crate::export::mark_in(folder).exists(),
+        rekeying: files.next.exists(),
         bytes: length(&path).map_err(in_folder)?,
         log_bytes: length(&path.with_extension("db-wal")).unwrap_or(0),
         newest: newest(&connection).map_err(in_file)?,
     }))
 }
 
-fn is_locked(folder: &Path) -> std::io::Result<bool> {
+pub(crate) fn is_locked(folder: &Path) -> std::io::Result<bool> {
     match File::open(folder.join("lock")) {
         // The lock of a try is given back at once.
         Ok(file) => Ok(file.try_lock_shared().is_err()),

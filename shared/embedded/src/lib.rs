@@ -29,6 +29,7 @@ mod queue_rows;
 mod rate_limits;
 mod readers;
 mod records;
+mod rekey;
 mod schema;
 mod sealing;
 mod sessions;
@@ -37,6 +38,7 @@ mod webhooks;
 mod writer;
 
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,6 +52,7 @@ pub use export::{ExportError, export};
 pub use inspect::{Inspection, inspect};
 pub use limits::{PRUNE_EVERY, RECEIVES_MAX, slots};
 pub use queue::{Received, queues};
+pub use rekey::{RekeyError, rekey};
 
 /// The ports on one data folder.
 #[derive(Debug)]
@@ -221,25 +224,49 @@ fn make_file(path: &Path) -> std::io::Result<()> {
 }
 
 fn lock(folder: &Path) -> Result<File, OpenError> {
-    let file =
-        File::create(folder.join("lock")).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    let in_folder = |error| OpenError::Folder(folder.to_owned(), error);
+    // Without truncating it: what the holder of the lock has written is read.
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(folder.join("lock"))
+        .map_err(in_folder)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            file.set_len(0).and_then(|()| file.write_all(FOLLOWS_KEY)).map_err(in_folder)?;
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
         Err(TryLockError::Error(error)) => Err(OpenError::Folder(folder.to_owned(), error)),
     }
 }
 
+/// What a process writes into the lock file that it holds, if it seals with the next key as soon as there is one.
+const FOLLOWS_KEY: &[u8] = b"follows secret.key.next\n";
+
+/// Whether the server on this folder would go on sealing with the key that it has read at its start.
+fn has_earlier_server(folder: &Path) -> std::io::Result<bool> {
+    match std::fs::read(folder.join("lock")) {
+        Ok(written) => Ok(inspect::is_locked(folder)? && written != FOLLOWS_KEY),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Checks at the start that the key opens the database. Creates a key only if the database has no sealed secrets.
 fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sealing::Sealer, OpenError> {
-    let file = key_file_in(folder);
+    let files = sealing::KeyFiles::of(folder);
+    let file = files.current.clone();
     if sealed.is_some() && !file.exists() {
         return Err(OpenError::Key(file));
     }
-    if is_open_to_others(&file) {
-        return Err(OpenError::OpenKey(file));
+    if let Some(open) = [&files.current, &files.next].into_iter().find(|file| is_open_to_others(file)) {
+        return Err(OpenError::OpenKey(open.clone()));
     }
-    let sealer = sealing::Sealer::open(&file).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    let any = sealed.as_ref().map(|(_, sealed)| &**sealed);
+    let sealer =
+        sealing::Sealer::open(files, any).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
     match sealed {
         Some((owner, sealed)) if sealer.unseal(owner, &sealed).is_err() => Err(OpenError::Key(file)),
         _ => Ok(sealer),

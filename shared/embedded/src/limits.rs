@@ -117,3 +117,6 @@ pub(crate) const BACKUP_PAGES: i32 = 2_000;
 
 /// A message that is this overdue means that the queues have stalled.
 pub(crate) const LATE: Duration = Duration::from_secs(30);
+
+/// Rows that one transaction of a rekey seals anew: some milliseconds, for which the server may have to wait.
+pub(crate) const REKEY_ROWS: i64 = 200;

@@ -82,14 +82,15 @@ impl Embedded {
     }
 
     pub(crate) async fn insert_webhook(&self, webhook: &Webhook) -> PortResult<()> {
-        let (record, sealed) = self.columns_of(webhook)?;
+        let (parts, sealer) = (parts_of(webhook)?, self.sealer.clone());
         let entries = webhook.audit_entries();
         let kept = Arc::new(Webhook { audit: webhook.audit.clone().saved(), ..webhook.clone() });
         let cache = self.webhook_cache.clone();
         let (id, account) = (webhook.id.to_bytes(), webhook.account_id.to_bytes());
         let work = move |connection: &Connection| {
+            let sealed = sealer.seal(connection, id, &parts.secrets);
             let sql = "INSERT INTO webhooks VALUES (?1, ?2, 0, 0, ?3, ?4)";
-            connection.prepare_cached(sql)?.execute((id, account, record, sealed))?;
+            connection.prepare_cached(sql)?.execute((id, account, parts.record, sealed))?;
             entries.iter().try_for_each(|entry| insert_entry(connection, entry))
         };
         self.writer
@@ -102,14 +103,15 @@ impl Embedded {
         let messages = std::mem::take(&mut next.outbox);
         let entries = webhook.audit_entries();
         next.audit = next.audit.saved();
-        let (record, sealed) = self.columns_of(&next)?;
+        let (parts, sealer) = (parts_of(&next)?, self.sealer.clone());
         let version = i64::try_from(webhook.version).unwrap_or(i64::MAX);
         let (id, deleted) = (webhook.id.to_bytes(), webhook.is_deleted());
         let work = move |connection: &Connection, outgoing: &mut Outgoing| {
             let sql = "UPDATE webhooks SET deleted = ?3, version = version + 1, record = ?4, sealed = ?5
                        WHERE id = ?1 AND version = ?2";
-            let changed = connection.prepare_cached(sql)?.execute((id, version, deleted, record, sealed))?;
-            if changed == 0 {
+            let sealed = sealer.seal(connection, id, &parts.secrets);
+            let row = (id, version, deleted, parts.record, sealed);
+            if connection.prepare_cached(sql)?.execute(row)? == 0 {
                 return Ok(Err(Conflict));
             }
             entries.iter().try_for_each(|entry| insert_entry(connection, entry))?;
@@ -124,12 +126,10 @@ impl Embedded {
         };
         self.write_and_send(Some(webhook.account_id), "changing a webhook", work, after).await
     }
+}
 
-    pub(crate) fn columns_of(&self, webhook: &Webhook) -> PortResult<(String, Vec<u8>)> {
-        let parts = write_webhook(webhook)
-            .map_err(|error| Unavailable { doing: "writing a webhook", source: error.into() })?;
-        Ok((parts.record, self.sealer.seal(webhook.id.to_bytes(), &parts.secrets)))
-    }
+pub(crate) fn parts_of(webhook: &Webhook) -> PortResult<WebhookParts> {
+    write_webhook(webhook).map_err(|error| Unavailable { doing: "writing a webhook", source: error.into() })
 }
 
 fn read_webhooks(

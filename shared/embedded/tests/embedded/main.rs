@@ -13,6 +13,7 @@ mod outbox;
 mod prune;
 mod queue;
 mod refusals;
+mod rekey;
 mod restart;
 mod secrets;
 mod stage;

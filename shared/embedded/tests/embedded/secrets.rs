@@ -17,7 +17,7 @@ use statuspulse_embedded::{Embedded, OpenError, Purpose};
 
 use crate::stage::{Stage, write_key};
 
-fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 

@@ -18,7 +18,7 @@ use crate::stage::{Stage, account, attempt, write_key};
 const NAME: &str = "Acme";
 const SESSION: KeyHash = KeyHash([6; 32]);
 
-fn files() -> PathBuf {
+pub(crate) fn files() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testing/upgrade")
 }
 
@@ -61,7 +61,7 @@ async fn write_current() {
 }
 
 /// A copy of the store of a release.
-fn copied(release: &Path) -> TempDir {
+pub(crate) fn copied(release: &Path) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(release.join("store.db"), folder.path().join("statuspulse.db")).unwrap();
     // Git keeps no modes.
