@@ -73,7 +73,8 @@ impl Host {
             environment::ladder()?,
             clock.clone(),
         ));
-        let data_key = DataKey::new(aws_sdk_kms::Client::new(&aws), kms_key, dynamodb.clone(), &table);
+        let data_key =
+            DataKey::new(aws_sdk_kms::Client::new(&aws), kms_key, dynamodb.clone(), &table, clock.clone());
         data_key.open_if_made().await?;
         let store = Arc::new(Table::new(dynamodb, table, data_key.clone(), random.clone(), clock.clone()));
         let limiter = Arc::new(Limiter::new(store.clone()));
@@ -213,7 +214,7 @@ impl Host {
             arrivals: self.store.clone(),
             accounts: self.store.clone(),
             outbox: self.outbox(),
-            opener: self.data_key.opener().await?.clone(),
+            opener: self.data_key.opener().await?,
             clock: self.clock.clone(),
         })
     }

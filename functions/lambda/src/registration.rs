@@ -2,6 +2,7 @@
 //!
 //! The owner of the deployment invokes the function directly: `{"operator_key": {}}` creates an operator key, such as the
 //! first key of a deployment. `{"recipient": {}}` and `{"import": …}` are what `statuspulse import` calls.
+//! `{"rekey": {}}` does the next step of the replacement of the data key.
 
 use lambda_runtime::{Error, service_fn};
 use serde::Deserialize;
@@ -18,6 +19,7 @@ struct OwnersCall {
     operator_key: Option<Empty>,
     recipient: Option<Empty>,
     import: Option<Part>,
+    rekey: Option<Empty>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,11 @@ pub(crate) async fn run() -> Result<(), Error> {
             OwnersCall { operator_key: Some(Empty {}), .. } => make_operator_key(&host).await,
             OwnersCall { recipient: Some(Empty {}), .. } => {
                 Ok(json!({"recipient": host.data_key.opener().await?.recipient().to_string()}))
+            }
+            OwnersCall { rekey: Some(Empty {}), .. } => {
+                let done = host.data_key.rekey(&*host.random).await?;
+                let again = done.again_in_seconds;
+                Ok(json!({"step": done.step.name(), "sealed": done.sealed, "again_in_seconds": again}))
             }
             OwnersCall { import: Some(part), .. } => {
                 Ok(serde_json::to_value(host.importer().await?.take(&part).await?)?)

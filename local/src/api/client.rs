@@ -1,5 +1,7 @@
 //! Calls of the API over HTTP or HTTPS.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
@@ -200,6 +202,9 @@ impl Key {
             Some(file) => {
                 let source = file.display().to_string();
                 let text = std::fs::read_to_string(file).with_context(|| format!("--key-file {source}"))?;
+                if is_open_to_others(file) {
+                    tracing::warn!("others can read {source}: chmod 600 {source}");
+                }
                 (text.trim().to_owned(), source)
             }
             None => match variable(KEY_VARIABLE) {
@@ -213,6 +218,19 @@ impl Key {
         ensure!(is_key, "{source} does not contain an API key: one starts with spk_");
         Ok(Self { text, source })
     }
+}
+
+/// Whether others than its owner can read the file.
+#[cfg(unix)]
+fn is_open_to_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::metadata(file).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
 }
 
 #[cfg(test)]

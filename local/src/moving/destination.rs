@@ -35,7 +35,7 @@ impl Destination {
             arrivals: store.clone(),
             accounts: store.clone(),
             outbox: Outbox::new(store.clone(), store.clone(), store.clone(), store.clone(), clock.clone()),
-            opener: store.opener().clone(),
+            opener: store.opener(),
             clock,
         })))
     }

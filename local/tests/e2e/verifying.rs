@@ -48,7 +48,7 @@ impl Sent {
             api.post(&format!("/v1/webhooks/{webhook}/{action}"), &body).await.expect(200)
         };
         let event = next().await;
-        let second = text(&act("rotate-secret", json!({})).await, "secret");
+        let second = text(&act("rotate-secret", json!({"style": "joined"})).await, "secret");
         let joined = next().await;
         act("rotate-secret/finish", json!({})).await;
         let finished = next().await;

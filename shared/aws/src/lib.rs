@@ -17,3 +17,4 @@ pub use emf::{Emf, NAMESPACE};
 pub use events::{Bus, SOURCE};
 pub use queue::{Messages, Queues, Schedules, read_message};
 pub use sealing::DataKey;
+pub use sealing::rekey::{Rekeyed, Step};

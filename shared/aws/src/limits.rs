@@ -102,3 +102,17 @@ pub(crate) const SCHEDULE_AHEAD: Duration = Duration::from_secs(2);
 pub(crate) const SCHEDULE_TRIES: i32 = 185;
 
 pub(crate) const SCHEDULE_TRIED_FOR: i32 = 86_400;
+
+/// How long an environment uses the data key before it compares it with the table: a read of a small item.
+pub(crate) const DATA_KEY_KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// How long after a next data key was announced every environment knows it: it has compared its own, and the call in which
+/// it did so has ended.
+pub(crate) const DATA_KEY_KNOWN_AFTER: Duration =
+    DATA_KEY_KEPT_FOR.saturating_add(statuspulse_core::limits::WORKER_ENDS);
+
+/// How long after the next data key has begun to seal nothing more is written that the old one has sealed.
+pub(crate) const OLD_KEY_UNUSED_AFTER: Duration = DATA_KEY_KNOWN_AFTER;
+
+/// How long one call seals anew. Less than the timeout of its function, with a page of the table after it.
+pub(crate) const REKEY_FOR: Duration = Duration::from_secs(8);

@@ -3,25 +3,40 @@
 //!
 //! So a copy of the table reveals no secret, access can be revoked and is logged by KMS, and attempts do not wait for
 //! KMS.
+//!
+//! The item of the key has these attributes:
+//!
+//! | attribute | |
+//! |---|---|
+//! | `wrapped` | the key that seals |
+//! | `derived` | whether it seals with derived keys; the first release could not read them |
+//! | `next`, `old` | while the key is [replaced](rekey): the key that will seal, or the one that has sealed before |
+//! | `since`, `after` | since when there is one of them, and where the replacement goes on |
+//! | `cursors` | the sealed key for cursors, if it is that of an earlier data key |
 
-use std::sync::Arc;
+pub(crate) mod rekey;
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use statuspulse_core::moving::Opener;
-use statuspulse_core::ports::{PortResult, Unavailable};
-use statuspulse_core::sealing::Sealer;
-use tokio::sync::OnceCell;
+use statuspulse_core::ports::{Clock, PortResult, Unavailable};
+use statuspulse_core::sealing::{SealedFormat, Sealer, SealingKey};
 
-use crate::dynamodb::item::{Read, binary};
+use crate::dynamodb::item::{Item, Read, binary};
 use crate::dynamodb::keys::Key;
 use crate::error::{failed, unreadable};
+use crate::limits;
 
 const DOING: &str = "opening the data key";
 /// The name of the encryption context, which binds the wrapped key to the table and appears in KMS's log.
 const CONTEXT: &str = "statuspulse:table";
+/// The owner of the sealed key for cursors.
+const CURSORS: [u8; 16] = *b"cursors of lists";
 
 /// The data key of a table.
 #[derive(Clone)]
@@ -32,12 +47,24 @@ struct Inner {
     key_id: String,
     dynamodb: aws_sdk_dynamodb::Client,
     table: String,
-    opened: OnceCell<Opened>,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<Option<Kept>>,
+    /// Held while the item is read, so that concurrent calls read it once.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// What an execution environment keeps, and when it was compared with the item.
+#[derive(Clone)]
+struct Kept {
+    opened: Arc<Opened>,
+    read_at: Timestamp,
 }
 
 /// What the data key is used for.
 struct Opened {
-    sealer: Sealer,
+    /// The item that it was read from.
+    item: Item,
+    sealer: Arc<Sealer>,
     cursor_key: [u8; 32],
     opener: Opener,
 }
@@ -55,9 +82,11 @@ impl DataKey {
         key_id: impl Into<String>,
         dynamodb: aws_sdk_dynamodb::Client,
         table: impl Into<String>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let (key_id, table) = (key_id.into(), table.into());
-        Self(Arc::new(Inner { kms, key_id, dynamodb, table, opened: OnceCell::new() }))
+        let (kept, reading) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Inner { kms, key_id, dynamodb, table, clock, kept, reading }))
     }
 
     /// Unwraps the key. Creates it first if the table has none.
@@ -74,65 +103,117 @@ impl DataKey {
         self.opened().await.map(drop)
     }
 
-    /// Derives the key for the cursors of lists, which is the same in all environments.
+    /// The key for the cursors of lists, which is the same in all environments, and stays the same if the data key is
+    /// replaced.
     pub async fn cursor_key(&self) -> PortResult<[u8; 32]> {
         Ok(self.existing().await?.cursor_key)
     }
 
     /// Opens what was sealed for this deployment by an export of another one.
-    pub async fn opener(&self) -> PortResult<&Opener> {
-        Ok(&self.existing().await?.opener)
+    pub async fn opener(&self) -> PortResult<Opener> {
+        Ok(self.existing().await?.opener.clone())
     }
 
-    pub(crate) async fn sealer(&self) -> PortResult<&Sealer> {
-        Ok(&self.existing().await?.sealer)
+    pub(crate) async fn sealer(&self) -> PortResult<Arc<Sealer>> {
+        Ok(self.existing().await?.sealer.clone())
     }
 
-    async fn existing(&self) -> PortResult<&Opened> {
+    async fn existing(&self) -> PortResult<Arc<Opened>> {
         self.opened().await?.map_err(|Absent| absent())
     }
 
-    async fn opened(&self) -> PortResult<Result<&Opened, Absent>> {
-        if let Some(opened) = self.0.opened.get() {
-            return Ok(Ok(opened));
+    /// The opened key. It is compared with the item if that was some minutes ago, also by the wall clock: an environment may
+    /// have been frozen since.
+    async fn opened(&self) -> PortResult<Result<Arc<Opened>, Absent>> {
+        if let Some(kept) = self.fresh() {
+            return Ok(Ok(kept));
         }
-        let Some(wrapped) = self.wrapped().await? else { return Ok(Err(Absent)) };
-        self.0.opened.get_or_try_init(|| self.unwrap(wrapped)).await.map(Ok)
+        let _reading = self.0.reading.lock().await;
+        if let Some(kept) = self.fresh() {
+            return Ok(Ok(kept));
+        }
+        let read_at = self.wall();
+        let Some(item) = self.item().await? else { return Ok(Err(Absent)) };
+        let known = self.kept().map(|kept| kept.opened).filter(|opened| opened.item == item);
+        let opened = match known {
+            Some(opened) => opened,
+            None => Arc::new(self.open(item).await?),
+        };
+        *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Kept { opened: opened.clone(), read_at });
+        Ok(Ok(opened))
     }
 
-    async fn wrapped(&self) -> PortResult<Option<Vec<u8>>> {
+    fn kept(&self) -> Option<Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is kept, if it was compared with the item a short time ago.
+    fn fresh(&self) -> Option<Arc<Opened>> {
+        let kept = self.kept()?;
+        let age = self.wall().duration_since(kept.read_at).unsigned_abs();
+        (age < limits::DATA_KEY_KEPT_FOR).then_some(kept.opened)
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.0.clock.moment().wall
+    }
+
+    async fn item(&self) -> PortResult<Option<Item>> {
         let request = self.0.dynamodb.get_item().table_name(&self.0.table).set_key(Some(Key::Sealing.item()));
         let found = request.consistent_read(true).send().await.map_err(failed(DOING))?;
-        match found.item {
-            None => Ok(None),
-            Some(item) => Ok(Some(item.bytes("wrapped").map_err(unreadable(DOING))?.to_vec())),
-        }
+        Ok(found.item)
     }
 
-    async fn unwrap(&self, wrapped: Vec<u8>) -> PortResult<Opened> {
+    async fn open(&self, item: Item) -> PortResult<Opened> {
+        let key = self.unwrap(item.bytes("wrapped").map_err(unreadable(DOING))?).await?;
+        let is_derived = item.get("derived") == Some(&AttributeValue::Bool(true));
+        let format = if is_derived { SealedFormat::DerivedKeys } else { SealedFormat::OneKey };
+        let opener = Opener::of_key(key.bytes());
+        let own = Sha256::new().chain_update(b"cursors of lists").chain_update(key.bytes()).finalize();
+        let mut sealer = Sealer::new(key, format);
+        for other in ["next", "old"] {
+            if let Some(wrapped) = item.maybe_bytes(other) {
+                sealer = sealer.also_opening(self.unwrap(wrapped).await?);
+            }
+        }
+        let cursor_key = match item.maybe_bytes("cursors") {
+            None => own.into(),
+            Some(sealed) => {
+                let text = sealer.unseal(CURSORS, sealed).map_err(failed(DOING))?;
+                read_hex(&text).ok_or_else(|| Unavailable { doing: DOING, source: "cursors".into() })?
+            }
+        };
+        Ok(Opened { item, sealer: Arc::new(sealer), cursor_key, opener })
+    }
+
+    async fn unwrap(&self, wrapped: &[u8]) -> PortResult<SealingKey> {
         let request = self.0.kms.decrypt().key_id(&self.0.key_id).ciphertext_blob(Blob::new(wrapped));
         let answer =
             request.encryption_context(CONTEXT, &self.0.table).send().await.map_err(failed(DOING))?;
         let key = answer.plaintext.unwrap_or_else(|| Blob::new([])).into_inner();
-        let sealer = Sealer::new(&key).map_err(failed(DOING))?;
-        let cursor_key = Sha256::new().chain_update(b"cursors of lists").chain_update(&key).finalize().into();
-        Ok(Opened { sealer, cursor_key, opener: Opener::of_key(&key) })
+        SealingKey::new(&key).map_err(failed(DOING))
+    }
+
+    /// A new key, wrapped.
+    async fn generated(&self, doing: &'static str) -> PortResult<Vec<u8>> {
+        let request = self.0.kms.generate_data_key_without_plaintext().key_id(&self.0.key_id);
+        let request = request.key_spec(DataKeySpec::Aes256).encryption_context(CONTEXT, &self.0.table);
+        let made = request.send().await.map_err(failed(doing))?;
+        Ok(made.ciphertext_blob.unwrap_or_else(|| Blob::new([])).into_inner())
     }
 
     /// Creates the key. If two environments do so at the same time, the first to write wins.
     async fn make(&self) -> PortResult<()> {
         let doing = "creating the data key";
-        let request = self.0.kms.generate_data_key_without_plaintext().key_id(&self.0.key_id);
-        let request = request.key_spec(DataKeySpec::Aes256).encryption_context(CONTEXT, &self.0.table);
-        let made = request.send().await.map_err(failed(doing))?;
-        let wrapped = made.ciphertext_blob.unwrap_or_else(|| Blob::new([])).into_inner();
         let put = self
             .0
             .dynamodb
             .put_item()
             .table_name(&self.0.table)
             .set_item(Some(Key::Sealing.item()))
-            .item("wrapped", binary(wrapped))
+            .item("wrapped", binary(self.generated(doing).await?))
+            .item("derived", AttributeValue::Bool(true))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None);
         match put.send().await {
@@ -145,6 +226,18 @@ impl DataKey {
             Err(error) => Err(failed(doing)(error)),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// The table has no data key yet.

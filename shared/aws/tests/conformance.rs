@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
+#[path = "conformance/rekey.rs"]
+mod rekey;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +48,7 @@ impl Place for InTable {
     async fn open(&self) -> Arc<dyn Store> {
         let dynamodb = self.dynamodb();
         let kms = aws_sdk_kms::Client::new(&self.configuration());
-        let key = DataKey::new(kms, &*self.key, dynamodb.clone(), &*self.table);
+        let key = DataKey::new(kms, &*self.key, dynamodb.clone(), &*self.table, self.clock.clone());
         key.open_or_make().await.unwrap();
         Arc::new(Table::new(dynamodb, &*self.table, key, self.dice.clone(), self.clock.clone()))
     }
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
     let conclusion = statuspulse_conformance::run(stage);
     let longest = longest_list(&emulator);
     remembers_where_a_check_stopped(&emulator);
+    rekey::replaces_the_data_key(&emulator);
     drop(emulator);
     if longest > LIST_MAX {
         eprintln!("an item of the table has a list of {longest} places: each append pays for all of them");
@@ -115,6 +119,7 @@ fn remembers_where_a_check_stopped(emulator: &Emulator) {
         &*place.key,
         place.dynamodb(),
         &*place.table,
+        clock.clone(),
     );
     let table = Table::new(place.dynamodb(), &*place.table, key, place.dice.clone(), clock);
     let account = AccountId::from_bytes([1; 16]);

@@ -34,6 +34,7 @@ async fn the_functions_keep_the_promises_and_need_exactly_what_the_template_gran
     a_rotation_that_its_receiver_does_not_notice(&stack).await;
     a_slow_webhook_has_a_queue_of_its_own(&stack).await;
     an_environment_that_was_frozen_uses_no_connection_from_before(&stack).await;
+    the_data_key_is_replaced(&stack).await;
     dashboard::shows_and_does_the_same(&stack).await;
     permissions::are_used_and_enough(&stack.emulator);
 }
@@ -191,6 +192,32 @@ async fn a_slow_webhook_has_a_queue_of_its_own(stack: &Stack) {
     assert_eq!(sends(), 1);
     stack.quiet().await;
     no_message_is_dead(stack);
+}
+
+/// By calls that can be repeated, while events are delivered.
+async fn the_data_key_is_replaced(stack: &Stack) {
+    let path = "/hooks/rekeyed";
+    let (webhook, secret) = stack.admin.webhook(&stack.receiver.url(path), &["rekeyed"]).await;
+    let (mut steps, mut n) = (vec![], 1);
+    loop {
+        stack.admin.published(&["rekeyed"], &payload("opened", &format!("INC-REKEY-{n}"), n), 2).await;
+        let done = stack.emulator.invoke("Registration", &json!({"rekey": {}}));
+        steps.push(text(&done, "step"));
+        if done["step"] == "done" {
+            assert!(done["sealed"].as_u64().unwrap() > 5, "{done}");
+            break;
+        }
+        stack.pass(Duration::from_secs(done["again_in_seconds"].as_u64().unwrap()), 1).await;
+        n += 1;
+    }
+    assert_eq!(steps, ["announced", "switched", "done"]);
+    stack.admin.published(&["rekeyed"], &payload("opened", "INC-REKEY-LAST", 9), 2).await;
+    let calls = deliveries(stack.arrived(path, 5).await);
+    for call in &calls {
+        let header = call.header("x-statuspulse-signature").unwrap();
+        assert!(verify::statuspulse(&secret, &call.body, header));
+    }
+    stack.admin.all_delivered(&webhook).await;
 }
 
 /// Between two invocations, the wall clock goes on and the monotonic clock stops.

@@ -50,7 +50,7 @@ impl Accounts for Table {
         let mut account = readable(read_account(id, &item), doing)?;
         if item.contains_key("slack") {
             let sealer = self.data_key.sealer().await?;
-            account.slack = Some(readable(read_slack(id, &item, sealer), doing)?);
+            account.slack = Some(readable(read_slack(id, &item, &sealer), doing)?);
         }
         Ok(Some(account))
     }

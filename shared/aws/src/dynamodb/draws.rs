@@ -34,7 +34,7 @@ impl Table {
         };
         match self.update(change, doing).await? {
             Written::Done(_) => Ok(draw.clone()),
-            Written::Refused(item) => readable(read_draw(draw.id, &item, sealer), doing),
+            Written::Refused(item) => readable(read_draw(draw.id, &item, &sealer), doing),
         }
     }
 }

@@ -43,6 +43,8 @@ use statuspulse_core::figures::Owner;
 use statuspulse_core::ids::{AccountId, AuditId, DeliveryId, EventId, KeyId, WebhookId};
 use statuspulse_core::ports::RateLimit;
 
+use super::item::{Item, Read};
+
 /// The number of partitions for the deliveries of a webhook.
 pub(crate) const SHARDS: u8 = 8;
 
@@ -115,6 +117,19 @@ impl Mark {
     pub(crate) fn sort(self, id: DeliveryId) -> String {
         format!("{}#{id}", self.letter())
     }
+}
+
+/// The id that the sealed text of an item is bound to.
+pub(crate) fn owner_of_sealed(item: &Item) -> Option<[u8; 16]> {
+    let (pk, sk) = (item.maybe_text(PK)?, item.maybe_text(SK)?);
+    if let Some(digest) = pk.strip_prefix("I#") {
+        let digits = digest.get(..32)?;
+        return u128::from_str_radix(digits, 16).ok().map(u128::to_be_bytes);
+    }
+    if let Some(webhook) = pk.strip_prefix("W#").or_else(|| sk.strip_prefix("w#")) {
+        return webhook.parse().ok().map(WebhookId::to_bytes);
+    }
+    pk.strip_prefix("A#")?.parse().ok().map(AccountId::to_bytes)
 }
 
 impl Key<'_> {

@@ -25,7 +25,7 @@ impl Webhooks for Table {
         let doing = "reading a webhook";
         let Some(item) = self.get(Key::Webhook(id), doing).await? else { return Ok(None) };
         let sealer = self.data_key.sealer().await?;
-        restore(&item, sealer, doing).map(Some)
+        restore(&item, &sealer, doing).map(Some)
     }
 
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
@@ -37,7 +37,7 @@ impl Webhooks for Table {
         }
         let sealer = self.data_key.sealer().await?;
         for item in &items {
-            match restore(item, sealer, doing) {
+            match restore(item, &sealer, doing) {
                 Ok(webhook) => list.readable.push(webhook),
                 Err(error) => {
                     let id = readable(item.parsed("id"), doing)?;

@@ -47,7 +47,7 @@ impl Target {
         let store = Embedded::open(self.0.path(), Purpose::Move, stage.clock.clone()).unwrap();
         let ports = || store.clone();
         let outbox = Outbox::new(ports(), ports(), ports(), ports(), stage.clock.clone());
-        let opener = store.opener().clone();
+        let opener = store.opener();
         let (arrivals, accounts, clock) = (store.clone(), store.clone(), stage.clock.clone());
         (store, Importer { arrivals, accounts, outbox, opener, clock })
     }
