@@ -6,6 +6,7 @@ mod browser;
 mod payload;
 mod ports;
 mod receiver;
+pub(crate) mod routes;
 mod verify;
 
 use std::sync::Arc;
