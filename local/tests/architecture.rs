@@ -88,6 +88,8 @@ fn each_crate_names_only_crates_below_it() {
         ("statuspulse-functions-e2e", &[]),
         ("statuspulse-kit", &[]),
         ("statuspulse-bench", &["statuspulse-kit"]),
+        ("statuspulse-fuzz", &[]),
+        ("statuspulse-hostile", &["statuspulse-kit"]),
         ("statuspulse-sim", &["statuspulse-core"]),
         (
             "statuspulse",

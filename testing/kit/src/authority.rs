@@ -45,6 +45,14 @@ impl ServerCertificate {
         &self.chain[0]
     }
 
+    /// The same certificate, sent with its authority's certificate this many times.
+    #[must_use]
+    pub fn with_chain_of(mut self, authority: &Authority, times: usize) -> Self {
+        let others = std::iter::repeat_n(authority.issuer.der().clone(), times);
+        self.chain.extend(others);
+        self
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (self.chain, self.key)
     }

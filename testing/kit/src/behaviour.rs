@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::answer::Answer;
 use crate::services;
 
@@ -70,6 +72,8 @@ pub enum Behaviour {
         status: u16,
         length: u64,
     },
+    /// These bytes, whatever they are. The connection stays open.
+    Raw(Bytes),
     /// A response that is not HTTP.
     Garbage,
     HeaderFlood(HeaderFlood),
@@ -154,6 +158,7 @@ impl Behaviour {
             | Self::Close
             | Self::Reset
             | Self::Garbage
+            | Self::Raw(_)
             | Self::InformationalFlood => 0,
         }
     }

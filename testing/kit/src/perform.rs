@@ -58,6 +58,10 @@ pub(crate) async fn perform<C: Connection>(
             send(connection, &answer_bytes(answer)).await?;
             return Ok(Then::Keep);
         }
+        Behaviour::Raw(bytes) => {
+            send(connection, bytes).await?;
+            return Ok(Then::Keep);
+        }
         Behaviour::Gzip { status } => {
             let answer = Answer::status(*status).header("content-encoding", "gzip").body(GZIPPED_OK);
             send(connection, &answer_bytes(&answer)).await?;
