@@ -21,7 +21,7 @@ from statuspulse_pydantic import (
     Problem,
     Resume,
     RotateSecret,
-    RotationStyle,
+    AskedStyle,
     WebhooksApi,
 )
 
@@ -78,7 +78,7 @@ events.publish_event(
 resumed = webhooks.resume_webhook(webhook.id, resume=Resume(held=HeldDeliveries.DELIVER))
 show("resumed", resumed.status.value, resumed.held)
 
-rotated = webhooks.rotate_secret(webhook.id, rotate_secret=RotateSecret(style=RotationStyle.SPLIT))
+rotated = webhooks.rotate_secret(webhook.id, rotate_secret=RotateSecret(style=AskedStyle.SPLIT))
 show("rotated", secret_was_replaced(webhook.secret, rotated.secret))
 
 

@@ -25,7 +25,7 @@ from statuspulse_attrs.models import (
     Resumed,
     Rotated,
     RotateSecret,
-    RotationStyle,
+    AskedStyle,
     Webhook,
 )
 
@@ -84,7 +84,7 @@ resumed = resume_webhook.sync(webhook.id, client=client, body=Resume(held=HeldDe
 assert isinstance(resumed, Resumed)
 show("resumed", resumed.status.value, resumed.held)
 
-rotated = rotate_secret.sync(webhook.id, client=client, body=RotateSecret(style=RotationStyle.SPLIT))
+rotated = rotate_secret.sync(webhook.id, client=client, body=RotateSecret(style=AskedStyle.SPLIT))
 assert isinstance(rotated, Rotated)
 show("rotated", secret_was_replaced(webhook.secret, rotated.secret))
 
