@@ -206,9 +206,7 @@ fn read(parts: &Value) -> Webhook {
 /// The record as it is written now: the URL is sealed. Each release reads it there if it is.
 fn with_sealed_url(mut parts: Value) -> Value {
     if parts["sealed"]["url"].is_null() {
-        let url = EndpointUrl::restore(parts["record"]["url"].as_str().unwrap()).unwrap();
-        parts["sealed"]["url"] = url.as_str().into();
-        parts["record"]["url"] = url.redacted().into();
+        parts["sealed"]["url"] = std::mem::replace(&mut parts["record"]["url"], "".into());
     }
     parts
 }

@@ -94,6 +94,7 @@ pub fn read_webhook(parts: &WebhookParts) -> Result<Webhook, Unreadable> {
 /// Everything of a webhook that is not secret.
 #[derive(Serialize, Deserialize)]
 struct Record {
+    /// Only in the record of an earlier version, if it was no secret then. Otherwise it is sealed.
     url: String,
     destination: String,
     events: Vec<String>,
@@ -224,7 +225,7 @@ impl Record {
         audit.extend(later.audit.iter().cloned());
         audit.sort_by_key(|(at, ..)| *at);
         Self {
-            url: settings.url.redacted(),
+            url: String::new(),
             destination: settings.destination.name().to_owned(),
             events: known_events.chain(later.events.iter().cloned()).collect(),
             monitor_groups: settings.monitor_groups.clone(),
