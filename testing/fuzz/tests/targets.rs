@@ -1,5 +1,5 @@
 //! Fuzz targets for everything in the core that parses what others send or have stored. `cargo test` runs some thousand
-//! inputs of each; `make fuzz` runs them for minutes, guided by coverage.
+//! inputs of each, `make fuzz` many more, and cargo-bolero lets coverage guide them.
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
@@ -30,7 +30,7 @@ use statuspulse_core::target::{AllowedDomains, EndpointUrl, Host, TargetPolicy};
 use statuspulse_core::webhook::{Headers, Settings};
 use statuspulse_fuzz::Edited;
 
-/// Runs a target on inputs: guided by coverage in `make fuzz`, and otherwise on the same ones at each run.
+/// Runs a target on inputs: with cargo-bolero guided by coverage, and otherwise on the same ones at each run.
 macro_rules! check {
     ($kind:ty, $target:expr) => {
         if cfg!(fuzzing) {
