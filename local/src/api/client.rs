@@ -1,12 +1,11 @@
 //! Calls of the API over HTTP or HTTPS.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
+use statuspulse_embedded::is_open_to_others;
 
 use super::arguments::ServerOptions;
 use super::operations::Operation;
@@ -218,19 +217,6 @@ impl Key {
         ensure!(is_key, "{source} does not contain an API key: one starts with spk_");
         Ok(Self { text, source })
     }
-}
-
-/// Whether others than its owner can read the file.
-#[cfg(unix)]
-fn is_open_to_others(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-
-    std::fs::metadata(file).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
-    false
 }
 
 #[cfg(test)]

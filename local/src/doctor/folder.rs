@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use statuspulse_embedded::{Inspection, database_in, inspect, key_file_in};
+use statuspulse_embedded::{Inspection, database_in, inspect, is_open_to_others, key_file_in};
 
 use super::findings::Findings;
 use crate::limits;
@@ -50,12 +50,12 @@ pub(super) fn examine(findings: &mut Findings, data: &Path) -> Result<Option<Ins
 
 #[cfg(unix)]
 fn examine_modes(findings: &mut Findings, data: &Path) -> Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::MetadataExt;
 
     for path in [key_file_in(data), database_in(data)] {
         let Ok(about) = std::fs::metadata(&path) else { continue };
         let at = path.display();
-        if about.permissions().mode() & 0o077 != 0 {
+        if is_open_to_others(&path) {
             findings.problem(SUBJECT, &format!("others can read {at}: chmod 600 {at}"))?;
         }
         let own = rustix::process::geteuid().as_raw();

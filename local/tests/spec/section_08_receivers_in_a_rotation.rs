@@ -222,7 +222,7 @@ async fn a_receiver_that_was_down_at_the_rehearsal_misses_nothing() {
         let new = text(&rotated["secret"]).to_owned();
         world.receivers.runs(URL, move |seen| Checks::PageThatThrows.answer(seen, &new));
         assert_eq!(delivered(&world, &hook).await, [500, 200]);
-        // Who asks for time gets it.
+        // A receiver that asks to be called later is not called again at once.
         world.receivers.answers(URL, Reply::from(503).retry_after("60"));
         world.receivers.runs_nothing(URL);
         let calls = world.attempts(URL).len();

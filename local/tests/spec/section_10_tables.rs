@@ -66,7 +66,7 @@ struct Stage {
     world: World,
     hook: Hook,
     delivery: String,
-    /// A key that nobody calls with.
+    /// A key that no caller uses.
     spare: String,
     callers: BTreeMap<&'static str, Api>,
     another: Api,
@@ -144,11 +144,11 @@ async fn each_role_may_do_its_own_and_nothing_else() {
         let (path, before) = (stage.path(&route), stage.everything().await);
         let call = async |caller: &str| stage.callers[caller].call(&route.method, &path, &[], "").await;
         let what = format!("{} {path}", route.method);
-        for nobody in ["no key", "garbage", "revoked", "expired"] {
-            let answer = call(nobody).await;
+        for caller in ["no key", "garbage", "revoked", "expired"] {
+            let answer = call(caller).await;
             match route.roles.is_empty() {
-                true => assert!(answer.status.as_u16() < 400, "{nobody}: {what}"),
-                false => assert_eq!(answer.problem(401), "unauthenticated", "{nobody}: {what}"),
+                true => assert!(answer.status.as_u16() < 400, "{caller}: {what}"),
+                false => assert_eq!(answer.problem(401), "unauthenticated", "{caller}: {what}"),
             }
         }
         let may = |role: &&str| route.roles.is_empty() || route.roles.iter().any(|one| one == role);

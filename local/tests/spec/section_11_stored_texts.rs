@@ -1,5 +1,5 @@
-//! Every text that somebody can have stored × every page of the dashboard: it is shown as text, whatever is in it. A field
-//! of the API without its row here fails the test, and so does a field that no page of the router shows as expected.
+//! Every text that anyone can store, on every page of the dashboard: it is shown as plain text, whatever it contains. A field
+//! of the API without a row here fails the test, and so does a field that is not shown where its row says.
 
 use std::collections::BTreeSet;
 

@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use statuspulse_core::moving::Opener;
@@ -181,7 +183,10 @@ impl DataKey {
             None => own.into(),
             Some(sealed) => {
                 let text = sealer.unseal(CURSORS, sealed).map_err(failed(DOING))?;
-                read_hex(&text).ok_or_else(|| Unavailable { doing: DOING, source: "cursors".into() })?
+                STANDARD.decode(text).ok().and_then(|key| key.try_into().ok()).ok_or_else(|| Unavailable {
+                    doing: DOING,
+                    source: "the key for cursors has another length".into(),
+                })?
             }
         };
         Ok(Opened { item, sealer: Arc::new(sealer), cursor_key, opener })
@@ -226,18 +231,6 @@ impl DataKey {
             Err(error) => Err(failed(doing)(error)),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn read_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// The table has no data key yet.

@@ -75,7 +75,8 @@ impl SignedCall<'_> {
         let tries = self.next_tries(&sent, moment);
         let mut answered = Answered { moment, sent, repeated_with: None };
         for digests in tries {
-            if self.is_taken(&answered.sent) {
+            let is_refused = !self.next_tries(&answered.sent, moment).is_empty();
+            if !is_refused {
                 break;
             }
             if self.repeats_until.is_some_and(|until| later(clock.now(), self.timeout) > until) {
@@ -102,7 +103,7 @@ impl SignedCall<'_> {
     fn next_tries(&self, sent: &Sent, at: Moment) -> &'static [Digests] {
         let outgoing = self.webhook.keys.outgoing(at.now).filter(|_| self.repeats_until.is_some());
         match (outgoing, &sent.result) {
-            // Who asks for time has not looked at the signature.
+            // A receiver that asks to be called later has not checked the signature.
             (Some(_), Ok(reply)) if reply.retry_after.is_some() => &[],
             (Some(outgoing), Ok(reply)) if self.webhook.checks_signatures() && !self.is_taken(sent) => {
                 outgoing.next_tries(reply.status)

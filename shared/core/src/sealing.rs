@@ -9,7 +9,7 @@
 //! | bytes | |
 //! |---|---|
 //! | 1 | [`DERIVED`] |
-//! | 8 | which key: [`SealingKey::tag`] |
+//! | 8 | which key: the start of a digest of it |
 //! | 24 | the random salt |
 //! | the rest | the encrypted text, with its tag of 16 bytes |
 //!

@@ -47,10 +47,7 @@ pub fn inspect(folder: &Path) -> Result<Option<Inspection>, OpenError> {
     }
     let files = KeyFiles::of(folder);
     let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
-    let opens = files
-        .sealer(None)
-        .is_ok_and(|sealer| sealed.is_none_or(|(owner, sealed)| sealer.unseal(owner, &sealed).is_ok()));
-    if !opens {
+    if !files.open_this(sealed.as_ref()).unwrap_or(false) {
         return Err(OpenError::Key(files.current));
     }
     let length = |path: &Path| std::fs::metadata(path).map(|found| found.len());

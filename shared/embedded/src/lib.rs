@@ -275,14 +275,15 @@ fn open_sealer(folder: &Path, sealed: Option<([u8; 16], Vec<u8>)>) -> Result<sea
 
 /// Whether others than its owner can read the file or write it.
 #[cfg(unix)]
-fn is_open_to_others(file: &Path) -> bool {
+pub fn is_open_to_others(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
 
     std::fs::metadata(file).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0)
 }
 
+/// Whether others than its owner can read the file or write it: not known here.
 #[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
+pub fn is_open_to_others(_: &Path) -> bool {
     false
 }
 

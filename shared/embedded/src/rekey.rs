@@ -65,8 +65,7 @@ pub fn rekey(folder: &Path, told: &mut dyn FnMut(u64, u64)) -> Result<u64> {
         return Err(OpenError::OtherFormat(path, other.found).into());
     }
     let sealed = webhooks::any_sealed(&connection).map_err(in_file)?;
-    let known = files.sealer(None).map_err(in_folder)?;
-    if sealed.is_some_and(|(owner, sealed)| known.unseal(owner, &sealed).is_err()) {
+    if !files.open_this(sealed.as_ref()).map_err(in_folder)? {
         return Err(OpenError::Key(files.current).into());
     }
     // What is replaced is overwritten, and not only marked as free.

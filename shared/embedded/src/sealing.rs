@@ -65,6 +65,11 @@ impl KeyFiles {
         [&self.current, &self.next].map(|path| std::fs::metadata(path).ok().map(|found| look(&found)))
     }
 
+    /// Whether these keys open this.
+    pub(crate) fn open_this(&self, sealed: Option<&([u8; 16], Vec<u8>)>) -> std::io::Result<bool> {
+        Ok(does_open(&self.sealer(None)?, sealed))
+    }
+
     /// Seals with the newest key, and opens what either has sealed. A text that the current key has sealed shows in which
     /// format it seals.
     pub(crate) fn sealer(&self, sealed: Option<&[u8]>) -> std::io::Result<sealing::Sealer> {
@@ -169,7 +174,10 @@ fn read_key(path: &Path) -> std::io::Result<SealingKey> {
 /// Whether the key opens this.
 pub(crate) fn opens(key: &[u8], sealed: Option<&([u8; 16], Vec<u8>)>) -> bool {
     let Ok(key) = SealingKey::new(key) else { return false };
-    let sealer = sealing::Sealer::new(key, SealedFormat::DerivedKeys);
+    does_open(&sealing::Sealer::new(key, SealedFormat::DerivedKeys), sealed)
+}
+
+fn does_open(sealer: &sealing::Sealer, sealed: Option<&([u8; 16], Vec<u8>)>) -> bool {
     sealed.is_none_or(|(owner, sealed)| sealer.unseal(*owner, sealed).is_ok())
 }
 

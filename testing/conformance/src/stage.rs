@@ -154,7 +154,8 @@ impl Stage {
         WebhookId::new(self.now(), self.dice())
     }
 
-    pub(crate) fn webhook(&self, account_id: AccountId) -> Webhook {
+    /// A new webhook of this account.
+    pub fn webhook(&self, account_id: AccountId) -> Webhook {
         let now = self.now();
         let settings = Settings {
             url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use statuspulse_core::ports::{PortResult, Random, Unavailable};
 use statuspulse_core::sealing::{SealedFormat, Sealer};
 
-use super::{CURSORS, DataKey, hex};
+use super::{CURSORS, DataKey};
 use crate::dynamodb::item::{Item, Read, binary, time};
 use crate::dynamodb::keys::{Key, PK, SK, owner_of_sealed};
 use crate::error::{failed, unreadable};
@@ -98,7 +100,8 @@ impl DataKey {
         let next = item.bytes("next").map_err(unreadable(DOING))?;
         let sealer = Sealer::new(self.unwrap(next).await?, SealedFormat::DerivedKeys);
         // Lists that are being read go on.
-        let cursors = sealer.seal(CURSORS, &hex(&self.open(item.clone()).await?.cursor_key), random);
+        let cursors =
+            sealer.seal(CURSORS, &STANDARD.encode(self.open(item.clone()).await?.cursor_key), random);
         let values = [
             (":next", binary(next)),
             (":wrapped", wrapped(item)?),

@@ -8,20 +8,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kms::primitives::Blob;
 use jiff::Timestamp;
 use statuspulse_aws::{DataKey, Step, Table};
-use statuspulse_conformance::{Dice, Watch};
+use statuspulse_conformance::{Dice, Stage, Watch};
 use statuspulse_core::access::{Account, ApiKey, Role};
 use statuspulse_core::admin::accounts::created_account;
 use statuspulse_core::audit::Actor;
-use statuspulse_core::destination::Destination;
-use statuspulse_core::event::EventType;
 use statuspulse_core::ids::{AccountId, WebhookId};
 use statuspulse_core::once::Draw;
 use statuspulse_core::ports::{Accounts, Clock, Records, Webhooks};
 use statuspulse_core::sealing::{SealedFormat, Sealer, SealingKey};
-use statuspulse_core::secret::Secret;
-use statuspulse_core::signature::SigningKeys;
 use statuspulse_core::target::EndpointUrl;
-use statuspulse_core::webhook::{Headers, Settings, Webhook};
 use statuspulse_emulator::Emulator;
 
 use crate::InTable;
@@ -90,21 +85,8 @@ async fn data_key(place: &InTable, attribute: &str) -> Option<SealingKey> {
     Some(SealingKey::new(opened.plaintext.unwrap().as_ref()).unwrap())
 }
 
-fn webhook(place: &InTable, account: AccountId) -> Webhook {
-    let (now, dice) = (place.clock.now(), &*place.dice);
-    let settings = Settings {
-        url: EndpointUrl::restore("https://hooks.example.com/in").unwrap(),
-        destination: Destination::default(),
-        events: EventType::ALL.to_vec(),
-        monitor_groups: vec![],
-        description: None,
-        headers: Headers::default(),
-    };
-    let keys = SigningKeys::new(Secret::generate(dice));
-    Webhook::new(WebhookId::new(now, dice), account, settings, keys, now)
-}
-
 async fn replace(place: InTable) {
+    let stage = Stage::on(Arc::new(place.clone()), place.clock.clone(), place.dice.clone()).await;
     let (first, second) = (Environment::of(&place), Environment::of(&place));
     let dice = place.dice.clone();
     let now = place.clock.now();
@@ -123,7 +105,7 @@ async fn replace(place: InTable) {
     loop {
         // Both environments write and read what the other has written, at each step and in between.
         for (own, other) in [(&first, &second), (&second, &first)] {
-            let new = webhook(&place, account.id);
+            let new = stage.webhook(account.id);
             own.table.create_webhook(&new).await.unwrap();
             assert_eq!(other.table.webhook(new.id).await.unwrap().as_deref(), Some(&new));
             kept.push(new);

@@ -126,7 +126,8 @@ impl Admin {
 
 /// The style for a receiver that no rehearsal says anything about.
 fn unknown() -> StyleChoice {
-    let refusal = Some("The endpoint was not tried with other styles.".to_owned());
+    let refusal =
+        Some("It is not known whether the endpoint accepts both signatures in one header.".to_owned());
     StyleChoice::Rehearsed(Rehearsal { status_code: None, refusal })
 }
 
