@@ -295,6 +295,8 @@ impl Story<'_> {
     async fn rotation(&mut self) -> Result<()> {
         let rotated = self.api.post(&self.path("/rotate-secret"), "", StatusCode::OK).await?;
         let new = text(&rotated, "/secret")?;
+        let rehearsal = self.arrivals(1).await?.remove(0);
+        ensure!(rehearsal.header("x-statuspulse-event") == Some("handshake"), "a handshake comes first");
         self.publish("incident_updated", "INC-8842-ALPHA", "payment-processing").await?;
         let received = self.arrivals(1).await?.remove(0);
         let header = received.header("x-statuspulse-signature").unwrap_or_default();
@@ -306,7 +308,8 @@ impl Story<'_> {
             );
         }
         self.say(&format!(
-            "The secret was rotated. Both secrets sign until {}.",
+            "The secret was rotated. {} Both secrets sign until {}.",
+            text(&rotated, "/reason")?,
             text(&rotated, "/window_ends_at")?
         ));
         self.api.post(&self.path("/rotate-secret/finish"), "", StatusCode::OK).await?;

@@ -10,6 +10,7 @@ mod backups;
 mod clients;
 mod command_line;
 mod crash;
+mod demo;
 mod destinations;
 mod doctor;
 mod few_files;
