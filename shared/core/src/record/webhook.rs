@@ -99,10 +99,13 @@ struct Record {
     destination: String,
     events: Vec<String>,
     monitor_groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pause: Option<PauseRecord>,
     outage: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     failing_since: Option<i64>,
     consecutive_failures: u8,
     handshake: HandshakeRecord,
@@ -132,13 +135,13 @@ enum Part<T> {
     Later(Value),
 }
 
-/// Time, change and API key.
-
 #[derive(Serialize, Deserialize)]
 struct PauseRecord {
     reason: String,
     since: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     failing_since: Option<i64>,
 }
 
@@ -168,7 +171,9 @@ enum NotificationStateRecord {
 #[derive(Serialize, Deserialize)]
 struct HandshakeRecord {
     ok: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     status_code: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     at: i64,
     micros: u64,
@@ -183,6 +188,7 @@ struct JobRecord {
     kind: String,
     page: u32,
     due: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     leased_until: Option<i64>,
     outage: u32,
     ramp: u32,
@@ -194,6 +200,7 @@ struct JobRecord {
 #[derive(Serialize, Deserialize)]
 struct Secrets {
     current: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     outgoing: Option<OutgoingRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rotated_at: Option<i64>,
