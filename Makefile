@@ -175,7 +175,8 @@ api-fuzz: venv ## fuzz the running program with thousands of calls from docs/ope
 fuzz: ## 1,000,000 generated calls to the running program, and bad input for each parser (MINUTES=10, roughly; SEED=7)
 	$(CARGO) build --locked --release -p statuspulse -p statuspulse-fuzz
 	target/release/statuspulse-fuzz --program target/release/statuspulse $(if $(SEED),--seed $(SEED))
-	STATUSPULSE_FUZZ_INPUTS=$$(( $(or $(MINUTES),1) * 100000 )) $(CARGO) test --locked -p statuspulse-fuzz --test targets
+	STATUSPULSE_FUZZ_TIMES=$$(( $(or $(MINUTES),1) * 10 )) $(CARGO) test --locked -p statuspulse-fuzz --test targets
+	STATUSPULSE_FUZZ_TIMES=$$(( $(or $(MINUTES),1) * 10 )) $(CARGO) test --locked -p statuspulse --test spec almost_right
 
 hostile: ## serve every misbehaviour of receivers on loopback, for any sender (HOSTILE="--port 7000 --ca ca.pem")
 	$(CARGO) run --locked --quiet -p statuspulse-hostile -- $(HOSTILE)

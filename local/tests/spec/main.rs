@@ -1,6 +1,7 @@
 //! Tests for docs/behaviour.md: at least one module for each section and one test for each rule.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers may panic")]
 
+mod almost_right;
 mod cases;
 mod deaths;
 mod destinations_discord;

@@ -5,22 +5,22 @@ use std::fmt::Debug;
 use bolero::TypeGenerator;
 use bolero::generator::bolero_generator::driver::{ByteSliceDriver, Options};
 
-/// Inputs of each target in a run of the tests. STATUSPULSE_FUZZ_INPUTS changes that.
-const INPUTS: u64 = 10_000;
+/// Inputs of each target that parses something, in a run of the tests.
+pub const INPUTS: u64 = 10_000;
 
-/// Runs a target on the same inputs at each run.
+/// Runs a target on the same inputs at each run. STATUSPULSE_FUZZ_TIMES multiplies their number.
 ///
 /// # Panics
 /// Panics with the number of the input if the target does.
-pub fn each<T: TypeGenerator + Debug>(target: impl Fn(&T) + std::panic::RefUnwindSafe) {
-    let asked = std::env::var("STATUSPULSE_FUZZ_INPUTS").ok().and_then(|text| text.parse().ok());
-    for n in 0..asked.unwrap_or(INPUTS) {
+pub fn each<T: TypeGenerator + Debug>(inputs: u64, target: impl Fn(&T)) {
+    let times = std::env::var("STATUSPULSE_FUZZ_TIMES").ok().and_then(|text| text.parse().ok());
+    for n in 0..inputs * times.unwrap_or(1) {
         let bytes = noise(n);
         let mut driver = ByteSliceDriver::new(&bytes, &Options::default());
         let Some(input) = T::generate(&mut driver) else { continue };
-        let input = std::panic::AssertUnwindSafe(input);
-        if let Err(panic) = std::panic::catch_unwind(|| target(&input)) {
-            eprintln!("input {n}: {:?}", *input);
+        let run = std::panic::AssertUnwindSafe(|| target(&input));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("input {n}: {input:?}");
             std::panic::resume_unwind(panic);
         }
     }

@@ -1,5 +1,6 @@
 //! Fuzz targets for everything in the core that parses what others send or have stored. `cargo test` runs some thousand
-//! inputs of each, `make fuzz` many more, and cargo-bolero lets coverage guide them.
+//! inputs of each, `make fuzz` many more, and cargo-bolero lets coverage guide them. Cursors, headers and forms are read
+//! by the routers: `local/tests/spec/almost_right.rs` has their targets.
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
@@ -36,7 +37,7 @@ macro_rules! check {
         if cfg!(fuzzing) {
             bolero::check!().with_type::<$kind>().for_each($target);
         } else {
-            statuspulse_fuzz::each($target);
+            statuspulse_fuzz::each(statuspulse_fuzz::INPUTS, $target);
         }
     };
 }

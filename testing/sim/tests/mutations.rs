@@ -32,9 +32,9 @@ const RARE: [(&str, u64); 9] = [
     ("repair: a delivery that is held too late for a cancel stays held", 341_527_769_934),
     ("repair: the message of a replaced job is not handled again", 1_849_431_081_198),
     ("repair: the message of a successor on a later rung is not sent again", 6_202_300_417_518),
-    ("repair: the other deliveries of a burst are not checked again", 435_798_601_238),
+    ("repair: the other deliveries of a burst are not checked again", 952_797_551_950),
     ("repair: the check misses held deliveries of an active webhook", 258_330),
-    ("repair: a conflict at a promotion is ignored", 254_823),
+    ("repair: a conflict at a promotion is ignored", 762_258_633_535),
     ("repair: a cancel ends before the calls have ended that read the webhook", 844_536_506_382),
     ("repair: a delivery that a discard promoted is not sent again", 956_797_063_080),
 ];

@@ -84,6 +84,12 @@ impl Browser {
         browser
     }
 
+    /// Its cookies, as a request sends them.
+    pub(crate) fn cookie(&self) -> String {
+        let jar = self.cookies.lock().unwrap();
+        jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     pub(crate) async fn open(&self, path: &str) -> Page {
         let mut path = path.to_owned();
         loop {
@@ -113,6 +119,11 @@ impl Browser {
     /// Submits a form with the given origin, without following a redirect.
     pub(crate) async fn send(&self, path: &str, fields: &[(&str, &str)], from: Origin<'_>) -> Response<Body> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send_bytes(path, body.into_bytes(), from).await
+    }
+
+    /// Sends these bytes as a form.
+    pub(crate) async fn send_bytes(&self, path: &str, body: Vec<u8>, from: Origin<'_>) -> Response<Body> {
         let mut request = Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in from {
             request = request.header(*name, *value);
@@ -121,10 +132,9 @@ impl Browser {
     }
 
     async fn call(&self, mut request: Request<Body>) -> Response<Body> {
-        let jar: Vec<String> =
-            self.cookies.lock().unwrap().iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if !jar.is_empty() {
-            request.headers_mut().insert(COOKIE, jar.join("; ").parse().unwrap());
+        let cookie = self.cookie();
+        if !cookie.is_empty() {
+            request.headers_mut().insert(COOKIE, cookie.parse().unwrap());
         }
         let answer = self.router.clone().oneshot(request).await.unwrap();
         for cookie in answer.headers().get_all(SET_COOKIE) {
