@@ -126,12 +126,21 @@ impl Outbox {
     }
 
     /// Starts a job for the deliveries that a webhook still holds although it is active or deleted. If a job is running,
-    /// it checks this at its end.
+    /// it checks this at its end. Looks for them after the webhook was read: a delivery that the caller has seen may be
+    /// finished since, and the job of a deleted webhook, which no check visits, must not start for nothing.
     pub(crate) async fn start_job_for_held(&self, id: WebhookId) -> Result<()> {
-        match self.change_webhook(id, |webhook| webhook.with_job_for_held(self.clock.now())).await? {
-            Some(latest) => self.send_unsent(&latest.webhook).await,
-            None => Ok(()),
+        while let Some(webhook) = self.webhooks.webhook(id).await? {
+            let Some(next) = webhook.with_job_for_held(self.clock.now()) else {
+                return self.send_unsent(&webhook).await;
+            };
+            if self.deliveries.query(id, DeliveryQuery::Held, 1).await?.is_empty() {
+                return Ok(());
+            }
+            if let Ok(started) = self.save_webhook(next).await? {
+                return self.send_unsent(&started).await;
+            }
         }
+        Ok(())
     }
 
     /// Checks all webhooks, account by account, until it is `until`. It goes on after `after`, where the last run stopped.

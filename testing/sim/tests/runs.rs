@@ -61,6 +61,7 @@ fn seeds_that_once_failed_hold() {
         904_218_678_190,
         341_527_769_934,
         591_592_606_774,
+        182_148_535_103,
     ];
     for seed in seeds {
         assert_eq!(statuspulse_sim::run(seed, false).violations, Vec::<String>::new(), "seed {seed}");

@@ -2,7 +2,7 @@
 
 use crate::Mutation;
 
-pub(crate) const REPAIRS: [Mutation; 38] = [
+pub(crate) const REPAIRS: [Mutation; 39] = [
     Mutation {
         name: "repair: a delivery that a discard promoted is not sent again",
         file: "worker/job.rs",
@@ -39,6 +39,12 @@ pub(crate) const REPAIRS: [Mutation; 38] = [
         file: "webhook/changes.rs",
         from: "State::Deleted => Some(JobKind::Cancel),",
         to: "State::Deleted => None,",
+    },
+    Mutation {
+        name: "repair: a job starts again for a delivery that is finished since",
+        file: "reconcile.rs",
+        from: "if self.deliveries.query(id, DeliveryQuery::Held, 1).await?.is_empty() {",
+        to: "if false {",
     },
     Mutation {
         name: "repair: a delivery that is put on the ladder too late for a hold stays there",
