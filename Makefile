@@ -1,9 +1,11 @@
 # Without a target, `make` lists the targets.
 .DEFAULT_GOAL := help
 CARGO ?= cargo
+CARGO_CYCLONEDX := 0.5.9
 CARGO_DEB := 3.8.0
+CARGO_DENY := 0.20.2
 
-.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz fuzz hostile build deb sim mutants test-upgrade upgrade-files bench venv libraries clients generated-clients test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
+.PHONY: help run test browser screenshots check fmt docs-check openapi api-fuzz fuzz hostile build reproducible supply-chain sbom deb sim mutants test-upgrade upgrade-files bench venv libraries clients generated-clients test-tools lint-infra preflight functions sam-build aws-local invoke bill coldstart
 PYTHON ?= python3
 VENV := target/venv
 
@@ -190,8 +192,22 @@ deb: build ## make a Debian package below target/debian
 	target/release/statuspulse man target/release/packaging/man
 	target/tools/bin/cargo-deb --no-build --locked -p statuspulse
 
+# No path of the machine is in the program, so that two builds of a commit have the same bytes.
+RELEASE_FLAGS := --remap-path-prefix=$(CURDIR)=/statuspulse --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 build: ## build the release program: target/release/statuspulse
-	$(CARGO) build --locked --release -p statuspulse
+	RUSTFLAGS="$(RUSTFLAGS) $(RELEASE_FLAGS)" $(CARGO) build --locked --release -p statuspulse
+
+reproducible: ## build the release program twice, in two folders, and compare the bytes (ten minutes)
+	packaging/reproducible.sh
+
+supply-chain: ## licences, duplicates, sources and known vulnerabilities of what we depend on
+	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_DENY) cargo-deny
+	target/tools/bin/cargo-deny --locked check bans licenses sources
+	packaging/audit.sh
+
+sbom: ## what the program and the functions are made of: target/sbom/*.cdx.json (CycloneDX)
+	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_CYCLONEDX) cargo-cyclonedx
+	packaging/sbom.sh target/tools/bin/cargo-cyclonedx target/sbom
 
 sim: ## simulate the whole system under random faults, 100,000 runs (RUNS=1000000 for more; SEED=7 shows one run)
 	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),$(if $(SEED),1,100000))
