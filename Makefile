@@ -1,6 +1,9 @@
 # Without a target, `make` lists the targets.
 .DEFAULT_GOAL := help
 CARGO ?= cargo
+# Without the paths of the machine, so that two builds of a commit have the same bytes.
+RELEASE_FLAGS := --remap-path-prefix=$(CURDIR)=/statuspulse --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+RELEASE := RUSTFLAGS="$(RUSTFLAGS) $(RELEASE_FLAGS)" $(CARGO)
 CARGO_CYCLONEDX := 0.5.9
 CARGO_DEB := 3.8.0
 CARGO_DENY := 0.20.2
@@ -137,7 +140,7 @@ bill: venv ## measure the AWS requests of a thousand deliveries, and what they c
 	$(CARGO) test --locked -p statuspulse-functions-e2e bill -- --nocapture
 
 coldstart: venv ## measure start and invocations of each function as released, with a mock of Lambda
-	$(CARGO) build --locked --release --package statuspulse-functions
+	$(RELEASE) build --locked --release --package statuspulse-functions
 	$(VENV)/bin/python infra/coldstart.py target/release/functions
 
 preflight: venv ## before a deployment: check the AWS account, read-only (ENV=prod)
@@ -175,7 +178,7 @@ api-fuzz: venv ## fuzz the running program with thousands of calls from docs/ope
 	target/venv-fuzz/bin/python local/tests/fuzz/fuzz.py target/debug/statuspulse $(SEED)
 
 fuzz: ## 1,000,000 generated calls to the running program, and bad input for each parser (MINUTES=10, roughly; SEED=7)
-	$(CARGO) build --locked --release -p statuspulse -p statuspulse-fuzz
+	$(RELEASE) build --locked --release -p statuspulse -p statuspulse-fuzz
 	target/release/statuspulse-fuzz --program target/release/statuspulse $(if $(SEED),--seed $(SEED))
 	STATUSPULSE_FUZZ_TIMES=$$(( $(or $(MINUTES),1) * 10 )) $(CARGO) test --locked -p statuspulse-fuzz --test targets
 	STATUSPULSE_FUZZ_TIMES=$$(( $(or $(MINUTES),1) * 10 )) $(CARGO) test --locked -p statuspulse --test spec almost_right
@@ -192,10 +195,8 @@ deb: build ## make a Debian package below target/debian
 	target/release/statuspulse man target/release/packaging/man
 	target/tools/bin/cargo-deb --no-build --locked -p statuspulse
 
-# No path of the machine is in the program, so that two builds of a commit have the same bytes.
-RELEASE_FLAGS := --remap-path-prefix=$(CURDIR)=/statuspulse --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 build: ## build the release program: target/release/statuspulse
-	RUSTFLAGS="$(RUSTFLAGS) $(RELEASE_FLAGS)" $(CARGO) build --locked --release -p statuspulse
+	$(RELEASE) build --locked --release -p statuspulse
 
 reproducible: ## build the release program twice, in two folders, and compare the bytes (ten minutes)
 	packaging/reproducible.sh
@@ -210,7 +211,7 @@ sbom: ## what the program and the functions are made of: target/sbom/*.cdx.json 
 	packaging/sbom.sh target/tools/bin/cargo-cyclonedx target/sbom
 
 sim: ## simulate the whole system under random faults, 100,000 runs (RUNS=1000000 for more; SEED=7 shows one run)
-	$(CARGO) run --locked --release --quiet -p statuspulse-sim -- $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),$(if $(SEED),1,100000))
+	$(RELEASE) run --locked --release --quiet -p statuspulse-sim -- $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),$(if $(SEED),1,100000))
 
 UPGRADE := $(CARGO) test --locked -p statuspulse-core -p statuspulse-aws -p statuspulse-embedded \
   --lib --test upgrade --test embedded -- upgrade
@@ -234,4 +235,4 @@ mutants: ## mutation tests of the rules: does a test notice each change? An hour
 	@sed 's/^/not noticed: /' target/mutants.out/missed.txt
 
 bench: build ## measure speed, memory and isolation on loopback (BENCH="--quick --scenario low")
-	$(CARGO) run --locked --release -p statuspulse-bench -- --program target/release/statuspulse $(BENCH)
+	$(RELEASE) run --locked --release -p statuspulse-bench -- --program target/release/statuspulse $(BENCH)
