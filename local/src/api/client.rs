@@ -201,9 +201,11 @@ impl Key {
             Some(file) => {
                 let source = file.display().to_string();
                 let text = std::fs::read_to_string(file).with_context(|| format!("--key-file {source}"))?;
-                if is_open_to_others(file) {
-                    tracing::warn!("others can read {source}: chmod 600 {source}");
-                }
+                ensure!(
+                    !is_open_to_others(file),
+                    "others can read the key file {source}: chmod 600 {source}, and if somebody may have read it, revoke \
+                     the key"
+                );
                 (text.trim().to_owned(), source)
             }
             None => match variable(KEY_VARIABLE) {

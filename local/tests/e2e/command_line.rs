@@ -1,5 +1,7 @@
 //! `statuspulse webhooks`, `deliveries`, `events` and `keys` over the API of a running server.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -333,6 +335,13 @@ async fn a_key_can_be_in_a_file_and_settings_and_payloads_on_standard_input() {
     let shell = Shell::open().await;
     let file = shell.home.path().join("key");
     std::fs::write(&file, format!("{}\n", shell.key)).unwrap();
+    let is_for = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    is_for(0o640);
+    let mut open = shell.command(&["webhooks", "list", "--key-file", file.to_str().unwrap()]);
+    open.env_remove("STATUSPULSE_KEY");
+    let open = Ended::of(open).await.refused();
+    assert!(open.contains("others can read the key file") && open.contains("chmod 600"), "{open}");
+    is_for(0o600);
     let file = file.to_str().unwrap();
     let with_file = async |arguments: &[&str], input: &str| {
         let source = shell.home.path().join("input.json");
