@@ -86,7 +86,7 @@ impl Publisher {
             body: envelope.body,
             accepted_at,
         };
-        let webhooks = self.webhooks.webhooks(account).await?;
+        let webhooks = self.webhooks.subscriptions(account).await?;
         let wanting: Vec<_> =
             webhooks.readable.iter().filter(|webhook| webhook.wants_event(&event)).collect();
         let Some(deliveries) = self.outbox.accept(&event, &wanting).await? else {

@@ -81,6 +81,7 @@ fn cases() -> Vec<Case> {
         case!(webhooks::a_hint_that_a_webhook_was_slow_changes_nothing_else),
         case!(webhooks::saving_a_webhook_from_an_old_version_is_a_conflict_and_writes_nothing),
         case!(webhooks::a_deleted_webhook_is_found_by_its_id_but_not_listed),
+        case!(webhooks::subscriptions_have_the_state_and_settings_of_each_webhook),
         case!(webhooks::concurrent_changes_are_not_lost_and_replaced_versions_are_not_read),
         case!(accounts::an_account_is_kept_with_its_first_key),
         case!(accounts::accounts_are_listed_in_the_order_of_their_ids),

@@ -262,6 +262,42 @@ pub(crate) async fn a_deleted_webhook_is_found_by_its_id_but_not_listed(stage: S
     assert!(stage.store.webhook(kept[1].id).await.unwrap().unwrap().is_deleted());
 }
 
+/// What attempts change need not be in the subscriptions. State and settings are.
+pub(crate) async fn subscriptions_have_the_state_and_settings_of_each_webhook(stage: Stage) {
+    let account = stage.account_id();
+    let webhook = stage.webhook(account);
+    stage.store.create_webhook(&webhook).await.unwrap();
+    let read = async || {
+        let list = stage.store.subscriptions(account).await.unwrap();
+        list.readable.iter().map(|one| (one.id, one.state.clone(), one.settings.clone())).collect::<Vec<_>>()
+    };
+    let as_of = |webhook: &Webhook| vec![(webhook.id, webhook.state.clone(), webhook.settings.clone())];
+    assert_eq!(read().await, as_of(&webhook));
+
+    // A failure, then a change, then another failure.
+    let failing = Webhook { health: Health { consecutive_failures: 3, ..webhook.health }, ..webhook.clone() };
+    stage.store.save_webhook(&failing).await.unwrap().unwrap();
+    assert_eq!(read().await, as_of(&webhook));
+    let mut changed = Webhook { state: State::Pending, version: 1, ..failing };
+    changed.settings.events = vec![EventType::IncidentResolved];
+    changed.audit.add(Change::Updated, Actor::OWNER, stage.now());
+    stage.store.save_webhook(&changed).await.unwrap().unwrap();
+    assert_eq!(read().await, as_of(&changed));
+    let saved = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    let again =
+        Webhook { health: Health { consecutive_failures: 4, ..saved.health }, ..Webhook::clone(&saved) };
+    stage.store.save_webhook(&again).await.unwrap().unwrap();
+    assert_eq!(read().await, as_of(&changed));
+    let listed = stage.store.webhooks(account).await.unwrap();
+    assert_eq!(listed.readable[0].health.consecutive_failures, 4, "the list has everything");
+
+    let saved = stage.store.webhook(webhook.id).await.unwrap().unwrap();
+    let mut deleted = Webhook { state: State::Deleted, ..Webhook::clone(&saved) };
+    deleted.audit.add(Change::Deleted, Actor::OWNER, stage.now());
+    stage.store.save_webhook(&deleted).await.unwrap().unwrap();
+    assert_eq!(read().await, []);
+}
+
 /// The cache must never return a version that a completed save has replaced.
 pub(crate) async fn concurrent_changes_are_not_lost_and_replaced_versions_are_not_read(stage: Stage) {
     const SAVERS: usize = 8;

@@ -177,19 +177,33 @@ impl Webhooks for Ports {
 
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         self.call("webhooks", |inner, _| {
-            let mut webhooks = inner.store.webhooks_of(account);
-            // A list may be stale: no decision may depend on a fresh one.
-            for webhook in &mut webhooks {
-                let stale = inner.store.stale(webhook.id).cloned();
-                if let Some(stale) = stale.filter(|_| inner.faults && inner.dice.once_in(8)) {
-                    inner.struck("is stale");
-                    *webhook = stale;
-                }
-            }
-            // Every record is readable here.
-            (Arc::new(WebhookList { readable: webhooks, unreadable: vec![] }), String::new())
+            let webhooks = inner.store.webhooks_of(account);
+            (inner.list(webhooks), String::new())
         })
         .await
+    }
+
+    async fn subscriptions(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
+        self.call("subscriptions", |inner, _| {
+            let webhooks = inner.store.subscriptions_of(account);
+            (inner.list(webhooks), String::new())
+        })
+        .await
+    }
+}
+
+impl Inner {
+    /// A list, which may be stale: no decision may depend on a fresh one.
+    fn list(&mut self, mut webhooks: Vec<Arc<Webhook>>) -> Arc<WebhookList> {
+        for webhook in &mut webhooks {
+            let stale = self.store.stale(webhook.id).cloned();
+            if let Some(stale) = stale.filter(|_| self.faults && self.dice.once_in(8)) {
+                self.struck("is stale");
+                *webhook = stale;
+            }
+        }
+        // Every record is readable here.
+        Arc::new(WebhookList { readable: webhooks, unreadable: vec![] })
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) webhooks: BTreeMap<WebhookId, Arc<Webhook>>,
     /// Each webhook before its last change.
     webhooks_before: BTreeMap<WebhookId, Arc<Webhook>>,
+    /// Each webhook that was saved, as its last save with an entry for the audit log left it.
+    subscriptions: BTreeMap<WebhookId, Arc<Webhook>>,
     pub(crate) events: BTreeMap<EventId, KeptEvent>,
     pub(crate) deliveries: BTreeMap<DeliveryId, Kept>,
     next_place: u64,
@@ -98,6 +100,17 @@ impl Store {
         self.webhooks.values().filter(own).cloned().collect()
     }
 
+    /// The account's webhooks as the fan-out may see them, without what attempts have changed.
+    pub(crate) fn subscriptions_of(&self, account: AccountId) -> Vec<Arc<Webhook>> {
+        let mut own = self.webhooks_of(account);
+        for webhook in &mut own {
+            if let Some(subscription) = self.subscriptions.get(&webhook.id) {
+                *webhook = subscription.clone();
+            }
+        }
+        own
+    }
+
     /// Also returns the messages that are sent with the save.
     pub(crate) fn save_webhook(
         &mut self,
@@ -108,7 +121,13 @@ impl Store {
         let audit = webhook.audit.clone().saved();
         let mut next = Webhook { version: webhook.version + 1, audit, ..webhook.clone() };
         let messages = if self.sends { std::mem::take(&mut next.outbox) } else { vec![] };
-        let before = std::mem::replace(kept, Arc::new(next));
+        let next = Arc::new(next);
+        let changes = !webhook.audit_entries().is_empty();
+        let subscription = if changes { &next } else { &*kept };
+        if changes || !self.subscriptions.contains_key(&webhook.id) {
+            self.subscriptions.insert(webhook.id, subscription.clone());
+        }
+        let before = std::mem::replace(kept, next);
         self.webhooks_before.insert(webhook.id, before);
         (Ok(()), messages)
     }

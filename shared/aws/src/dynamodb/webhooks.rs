@@ -1,5 +1,6 @@
 //! Webhooks. Each is stored twice: under its own id, for attempts, and with its account, so that the fan-out reads all
-//! webhooks of an account in one query. A transaction always changes both.
+//! webhooks of an account in one query. The copy says what the webhook subscribes to: a change of its state or settings
+//! changes both in a transaction, and whatever an attempt changes leaves the copy as it is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,23 +31,20 @@ impl Webhooks for Table {
 
     async fn webhooks(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
         let doing = "listing webhooks";
-        let items = self.all_with_prefix(account_partition(Some(account)), "w#", doing).await?;
-        let mut list = WebhookList::default();
-        if items.is_empty() {
-            return Ok(Arc::new(list));
-        }
-        let sealer = self.data_key.sealer().await?;
-        for item in &items {
-            match restore(item, &sealer, doing) {
-                Ok(webhook) => list.readable.push(webhook),
-                Err(error) => {
-                    let id = readable(item.parsed("id"), doing)?;
-                    tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
-                    list.unreadable.push(id);
-                }
-            }
-        }
+        let copies = self.copies(account).await?;
+        let keys = copies.iter().map(|copy| Ok(Key::Webhook(readable(copy.parsed("id"), doing)?).item()));
+        let mut items = self.get_all(keys.collect::<PortResult<_>>()?, doing).await?;
+        // An id begins with its time.
+        items.sort_by_cached_key(|item| item.text("id").map(str::to_owned).unwrap_or_default());
+        let mut list = self.restore_list(&items, doing).await?;
+        // It was deleted after the copies were read.
+        list.readable.retain(|webhook| !webhook.is_deleted());
         Ok(Arc::new(list))
+    }
+
+    async fn subscriptions(&self, account: AccountId) -> PortResult<Arc<WebhookList>> {
+        let copies = self.copies(account).await?;
+        self.restore_list(&copies, "listing subscriptions").await.map(Arc::new)
     }
 
     /// Marks both items: the worker reads one, and the fan-out the other. The version stays as it is.
@@ -65,6 +63,29 @@ impl Webhooks for Table {
 }
 
 impl Table {
+    async fn copies(&self, account: AccountId) -> PortResult<Vec<Item>> {
+        self.all_with_prefix(account_partition(Some(account)), "w#", "listing webhooks").await
+    }
+
+    async fn restore_list(&self, items: &[Item], doing: &'static str) -> PortResult<WebhookList> {
+        let mut list = WebhookList::default();
+        if items.is_empty() {
+            return Ok(list);
+        }
+        let sealer = self.data_key.sealer().await?;
+        for item in items {
+            match restore(item, &sealer, doing) {
+                Ok(webhook) => list.readable.push(webhook),
+                Err(error) => {
+                    let id = readable(item.parsed("id"), doing)?;
+                    tracing::error!(webhook.id = %id, %error, "a webhook cannot be read");
+                    list.unreadable.push(id);
+                }
+            }
+        }
+        Ok(list)
+    }
+
     pub(super) async fn delete_unreadable_webhook(
         &self,
         id: WebhookId,
@@ -97,22 +118,27 @@ impl Table {
     pub(super) async fn replace_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>> {
         let mut item = self.webhook_item(webhook, webhook.version + 1).await?;
         let copy = Key::WebhookOfAccount(webhook.account_id, webhook.id);
+        let entries = webhook.audit_entries();
         let second = if webhook.is_deleted() {
             let until = webhook.updated_at.checked_add(limits::UNFINISHED_RETENTION);
             item.insert("expires".to_owned(), expiry(until.unwrap_or(webhook.updated_at)));
-            self.delete_write(copy)?
+            Some(self.delete_write(copy)?)
+        } else if entries.is_empty() {
+            None
         } else {
-            self.put_write(copy, item.clone(), Condition::default())?
+            Some(self.put_write(copy, item.clone(), Condition::default())?)
         };
         let unchanged = Condition {
             text: Some("#version = :version"),
             values: Some(HashMap::from([(":version".to_owned(), number(webhook.version))])),
         };
-        let first = self.put_write(Key::Webhook(webhook.id), item, unchanged)?;
-        let mut writes = vec![first, second];
-        for entry in webhook.audit_entries() {
+        let mut writes = vec![self.put_write(Key::Webhook(webhook.id), item, unchanged)?];
+        writes.extend(second);
+        for entry in entries {
             writes.extend(self.audit_writes(&entry)?);
         }
+        // A transaction even of one write: if its answer is lost, the next try is no conflict with itself, after which a
+        // failure would be counted twice.
         self.transact(writes, "changing a webhook").await
     }
 

@@ -93,7 +93,7 @@ impl Admin {
     }
 
     async fn check_webhooks(&self, account: AccountId, domains: &AllowedDomains) -> Result<()> {
-        let webhooks = self.webhooks.webhooks(account).await?;
+        let webhooks = self.webhooks.subscriptions(account).await?;
         match webhooks.readable.iter().find(|webhook| !webhook.settings.keeps_to(domains)) {
             Some(outside) => Err(Error::Conflict {
                 code: "webhook_outside_domains",

@@ -158,9 +158,14 @@ impl Admin {
         let DeliverySearch { webhook, event, delivery, filter } = search;
         let webhooks = match webhook {
             Some(webhook) => vec![self.webhook(account, *webhook).await?.id],
-            None => {
-                self.webhooks.webhooks(account).await?.readable.iter().map(|webhook| webhook.id).collect()
-            }
+            None => self
+                .webhooks
+                .subscriptions(account)
+                .await?
+                .readable
+                .iter()
+                .map(|webhook| webhook.id)
+                .collect(),
         };
         let named = match (delivery, event) {
             (Some(delivery), _) => {
@@ -204,7 +209,7 @@ impl Admin {
     /// A delivery by its id alone, which is in a header of every attempt.
     pub async fn delivery_by_id(&self, account: AccountId, id: DeliveryId) -> Result<Delivery> {
         let own: Vec<WebhookId> =
-            self.webhooks.webhooks(account).await?.readable.iter().map(|webhook| webhook.id).collect();
+            self.webhooks.subscriptions(account).await?.readable.iter().map(|webhook| webhook.id).collect();
         self.deliveries.delivery(&own, id).await?.ok_or(Error::NotFound("delivery"))
     }
 }

@@ -32,7 +32,7 @@ impl Admin {
             return if known.is_deleted() { Err(once::reused(gone)) } else { Ok(known) };
         }
         let (settings, secret) = settings::new(asked, self.target_rules(&account))?;
-        let own = self.webhooks.webhooks(account.id).await?;
+        let own = self.webhooks.subscriptions(account.id).await?;
         if own.readable.len() + own.unreadable.len() >= limits::WEBHOOKS_PER_ACCOUNT {
             return Err(Error::Conflict {
                 code: "too_many_webhooks",
@@ -97,7 +97,7 @@ impl Admin {
     /// event once for each of them.
     pub(super) async fn check_endpoint(&self, webhook: &Webhook, settings: &Settings) -> Result<()> {
         let account = webhook.account_id;
-        let (all, now) = (self.webhooks.webhooks(account).await?, self.clock.now());
+        let (all, now) = (self.webhooks.subscriptions(account).await?, self.clock.now());
         let others = || {
             let readable = all.readable.iter();
             readable.filter(|other| other.id != webhook.id && other.state != State::Pending)
