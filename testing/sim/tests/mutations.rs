@@ -31,7 +31,7 @@ const RARE: [(&str, u64); 10] = [
     ("rotation: a signature that there is no time to repeat is a refusal", 192_381),
     ("repair: a delivery that is held too late for a cancel stays held", 341_527_769_934),
     ("repair: a job starts again for a delivery that is finished since", 182_148_535_103),
-    ("repair: the message of a replaced job is not handled again", 1_849_431_081_198),
+    ("repair: the message of a replaced job is not handled again", 216_783_522_791),
     ("repair: the message of a successor on a later rung is not sent again", 6_202_300_417_518),
     ("repair: the other deliveries of a burst are not checked again", 952_797_551_950),
     ("repair: the check misses held deliveries of an active webhook", 258_330),
