@@ -11,6 +11,7 @@ use statuspulse_core::ports::{Clock, Figures, Metrics, Random, Sender};
 use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_embedded::{Embedded, Received};
+use statuspulse_shares::BytesInProgress;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -43,6 +44,7 @@ impl Services {
                 deliveries: store.clone(),
                 outbox: outbox.clone(),
                 limiter: limiter.clone(),
+                in_progress: Arc::new(BytesInProgress::new(limits::EVENT_BYTES_AT_ONCE)),
                 clock: clock.clone(),
                 random: random.clone(),
             }),

@@ -100,6 +100,7 @@ impl Host {
             deliveries: self.store.clone(),
             outbox: self.outbox(),
             limiter: self.limiter.clone(),
+            in_progress: Arc::new(()),
             clock: self.clock.clone(),
             random: self.random.clone(),
         })

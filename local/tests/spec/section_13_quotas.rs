@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use statuspulse_core::ids::AccountId;
+use statuspulse_core::limits;
 
 use crate::support::*;
 
@@ -47,6 +49,34 @@ async fn beyond_its_rate_of_events_a_publisher_is_refused_and_may_go_on_later() 
     world.advance(Duration::from_secs(1)).await;
     publish(&publisher, "INC-10").await.expect(202);
     assert_eq!(publish(&publisher, "INC-11").await.problem(429), "rate_limited");
+}
+
+#[tokio::test]
+async fn an_event_waits_for_its_account_s_events_in_progress_and_for_no_other_s() {
+    let world = World::new().await;
+    let publisher = publisher_of(&world).await;
+    let other = world.operator.post("/v1/accounts", &json!({"name": "Another"})).await.expect(201);
+    let other = world.with_key(text(&other["key"]));
+    let account: AccountId = world.account_id.parse().unwrap();
+    let in_progress = &world.services.publisher.in_progress;
+    let all_of_it = in_progress.begin(account, limits::EVENT_BYTES_AT_ONCE).await;
+
+    let mut waiting = Box::pin(publish(&publisher, "INC-1"));
+    let others = async {
+        publish(&other, "INC-1").await.expect(202);
+        let operators = format!(r#"{{"account_id": "{account}", "payload": {}}}"#, opened("INC-2"));
+        world.operator.call("POST", "/v1/events", &[], operators).await.expect(202);
+        // What is refused does not wait either.
+        set(&world, json!({"kept_bytes": 1})).await;
+        assert_eq!(publish(&publisher, "INC-3").await.problem(409), "quota_exceeded");
+    };
+    tokio::select! {
+        biased;
+        answer = &mut waiting => panic!("it did not wait: {}", answer.text),
+        () = others => {}
+    }
+    drop(all_of_it);
+    waiting.await.expect(202);
 }
 
 #[tokio::test]

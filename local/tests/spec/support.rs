@@ -17,6 +17,7 @@ use serde_json::json;
 use statuspulse_core::access::{ApiKey, Role};
 pub(crate) use statuspulse_core::destination::PAGERDUTY_EVENTS;
 use statuspulse_core::limiter::Limiter;
+use statuspulse_core::limits;
 use statuspulse_core::message::{Message, QueueName};
 use statuspulse_core::outbox::Outbox;
 use statuspulse_core::ports::{Accounts, Clock, Queue};
@@ -26,6 +27,7 @@ use statuspulse_core::worker::Handled;
 use statuspulse_core::{Admin, Deployment, Publisher, Worker};
 use statuspulse_embedded::{Embedded, Purpose, Received};
 use statuspulse_http::CursorKey;
+use statuspulse_shares::BytesInProgress;
 use tempfile::TempDir;
 
 pub(crate) use api::{Answer, Api, Hook, text};
@@ -360,6 +362,7 @@ impl Services {
             deliveries: fused.clone(),
             outbox: outbox.clone(),
             limiter: limiter.clone(),
+            in_progress: Arc::new(BytesInProgress::new(limits::EVENT_BYTES_AT_ONCE)),
             clock: clock.clone(),
             random: dice.clone(),
         };

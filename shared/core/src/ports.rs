@@ -361,6 +361,21 @@ pub trait RateLimits: Send + Sync {
     ) -> PortResult<Result<(), Timestamp>>;
 }
 
+/// Bounds what an account has in progress at the same time. `()` bounds nothing, for a process that serves one call at a
+/// time.
+#[async_trait]
+pub trait InProgress: Send + Sync {
+    /// Waits until the account has room for so many bytes. They are in progress until the result is dropped.
+    async fn begin(&self, account: AccountId, bytes: usize) -> Box<dyn Send + Sync>;
+}
+
+#[async_trait]
+impl InProgress for () {
+    async fn begin(&self, _: AccountId, _: usize) -> Box<dyn Send + Sync> {
+        Box::new(())
+    }
+}
+
 /// The queue of messages to the workers. Only [`Outbox`](crate::outbox::Outbox) sends them.
 #[async_trait]
 pub trait Queue: Send + Sync {

@@ -19,7 +19,7 @@ use crate::limiter::Limiter;
 use crate::limits;
 use crate::once;
 use crate::outbox::Outbox;
-use crate::ports::{Accounts, Clock, Deliveries, Random, Webhooks};
+use crate::ports::{Accounts, Clock, Deliveries, InProgress, Random, Webhooks};
 use crate::sources::Alert;
 use crate::sources::notification::{self, Sender};
 
@@ -36,6 +36,8 @@ pub struct Publisher {
     pub outbox: Outbox,
     /// Counts what accounts use.
     pub limiter: Arc<Limiter>,
+    /// Bounds the events of an account that are accepted at the same time.
+    pub in_progress: Arc<dyn InProgress>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -73,6 +75,7 @@ impl Publisher {
     ) -> Result<Published> {
         caller.may(Action::Publish)?;
         self.charge(caller, envelope).await?;
+        let _in_progress = self.begin(caller, envelope).await;
         let envelope = Envelope::parse(envelope)?;
         let account = self.publishing_account(caller, &envelope).await?;
         let accepted_at = self.clock.now();
@@ -102,6 +105,12 @@ impl Publisher {
         let Some(account) = caller.account_id else { return Ok(()) };
         let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
         self.limiter.take_event(account, bytes, self.clock.now()).await
+    }
+
+    /// Waits for the account's own events in progress, if they are large. Not before the call is counted: what is refused
+    /// does not wait. An operator publishes for all accounts, so its events do not wait.
+    async fn begin(&self, caller: Caller, body: &Bytes) -> Option<Box<dyn Send + Sync>> {
+        Some(self.in_progress.begin(caller.account_id?, body.len()).await)
     }
 
     /// Publishes the alerts of a notification. It counts as an event, beside those that it makes.

@@ -1,11 +1,15 @@
-//! Divides what can run at the same time between accounts: look-ups of names, long reads. What one account has running,
-//! however slow it is, does not hold up another.
+//! Divides what can run at the same time between accounts: look-ups of names, long reads, events that are accepted. What
+//! one account has running, however slow it is, does not hold up another.
+
+mod in_progress;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use statuspulse_core::ids::AccountId;
 use tokio::sync::Notify;
+
+pub use self::in_progress::BytesInProgress;
 
 /// What may run at the same time. An account may have as much as it leaves free, so there is always room for another.
 #[derive(Debug)]

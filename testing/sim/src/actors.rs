@@ -65,6 +65,7 @@ pub(crate) fn services(world: &World, name: &Arc<str>) -> Services {
             deliveries: ports.clone(),
             outbox: outbox.clone(),
             limiter: limiter.clone(),
+            in_progress: Arc::new(()),
             clock: ports.clone(),
             random: ports.clone(),
         },

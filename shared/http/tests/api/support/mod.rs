@@ -188,6 +188,7 @@ fn services(
         deliveries: store.clone(),
         outbox: outbox.clone(),
         limiter: limiter.clone(),
+        in_progress: Arc::new(()),
         clock: clock.clone(),
         random: random.clone(),
     };
