@@ -67,7 +67,7 @@ pub const HOST_LABEL_BYTES: usize = 63;
 
 // --- What an account may use (defaults; an operator can set others for an account) -------------------------
 
-/// Events in a minute. Ten thousand a second is more than one machine delivers.
+/// Events in a minute. Ten thousand a second is about what a machine with two cores delivers.
 pub const EVENTS_PER_MINUTE: u64 = 600_000;
 /// Bytes of payloads in a minute: 10 MiB a second, ten thousand events of the usual size.
 pub const EVENT_BYTES_PER_MINUTE: u64 = 600 * 1024 * 1024;

@@ -115,6 +115,12 @@ impl Rig {
         Ok(publisher)
     }
 
+    /// Lets the customer publish as fast as the machine can: more than an account may by default.
+    pub(crate) async fn lift_quotas(&self, customer: usize) -> Result<()> {
+        let running = self.running.as_ref().context("customers need a running program")?;
+        self.generator.api.lift_quotas(&running.operator_key, self.key(customer)?).await
+    }
+
     /// The customer's admin key.
     pub(crate) fn key(&self, customer: usize) -> Result<&str> {
         self.admin_keys.get(customer).map(String::as_str).context("no such customer")

@@ -170,6 +170,7 @@ async fn sat(options: &Options, name: &str, scheme: Scheme, shape: Shape) -> Res
     say(&format!("{name}: {clients} publishers, 1 → {webhooks}, closed loop for {} s …", duration.as_secs()));
     let mut rig = rig(options, name, scheme)?;
     let publisher = rig.customer(webhooks).await?;
+    rig.lift_quotas(publisher.customer).await?;
     let loop_for =
         |duration| rig.generator.closed_loop(&publisher, clients, Until { duration, events: u64::MAX });
     let warm_up = rig.measure(loop_for(Duration::from_secs(2))).await?;

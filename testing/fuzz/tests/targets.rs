@@ -1,6 +1,6 @@
 //! Fuzz targets for everything in the core that parses what others send or have stored. `cargo test` runs some thousand
-//! inputs of each, `make fuzz` many more, and cargo-bolero lets coverage guide them. Cursors, headers and forms are read
-//! by the routers: `local/tests/spec/almost_right.rs` has their targets.
+//! inputs of each, and `make fuzz` many more. Cursors, headers and forms are read by the routers:
+//! `local/tests/spec/almost_right.rs` has their targets.
 
 #![expect(clippy::unwrap_used, reason = "a test's own helpers may fail it")]
 
@@ -29,18 +29,7 @@ use statuspulse_core::sources::cloudwatch;
 use statuspulse_core::sources::notification::{self, Sender};
 use statuspulse_core::target::{AllowedDomains, EndpointUrl, Host, TargetPolicy};
 use statuspulse_core::webhook::{Headers, Settings};
-use statuspulse_fuzz::Edited;
-
-/// Runs a target on inputs: with cargo-bolero guided by coverage, and otherwise on the same ones at each run.
-macro_rules! check {
-    ($kind:ty, $target:expr) => {
-        if cfg!(fuzzing) {
-            bolero::check!().with_type::<$kind>().for_each($target);
-        } else {
-            statuspulse_fuzz::each(statuspulse_fuzz::INPUTS, $target);
-        }
-    };
-}
+use statuspulse_fuzz::{Edited, INPUTS, each};
 
 /// The seeds of a target: the files in its folder.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -74,7 +63,7 @@ fn fuzz_url() {
     let lines: Vec<Vec<u8>> =
         seeds("url").concat().split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let policy = TargetPolicy::deployed();
-    check!(Edited, |input: &Edited| {
+    each(INPUTS, |input: &Edited| {
         let text = input.text_of(&lines);
         let Ok(url) = EndpointUrl::parse(&text, &policy) else { return };
         assert!(url.scheme_is_https());
@@ -93,7 +82,7 @@ fn fuzz_url() {
 #[test]
 fn fuzz_addresses() {
     let policy = TargetPolicy::deployed();
-    check!([u8; 16], |bytes: &[u8; 16]| {
+    each(INPUTS, |bytes: &[u8; 16]| {
         let url = EndpointUrl::parse("https://hooks.example.com/", &policy).unwrap();
         let v6 = std::net::Ipv6Addr::from(*bytes);
         let v4 = std::net::Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]);
@@ -112,7 +101,7 @@ fn fuzz_addresses() {
 #[test]
 fn fuzz_domains() {
     let seeds = seeds("domains");
-    check!(Edited, |input: &Edited| {
+    each(INPUTS, |input: &Edited| {
         let text = input.text_of(&seeds);
         let Ok(domains) = AllowedDomains::parse(text.lines()) else { return };
         for host in ["statuspulse.io.evil.example", "evil-example.net", "hooks.example.com", "a.example.net"]
@@ -132,7 +121,7 @@ fn fuzz_domains() {
 #[test]
 fn fuzz_envelope() {
     let (seeds, deployment) = (seeds("envelope"), deployment());
-    check!(Edited, |input: &Edited| {
+    each(INPUTS, |input: &Edited| {
         let bytes = Bytes::from(input.of(&seeds));
         let Ok(envelope) = Envelope::parse(&bytes) else { return };
         assert!(bytes.windows(envelope.body.len()).any(|part| part == envelope.body), "byte for byte");
@@ -161,7 +150,7 @@ fn fuzz_envelope() {
 #[test]
 fn fuzz_sources() {
     let (notifications, alarms) = (seeds("notification"), seeds("cloudwatch"));
-    check!((u8, Edited), |(kind, input): &(u8, Edited)| {
+    each(INPUTS, |(kind, input): &(u8, Edited)| {
         let alerts = match kind % 3 {
             0 => notification::alerts(Sender::Alertmanager, &input.of(&notifications), now())
                 .unwrap_or_default(),
@@ -195,7 +184,7 @@ fn fuzz_records() {
             version: 3,
         })
     };
-    check!((u8, Edited), |(kind, input): &(u8, Edited)| match kind % 4 {
+    each(INPUTS, |(kind, input): &(u8, Edited)| match kind % 4 {
         0 => {
             let Some(Ok(webhook)) = of(&input.text_of(&webhooks)).map(|parts| read_webhook(&parts)) else {
                 return;
@@ -232,7 +221,7 @@ fn fuzz_records() {
 fn fuzz_words() {
     let seeds = seeds("words");
     let lines: Vec<Vec<u8>> = seeds.concat().split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    check!(Edited, |input: &Edited| {
+    each(INPUTS, |input: &Edited| {
         let text = input.text_of(&lines);
         if let Some(wait) = retry_after(&text, now()) {
             assert!(wait.as_secs() < u64::from(u32::MAX), "{text}: {wait:?}");
@@ -256,7 +245,7 @@ fn fuzz_words() {
 #[test]
 fn fuzz_fields() {
     let seeds = seeds("envelope");
-    check!(Edited, |input: &Edited| {
+    each(INPUTS, |input: &Edited| {
         let bytes = input.of(&seeds);
         let Ok(mut fields) = Fields::of_body(&bytes) else { return };
         let _read = (fields.text("payload"), fields.texts("monitor_groups"), fields.timestamp("at"));
@@ -271,7 +260,7 @@ fn fuzz_fields() {
 fn fuzz_moving_and_sealing() {
     let (seeds, opener) = (seeds("moving"), Opener::of_key(&[1; 32]));
     let sealer = Sealer::new(SealingKey::new(&[1; 32]).unwrap(), SealedFormat::DerivedKeys);
-    check!(Edited, |input: &Edited| {
+    each(INPUTS, |input: &Edited| {
         let text = input.text_of(&seeds);
         let _read = (lines::read(&text, &opener), lines::read_header(&text, opener.recipient()));
         assert!(sealer.unseal([1; 16], &input.of(&seeds)).is_err());
