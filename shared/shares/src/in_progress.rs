@@ -22,7 +22,7 @@ struct ByAccount(Mutex<HashMap<AccountId, Arc<Semaphore>>>);
 /// Bytes in progress, until this is dropped.
 struct Part {
     account: AccountId,
-    free: Arc<Semaphore>,
+    /// `None` while it waits.
     taken: Option<OwnedSemaphorePermit>,
     by_account: Arc<ByAccount>,
 }
@@ -39,10 +39,11 @@ impl InProgress for BytesInProgress {
     async fn begin(&self, account: AccountId, bytes: usize) -> Box<dyn Send + Sync> {
         let new = || Arc::new(Semaphore::new(self.most));
         let free = Arc::clone(self.by_account.all().entry(account).or_insert_with(new));
-        let mut part = Part { account, free, taken: None, by_account: Arc::clone(&self.by_account) };
+        // Before the wait, so that a caller that goes away meanwhile leaves nothing behind.
+        let mut part = Part { account, taken: None, by_account: Arc::clone(&self.by_account) };
         let bytes = u32::try_from(bytes.min(self.most)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        part.taken = Arc::clone(&part.free).acquire_many_owned(bytes).await.ok();
+        part.taken = free.acquire_many_owned(bytes).await.ok();
         Box::new(part)
     }
 }
@@ -55,11 +56,10 @@ impl ByAccount {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // First, as it holds the semaphore too.
-        drop(self.taken.take());
         let mut all = self.by_account.all();
-        // The map's and this one: nobody else has something in progress, or waits.
-        if Arc::strong_count(&self.free) == 2 {
+        drop(self.taken.take());
+        // Whoever has something in progress, or waits, holds the semaphore too.
+        if all.get(&self.account).is_some_and(|free| Arc::strong_count(free) == 1) {
             all.remove(&self.account);
         }
     }
@@ -91,6 +91,7 @@ mod tests {
         drop(one);
         let larger_than_all = in_progress.begin(account(1), 1_000_000).await;
         assert!(waits(1, 1).await);
+        assert!(!waits(2, 100).await);
         let (next, ()) = tokio::join!(in_progress.begin(account(1), 100), async { drop(larger_than_all) });
         drop(next);
         assert!(in_progress.by_account.all().is_empty(), "nothing is kept");
