@@ -203,8 +203,8 @@ impl Key {
                 let text = std::fs::read_to_string(file).with_context(|| format!("--key-file {source}"))?;
                 ensure!(
                     !is_open_to_others(file),
-                    "others can read the key file {source}: chmod 600 {source}, and if somebody may have read it, revoke \
-                     the key"
+                    "others can read the key file {source}: run chmod 600 {source}, and revoke the key if somebody may \
+                     have read it"
                 );
                 (text.trim().to_owned(), source)
             }

@@ -49,7 +49,7 @@ async fn each_change_of_an_account_stands_in_its_log_with_who_made_it() {
     world.receivers.answers(URL, 410);
     world.publish(&opened("B")).await;
     world.run_until_idle().await;
-    // Those of the same millisecond are in no order that is told.
+    // Entries of the same millisecond come in any order.
     world.advance(Duration::from_millis(1)).await;
     world.delete(&path).await.expect(204);
     let found = acts(&world, LOG).await;

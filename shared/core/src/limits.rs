@@ -71,9 +71,6 @@ pub const HOST_LABEL_BYTES: usize = 63;
 pub const EVENTS_PER_MINUTE: u64 = 600_000;
 /// Bytes of payloads in a minute: 10 MiB a second, ten thousand events of the usual size.
 pub const EVENT_BYTES_PER_MINUTE: u64 = 600 * 1024 * 1024;
-/// Bytes of an account's events that one process parses and stores at the same time. More wait for the account's own, so
-/// that a burst of large events does not occupy all cores and the disk: one of the largest, or hundreds of the usual size.
-pub const EVENT_BYTES_AT_ONCE: usize = PAYLOAD_BYTES;
 /// Calls of the API, apart from publishing, and of the dashboard in a minute: 200 a second, as scripts make them ...
 pub const CALLS_PER_MINUTE: u64 = 12_000;
 /// ... where a call counts once more for each of these bytes of its body, because a webhook with large headers takes as
@@ -97,6 +94,9 @@ pub const DELIVERY_BYTES: u64 = 1024;
 pub const RATE_BURST: Duration = Duration::from_secs(10);
 /// The longest burst of bytes.
 pub const BYTES_BURST: Duration = Duration::from_secs(2);
+/// Bytes of an account's events that one process parses and stores at the same time. The rest waits its turn,
+/// so that a burst of large events does not take all cores and the disk: one of the largest, or hundreds of the usual size.
+pub const EVENT_BYTES_AT_ONCE: usize = PAYLOAD_BYTES;
 /// The period of rates.
 pub const RATE_PERIOD: Duration = Duration::from_secs(60);
 /// How long an account's quotas are used before they are read again.

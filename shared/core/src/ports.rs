@@ -183,8 +183,8 @@ pub trait Webhooks: Send + Sync {
     async fn webhook(&self, id: WebhookId) -> PortResult<Option<std::sync::Arc<Webhook>>>;
     /// The account's webhooks. The id of an unreadable one is logged.
     async fn webhooks(&self, account: AccountId) -> PortResult<std::sync::Arc<WebhookList>>;
-    /// The account's webhooks for who asks only for their state and settings, such as the fan-out. What else changes (health,
-    /// jobs, messages, the version) may be of before.
+    /// The account's webhooks, for callers that need only their state and settings, such as the fan-out. The rest of a
+    /// webhook (health, jobs, messages, the version) may be out of date.
     async fn subscriptions(&self, account: AccountId) -> PortResult<std::sync::Arc<WebhookList>> {
         self.webhooks(account).await
     }
@@ -255,8 +255,8 @@ pub trait Records: Send + Sync {
     async fn create_webhook(&self, webhook: &Webhook) -> PortResult<()>;
     /// Replaces the webhook, if the stored version is still `webhook.version`, and increments the version. If the store
     /// [`sends`](Self::sends), it sends the messages of the outbox and stores an empty one. Its
-    /// [entries](Webhook::audit_entries) of the audit log are stored with it. A change of its state or its settings always
-    /// has one, by which a store may know that the [subscription](Webhooks::subscriptions) changes.
+    /// [entries](Webhook::audit_entries) of the audit log are stored with it. Every change of state or
+    /// settings has one, so a store can tell from them that the [subscription](Webhooks::subscriptions) has changed.
     async fn save_webhook(&self, webhook: &Webhook) -> PortResult<Result<(), Conflict>>;
     /// Removes a webhook of the entry's account whose record cannot be read, and stores the entry. Its deliveries remain;
     /// each is cancelled when its message comes.

@@ -58,7 +58,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         let mut all = self.by_account.all();
         drop(self.taken.take());
-        // Whoever has something in progress, or waits, holds the semaphore too.
+        // A part in progress or a waiting caller holds the semaphore too. Only the map does: nothing is left.
         if all.get(&self.account).is_some_and(|free| Arc::strong_count(free) == 1) {
             all.remove(&self.account);
         }

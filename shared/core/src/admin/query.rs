@@ -158,14 +158,7 @@ impl Admin {
         let DeliverySearch { webhook, event, delivery, filter } = search;
         let webhooks = match webhook {
             Some(webhook) => vec![self.webhook(account, *webhook).await?.id],
-            None => self
-                .webhooks
-                .subscriptions(account)
-                .await?
-                .readable
-                .iter()
-                .map(|webhook| webhook.id)
-                .collect(),
+            None => self.webhook_ids(account).await?,
         };
         let named = match (delivery, event) {
             (Some(delivery), _) => {
@@ -208,8 +201,12 @@ impl Admin {
 
     /// A delivery by its id alone, which is in a header of every attempt.
     pub async fn delivery_by_id(&self, account: AccountId, id: DeliveryId) -> Result<Delivery> {
-        let own: Vec<WebhookId> =
-            self.webhooks.subscriptions(account).await?.readable.iter().map(|webhook| webhook.id).collect();
+        let own = self.webhook_ids(account).await?;
         self.deliveries.delivery(&own, id).await?.ok_or(Error::NotFound("delivery"))
+    }
+
+    async fn webhook_ids(&self, account: AccountId) -> Result<Vec<WebhookId>> {
+        let webhooks = self.webhooks.subscriptions(account).await?;
+        Ok(webhooks.readable.iter().map(|webhook| webhook.id).collect())
     }
 }
